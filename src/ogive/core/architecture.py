@@ -1,0 +1,43 @@
+"""Architecture: the identity of a candidate network, a small value that hashes, compares and prints."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ogive.core.errors import InvalidArchitecture
+
+__all__ = ["Architecture"]
+
+_TEXT = re.compile(r"(?P<space>[A-Za-z][A-Za-z0-9_.-]*):(?P<choices>[^:\s]*)")
+_INTEGER = re.compile(r"[+-]?\d+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Architecture:
+    """One candidate: the name of its space and one choice for each of the space's variables.
+
+    An architecture has no behaviour. Its picture is ``space.draw(arch)``, its body ``networks.build(...)``.
+    ``str(arch)`` is its one text form, used in files, messages and on the command line: ``nasbench201:3,1,2,0,0,4``.
+    """
+
+    space: str
+    choices: tuple[int | float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.space}:{','.join(map(repr, self.choices))}"
+
+    @classmethod
+    def parse(cls, text: str) -> Architecture:
+        """Read the text form; raises InvalidArchitecture. Whether the choices are legal is the space's to say."""
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
+            raise InvalidArchitecture(
+                f"An architecture is written space:choice,choice,... such as nasbench201:3,1,2,0,0,4; got {text!r}."
+            )
+        tokens = match["choices"].split(",") if match["choices"] else []
+        try:
+            choices = tuple(int(token) if _INTEGER.fullmatch(token) else float(token) for token in tokens)
+        except ValueError:
+            raise InvalidArchitecture(f"The choices of an architecture are numbers; got {text!r}.") from None
+        return cls(match["space"], choices)

@@ -1,0 +1,82 @@
+"""Every error that ogive raises on purpose.
+
+::
+
+    OgiveError
+    ├── SpecError                what was asked for makes no sense
+    │   ├── UnknownName          no such part, option, metric, ...; carries the nearest match
+    │   └── InvalidArchitecture  the choices do not belong to the space
+    ├── ProtocolError            a part broke the contract it promised to keep
+    ├── MissingData              a table, data set or package is absent; names the command that gets it
+    ├── StoreError               a run folder cannot be used as it is
+    │   └── RunInUse             another process is writing it
+    └── ExportError              an exported network differs from the original
+
+Each message says the invariant, the values that broke it and the way out, in one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ExportError",
+    "InvalidArchitecture",
+    "MissingData",
+    "OgiveError",
+    "ProtocolError",
+    "RunInUse",
+    "SpecError",
+    "StoreError",
+    "UnknownName",
+]
+
+
+class OgiveError(Exception):
+    """Root of the errors above; the command line prints its message and exits with 2."""
+
+
+class SpecError(OgiveError, ValueError):
+    """What was asked for makes no sense."""
+
+
+class UnknownName(SpecError):
+    """No such part, option or metric; the message offers the nearest known names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        super().__init__(f"There is no {kind} named {name!r}. {nearest(name, self.known)}")
+
+
+class InvalidArchitecture(SpecError):
+    """The choices do not belong to the space."""
+
+
+class ProtocolError(OgiveError):
+    """A part broke the contract it promised to keep."""
+
+
+class MissingData(OgiveError):
+    """A table, data set or package is absent; the message names the command that gets it."""
+
+
+class StoreError(OgiveError):
+    """A run folder cannot be used as it is."""
+
+
+class RunInUse(StoreError):
+    """Another process is writing the run."""
+
+
+class ExportError(OgiveError):
+    """An exported network differs from the original by more than is allowed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that offers the known names closest to `name`, or lists them all if none is close."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if close:
+        return f"Did you mean {' or '.join(repr(match) for match in close)}?"
+    return f"Known: {', '.join(names)}." if names else "None are known."

@@ -1,0 +1,190 @@
+"""Evaluator: how good is it? And three evaluators made of others: Together, Cached and Screened."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import OgiveError, ProtocolError, SpecError, UnknownName
+from ogive.core.trial import Measurement, Proposal, Trial
+
+__all__ = ["Batched", "Cached", "Evaluator", "Screened", "Together", "attempt", "recall"]
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Anything that measures proposals.
+
+    Errors are data: an architecture that cannot be measured (NaN, out of memory, not in the table) gets a Measurement
+    whose `error` says why. A result must depend on the proposal and on the evaluator's own arguments only, not on what
+    was evaluated before, so that a resumed run finds what an uninterrupted one would have found.
+    """
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names, with units, of everything that a successful measurement holds."""
+        ...
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        """One measurement for each proposal, in the same order."""
+        ...
+
+
+@runtime_checkable
+class Batched(Evaluator, Protocol):
+    """An evaluator that wants several proposals at once."""
+
+    @property
+    def batch(self) -> int:
+        """How many proposals it wants at once."""
+        ...
+
+    def proposals_for(self, trials: int) -> int:
+        """How many proposals to hand in so that `trials` of them are evaluated in earnest."""
+        ...
+
+
+class Together:
+    """Several evaluators of the same proposals, whose metrics are put together.
+
+    A proposal that one of them fails is not given to the next; its measurement keeps what was found before.
+    """
+
+    def __init__(self, *parts: Evaluator) -> None:
+        if not parts:
+            raise SpecError("together(...) needs at least one evaluator.")
+        self.parts = parts
+        self.metrics = joined_metrics(parts)
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        """One merged measurement for each proposal; costs add up."""
+        merged = [Measurement() for _ in proposals]
+        for part in self.parts:
+            alive = [index for index, measurement in enumerate(merged) if measurement.error is None]
+            found = part.evaluate([proposals[index] for index in alive]) if alive else []
+            for index, measurement in zip(alive, found, strict=True):
+                merged[index] = _merged(merged[index], measurement)
+        return merged
+
+
+class Cached:
+    """Remembers what another evaluator found, by architecture and fidelity; a remembered measurement costs nothing."""
+
+    def __init__(self, inner: Evaluator) -> None:
+        self.parts = (inner,)
+        self.metrics = inner.metrics
+        self._known: dict[tuple[Architecture, int | None], Measurement] = {}
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        """Measurements, of which only the unknown ones are asked of the inner evaluator, each once."""
+        new = {_key(proposal): proposal for proposal in proposals if _key(proposal) not in self._known}
+        results = self.parts[0].evaluate(list(new.values())) if new else []
+        fresh = dict(zip(new, results, strict=True))
+        self._known.update({key: _free(measurement) for key, measurement in fresh.items()})
+        keys = [_key(proposal) for proposal in proposals]
+        # The first proposal of a fresh key carries its cost, so that the costs of a run add up to what was spent.
+        return [fresh.pop(key) if key in fresh else self._known[key] for key in keys]
+
+    def recall(self, trials: Iterable[Trial]) -> None:
+        """Take over what an earlier part of the run found."""
+        for trial in trials:
+            if trial.status == "screened" or not set(self.metrics) <= set(trial.metrics):
+                continue
+            metrics = {name: trial.metrics[name] for name in self.metrics}
+            self._known.setdefault(_key(trial.proposal), Measurement(metrics))
+
+
+class Screened:
+    """Scores a pool of proposals with a cheap evaluator and passes only the best on to a dear one.
+
+    Of every `pool` proposals the best `keep` by the metric `by` (larger is better; default: the first of the cheap
+    evaluator) are evaluated in earnest; the others come back as screened, with their cheap metrics. Of a smaller pool
+    the same share is kept, at least one. What the cheap evaluator cannot score ranks last.
+    """
+
+    def __init__(
+        self, cheap: Evaluator, dear: Evaluator, *, keep: int = 4, pool: int = 20, by: str | None = None
+    ) -> None:
+        if not 1 <= keep <= pool:
+            raise SpecError(f"screened(...) needs 1 <= keep <= pool, but got keep={keep}, pool={pool}.")
+        if not cheap.metrics:
+            raise SpecError("The cheap evaluator of screened(...) must measure something.")
+        self.parts = (cheap, dear)
+        self.metrics = joined_metrics(self.parts)
+        self.keep, self.batch = keep, pool
+        self._by = cheap.metrics[0] if by is None else by
+        if self._by not in cheap.metrics:
+            raise UnknownName("metric of the cheap evaluator", self._by, cheap.metrics)
+
+    def proposals_for(self, trials: int) -> int:
+        """The smallest pool of which `trials` are kept."""
+        return math.ceil(self.batch * trials / self.keep)
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        """A full measurement for the best, a screened one for the rest."""
+        cheap, dear = self.parts
+        measurements = cheap.evaluate(proposals)
+        ranked = sorted(range(len(proposals)), key=lambda index: self._rank(measurements[index]), reverse=True)
+        kept = sorted(ranked[: max(1, len(proposals) * self.keep // self.batch)])
+        results = [replace(measurement, screened=True) for measurement in measurements]
+        for index, found in zip(kept, dear.evaluate([proposals[index] for index in kept]), strict=True):
+            results[index] = _merged(measurements[index], found)
+        return results
+
+    def _rank(self, measurement: Measurement) -> float:
+        value = measurement.metrics.get(self._by, -math.inf)
+        return -math.inf if measurement.error is not None or math.isnan(value) else value
+
+
+def attempt(evaluator: Evaluator, proposals: Sequence[Proposal]) -> list[Measurement]:
+    """Evaluate, and turn an unexpected exception into failed measurements; errors of ogive itself pass through."""
+    try:
+        measurements = evaluator.evaluate(proposals)
+    except OgiveError:
+        raise
+    except Exception as error:
+        logger.exception("The evaluator raised an exception; the trial counts as failed.")
+        return [Measurement(error=f"{type(error).__name__}: {error}".splitlines()[0]) for _ in proposals]
+    if len(measurements) != len(proposals):
+        raise ProtocolError(
+            f"evaluate must return one measurement for each proposal: {type(evaluator).__name__} was given "
+            f"{len(proposals)} and returned {len(measurements)}."
+        )
+    return measurements
+
+
+def recall(evaluator: Evaluator, trials: Sequence[Trial]) -> None:
+    """Give every part of an evaluator that remembers (``Cached``) the trials of an earlier part of the run."""
+    if isinstance(evaluator, Cached):
+        evaluator.recall(trials)
+    for part in getattr(evaluator, "parts", ()):
+        recall(part, trials)
+
+
+def joined_metrics(parts: Sequence[Evaluator]) -> tuple[str, ...]:
+    """The metrics of all the parts; two parts that measure the same one are refused."""
+    names = [name for part in parts for name in part.metrics]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpecError(f"Each metric may be measured by one evaluator only, but {', '.join(twice)} by more than one.")
+    return tuple(names)
+
+
+def _key(proposal: Proposal) -> tuple[Architecture, int | None]:
+    return proposal.arch, proposal.fidelity
+
+
+def _free(measurement: Measurement) -> Measurement:
+    return Measurement(measurement.metrics, error=measurement.error, screened=measurement.screened)
+
+
+def _merged(first: Measurement, second: Measurement) -> Measurement:
+    metrics: Mapping[str, float] = {**first.metrics, **second.metrics}
+    error = "; ".join(reason for reason in (first.error, second.error) if reason) or None
+    return Measurement(metrics, first.cost + second.cost, error)

@@ -1,0 +1,115 @@
+"""Objective: turns the metrics of one architecture into one number to maximise. Arithmetic only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, UnknownName
+
+__all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "check_objectives"]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A number to maximise, and the metrics that it is made of."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the metrics that must have been measured."""
+        ...
+
+    def __call__(self, arch: Architecture, metrics: Mapping[str, float]) -> float:
+        """Larger is better."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Maximize:
+    """The metric itself."""
+
+    metric: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The metric."""
+        return (self.metric,)
+
+    def __call__(self, arch: Architecture, metrics: Mapping[str, float]) -> float:
+        """The value of the metric."""
+        return metrics[self.metric]
+
+
+@dataclass(frozen=True, slots=True)
+class Minimize:
+    """The metric with its sign turned."""
+
+    metric: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The metric."""
+        return (self.metric,)
+
+    def __call__(self, arch: Architecture, metrics: Mapping[str, float]) -> float:
+        """Minus the value of the metric."""
+        return -metrics[self.metric]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyTradeoff:
+    """MnasNet's reward, accuracy x (latency / target) ** w (Tan et al., CVPR 2019, eqs. 2-3).
+
+    w is `below` where latency <= target and `above` beyond. ``mode="soft"`` sets both to -0.07, so that a doubled
+    latency must buy about 5 % relative accuracy; with equal exponents the target only rescales the reward and does not
+    move the optimum. ``mode="hard"`` sets 0 and -1: no reward for being faster than the target. Give `below` and
+    `above` themselves for anything in between.
+    """
+
+    target_ms: float
+    accuracy: str = "val_acc"
+    latency: str = "latency_ms"
+    mode: Literal["soft", "hard"] = "soft"
+    below: float | None = None
+    above: float | None = None
+    _exponents: tuple[float, float] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.target_ms > 0:
+            raise SpecError(f"The target latency must be positive, but got target_ms={self.target_ms!r}.")
+        modes = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}  # MnasNet, section 3.1
+        if self.mode not in modes:
+            raise UnknownName("latency mode", self.mode, modes)
+        below, above = modes[self.mode]
+        exponents = (below if self.below is None else self.below, above if self.above is None else self.above)
+        object.__setattr__(self, "_exponents", exponents)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The accuracy and the latency."""
+        return (self.accuracy, self.latency)
+
+    def __call__(self, arch: Architecture, metrics: Mapping[str, float]) -> float:
+        """The reward, in the unit of the accuracy."""
+        ratio = metrics[self.latency] / self.target_ms
+        below, above = self._exponents
+        return float(metrics[self.accuracy] * ratio ** (below if ratio <= 1 else above))
+
+
+def check_objectives(objectives: Sequence[Objective], measured: Sequence[str]) -> None:
+    """Refuse, before an hour is spent, objectives that nobody measures or that look at the test set."""
+    if not objectives:
+        raise SpecError("A search needs at least one objective, such as Maximize('val_acc').")
+    for objective in objectives:
+        for metric in objective.needs:
+            if metric.startswith("test_"):
+                raise SpecError(
+                    f"The search never sees the test set, but {objective!r} needs {metric!r}; use a validation metric."
+                )
+            if metric not in measured:
+                raise SpecError(
+                    f"The objective {objective!r} needs the metric {metric!r}; "
+                    f"the evaluator measures {', '.join(sorted(measured)) or 'nothing'}."
+                )

@@ -1,0 +1,144 @@
+"""Workers: a process pool in which a crashed worker costs only the task that it was working on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from ogive.core.errors import ProtocolError, SpecError
+from ogive.core.evaluator import Evaluator
+from ogive.core.trial import Measurement, Proposal
+
+__all__ = ["Workers"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# What this process was given if it is a worker: at most one entry, set once when the process starts.
+_given: list[Evaluator] = []
+
+
+class Workers(Executor):
+    """`count` processes behind the interface of ``concurrent.futures``.
+
+    The standard pool breaks as a whole when one process dies. This one keeps a pool of one process for each worker and
+    replaces only the dead one. Processes are spawned, not forked (a fork of a process that runs torch threads can
+    hang), ignore Ctrl-C (the parent decides) and end with their parent, even if that was killed.
+    """
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise SpecError(f"A pool needs at least one worker, but got {count}.")
+        self.count = count
+        self._payload: Evaluator | None = None
+        self._lock = threading.RLock()
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._pools: list[ProcessPoolExecutor | None] = [None] * count
+        self._idle = list(range(count))
+        self._closed = False
+
+    def share(self, evaluator: Evaluator) -> Evaluator:
+        """A small stand-in for `evaluator`: each process is sent the real one once, when it starts."""
+        with self._lock:
+            if any(pool is not None for pool in self._pools):
+                raise ProtocolError("Share an evaluator before the first task is submitted.")
+            self._payload = evaluator
+        return _Shared(evaluator.metrics)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` in a worker; a task whose worker dies raises BrokenExecutor."""
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._waiting.append((future, _Call(fn, args, kwargs)))
+            self._dispatch()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Stop taking tasks; with `cancel_futures`, drop those that have not started."""
+        with self._lock:
+            self._closed = True
+            if cancel_futures:
+                while self._waiting:
+                    self._waiting.popleft()[0].cancel()
+            pools = [pool for pool in self._pools if pool is not None]
+        for pool in pools:
+            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _dispatch(self) -> None:
+        while self._waiting and self._idle:
+            future, call = self._waiting.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            slot = self._idle.pop()
+            inner = self._pool(slot).submit(call)
+            inner.add_done_callback(lambda done, slot=slot, future=future: self._finish(slot, future, done))  # type: ignore[misc]
+
+    def _pool(self, slot: int) -> ProcessPoolExecutor:
+        pool = self._pools[slot]
+        if pool is None:
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(self._payload,))
+            self._pools[slot] = pool
+        return pool
+
+    def _finish(self, slot: int, future: Future[Any], inner: Future[Any]) -> None:
+        error = inner.exception()
+        with self._lock:
+            if isinstance(error, BrokenExecutor):
+                broken, self._pools[slot] = self._pools[slot], None
+                if broken is not None:
+                    broken.shutdown(wait=False)
+            self._idle.append(slot)
+        if error is None:
+            future.set_result(inner.result())
+        else:
+            future.set_exception(error)
+        with self._lock:
+            if not self._closed:
+                self._dispatch()
+
+
+class _Call:
+    """A picklable function with its arguments."""
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.fn, self.args, self.kwargs = fn, args, kwargs
+
+    def __call__(self) -> Any:
+        return self.fn(*self.args, **self.kwargs)
+
+
+class _Shared:
+    """Stands for the evaluator that the worker was given when it started."""
+
+    def __init__(self, metrics: tuple[str, ...]) -> None:
+        self.metrics = metrics
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        if not _given:
+            raise ProtocolError("This process is no worker: it was not given an evaluator.")
+        return _given[0].evaluate(proposals)
+
+
+def _start(payload: Evaluator | None) -> None:
+    if payload is not None:
+        _given.append(payload)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # A worker that waits for its next task never learns that its parent was killed; this thread does.
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,264 @@
+"""SearchSpace: the set of candidate architectures, told as data: variables, what is legal, and how to draw one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.graph import Graph
+
+__all__ = ["Choice", "Real", "SearchSpace", "Variable"]
+
+Choices = tuple[int | float, ...]
+
+# A rejection sampler that needs more draws than this for one legal candidate is a bug of the space, not bad luck.
+ATTEMPTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A variable with finitely many options; the choice is the option's index."""
+
+    name: str
+    options: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.options:
+            raise SpecError(f"The variable {self.name!r} needs at least one option.")
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A variable that takes any value in [low, high]."""
+
+    name: str
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise SpecError(f"low < high must hold, but {self.name!r} has low={self.low}, high={self.high}.")
+
+
+Variable = Choice | Real
+
+
+def _always(choices: Choices) -> bool:
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSpace:
+    """Variables, legality and drawing; sampling, mutation and the rest follow from these.
+
+    All arguments are module-level functions or plain data, so a space can be sent to another process.
+
+    * `draw` makes the picture of a legal architecture;
+    * `is_legal` says which combinations of in-range choices exist (default: all);
+    * `listing` enumerates the space when that is better done than by trying every combination; `count` is its length
+      when that is not the product of the options (required to know the size when `is_legal` or `listing` is given);
+    * `read` and `write` are the published text form of the field (``|nor_conv_3x3~0|+|...|``);
+    * `prune` replaces what cannot influence the output by nothing, `canonical` also picks one of all isomorphic
+      architectures. Keys of tables use neither.
+    """
+
+    name: str
+    variables: tuple[Variable, ...]
+    draw: Callable[[Architecture], Graph]
+    is_legal: Callable[[Choices], bool] = _always
+    listing: Callable[[], Iterator[Architecture]] | None = None
+    count: int | None = None
+    read: Callable[[str], Architecture] | None = None
+    write: Callable[[Architecture], str] | None = None
+    prune: Callable[[Architecture], Architecture] | None = None
+    canonical: Callable[[Architecture], Architecture] | None = None
+
+    # -- membership -------------------------------------------------------------------------------------------------
+
+    def check(self, choices: Sequence[int | float]) -> Architecture:
+        """The architecture with these choices; raises InvalidArchitecture if there is none."""
+        if len(choices) != len(self.variables):
+            raise InvalidArchitecture(
+                f"{self.name} has {len(self.variables)} variables, got {len(choices)} choices: {tuple(choices)}."
+            )
+        checked = tuple(
+            self._in_range(variable, value) for variable, value in zip(self.variables, choices, strict=True)
+        )
+        if not self.is_legal(checked):
+            raise InvalidArchitecture(f"{Architecture(self.name, checked)} is not a legal architecture of {self.name}.")
+        return Architecture(self.name, checked)
+
+    def admit(self, arch: Architecture) -> Architecture:
+        """The same architecture if it is one of this space; raises InvalidArchitecture otherwise."""
+        if arch.space != self.name:
+            raise InvalidArchitecture(f"{arch} belongs to the space {arch.space!r}, not to {self.name!r}.")
+        return self.check(arch.choices)
+
+    def parse(self, text: str) -> Architecture:
+        """Read either ogive's text form or the published one of this space."""
+        own = text.strip().startswith(f"{self.name}:")
+        if own or self.read is None:
+            return self.admit(Architecture.parse(text))
+        return self.admit(self.read(text))
+
+    def format(self, arch: Architecture) -> str:
+        """The published text form, or ogive's own where the field has none."""
+        return str(arch) if self.write is None else self.write(arch)
+
+    # -- drawing at random ------------------------------------------------------------------------------------------
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """A random architecture: every variable uniform, given that the whole is legal."""
+        for _ in range(ATTEMPTS):
+            choices = tuple(_uniform(variable, rng) for variable in self.variables)
+            if self.is_legal(choices):
+                return Architecture(self.name, choices)
+        raise SpecError(f"{ATTEMPTS} random draws from {self.name} gave no legal architecture.")
+
+    def sample_choices(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
+        """Choices of `n` random architectures at once, shape (n, variables); for spaces of `Choice` variables."""
+        widths = self._widths()
+        rows: list[npt.NDArray[np.int64]] = []
+        missing = n
+        for _ in range(ATTEMPTS):
+            drawn = rng.integers(0, widths, size=(max(missing, 64), len(widths)))
+            if self.is_legal is not _always:
+                drawn = drawn[[self.is_legal(tuple(row)) for row in drawn.tolist()]]
+            rows.append(drawn[:missing])
+            missing -= len(rows[-1])
+            if missing <= 0:
+                return np.concatenate(rows)
+        raise SpecError(f"{ATTEMPTS} batches of random draws from {self.name} gave too few legal architectures.")
+
+    def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
+        """Another legal architecture that differs in one variable, drawn uniformly."""
+        movable = [i for i, variable in enumerate(self.variables) if isinstance(variable, Real) or _width(variable) > 1]
+        if not movable:
+            raise SpecError(f"{self.name} has a single architecture; there is nothing to mutate.")
+        for _ in range(ATTEMPTS):
+            place = movable[int(rng.integers(len(movable)))]
+            value = _moved(self.variables[place], arch.choices[place], rng)
+            choices = (*arch.choices[:place], value, *arch.choices[place + 1 :])
+            if self.is_legal(choices):
+                return Architecture(self.name, choices)
+        raise SpecError(f"{ATTEMPTS} mutations of {arch} gave no legal architecture.")
+
+    def mutate_choices(self, choices: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """One mutation of every row at once, shape (n, variables); for `Choice` spaces in which all is legal."""
+        if self.is_legal is not _always:
+            raise SpecError(f"Not every combination is legal in {self.name}; use mutate.")
+        widths = self._widths()
+        movable = np.flatnonzero(widths > 1)
+        places = movable[rng.integers(0, len(movable), size=len(choices))]
+        rows = np.arange(len(choices))
+        shift = 1 + (rng.random(len(choices)) * (widths[places] - 1)).astype(np.int64)
+        mutated = choices.copy()
+        mutated[rows, places] = (choices[rows, places] + shift) % widths[places]
+        return mutated
+
+    def cross(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
+        """A legal child that takes each variable from one of its parents; a parent itself if there is no other."""
+        # Parents that differ in d variables have 2**d children; a hundred draws find a legal one or it is not worth it.
+        for _ in range(100):
+            mask = rng.random(len(self.variables)) < 0.5
+            choices = tuple(x if first else y for x, y, first in zip(a.choices, b.choices, mask.tolist(), strict=True))
+            if self.is_legal(choices):
+                return Architecture(self.name, choices)
+        return a
+
+    # -- listing ----------------------------------------------------------------------------------------------------
+
+    def neighbours(self, arch: Architecture) -> list[Architecture]:
+        """Every legal architecture that differs in one `Choice`, or by a tenth of the range in one `Real`."""
+        found = []
+        for place, variable in enumerate(self.variables):
+            for value in _alternatives(variable, arch.choices[place]):
+                choices = (*arch.choices[:place], value, *arch.choices[place + 1 :])
+                if self.is_legal(choices):
+                    found.append(Architecture(self.name, choices))
+        return found
+
+    @property
+    def size(self) -> float:
+        """How many architectures there are; infinite with a `Real` variable, nan where nobody has counted."""
+        if self.count is not None:
+            return self.count
+        if any(isinstance(variable, Real) for variable in self.variables):
+            return math.inf
+        if self.is_legal is not _always or self.listing is not None:
+            return math.nan
+        return math.prod(_width(variable) for variable in self.variables)
+
+    def __len__(self) -> int:
+        if not math.isfinite(self.size):
+            raise TypeError(f"The size of {self.name} is {self.size}, which is no length.")
+        return int(self.size)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Architecture]:
+        if self.listing is not None:
+            return self.listing()
+        ranges = [range(int(width)) for width in self._widths()]
+        legal = (choices for choices in itertools.product(*ranges) if self.is_legal(choices))
+        return (Architecture(self.name, choices) for choices in legal)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({self.name!r}, {len(self.variables)} variables, size {self.size:g})"
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _widths(self) -> npt.NDArray[np.int64]:
+        if any(isinstance(variable, Real) for variable in self.variables):
+            raise SpecError(f"{self.name} has a continuous variable; its choices do not fit an integer array.")
+        return np.array([_width(variable) for variable in self.variables], np.int64)
+
+    def _in_range(self, variable: Variable, value: Any) -> int | float:
+        if isinstance(variable, Choice):
+            if isinstance(value, (int, np.integer)) and 0 <= value < len(variable.options):
+                return int(value)
+            raise InvalidArchitecture(
+                f"{self.name}: {variable.name} is one of 0..{len(variable.options) - 1} "
+                f"({', '.join(variable.options)}), but got {value!r}."
+            )
+        if isinstance(value, (int, float, np.number)) and variable.low <= value <= variable.high:
+            return float(value)
+        raise InvalidArchitecture(
+            f"{self.name}: {variable.name} lies in [{variable.low}, {variable.high}], not {value!r}."
+        )
+
+
+def _width(variable: Variable) -> int:
+    assert isinstance(variable, Choice)
+    return len(variable.options)
+
+
+def _uniform(variable: Variable, rng: np.random.Generator) -> int | float:
+    if isinstance(variable, Choice):
+        return int(rng.integers(len(variable.options)))
+    return float(rng.uniform(variable.low, variable.high))
+
+
+def _moved(variable: Variable, value: int | float, rng: np.random.Generator) -> int | float:
+    if isinstance(variable, Choice):
+        drawn = int(rng.integers(len(variable.options) - 1))
+        return drawn + (drawn >= value)
+    # A tenth of the range as standard deviation is the usual Gaussian mutation; the border clips it.
+    step = rng.normal(0.0, 0.1 * (variable.high - variable.low))
+    return float(min(max(value + step, variable.low), variable.high))
+
+
+def _alternatives(variable: Variable, value: int | float) -> list[int | float]:
+    if isinstance(variable, Choice):
+        return [option for option in range(len(variable.options)) if option != value]
+    step = 0.1 * (variable.high - variable.low)
+    return [moved for moved in (value - step, value + step) if variable.low <= moved <= variable.high]

@@ -1,0 +1,45 @@
+"""Strategy: who to try next. Anything that asks and can be told is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ogive.core.trial import Proposal, Trial
+
+__all__ = ["Checkpointed", "Strategy"]
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A search strategy, in two methods.
+
+    A strategy may assume that every proposal it made is told exactly once, in any order, and that no told trial holds a
+    test metric. It must be a function of its seed and of the order of asks and tells: given the same, it asks the same;
+    asking for n at once is the same as asking n times, and telling n at once the same as telling them one by one.
+    """
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        """At most `n` proposals; fewer if it must wait for results.
+
+        [] while all its proposals have been told means that the search is over.
+        """
+        ...
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Take note of finished trials, failed and screened ones (``scores is None``) included."""
+        ...
+
+
+@runtime_checkable
+class Checkpointed(Protocol):
+    """A strategy whose state is dear to replay. The store calls these; between them, only later trials are replayed."""
+
+    def save(self, folder: Path) -> None:
+        """Write the whole state, random streams included, as files into the empty `folder`; never a pickle."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Take over the state that `save` wrote; from then on ask as the saved one would have."""
+        ...

@@ -1,0 +1,251 @@
+"""Study: the one loop. It asks a strategy, has an evaluator measure, scores, yields each trial and tells it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass
+
+from ogive.core.errors import ProtocolError, SpecError, StoreError
+from ogive.core.evaluator import Batched, Evaluator, attempt, recall
+from ogive.core.objective import Objective, check_objectives
+from ogive.core.strategy import Strategy
+from ogive.core.trial import Budget, Measurement, Proposal, Spent, Trial
+
+__all__ = ["OpenChunk", "Study"]
+
+# So many failures before the first success mean that the set-up is wrong, not that candidates are unlucky.
+HOPELESS = 20
+
+
+@dataclass(slots=True)
+class OpenChunk:
+    """Proposals that were handed out together and are not told yet."""
+
+    first: int
+    proposals: list[Proposal]
+    future: Future[list[Measurement]] | None = None
+
+    @property
+    def numbers(self) -> range:
+        """The trial numbers of the proposals."""
+        return range(self.first, self.first + len(self.proposals))
+
+
+class Study:
+    """A strategy, an evaluator and one or more objectives, checked against each other.
+
+    The study keeps no history: `run` yields each trial once; the caller stores it, shows it and stops when it likes.
+    """
+
+    def __init__(self, strategy: Strategy, evaluator: Evaluator, objectives: Objective | Sequence[Objective]) -> None:
+        self.strategy = strategy
+        self.evaluator = evaluator
+        self.objectives = tuple(objectives) if isinstance(objectives, Sequence) else (objectives,)
+        check_objectives(self.objectives, evaluator.metrics)
+        wanted = getattr(strategy, "objectives", None)
+        if wanted is not None and wanted != len(self.objectives):
+            raise SpecError(
+                f"{type(strategy).__name__} was made for {wanted} objective(s), "
+                f"but the search has {len(self.objectives)}."
+            )
+        self.spent = Spent()
+        self.told = 0
+        self.asked = 0
+        self.open: list[OpenChunk] = []
+        self._failures = 0
+
+    def resume_from(self, told: Sequence[Trial], asked: int, waiting: Sequence[OpenChunk]) -> None:
+        """Take over the state of an interrupted study whose strategy was loaded from a checkpoint.
+
+        `told` are the trials that the strategy knew, `asked` how many proposals it had made, `waiting` those of them
+        that it had not been told about.
+        """
+        recall(self.evaluator, told)
+        for trial in told:
+            self.spent.add(trial)
+        self.told, self.asked, self.open = len(told), asked, list(waiting)
+        self._failures = -1 if any(trial.status == "ok" for trial in told) else self._failures
+
+    def run(
+        self,
+        budget: Budget,
+        *,
+        executor: Executor | None = None,
+        in_flight: int = 1,
+        past: Sequence[Trial] = (),
+        elapsed_s: float = 0.0,
+    ) -> Iterator[Trial]:
+        """Yield new trials until the budget is spent or the strategy has nothing more to ask.
+
+        With an `executor`, up to `in_flight` chunks of proposals are being evaluated at any time, and trials are told
+        in the order in which they finish. `past` are the trials of an interrupted run that this study has not been
+        told yet, in their order: the loop runs through them exactly as it did then, checks that the strategy asks for
+        the same architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the
+        interrupted run had taken.
+        """
+        started = time.perf_counter() - elapsed_s
+        recall(self.evaluator, past)
+        share = getattr(executor, "share", None)
+        evaluator = share(self.evaluator) if share is not None else self.evaluator
+        recorded = {trial.number: trial for trial in past}
+        order = deque(trial.number for trial in past)
+        try:
+            while True:
+                clock = 0.0 if order else time.perf_counter() - started
+                self._ask(budget, clock, in_flight)
+                if not self.open:
+                    break
+                if executor is not None:
+                    self._submit(executor, evaluator, recorded)
+                chunk = self._next(order)
+                trials = yield from self._finish(chunk, recorded, order)
+                self.open.remove(chunk)
+                self._tell(trials)
+        finally:
+            for chunk in self.open:
+                if chunk.future is not None:
+                    chunk.future.cancel()
+        if order:
+            raise StoreError(
+                f"The run holds trial {order[0]}, but the search ends before it: the settings must have been changed."
+            )
+
+    # -- the steps of the loop --------------------------------------------------------------------------------------
+
+    def _ask(self, budget: Budget, clock: float, in_flight: int) -> None:
+        while len(self.open) < in_flight and not self.spent.exhausts(budget, clock):
+            wanted = self._wanted(budget)
+            proposals = self.strategy.ask(wanted) if wanted > 0 else []
+            if len(proposals) > wanted:
+                raise ProtocolError(
+                    f"ask({wanted}) must return at most {wanted} proposals; {type(self.strategy).__name__} returned "
+                    f"{len(proposals)}."
+                )
+            if not proposals:
+                break
+            self.open.append(OpenChunk(self.asked, proposals))
+            self.asked += len(proposals)
+
+    def _wanted(self, budget: Budget) -> int:
+        batched = self.evaluator if isinstance(self.evaluator, Batched) else None
+        size = batched.batch if batched else 1
+        if budget.trials is None:
+            return size
+        left = budget.trials - self.spent.trials - sum(self._trials_of(len(chunk.proposals)) for chunk in self.open)
+        if left <= 0:
+            return 0
+        return min(size, batched.proposals_for(left) if batched else left)
+
+    def _trials_of(self, proposals: int) -> int:
+        """How many evaluated candidates an open chunk of so many proposals will become."""
+        if not isinstance(self.evaluator, Batched):
+            return proposals
+        trials = 1
+        while self.evaluator.proposals_for(trials + 1) <= proposals:
+            trials += 1
+        return trials
+
+    def _submit(self, executor: Executor, evaluator: Evaluator, recorded: dict[int, Trial]) -> None:
+        for chunk in self.open:
+            if chunk.future is None and not all(number in recorded for number in chunk.numbers):
+                chunk.future = executor.submit(attempt, evaluator, chunk.proposals)
+
+    def _next(self, order: deque[int]) -> OpenChunk:
+        """The chunk to finish now: the one recorded next, else the first that is ready."""
+        if order:
+            for chunk in self.open:
+                if order[0] in chunk.numbers:
+                    return chunk
+            raise StoreError(
+                f"The run holds trial {order[0]}, which the strategy has not asked for at this point: "
+                "the settings or the number of workers must have been changed."
+            )
+        running = [chunk.future for chunk in self.open if chunk.future is not None]
+        if not running:
+            return self.open[0]
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        return next(chunk for chunk in self.open if chunk.future in done)
+
+    def _finish(
+        self, chunk: OpenChunk, recorded: dict[int, Trial], order: deque[int]
+    ) -> Generator[Trial, None, list[Trial]]:
+        """Yield the trials of the chunk that are not recorded yet; return all of them, in order."""
+        known = [recorded.get(number) for number in chunk.numbers]
+        measurements = [None if all(known) else m for m in self._measured(chunk, complete=all(known))]
+        trials = []
+        for number, proposal, trial, measurement in zip(
+            chunk.numbers, chunk.proposals, known, measurements, strict=True
+        ):
+            if trial is not None:
+                self._compare(trial, proposal)
+                order.remove(number)
+                trials.append(trial)
+                continue
+            assert measurement is not None
+            fresh = self._scored(number, proposal, measurement)
+            trials.append(fresh)
+            yield fresh
+        return trials
+
+    def _measured(self, chunk: OpenChunk, *, complete: bool) -> Sequence[Measurement | None]:
+        if complete:
+            return [None] * len(chunk.proposals)
+        if chunk.future is None:
+            return attempt(self.evaluator, chunk.proposals)
+        try:
+            return chunk.future.result()
+        except BrokenExecutor:
+            reason = "the worker process died (killed, or out of memory)"
+            return [Measurement(error=reason) for _ in chunk.proposals]
+
+    def _scored(self, number: int, proposal: Proposal, measurement: Measurement) -> Trial:
+        if measurement.screened:
+            return Trial(number, proposal, measurement, "screened")
+        if measurement.error is not None:
+            return Trial(number, proposal, measurement, "failed")
+        missing = set(self.evaluator.metrics) - set(measurement.metrics)
+        if missing:
+            raise ProtocolError(
+                f"{type(self.evaluator).__name__} promised the metrics {', '.join(sorted(missing))} "
+                f"but measured only {', '.join(sorted(measurement.metrics)) or 'nothing'} for {proposal.arch}."
+            )
+        scores = tuple(float(objective(proposal.arch, measurement.metrics)) for objective in self.objectives)
+        for objective, score in zip(self.objectives, scores, strict=True):
+            if not math.isfinite(score):
+                failed = Measurement(measurement.metrics, measurement.cost, f"{objective!r} is {score}")
+                return Trial(number, proposal, failed, "failed")
+        return Trial(number, proposal, measurement, "ok", scores)
+
+    def _compare(self, trial: Trial, proposal: Proposal) -> None:
+        same = trial.arch == proposal.arch and trial.proposal.fidelity == proposal.fidelity
+        if not same:
+            raise StoreError(
+                f"Trial {trial.number} of the run is {trial.arch} (fidelity {trial.proposal.fidelity}), but the "
+                f"strategy now asks for {proposal.arch} (fidelity {proposal.fidelity}): the seed, the settings or the "
+                "version differ."
+            )
+
+    def _tell(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            self.spent.add(trial)
+            self._watch(trial)
+        self.told += len(trials)
+        self.strategy.tell([trial.blind() for trial in trials])
+
+    def _watch(self, trial: Trial) -> None:
+        """Stop a search in which nothing has ever worked; `_failures` is -1 from the first success on."""
+        if self._failures < 0 or trial.status == "screened":
+            return
+        if trial.status == "ok":
+            self._failures = -1
+            return
+        self._failures += 1
+        if self._failures >= HOPELESS:
+            raise ProtocolError(
+                f"The first {HOPELESS} trials all failed, so the set-up must be wrong. The last reason: "
+                f"{trial.measurement.error}."
+            )

@@ -1,0 +1,375 @@
+"""RunStore: a search on disk, as a folder that can be killed at any byte and resumed.
+
+A run folder holds ``run.json`` (what was asked for, written once), ``trials.jsonl`` (one line a finished trial,
+append-only, synced to the disk before the search goes on) and ``artifacts/`` (everything derived: strategy state,
+unfinished trainings, the winner). Every line carries a checksum, so a flipped bit is found and named.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import math
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, RunInUse, StoreError
+from ogive.core.strategy import Checkpointed
+from ogive.core.study import OpenChunk, Study
+from ogive.core.trial import Cost, Measurement, Proposal, Trial
+
+__all__ = ["Record", "Run", "RunStore", "read_run", "write_json"]
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A trial and when it was finished, in seconds of searching since the run began (pauses not counted)."""
+
+    trial: Trial
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run folder holds, read once."""
+
+    folder: Path
+    config: dict[str, Any]
+    records: tuple[Record, ...]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The finished trials, in the order in which they were told."""
+        return [record.trial for record in self.records]
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of searching until the last finished trial."""
+        return self.records[-1].at_s if self.records else 0.0
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of everything derived from the trials."""
+        return self.folder / "artifacts"
+
+
+class RunStore:
+    """The one writer of a run folder. Use it as a context manager: leaving it gives the folder free."""
+
+    def __init__(self, run: Run, lock: int) -> None:
+        self.run = run
+        self._lock = lock
+        self._trials = os.open(run.folder / "trials.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    @classmethod
+    def create(cls, folder: Path, config: Mapping[str, Any]) -> RunStore:
+        """Begin a run in `folder`, which must not hold anything yet."""
+        folder = Path(folder)
+        with _explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _locked(folder)
+            present = [entry.name for entry in folder.iterdir() if entry.name != LOCK]
+            if present:
+                os.close(lock)
+                way = f"`ogive resume {folder}` goes on with it" if "run.json" in present else "choose another --out"
+                raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; {way}.")
+            (folder / "artifacts").mkdir()
+            (folder / "trials.jsonl").touch()
+            write_json(folder / "run.json", {"schema": SCHEMA, **config})
+        return cls(read_run(folder), lock)
+
+    @classmethod
+    def open(cls, folder: Path) -> RunStore:
+        """Go on with the run in `folder`; a torn last line is cut off with a warning."""
+        folder = Path(folder)
+        _require_run(folder)
+        lock = _locked(folder)
+        try:
+            run, whole = _read(folder)
+            with _explained(folder):
+                path = folder / "trials.jsonl"
+                if path.exists() and path.stat().st_size != whole:
+                    os.truncate(path, whole)
+                run.artifacts.mkdir(exist_ok=True)
+            return cls(run, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.run.folder
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of everything derived from the trials."""
+        return self.run.artifacts
+
+    def append(self, trial: Trial, at_s: float) -> None:
+        """Write one trial and wait until it is on the disk.
+
+        StoreError if the disk is full; the file is then cut back to the trials before, so that nothing is lost.
+        """
+        line = _line(trial, at_s)
+        before = os.fstat(self._trials).st_size
+        try:
+            # One call for the whole line: Ctrl-C cannot come between its bytes.
+            written = os.write(self._trials, line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, "the line was written in part")
+            os.fsync(self._trials)
+        except OSError as error:
+            os.ftruncate(self._trials, before)
+            raise StoreError(
+                f"Trial {trial.number} could not be written to {self.folder} ({error.strerror}). All trials before it "
+                f"are kept; make room and go on with `ogive resume {self.folder}`."
+            ) from error
+
+    def save_strategy(self, strategy: Checkpointed, study: Study) -> None:
+        """Write the state of the strategy and of the loop; the one before is kept until the new one is complete."""
+        fresh = self.artifacts / f"strategy-{study.told:09d}"
+        if fresh.exists():
+            return
+        scratch = self.artifacts / "strategy.new"
+        with _explained(self.folder):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            strategy.save(scratch)
+            waiting = [{"first": c.first, "proposals": [_proposal(p) for p in c.proposals]} for c in study.open]
+            write_json(scratch / "study.json", {"told": study.told, "asked": study.asked, "open": waiting})
+            for path in scratch.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            os.rename(scratch, fresh)
+            _sync(self.artifacts)
+            for old in self._saved()[:-1]:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def load_strategy(self, strategy: Checkpointed, study: Study) -> int:
+        """Load the last saved state, if there is one; returns how many trials need not be replayed."""
+        saved = self._saved()
+        if not saved:
+            return 0
+        folder = saved[-1]
+        try:
+            state = json.loads((folder / "study.json").read_text())
+            told, asked = int(state["told"]), int(state["asked"])
+            waiting = [
+                OpenChunk(int(chunk["first"]), [_read_proposal(entry) for entry in chunk["proposals"]])
+                for chunk in state["open"]
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{folder} is damaged ({error}); delete it to replay all the trials instead.") from error
+        if told > len(self.run.records):
+            raise StoreError(
+                f"{folder} knows {told} trials, but trials.jsonl holds {len(self.run.records)}: lines were removed. "
+                f"Delete {folder.name} to replay the rest."
+            )
+        strategy.load(folder)
+        study.resume_from(self.run.trials[:told], asked, waiting)
+        return told
+
+    def close(self) -> None:
+        """Give the folder free."""
+        if self._trials >= 0:
+            os.close(self._trials)
+            os.close(self._lock)
+            self._trials = -1
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _saved(self) -> list[Path]:
+        return sorted(path for path in self.artifacts.glob("strategy-*") if path.is_dir())
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder without touching it; a torn last line is left out with a warning.
+
+    Raises StoreError for a folder that holds no run, a run of a newer schema, or a damaged line (which it names).
+    """
+    return _read(Path(folder))[0]
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file that is either complete or absent, whatever happens meanwhile."""
+    scratch = path.with_name(f"{path.name}.new")
+    with scratch.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+    _sync(path.parent)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _require_run(folder: Path) -> None:
+    if not (folder / "run.json").is_file():
+        what = "is not a run folder: it has no run.json" if folder.is_dir() else "does not exist"
+        raise StoreError(f"{folder} {what}. `ogive search … --out FOLDER` makes one.")
+
+
+def _read(folder: Path) -> tuple[Run, int]:
+    """The run, and how many bytes of trials.jsonl are whole lines."""
+    _require_run(folder)
+    try:
+        config = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder / 'run.json'} cannot be read: {error}.") from error
+    schema = config.get("schema") if isinstance(config, dict) else None
+    if not isinstance(schema, int):
+        raise StoreError(f"{folder / 'run.json'} was not written by ogive: it has no schema number.")
+    if schema > SCHEMA:
+        raise StoreError(
+            f"{folder} was written by a newer ogive (schema {schema}; this one reads up to {SCHEMA}): upgrade ogive."
+        )
+    records, whole = _read_lines(folder / "trials.jsonl")
+    return Run(folder, config, tuple(records)), whole
+
+
+def _read_lines(path: Path) -> tuple[list[Record], int]:
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        logger.warning("The last line of %s is torn (the run was killed while writing it) and is dropped.", path)
+    records, seen = [], set()
+    for index, line in enumerate(data[:whole].splitlines(), start=1):
+        try:
+            record = _record(line)
+        except (ValueError, KeyError, TypeError, AttributeError, InvalidArchitecture) as error:
+            raise StoreError(
+                f"Line {index} of {path} is damaged ({error}). Restore it, or cut the file before that line and resume."
+            ) from error
+        if record.trial.number in seen:
+            raise StoreError(f"Line {index} of {path} repeats trial {record.trial.number}.")
+        seen.add(record.trial.number)
+        records.append(record)
+    return records, whole
+
+
+# -- one line ---------------------------------------------------------------------------------------------------------
+
+
+def _line(trial: Trial, at_s: float) -> bytes:
+    measurement = trial.measurement
+    body = {
+        "number": trial.number,
+        **_proposal(trial.proposal),
+        "status": trial.status,
+        "scores": trial.scores,
+        "metrics": {name: _finite(float(value)) for name, value in measurement.metrics.items()},
+        "cost": _cost(measurement.cost),
+        "error": measurement.error,
+        "at_s": round(at_s, 6),
+    }
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return f'{text[:-1]},"crc32":"{_checksum(text)}"}}\n'.encode()
+
+
+def _record(line: bytes) -> Record:
+    text, _, tail = line.decode("utf-8").rpartition(',"crc32":"')
+    body = text + "}"
+    if tail != f'{_checksum(body)}"}}':
+        raise ValueError("its checksum does not match")
+    entry = json.loads(body)
+    scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
+    metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
+    measurement = Measurement(metrics, Cost(**entry["cost"]), entry["error"], entry["status"] == "screened")
+    trial = Trial(int(entry["number"]), _read_proposal(entry), measurement, entry["status"], scores)
+    return Record(trial, float(entry["at_s"]))
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _proposal(proposal: Proposal) -> dict[str, object]:
+    entry: dict[str, object] = {"arch": str(proposal.arch), "fidelity": proposal.fidelity}
+    if proposal.cost != Cost():
+        entry["ask_cost"] = _cost(proposal.cost)
+    return entry
+
+
+def _read_proposal(entry: Mapping[str, Any]) -> Proposal:
+    return Proposal(Architecture.parse(entry["arch"]), entry["fidelity"], Cost(**entry.get("ask_cost", {})))
+
+
+def _cost(cost: Cost) -> dict[str, float]:
+    return {"wall_s": cost.wall_s, "benchmark_s": cost.benchmark_s}
+
+
+def _finite(value: float) -> float | str:
+    """The value, or its name where JSON has no number for it: NASWOT of a disconnected network is -inf."""
+    return value if math.isfinite(value) else str(value)
+
+
+# -- the file system --------------------------------------------------------------------------------------------------
+
+LOCK = "run.lock"
+
+
+def _locked(folder: Path) -> int:
+    """Hold the folder's lock until the descriptor is closed; the kernel gives it free even after kill -9."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock_file(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise RunInUse(f"{folder} is being written by another process; wait for it, or choose another --out.") from None
+    return descriptor
+
+
+def _lock_file(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn an error of the file system into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or folder} cannot be written ({error.strerror}). The finished trials are kept; "
+            f"mend it and go on with `ogive resume {folder}`."
+        ) from error
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """The trial with the largest first score, the earliest among equals; None if none succeeded."""
+    scored = [trial for trial in trials if trial.scores is not None]
+    return max(scored, key=lambda trial: (trial.scores or (-math.inf,))[0], default=None)

@@ -1,0 +1,80 @@
+"""What tests take from the machine: data and a browser, found or skipped with the reason.
+
+Nothing here is downloaded. A variable of the environment points each fixture elsewhere:
+
+=====================  =============================================  ==================================
+variable               default                                        holds
+=====================  =============================================  ==================================
+OGIVE_SHARED_DATA      ../shared/data beside the repository           published benchmark tables
+OGIVE_TEST_CACHE       ~/.cache/ogive-tests                           cifar-10-batches-bin/
+OGIVE_FASHION_MNIST    where Debian's dataset-fashion-mnist puts it   four idx.gz files
+=====================  =============================================  ==================================
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# No deadline: the machines that run this are shared, and a slow example is no wrong one. In CI the examples are the
+# same every time, so that a failure there is one that everybody can repeat.
+hypothesis.settings.register_profile("ogive", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+hypothesis.settings.load_profile("ogive")
+
+
+def existing(folder: Path, needs: str, way_out: str) -> Path:
+    """The folder, when the file or folder `needs` is in it; otherwise the test skips and says what to do."""
+    if not (folder / needs).exists():
+        pytest.skip(f"no {needs} in {folder}: {way_out}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of benchmark tables in their published formats; never part of the repository."""
+    folder = Path(os.environ.get("OGIVE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    return existing(folder, "nb201.parquet", "set OGIVE_SHARED_DATA to the folder of benchmark tables")
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder() -> Path:
+    """CIFAR-10 in its official binary layout."""
+    cache = Path(os.environ.get("OGIVE_TEST_CACHE", Path.home() / ".cache" / "ogive-tests"))
+    way_out = "lay the binary version of CIFAR-10 there, or set OGIVE_TEST_CACHE to the folder that holds it"
+    return existing(cache, "cifar-10-batches-bin/test_batch.bin", way_out) / "cifar-10-batches-bin"
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist_folder() -> Path:
+    """The four gzipped idx files of Fashion-MNIST."""
+    folder = Path(os.environ.get("OGIVE_FASHION_MNIST", "/usr/share/datasets/fashion-mnist"))
+    way_out = "install Debian's dataset-fashion-mnist, or set OGIVE_FASHION_MNIST"
+    return existing(folder, "train-images-idx3-ubyte.gz", way_out)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium-like browser that can run headless."""
+    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    if not found:
+        pytest.skip("no chromium, chromium-browser or google-chrome on the PATH")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for the whole session, so that a table imported by one test is there for the next."""
+    return tmp_path_factory.mktemp("ogive-home")
+
+
+@pytest.fixture
+def ogive_home(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """OGIVE_HOME points at the session's home, for this process and for those that the test starts."""
+    monkeypatch.setenv("OGIVE_HOME", str(session_home))
+    return session_home

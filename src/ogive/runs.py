@@ -80,12 +80,12 @@ class RunStore:
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder)
-            present = [entry.name for entry in folder.iterdir() if entry.name != LOCK]
+            present = sorted(entry.name for entry in folder.iterdir() if not _is_debris(entry))
             if present:
                 os.close(lock)
                 way = f"`ogive resume {folder}` goes on with it" if "run.json" in present else "choose another --out"
                 raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; {way}.")
-            (folder / "artifacts").mkdir()
+            (folder / "artifacts").mkdir(exist_ok=True)
             (folder / "trials.jsonl").touch()
             write_json(folder / "run.json", {"schema": SCHEMA, **config})
         return cls(read_run(folder), lock)
@@ -153,7 +153,7 @@ class RunStore:
             for path in scratch.rglob("*"):
                 if path.is_file():
                     _sync(path)
-            os.rename(scratch, fresh)
+            scratch.rename(fresh)
             _sync(self.artifacts)
             for old in self._saved()[:-1]:
                 shutil.rmtree(old, ignore_errors=True)
@@ -215,7 +215,7 @@ def write_json(path: Path, value: object) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    os.replace(scratch, path)
+    scratch.replace(path)
     _sync(path.parent)
 
 
@@ -325,6 +325,13 @@ def _finite(value: float) -> float | str:
 # -- the file system --------------------------------------------------------------------------------------------------
 
 LOCK = "run.lock"
+
+
+def _is_debris(entry: Path) -> bool:
+    """Whether this is all that a run killed in its first milliseconds leaves behind."""
+    if entry.name == "artifacts":
+        return entry.is_dir() and not any(entry.iterdir())
+    return entry.name in (LOCK, "run.json.new") or (entry.name == "trials.jsonl" and entry.stat().st_size == 0)
 
 
 def _locked(folder: Path) -> int:

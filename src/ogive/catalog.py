@@ -1,0 +1,278 @@
+"""The catalog: names of parts, where each lives, and how one is built from ``name(part, key=value)``.
+
+Nothing is imported until it is built, so listing the catalog is instant. A package adds parts of its own through entry
+points of the group ``ogive.plugins``, named ``kind.name``::
+
+    [project.entry-points."ogive.plugins"]
+    "strategy.tabu" = "my_package.search:TabuSearch"
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal, Union
+
+from ogive.core.errors import MissingData, SpecError, UnknownName
+from ogive.spec import Spec, parse
+
+__all__ = ["KINDS", "Context", "build", "load", "names", "options", "resolve", "summary"]
+
+Context = Mapping[str, Callable[[], Any]]
+
+KINDS = ("space", "strategy", "evaluator", "objective", "score", "data")
+
+# Every line is one part: name, then module:attribute.
+_PARTS: dict[str, dict[str, str]] = {
+    "space": {
+        "nasbench201": "ogive.spaces.nasbench201:nasbench201",
+        "nasbench101": "ogive.spaces.nasbench101:nasbench101",
+        "natssize": "ogive.spaces.natssize:natssize",
+        "darts": "ogive.spaces.darts:darts",
+    },
+    "strategy": {
+        "random": "ogive.strategies.local:RandomSearch",
+        "local_search": "ogive.strategies.local:LocalSearch",
+        "evolution": "ogive.strategies.local:RegularizedEvolution",
+        "nsga2": "ogive.strategies.nsga2:NSGA2",
+    },
+    "evaluator": {
+        "tabular": "ogive.evaluators.tabular:Tabular",
+        "trained": "ogive.evaluators.trained:Trained",
+        "training_free": "ogive.evaluators.training_free:TrainingFree",
+        "latency": "ogive.evaluators.latency:Latency",
+        "together": "ogive.core.evaluator:Together",
+        "cached": "ogive.core.evaluator:Cached",
+        "screened": "ogive.core.evaluator:Screened",
+    },
+    "objective": {
+        "maximize": "ogive.core.objective:Maximize",
+        "minimize": "ogive.core.objective:Minimize",
+        "latency_tradeoff": "ogive.core.objective:LatencyTradeoff",
+    },
+    "score": {
+        "naswot": "ogive.scores.naswot:naswot",
+        "params": "ogive.networks.count:parameters",
+        "macs": "ogive.networks.count:macs",
+    },
+    "data": dict.fromkeys(
+        ("digits", "fashion-mnist", "cifar10", "cifar100", "images:FOLDER", "arrays:FILE.npz"),
+        "ogive.training.data:load",
+    ),
+}
+
+# What else is reached by name, so that the commands import torch only when they need it.
+_TOOLS: dict[str, str] = {
+    "load_data": "ogive.training.data:load",
+    "get_data": "ogive.training.data:get",
+    "open_table": "ogive.tables.store:open_table",
+    "import_table": "ogive.tables.importers:import_table",
+    "write_page": "ogive.report.page:write_page",
+    "train_winner": "ogive.winner:train_winner",
+    "export_winner": "ogive.winner:export_winner",
+    "measure_latency": "ogive.winner:measure_latency",
+}
+
+
+def names(kind: str) -> list[str]:
+    """The names of all parts of a kind, plug-ins included."""
+    return sorted(_known(kind))
+
+
+def resolve(kind: str, name: str) -> Any:
+    """The class or function that makes the part; UnknownName if there is none."""
+    known = _known(kind)
+    if name not in known:
+        raise UnknownName(kind, name, known)
+    return load(known[name])
+
+
+def load(target: str) -> Any:
+    """Import ``module:attribute``, or a tool by its name in this catalog."""
+    module, _, attribute = _TOOLS.get(target, target).partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "ogive":
+            raise
+        raise MissingData(f"{target} needs the package {error.name!r}: pip install {error.name}.") from error
+
+
+def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:
+    """Make a part. Constructor parameters that the text does not set are taken from the context by their names.
+
+    Values are checked against the annotations of the constructor. Raises UnknownName for an unknown part or option,
+    SpecError for a value of the wrong type and for something that the context should hold and does not.
+    """
+    spec = parse(text) if isinstance(text, str) else text
+    maker = resolve(kind, spec.name)
+    parameters = _parameters(maker)
+    arguments = _positional(spec, parameters, context or {})
+    keywords = _keywords(spec, parameters, context or {}, taken=len(arguments))
+    return maker(*arguments, **keywords)
+
+
+def options(kind: str, name: str) -> dict[str, Any]:
+    """Names and defaults of the options that a part takes in ``name(option=value)``."""
+    parameters = _parameters(resolve(kind, name)).values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of the part's documentation."""
+    return (inspect.getdoc(resolve(kind, name)) or "").partition("\n")[0]
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def _known(kind: str) -> dict[str, str]:
+    if kind not in _PARTS:
+        raise UnknownName("kind of part", kind, _PARTS)
+    return {**_plugins().get(kind, {}), **_PARTS[kind]}
+
+
+@cache
+def _plugins() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for point in entry_points(group="ogive.plugins"):
+        kind, _, name = point.name.partition(".")
+        if kind not in _PARTS or not name:
+            raise SpecError(
+                f"The plug-in {point.name!r} ({point.value}) must be named kind.name, "
+                f"with one of the kinds {', '.join(KINDS)}."
+            )
+        found.setdefault(kind, {})[name] = point.value
+    return found
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _parameters(maker: Any) -> dict[str, inspect.Parameter]:
+    """The constructor's parameters, with their annotations evaluated."""
+    function = maker.__init__ if inspect.isclass(maker) else maker
+    parameters = inspect.signature(maker).parameters
+    scope = getattr(function, "__globals__", {})
+    return {name: p.replace(annotation=_evaluated(p.annotation, scope)) for name, p in parameters.items()}
+
+
+def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:
+    """The annotation as a type; Any where it names what only the type checker imports."""
+    try:
+        return typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}), scope)["it"]
+    except NameError:
+        return Any
+
+
+def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], context: Context) -> list[Any]:
+    slots = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+    if len(spec.args) > len(slots) and rest is None:
+        raise SpecError(
+            f"{spec.name}(...) takes at most {len(slots)} positional arguments, but got {len(spec.args)}: {spec}."
+        )
+    targets = [*slots, *([rest] * len(spec.args) if rest is not None else [])]
+    return [_value(spec, p, value, context) for p, value in zip(targets, spec.args, strict=False)]
+
+
+def _keywords(
+    spec: Spec, parameters: Mapping[str, inspect.Parameter], context: Context, *, taken: int
+) -> dict[str, Any]:
+    named = {
+        name: p
+        for index, (name, p) in enumerate(parameters.items())
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and not (index < taken and p.kind is not p.KEYWORD_ONLY)
+    }
+    for option in spec.options:
+        if option not in named:
+            raise UnknownName(f"option of {spec.name}", option, set(named) - set(context))
+    keywords = {}
+    for name, parameter in named.items():
+        if name in spec.options:
+            keywords[name] = _value(spec, parameter, spec.options[name], context)
+        elif name in context:
+            given = context[name]()
+            if given is not None:
+                keywords[name] = given
+        if name not in keywords and parameter.default is parameter.empty:
+            raise SpecError(f"{spec.name} needs {name}: {_way(name, spec)}.")
+    return keywords
+
+
+def _way(name: str, spec: Spec) -> str:
+    flags = {"data": "--data digits", "table": "--table nasbench201", "space": "--space nasbench201"}
+    return f"give {flags[name]}" if name in flags else f"write {spec.name}({name}=...)"
+
+
+def _value(spec: Spec, parameter: inspect.Parameter, value: Any, context: Context) -> Any:
+    """`value` as the parameter's annotation wants it."""
+    wanted = parameter.annotation
+    for choice in _alternatives(wanted):
+        matched, converted = _converted(choice, parameter.name, value, context)
+        if matched:
+            return converted
+    raise SpecError(f"{spec.name}({parameter.name}=...) takes {_readable(wanted)}, but got {value}.")
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _converted(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
+    """Whether `value` fits one plain annotation, and what it becomes."""
+    origin = typing.get_origin(wanted)
+    word = value.name if isinstance(value, Spec) and not value.args and not value.options else value
+    if wanted is Any:
+        return True, word
+    if wanted is types.NoneType:
+        return value is None, None
+    if origin is Literal:
+        return word in typing.get_args(wanted), word
+    if origin in (list, tuple, Sequence):
+        return _sequence(origin, (typing.get_args(wanted) or (Any,))[0], name, value, context)
+    if wanted is bool or isinstance(value, bool):
+        return wanted is bool and isinstance(value, bool), value
+    if wanted is int:
+        return isinstance(value, int), value
+    if wanted is float:
+        return isinstance(value, (int, float)), float(value) if isinstance(value, (int, float)) else value
+    if wanted is str:
+        return isinstance(word, str), word
+    return _built(wanted, name, value, context)
+
+
+def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
+    if not isinstance(value, list):
+        return False, value
+    items = [_converted(inner, name, item, context) for item in value]
+    return all(fits for fits, _ in items), (list if origin is list else tuple)(item for _, item in items)
+
+
+def _built(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
+    """A nested part: which kind is told by the annotation's name (Evaluator, Strategy, ...)."""
+    kind = getattr(wanted, "__name__", "").lower()
+    if isinstance(value, Spec) and kind in _PARTS:
+        return True, build(kind, value, context)
+    if isinstance(value, Spec) and name == "table" and not value.args:
+        return True, load("open_table")(value.name)
+    if getattr(wanted, "__name__", "") == "Path" and isinstance(value, (str, Spec)):
+        return True, wanted(str(value))
+    return False, value
+
+
+def _readable(annotation: Any) -> str:
+    choices = []
+    for choice in _alternatives(annotation):
+        if typing.get_origin(choice) is Literal:
+            choices += [repr(option) for option in typing.get_args(choice)]
+        else:
+            choices.append("none" if choice is types.NoneType else getattr(choice, "__name__", str(choice)))
+    return " or ".join(choices)

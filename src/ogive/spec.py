@@ -1,0 +1,141 @@
+"""The one syntax for parts, ``name(part, key=value)``: on the command line, in TOML recipes and in error messages.
+
+A value is a number, ``true``, ``false``, ``none``, a quoted or bare word, a list ``[a, b]``, or again a part. A bare
+word and a part without arguments are the same thing until somebody knows which of the two is wanted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ogive.core.errors import SpecError
+
+__all__ = ["Spec", "parse", "parse_options"]
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.:/])
+      | (?P<quoted>"[^"]*"|'[^']*')
+      | (?P<word>[A-Za-z_](?:[\w.+-]|:(?=[^\s,()\[\]=])|[/~](?=[^\s,()\[\]=]))*)
+      | (?P<mark>[()\[\],=])
+    )""",
+    re.VERBOSE,
+)
+_CONSTANTS: Mapping[str, bool | None] = MappingProxyType({"true": True, "false": False, "none": None})
+_PLAIN = re.compile(r"[A-Za-z_][\w.:/~+-]*")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A named part with positional arguments and keyword options; ``str`` gives the syntax back."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        inside = [_written(value) for value in self.args]
+        inside += [f"{key}={_written(value)}" for key, value in self.options.items()]
+        return f"{self.name}({', '.join(inside)})" if inside else self.name
+
+    def with_defaults(self, options: Mapping[str, Any]) -> Spec:
+        """The same part with options that it does not set itself."""
+        return Spec(self.name, self.args, {**options, **self.options})
+
+
+def parse(text: str) -> Spec:
+    """Read one part; raises SpecError that shows where the text stops making sense."""
+    reader = _Reader(text)
+    value = reader.value()
+    reader.end()
+    if not isinstance(value, Spec):
+        raise SpecError(f"A part is written name(part, key=value), but got {text!r}.")
+    return value
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """Read ``key=value, key=value``."""
+    return dict(parse(f"options({text})").options)
+
+
+class _Reader:
+    """A recursive-descent reader of one text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.place = 0
+
+    def value(self) -> Any:
+        kind, token = self.next()
+        if kind == "number":
+            return int(token) if re.fullmatch(r"[+-]?\d+", token) else float(token)
+        if kind == "quoted":
+            return token[1:-1]
+        if token == "[":
+            values, options = self.items("]")
+            if options:
+                raise self.error("A list holds no key=value")
+            return list(values)
+        if kind != "word":
+            raise self.error("Expected a name, a number or a list")
+        if self.peek() == "(":
+            self.next()
+            values, options = self.items(")")
+            return Spec(token, tuple(values), options)
+        return _CONSTANTS[token] if token in _CONSTANTS else Spec(token)
+
+    def items(self, close: str) -> tuple[list[Any], dict[str, Any]]:
+        values: list[Any] = []
+        options: dict[str, Any] = {}
+        while self.peek() != close:
+            value = self.value()
+            if self.peek() == "=":
+                self.next()
+                if not isinstance(value, Spec) or value.args or value.options:
+                    raise self.error("The left side of = must be a name")
+                if value.name in options:
+                    raise self.error(f"{value.name} is given twice")
+                options[value.name] = self.value()
+            elif options:
+                raise self.error("A part stands before all key=value")
+            else:
+                values.append(value)
+            if self.peek() == ",":
+                self.next()
+            elif self.peek() != close:
+                raise self.error(f"Expected , or {close}")
+        self.next()
+        return values, options
+
+    def end(self) -> None:
+        if self.text[self.place :].strip():
+            raise self.error("Nothing may follow the part")
+
+    def peek(self) -> str:
+        match = _TOKEN.match(self.text, self.place)
+        return match["mark"] or "" if match else ""
+
+    def next(self) -> tuple[str, str]:
+        match = _TOKEN.match(self.text, self.place)
+        if match is None:
+            raise self.error("Expected more")
+        self.place = match.end()
+        kind = match.lastgroup or ""
+        return kind, match[kind]
+
+    def error(self, reason: str) -> SpecError:
+        return SpecError(f"{reason} in {self.text!r} after {self.text[: self.place]!r}; write name(part, key=value).")
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) and value not in _CONSTANTS else f'"{value}"'
+    return str(value)

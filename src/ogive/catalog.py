@@ -16,12 +16,24 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from importlib.metadata import version as metadata_version
 from typing import Any, Literal, Union
 
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.spec import Spec, parse
 
-__all__ = ["KINDS", "Context", "build", "load", "names", "options", "resolve", "summary"]
+__all__ = [
+    "KINDS",
+    "Context",
+    "build",
+    "load",
+    "names",
+    "options",
+    "parameter_names",
+    "resolve",
+    "summary",
+    "version",
+]
 
 Context = Mapping[str, Callable[[], Any]]
 
@@ -121,6 +133,16 @@ def options(kind: str, name: str) -> dict[str, Any]:
     """Names and defaults of the options that a part takes in ``name(option=value)``."""
     parameters = _parameters(resolve(kind, name)).values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+
+
+def parameter_names(function: Callable[..., Any]) -> list[str]:
+    """The keyword-only parameters of a function."""
+    return [p.name for p in _parameters(function).values() if p.kind is p.KEYWORD_ONLY]
+
+
+def version() -> str:
+    """The version of ogive that is installed."""
+    return metadata_version("ogive")
 
 
 def summary(kind: str, name: str) -> str:

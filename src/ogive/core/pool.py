@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
 from ogive.core.errors import ProtocolError, SpecError
@@ -41,6 +42,7 @@ class Workers(Executor):
         self._lock = threading.RLock()
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._pools: list[ProcessPoolExecutor | None] = [None] * count
+        self._lifelines: list[Connection] = []
         self._idle = list(range(count))
         self._closed = False
 
@@ -73,6 +75,13 @@ class Workers(Executor):
         for pool in pools:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
+    def stop(self) -> None:
+        """End the workers at once, whatever they are doing; for a search that is interrupted."""
+        self.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            for line in self._lifelines:
+                line.close()
+
     def _dispatch(self) -> None:
         while self._waiting and self._idle:
             future, call = self._waiting.popleft()
@@ -86,7 +95,9 @@ class Workers(Executor):
         pool = self._pools[slot]
         if pool is None:
             context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(self._payload,))
+            reader, writer = context.Pipe(duplex=False)
+            self._lifelines.append(writer)
+            pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(self._payload, reader))
             self._pools[slot] = pool
         return pool
 
@@ -129,16 +140,15 @@ class _Shared:
         return _given[0].evaluate(proposals)
 
 
-def _start(payload: Evaluator | None) -> None:
+def _start(payload: Evaluator | None, lifeline: Connection) -> None:
     if payload is not None:
         _given.append(payload)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        # A worker that waits for its next task never learns that its parent was killed; this thread does.
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    # A worker that waits for its next task never learns that its parent was killed, and one that is working cannot be
+    # told to stop. The parent holds the other end of this pipe: when it closes it, or dies, this thread wakes up.
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
-def _end_with(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
+def _end_with(lifeline: Connection) -> None:
+    multiprocessing.connection.wait([lifeline])
     os._exit(1)

@@ -1,0 +1,412 @@
+"""Numbers about searches and rankings: rank agreement, regret, Pareto fronts, hypervolume, intervals and tests.
+
+Larger is better everywhere: of a score, and of every objective of a point. Arrays of points have the shape
+(points, objectives). Every function that draws at random takes the generator as an argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.errors import SpecError, UnknownName
+
+__all__ = [
+    "Interval",
+    "anytime",
+    "binomial_interval",
+    "bootstrap_interval",
+    "crowding_distance",
+    "front_ranks",
+    "holm",
+    "hypervolume",
+    "incumbents",
+    "kendall_tau",
+    "non_dominated",
+    "paired_permutation_test",
+    "regret",
+    "spearman",
+    "stepwise",
+]
+
+Floats = npt.NDArray[np.float64]
+Statistic = Callable[..., Any]
+
+# Sign flips of up to so many pairs are all tried; of more, a random sample of them.
+EXACT_PAIRS = 14
+# Resamples are drawn in blocks of about this many numbers, so that memory does not grow with the sample.
+BLOCK = 4_000_000
+
+
+class Interval(NamedTuple):
+    """Both ends of an interval."""
+
+    low: float
+    high: float
+
+
+# -- rankings ----------------------------------------------------------------------------------------------------------
+
+
+def kendall_tau(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Kendall's tau-b of two sequences, in [-1, 1]; nan if one of them is constant.
+
+    A pair that is tied in one sequence counts as neither agreement nor disagreement, and the denominator is corrected
+    for ties (Kendall, Biometrika 1945). Infinite values rank first or last. O(n log n).
+    """
+    x, y = _ranked_pair(a, b)
+    n = len(x)
+    if n < 2:
+        return math.nan
+    order = np.lexsort((y, x))
+    x, y = x[order], y[order]
+    pairs = n * (n - 1) // 2
+    tied_x, tied_y = _tied_pairs(x), _tied_pairs(y)
+    tied_both = _tied_pairs(x * (int(y.max()) + 1) + y)
+    # Pairs tied in x are in ascending order of y, so that every inversion is a true disagreement.
+    disagreements = _inversions(y)
+    agreements = pairs - tied_x - tied_y + tied_both - disagreements
+    scale = math.sqrt(pairs - tied_x) * math.sqrt(pairs - tied_y)
+    return (agreements - disagreements) / scale if scale else math.nan
+
+
+def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Spearman's rank correlation, in [-1, 1], ties at their mean rank; nan if one sequence is constant."""
+    x, y = (_mean_ranks(ranks) for ranks in _ranked_pair(a, b))
+    if len(x) < 2:
+        return math.nan
+    x, y = x - x.mean(), y - y.mean()
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale else math.nan
+
+
+def _ranked_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Dense ranks of both sequences, refused if they are no two sequences of the same length or hold NaN."""
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise SpecError(f"Two sequences of one length can be correlated, but the shapes are {x.shape} and {y.shape}.")
+    missing = int(np.isnan(x).sum() + np.isnan(y).sum())
+    if missing:
+        raise SpecError(f"NaN has no rank, but {missing} of the values are NaN; drop them or rank them last (-inf).")
+    return (
+        np.unique(x, return_inverse=True)[1].astype(np.int64),
+        np.unique(y, return_inverse=True)[1].astype(np.int64),
+    )
+
+
+def _tied_pairs(ranks: npt.NDArray[np.int64]) -> int:
+    counts = np.unique(ranks, return_counts=True)[1]
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _mean_ranks(ranks: npt.NDArray[np.int64]) -> Floats:
+    counts = np.bincount(ranks)
+    last = np.cumsum(counts)
+    mean: Floats = last - (counts - 1) / 2
+    return mean[ranks]
+
+
+def _inversions(ranks: npt.NDArray[np.int64]) -> int:
+    """How many pairs i < j have ranks[i] > ranks[j], by merging sorted halves of doubling width."""
+    width, size, top = 1, 1 << (len(ranks) - 1).bit_length(), int(ranks.max()) + 1
+    values = np.full(size, top, np.int64)  # what fills up stands last and is largest, so it is in no inversion
+    values[: len(ranks)] = ranks
+    total = 0
+    while width < size:
+        halves = values.reshape(-1, 2, width)
+        shift = (np.arange(len(halves)) * (top + 1))[:, None]
+        left, right = (halves[:, 0] + shift).ravel(), (halves[:, 1] + shift).ravel()
+        ends = np.repeat(np.arange(1, len(halves) + 1) * width, width)
+        total += int((ends - np.searchsorted(left, right, side="right")).sum())
+        width *= 2
+        values = np.sort(values.reshape(-1, width), axis=1).ravel()
+    return total
+
+
+# -- the course of a search --------------------------------------------------------------------------------------------
+
+
+def incumbents(scores: Sequence[float | None] | npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """The position of the best score so far, after every trial; -1 while none has worked.
+
+    None and NaN stand for trials without a score. Of equal scores the earliest counts.
+    """
+    values = _scores(scores)
+    best = np.maximum.accumulate(values)
+    is_new = values > np.concatenate(([-math.inf], best[:-1]))
+    return np.maximum.accumulate(np.where(is_new, np.arange(len(values)), -1))
+
+
+def anytime(scores: Sequence[float | None] | npt.ArrayLike, report: npt.ArrayLike | None = None) -> Floats:
+    """What the search would have answered after every trial; NaN while nothing has worked.
+
+    The answer is the trial with the best score so far, and the curve its value in `report` (a test accuracy, say),
+    by default the score itself. A curve of reported values may fall.
+    """
+    positions = incumbents(scores)
+    values = _scores(scores) if report is None else np.asarray(report, np.float64)
+    if len(values) != len(positions):
+        raise SpecError(f"Each trial has one reported value, but {len(positions)} trials came with {len(values)}.")
+    return np.where(positions >= 0, values[positions], math.nan) if len(positions) else np.empty(0)
+
+
+def stepwise(clock: npt.ArrayLike, curve: npt.ArrayLike, at: npt.ArrayLike) -> Floats:
+    """The value of a curve of steps at other times: that of the last step not later; NaN before the first.
+
+    `clock` is when each step was reached, ascending. With it, searches of different pace can be averaged.
+    """
+    times, values = np.asarray(clock, np.float64), np.asarray(curve, np.float64)
+    if times.shape != values.shape or np.any(np.diff(times) < 0):
+        raise SpecError("Each step of a curve needs one time, ascending.")
+    steps = np.searchsorted(times, np.asarray(at, np.float64), side="right") - 1
+    return np.where(steps >= 0, values[steps], math.nan) if len(values) else np.full(np.shape(at), math.nan)
+
+
+def regret(optimum: float, values: npt.ArrayLike) -> Floats:
+    """How far below the best possible value each value lies."""
+    return optimum - np.asarray(values, np.float64)
+
+
+def _scores(scores: Sequence[float | None] | npt.ArrayLike) -> Floats:
+    values = np.array(scores, np.float64)  # None becomes NaN
+    return np.where(np.isnan(values), -math.inf, values)
+
+
+# -- several objectives ------------------------------------------------------------------------------------------------
+
+
+def non_dominated(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which points no other point beats: none is at least as good in all objectives and better in one. Shape (n,)."""
+    array = _points(points)
+    kept = np.zeros(len(array), np.bool_)
+    # A point can only be dominated by one of larger sum, so that whatever is left in front is on the front.
+    left = np.argsort(-array.sum(axis=1), kind="stable")
+    while len(left):
+        first = array[left[0]]
+        equal = np.all(array[left] == first, axis=1)
+        kept[left[equal]] = True
+        left = left[np.any(array[left] > first, axis=1)]
+    return kept
+
+
+def front_ranks(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """The front of every point: 0 for the non-dominated ones, 1 for those of the rest, and so on. Shape (n,).
+
+    The non-dominated sort of NSGA-II (Deb et al., IEEE TEC 2002, section III-A), with a matrix of n x n comparisons.
+    """
+    array = _points(points)
+    ranks = np.full(len(array), -1, np.int64)
+    if not len(array):
+        return ranks
+    at_least = np.ones((len(array), len(array)), np.bool_)
+    better = np.zeros_like(at_least)
+    for objective in array.T:
+        at_least &= objective[:, None] >= objective[None, :]
+        better |= objective[:, None] > objective[None, :]
+    dominates = at_least & better
+    dominators = dominates.sum(axis=0)
+    rank = 0
+    while np.any(ranks < 0):
+        front = (dominators == 0) & (ranks < 0)
+        ranks[front] = rank
+        dominators = dominators - dominates[front].sum(axis=0)
+        rank += 1
+    return ranks
+
+
+def crowding_distance(points: npt.ArrayLike) -> Floats:
+    """How much room each point of one front has: the sum over objectives of the distance between its neighbours.
+
+    Distances are relative to the range of the front; the ends of an objective get infinity (Deb et al., 2002,
+    section III-B). Shape (n,).
+    """
+    array = _points(points)
+    distance = np.zeros(len(array))
+    for objective in array.T:
+        order = np.argsort(objective, kind="stable")
+        span = objective[order[-1]] - objective[order[0]] if len(order) else 0.0
+        distance[order[:1]] = distance[order[-1:]] = math.inf
+        if span > 0:
+            distance[order[1:-1]] += (objective[order[2:]] - objective[order[:-2]]) / span
+    return distance
+
+
+def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
+    """The volume that the points dominate above the reference point; exact, for any number of objectives.
+
+    Points that are not better than the reference in every objective add nothing. Time grows with the number of
+    objectives: n log n for two, at most n ** (objectives - 1) log n for more.
+    """
+    array, corner = _points(points), np.asarray(reference, np.float64)
+    if corner.shape != array.shape[1:]:
+        raise SpecError(f"The reference point has {corner.size} objectives, but the points have {array.shape[1]}.")
+    if not np.all(np.isfinite(corner)):
+        raise SpecError(f"The reference point must be finite, but is {corner.tolist()}.")
+    shifted = array[np.all(array > corner, axis=1)] - corner
+    return _volume(shifted)
+
+
+def _volume(points: Floats) -> float:
+    """The volume above the origin, by adding for each point what the points after it leave to it alone.
+
+    In ascending order of the last objective, later points reach at least as far in it, so what they cover of a point's
+    box is a volume of one dimension less (the exclusive volumes of While et al., IEEE TEC 2012).
+    """
+    points = points[non_dominated(points)]
+    if not len(points):
+        return 0.0
+    if points.shape[1] == 1:
+        return float(points.max())
+    points = points[np.argsort(points[:, -1], kind="stable")]
+    if points.shape[1] == 2:
+        widths = points[:, 0] - np.append(points[1:, 0], 0.0)
+        return float(widths @ points[:, 1])
+    total = 0.0
+    for index, point in enumerate(points):
+        covered = _volume(np.minimum(points[index + 1 :, :-1], point[:-1]))
+        total += float(point[-1]) * (float(np.prod(point[:-1])) - covered)
+    return total
+
+
+def _points(points: npt.ArrayLike) -> Floats:
+    array = np.asarray(points, np.float64)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise SpecError(f"Points have the shape (points, objectives), but this array has {array.shape}.")
+    if np.any(np.isnan(array)):
+        raise SpecError("A point with a NaN can be compared with none; leave failed trials out.")
+    return array
+
+
+# -- intervals and tests -----------------------------------------------------------------------------------------------
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike,
+    rng: np.random.Generator,
+    *,
+    statistic: Statistic = np.mean,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    method: Literal["bca", "percentile"] = "bca",
+) -> Interval:
+    """A confidence interval of a statistic of independent values; (nan, nan) for fewer than two.
+
+    `statistic` is called with an array and ``axis=-1``. "bca" corrects the percentiles for bias and skewness (Efron,
+    JASA 1987); "percentile" takes them as they are.
+    """
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1 or np.any(np.isnan(sample)):
+        raise SpecError("A bootstrap needs a sequence of numbers without NaN.")
+    _check_level(level)
+    if method not in ("bca", "percentile"):
+        raise UnknownName("bootstrap method", method, ("bca", "percentile"))
+    if len(sample) < 2:
+        return Interval(math.nan, math.nan)
+    observed = float(statistic(sample, axis=-1))
+    rows = max(1, BLOCK // len(sample))
+    blocks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    replicates = np.concatenate(
+        [statistic(sample[rng.integers(0, len(sample), (block, len(sample)))], axis=-1) for block in blocks]
+    )
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    if method == "bca":
+        tails = _corrected_tails(tails, sample, observed, replicates, statistic)
+    low, high = np.quantile(replicates, tails)
+    return Interval(float(low), float(high))
+
+
+def _corrected_tails(
+    tails: Floats, sample: Floats, observed: float, replicates: Floats, statistic: Statistic
+) -> Floats:
+    from scipy.special import ndtr, ndtri
+
+    # Replicates equal to the observed value count half, which keeps the bias of a symmetric discrete sample at zero.
+    below = float(np.mean(replicates < observed) + 0.5 * np.mean(replicates == observed))
+    if not 0 < below < 1:
+        return tails
+    bias = ndtri(below)
+    without = np.array([statistic(np.delete(sample, index), axis=-1) for index in range(len(sample))])
+    centred = without.mean() - without
+    scale = float((centred**2).sum()) ** 1.5
+    acceleration = float((centred**3).sum()) / (6 * scale) if scale else 0.0
+    moved = bias + ndtri(tails)
+    corrected: Floats = ndtr(bias + moved / (1 - acceleration * moved))
+    return corrected
+
+
+def binomial_interval(
+    successes: int, trials: int, *, level: float = 0.95, method: Literal["wilson", "clopper-pearson"] = "wilson"
+) -> Interval:
+    """A confidence interval of a share, such as an accuracy on `trials` test images; both ends in [0, 1].
+
+    "wilson" is close to the level on average (Wilson, JASA 1927), "clopper-pearson" never below it (Biometrika 1934).
+    """
+    from scipy.special import betaincinv, ndtri
+
+    if not 0 <= successes <= trials or trials < 1:
+        raise SpecError(f"A share needs 0 <= successes <= trials and a trial, but got {successes} of {trials}.")
+    _check_level(level)
+    tail = (1 - level) / 2
+    if method == "clopper-pearson":
+        low = float(betaincinv(successes, trials - successes + 1, tail)) if successes else 0.0
+        high = float(betaincinv(successes + 1, trials - successes, 1 - tail)) if successes < trials else 1.0
+        return Interval(low, high)
+    if method != "wilson":
+        raise UnknownName("binomial interval", method, ("wilson", "clopper-pearson"))
+    z, share = float(ndtri(1 - tail)), successes / trials
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return Interval(low, high)
+
+
+def paired_permutation_test(
+    a: npt.ArrayLike, b: npt.ArrayLike, rng: np.random.Generator, *, permutations: int = 10_000
+) -> float:
+    """The two-sided p-value of "a and b are equally good", for values paired by seed.
+
+    The sign of every difference is flipped at will, and the p-value is the share of flips whose mean difference is at
+    least as large as the observed one: all flips for up to 14 pairs, else `permutations` random ones and the observed.
+    """
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if x.ndim != 1 or x.shape != y.shape or not len(x):
+        raise SpecError(f"A paired test needs two values for every seed, but the shapes are {x.shape} and {y.shape}.")
+    differences = x - y
+    if np.any(np.isnan(differences)):
+        raise SpecError("A paired test needs a value for every seed, but some are NaN.")
+    observed = abs(float(differences.sum()))
+    # Sums of the same numbers in another order may differ in the last digits and are still equal.
+    least = observed - 1e-9 * float(np.abs(differences).sum())
+    if len(differences) <= EXACT_PAIRS:
+        bits = np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences)) & 1
+        return float(np.mean(np.abs((1 - 2 * bits) @ differences) >= least))
+    rows = max(1, BLOCK // len(differences))
+    extreme = 0
+    for start in range(0, permutations, rows):
+        signs = 1 - 2 * rng.integers(0, 2, (min(rows, permutations - start), len(differences)))
+        extreme += int((np.abs(signs @ differences) >= least).sum())
+    return (extreme + 1) / (permutations + 1)
+
+
+def holm(p_values: npt.ArrayLike) -> Floats:
+    """p-values of several tests, raised so that the chance of any false alarm stays below their level.
+
+    The step-down method of Holm (Scandinavian Journal of Statistics, 1979), in the order of the input.
+    """
+    values = np.asarray(p_values, np.float64)
+    if values.ndim != 1 or not np.all((values >= 0) & (values <= 1)):
+        raise SpecError("p-values are a sequence of numbers in [0, 1].")
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
+    return adjusted
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise SpecError(f"A confidence level lies between 0 and 1, but got {level!r}.")

@@ -1,0 +1,278 @@
+"""From an architecture and a skeleton to a network: the one door, which checks what the modules take on trust."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
+from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
+from ogive.networks.genotypes import Entries, Genotype
+from ogive.networks.nasbench101 import NasBench101Network
+from ogive.networks.nasbench201 import NasBench201Network
+from ogive.networks.natssize import NatsSizeNetwork
+from ogive.spaces.darts import CONCAT, cell_of, darts
+from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
+from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.natssize import natssize, widths_of
+
+__all__ = ["Skeleton", "WeightSource", "build", "build_genotype", "default_skeleton", "smallest_image"]
+
+Style = Literal["cifar", "imagenet"]
+STYLES = ("cifar", "imagenet")
+# The auxiliary head pools 5×5 windows and then looks at 2×2 of them, so that its maps have a least side.
+AUXILIARY_MAP = {"cifar": 8, "imagenet": 7}
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """What an architecture leaves open: how wide and deep its network is, and for which images and classes.
+
+    * `channels`: width of the first stage; 0 for natssize, whose architectures hold their widths;
+    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts);
+    * `classes`, `inputs`: number of logits, and of channels of an image;
+    * `style`: "imagenet" gives darts the stem that halves large images three times;
+    * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of darts;
+    * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
+    """
+
+    channels: int
+    cells: int
+    classes: int = 10
+    inputs: int = 3
+    style: Style = "cifar"
+    auxiliary: bool = False
+    drop_path: float = 0.0
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        least = {"channels": 0, "cells": 1, "classes": 1, "inputs": 1, "size": 1}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise SpecError(f"The {name} of a skeleton must be at least {bound}, but got {value}.")
+        if self.style not in STYLES:
+            raise UnknownName("style of skeleton", self.style, STYLES)
+        if not 0.0 <= self.drop_path < 1.0:
+            raise SpecError(f"0 <= drop_path < 1 must hold, but got {self.drop_path}.")
+
+
+@runtime_checkable
+class WeightSource(Protocol):
+    """Who supplies weights: a supernet, a hypernetwork, or a store of trained networks."""
+
+    def network(self, arch: Architecture) -> nn.Module:
+        """The network of an architecture with the weights of this source."""
+        ...
+
+
+def default_skeleton(space: str, **overrides: object) -> Skeleton:
+    """The published size of the networks of a space, with some fields replaced.
+
+    For darts, ``style="imagenet"`` gives the size that the paper uses there.
+    """
+    if space not in DEFAULTS:
+        raise UnknownName("space with networks", space, DEFAULTS)
+    known = [field.name for field in dataclasses.fields(Skeleton)]
+    for name in overrides:
+        if name not in known:
+            raise UnknownName("field of a skeleton", name, known)
+    default = DARTS_IMAGENET if space == "darts" and overrides.get("style") == "imagenet" else DEFAULTS[space]
+    return dataclasses.replace(default, **overrides)  # type: ignore[arg-type]  # checked in __post_init__
+
+
+def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) -> nn.Module:
+    """The network of an architecture, freshly initialised as torch does by default.
+
+    With a `seed` the weights depend on it alone and torch's global random state stays as it is; without one they are
+    drawn from that state. Under ``torch.device("meta")`` the network has shapes but no weights, which is enough to
+    count it. Raises InvalidArchitecture or SpecError.
+    """
+    if arch.space not in BUILDERS:
+        raise UnknownName("space with networks", arch.space, BUILDERS)
+    with _drawing_from(seed):
+        return BUILDERS[arch.space](arch, skeleton)
+
+
+def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None = None) -> DartsNetwork:
+    """The evaluation network of any pair of DARTS-like cells, with any number of nodes; `seed` as in `build`."""
+    _check_cell(genotype.normal, genotype.normal_concat)
+    _check_cell(genotype.reduce, genotype.reduce_concat)
+    _check_width(skeleton, "darts")
+    if skeleton.style == "imagenet" and skeleton.channels % 2:
+        raise SpecError(
+            f"The stem of an imagenet network halves its channels, so they must be even, but got {skeleton.channels}."
+        )
+    _check_size(skeleton, "darts")
+    with _drawing_from(seed):
+        return DartsNetwork(
+            normal=genotype.normal,
+            normal_concat=genotype.normal_concat,
+            reduce=genotype.reduce,
+            reduce_concat=genotype.reduce_concat,
+            channels=skeleton.channels,
+            layers=skeleton.cells,
+            classes=skeleton.classes,
+            inputs=skeleton.inputs,
+            style=skeleton.style,
+            auxiliary=skeleton.auxiliary,
+            drop_path=skeleton.drop_path,
+        )
+
+
+def smallest_image(space: str, skeleton: Skeleton) -> int:
+    """The least side of an image, in pixels, that the networks of a space with this skeleton can take."""
+    if space != "darts":
+        return 1
+    reductions = len({skeleton.cells // 3, 2 * skeleton.cells // 3})
+    halvings = reductions + (3 if skeleton.style == "imagenet" else 0)
+    if skeleton.auxiliary:
+        return (AUXILIARY_MAP[skeleton.style] - 1) * (1 << halvings) + 1
+    return 1 << halvings
+
+
+# -- one builder for each space ---------------------------------------------------------------------------------------
+
+
+def _nasbench201(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    nasbench201().admit(arch)
+    _check_plain(skeleton, "nasbench201")
+    _check_width(skeleton, "nasbench201")
+    return NasBench201Network(
+        operations=[NASBENCH201_OPERATIONS[int(choice)] for choice in arch.choices],
+        channels=skeleton.channels,
+        cells=skeleton.cells,
+        classes=skeleton.classes,
+        inputs=skeleton.inputs,
+    )
+
+
+def _natssize(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    natssize().admit(arch)
+    _check_plain(skeleton, "natssize")
+    if skeleton.channels != 0:
+        raise SpecError(
+            f"An architecture of natssize holds its own widths; leave the skeleton's channels at 0, not "
+            f"{skeleton.channels}."
+        )
+    return NatsSizeNetwork(
+        widths=widths_of(arch), cells=skeleton.cells, classes=skeleton.classes, inputs=skeleton.inputs
+    )
+
+
+def _nasbench101(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    from ogive.spaces.nasbench101 import nasbench101
+
+    nasbench101().admit(arch)
+    _check_plain(skeleton, "nasbench101")
+    matrix, operations = _pruned([int(choice) for choice in arch.choices])
+    shared = sum(row[-1] for row in matrix[1:])
+    if skeleton.channels < max(shared, 1):
+        raise SpecError(
+            f"The {shared} vertices that make the output of {arch} share its channels, so at least {max(shared, 1)} "
+            f"are needed, but got channels={skeleton.channels}."
+        )
+    return NasBench101Network(
+        matrix=matrix,
+        operations=operations,
+        channels=skeleton.channels,
+        cells=skeleton.cells,
+        classes=skeleton.classes,
+        inputs=skeleton.inputs,
+    )
+
+
+def _darts(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    darts().admit(arch)
+    return build_genotype(Genotype(cell_of(arch, "normal"), CONCAT, cell_of(arch, "reduce"), CONCAT), skeleton)
+
+
+def _pruned(choices: list[int]) -> tuple[list[list[int]], list[str]]:
+    """Adjacency and operations of a nasbench101 cell without the vertices that are on no path to the output."""
+    operations = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
+    places = [(row, column) for row in range(7) for column in range(row + 1, 7)]
+    edges = [place for place, bit in zip(places, choices[:21], strict=True) if bit]
+    fed, needed = {0}, {6}
+    for source, target in sorted(edges):
+        fed |= {target} if source in fed else set()
+    for source, target in sorted(edges, reverse=True):
+        needed |= {source} if target in needed else set()
+    kept = sorted(fed & needed)
+    matrix = [[int((source, target) in edges) for target in kept] for source in kept]
+    return matrix, [operations[choices[20 + vertex]] for vertex in kept[1:-1]]
+
+
+BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
+    "nasbench201": _nasbench201,
+    "nasbench101": _nasbench101,
+    "natssize": _natssize,
+    "darts": _darts,
+}
+DEFAULTS: Mapping[str, Skeleton] = {
+    "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1
+    "nasbench101": Skeleton(channels=128, cells=3),  # NAS-Bench-101, section 2.1
+    "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
+    "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
+}
+DARTS_IMAGENET = Skeleton(channels=48, cells=14, classes=1000, style="imagenet")  # DARTS, section 3.3
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _check_plain(skeleton: Skeleton, space: str) -> None:
+    asked = [
+        name
+        for name, value in (("style", "cifar"), ("auxiliary", False), ("drop_path", 0.0))
+        if getattr(skeleton, name) != value
+    ]
+    if asked:
+        raise SpecError(f"Networks of {space} have no {' or '.join(asked)}; only those of darts do.")
+
+
+def _check_width(skeleton: Skeleton, space: str) -> None:
+    if skeleton.channels < 1:
+        raise SpecError(f"Networks of {space} need at least 1 channel, but got channels={skeleton.channels}.")
+
+
+def _check_size(skeleton: Skeleton, space: str) -> None:
+    least = smallest_image(space, skeleton)
+    if skeleton.size is not None and skeleton.size < least:
+        head = " with an auxiliary head" if skeleton.auxiliary else ""
+        raise SpecError(
+            f"Images of {skeleton.size}×{skeleton.size} are too small for a {skeleton.style} network of {space}{head}: "
+            f"it needs at least {least}×{least}."
+        )
+
+
+def _check_cell(entries: Entries, concat: tuple[int, ...]) -> None:
+    if not entries or len(entries) % 2:
+        raise InvalidArchitecture(f"A cell needs two entries for each of its nodes, but got {len(entries)} entries.")
+    for place, (name, state) in enumerate(entries):
+        if name not in DARTS_OPERATIONS:
+            raise UnknownName("operation of a cell", name, DARTS_OPERATIONS)
+        if not 0 <= state < 2 + place // 2:
+            raise InvalidArchitecture(
+                f"Node {2 + place // 2} of a cell reads states 0..{1 + place // 2}, but got {(name, state)}."
+            )
+    states = 2 + len(entries) // 2
+    if not concat or not all(2 <= state < states for state in concat):
+        raise InvalidArchitecture(f"The output of a cell joins some of its nodes 2..{states - 1}, but got {concat}.")
+
+
+@contextmanager
+def _drawing_from(seed: int | None) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        # Only the generator of the CPU, where modules are initialised: torch.manual_seed would reach the GPU's too.
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,180 @@
+"""The operations that networks are made of, as ordinary modules that take plain numbers.
+
+No convolution here has a bias, since a batch normalisation follows each. `affine=False` leaves that normalisation
+without parameters, as weight-sharing networks want it. Every operation that halves the image takes odd sizes too: a
+side of n becomes (n + 1) // 2, whichever operation does it, so that their outputs can be added.
+
+These classes import torch only, so that an exported network can carry their source along.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = [
+    "ConvBN",
+    "ConvBNReLU",
+    "DilatedConv",
+    "FactorizedConv",
+    "FactorizedReduce",
+    "ReLUConvBN",
+    "ResidualReduction",
+    "SeparableConv",
+    "Zero",
+    "average_pool_3x3",
+    "drop_path",
+    "max_pool_3x3",
+]
+
+
+def max_pool_3x3(stride: int = 1) -> nn.MaxPool2d:
+    """Maximum over 3×3, padded by one."""
+    return nn.MaxPool2d(3, stride=stride, padding=1)
+
+
+def average_pool_3x3(stride: int = 1) -> nn.AvgPool2d:
+    """Mean over the pixels of a 3×3 window that lie inside the image."""
+    return nn.AvgPool2d(3, stride=stride, padding=1, count_include_pad=False)
+
+
+def drop_path(x_NCHW: Tensor, probability: float) -> Tensor:
+    """Each image's features set to zero with `probability`, and those kept scaled up to the same mean."""
+    keep = 1.0 - probability
+    mask_N111 = x_NCHW.new_empty((x_NCHW.shape[0], 1, 1, 1)).bernoulli_(keep)
+    return x_NCHW * (mask_N111 / keep)
+
+
+class Zero(nn.Module):
+    """The operation `none`: nothing comes out, but gradients of zero go in."""
+
+    def __init__(self, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros of the shape that the other operations of this stride give."""
+        if self.stride > 1:
+            x = x[:, :, :: self.stride, :: self.stride]
+        return x * 0.0
+
+
+class ConvBN(nn.Sequential):
+    """Convolution, batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs, affine=affine),
+        )
+
+
+class ConvBNReLU(nn.Sequential):
+    """Convolution, batch normalisation, ReLU: the order of NAS-Bench-101."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs, affine=affine),
+            nn.ReLU(),
+        )
+
+
+class ReLUConvBN(nn.Sequential):
+    """ReLU, convolution, batch normalisation: the order of DARTS and NAS-Bench-201."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs, affine=affine),
+        )
+
+
+class SeparableConv(nn.Sequential):
+    """ReLU, depthwise, pointwise, batch normalisation; all of it twice, and only the first time with the stride."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        padding = kernel // 2
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel, stride=stride, padding=padding, groups=channels, bias=False),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels, bias=False),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+
+class DilatedConv(nn.Sequential):
+    """ReLU, depthwise with dilation 2, pointwise, batch normalisation; once."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(
+                channels,
+                channels,
+                kernel,
+                stride=stride,
+                padding=2 * (kernel // 2),
+                dilation=2,
+                groups=channels,
+                bias=False,
+            ),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+
+class FactorizedConv(nn.Sequential):
+    """ReLU, 1×k, k×1, batch normalisation: the `conv_7x1_1x7` of AmoebaNet for k = 7."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        side = kernel // 2
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, (1, kernel), stride=(1, stride), padding=(0, side), bias=False),
+            nn.Conv2d(channels, channels, (kernel, 1), stride=(stride, 1), padding=(side, 0), bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+
+class FactorizedReduce(nn.Module):
+    """ReLU; two pointwise convolutions of stride 2, one shifted by a pixel; their concatenation, normalised."""
+
+    def __init__(self, inputs: int, outputs: int, affine: bool = True) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.conv_1 = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
+        self.conv_2 = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Half the size, `outputs` channels."""
+        x = self.relu(x)
+        # The row and column of zeros that replace the pixels shifted out are sampled only where the side is odd.
+        shifted = F.pad(x, (-1, 1, -1, 1))
+        halves: Tensor = self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted)], dim=1))
+        return halves
+
+
+class ResidualReduction(nn.Module):
+    """The block between two stages of a NAS-Bench-201 network: halves the image, changes the width."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv_a = ReLUConvBN(inputs, outputs, 3, stride=2)
+        self.conv_b = ReLUConvBN(outputs, outputs, 3)
+        self.downsample = nn.Sequential(
+            nn.AvgPool2d(2, stride=2, ceil_mode=True, count_include_pad=False),
+            nn.Conv2d(inputs, outputs, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Half the size, `outputs` channels."""
+        reduced: Tensor = self.downsample(x) + self.conv_b(self.conv_a(x))
+        return reduced

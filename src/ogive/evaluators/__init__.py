@@ -1,0 +1,1 @@
+"""Evaluators: how good is a candidate? Each measures proposals and reports failures as data."""

@@ -1,0 +1,123 @@
+"""Evaluate candidates without training them: build the untrained network and score it on one batch of real images."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.networks.build import Skeleton, build, default_skeleton
+from ogive.scores import score_function
+from ogive.training.data import Data, Split
+
+__all__ = ["TrainingFree"]
+
+
+class TrainingFree:
+    """One or several training-free scores of each candidate; the metrics carry their names.
+
+    All candidates see the same batch: distinct training images, normalised and not augmented. The initial weights of
+    a candidate depend on the seed and the architecture only. A score of -inf is a value, which ranks last; nan is a
+    failure. `channels`, `cells` and so on are the size of the networks, by default the published one of the space.
+    """
+
+    def __init__(
+        self,
+        score: str | Sequence[str] = "naswot",
+        *,
+        space: SearchSpace,
+        data: Data,
+        seed: Seed,
+        batch_size: int = 128,  # NASWOT's score_networks.py; no more than the data set holds
+        channels: int | None = None,
+        cells: int | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        names = (score,) if isinstance(score, str) else tuple(score)
+        if not names or len(set(names)) < len(names):
+            raise SpecError(f"training_free needs one or several different scores, but got {list(names)}.")
+        if threads is not None and threads < 1:
+            raise SpecError(f"At least one thread is needed, but got threads={threads}.")
+        self.metrics = names
+        self.space, self.seed, self.device, self.threads = space, seed, device, threads
+        for name in names:
+            score_function(name)  # an unknown one is refused now
+        self.skeleton = _skeleton(space, data, channels, cells)
+        with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
+            build(space.sample(seed.numpy("check")), self.skeleton)
+        self.batch_size = min(batch_size, len(data.train))
+        self._batch = _batch(data, self.batch_size, seed)
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        batch = self._batch.to(self.device)
+        with _threads(self.threads):
+            return [self._measured(proposal.arch, batch) for proposal in proposals]
+
+    def network(self, arch: Architecture) -> nn.Module:
+        """The untrained network that is scored."""
+        weights = self.seed.child(str(arch)).integer("weights")
+        return build(self.space.admit(arch), self.skeleton, seed=weights).to(self.device)
+
+    def _measured(self, arch: Architecture, batch: Split) -> Measurement:
+        started = time.perf_counter()
+        try:
+            network = self.network(arch)
+            found = {name: _score(name, network, batch) for name in self.metrics}
+        except Exception as error:  # noqa: BLE001  whatever one candidate runs into must not cost the others
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            return Measurement(cost=Cost(time.perf_counter() - started), error=reason)
+        cost = Cost(time.perf_counter() - started)
+        bad = {name: value for name, value in found.items() if math.isnan(value) or value == math.inf}
+        if bad:
+            return Measurement(cost=cost, error=", ".join(f"{name} is {value}" for name, value in bad.items()))
+        return Measurement(found, cost)
+
+
+def _score(name: str, network: nn.Module, batch: Split) -> float:
+    function = score_function(name)
+    with_labels = "labels" in inspect.signature(function).parameters
+    return float(function(network, batch.images, **({"labels": batch.labels} if with_labels else {})))
+
+
+def _skeleton(space: SearchSpace, data: Data, channels: int | None, cells: int | None) -> Skeleton:
+    chosen = {name: value for name, value in (("channels", channels), ("cells", cells)) if value is not None}
+    inputs, rows, columns = data.shape
+    return default_skeleton(space.name, **chosen, classes=len(data.classes), inputs=inputs, size=min(rows, columns))
+
+
+def _batch(data: Data, size: int, seed: Seed) -> Split:
+    """`size` training images, normalised, in an order drawn from the seed.
+
+    A repeated image has the code of its double in every network, which would make every kernel singular.
+    """
+    if size < 2:
+        raise SpecError(f"Images are compared with each other, so at least two are needed, but got {size}.")
+    chosen: dict[bytes, int] = {}
+    for index in seed.numpy("batch").permutation(len(data.train)).tolist():
+        chosen.setdefault(data.train.images[index].numpy(force=True).tobytes(), index)
+        if len(chosen) == size:
+            break
+    indices = torch.from_numpy(np.array(list(chosen.values())))
+    return Split(data.normalised(data.train.images[indices]), data.train.labels[indices])
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

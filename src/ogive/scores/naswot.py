@@ -1,0 +1,179 @@
+"""NASWOT: how differently an untrained ReLU network reacts to the images of a batch.
+
+Mellor, Turner, Storkey, Crowley, "Neural Architecture Search without Training", ICML 2021. Shape letters: B images,
+U units (one ReLU output at one place).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ogive.core.errors import SpecError
+
+__all__ = ["activation_kernel", "naswot"]
+
+# ReLU and its relatives: what they do to a unit depends on whether its input is positive. Some are reached from nn.ReLU
+# and so on, the others from code that calls the function.
+RECTIFIERS = frozenset(
+    {
+        torch.relu,
+        torch.relu_,
+        Tensor.relu,
+        Tensor.relu_,
+        F.relu,
+        F.relu6,
+        F.leaky_relu,
+        F.rrelu,
+        F.prelu,
+        torch.prelu,
+        Tensor.prelu,
+    }
+)
+
+# Sums of this many products of +1 and -1 are exact in float32, whose integers end at 2**24.
+EXACT = 2**22
+
+Kernel = npt.NDArray[np.float64]
+
+
+def naswot(network: nn.Module, images: Tensor, *, reference_compat: bool = False) -> float:
+    """The log-determinant of the kernel of activation codes; -inf if two images have the same code.
+
+    `images` are real ones, normalised and not augmented, shape (B, C, H, W); the paper takes 128. One forward pass in
+    training mode, so that batch normalisation uses the batch; no labels, no gradients. The network is left as it was.
+
+    With `reference_compat`, units are collected as the authors' release does: from the input of every *module* whose
+    class name contains "ReLU". That counts the first ReLU of a container such as ReLUConvBN twice, which shifts the
+    score and hardly changes the ranking, and it misses ReLUs that are called as functions.
+
+    Raises SpecError for a network without ReLU, for fewer than two images, and for images that are no floating numbers.
+    """
+    kernel, _ = activation_kernel(network, images, reference_compat=reference_compat)
+    return _log_determinant(kernel)
+
+
+def activation_kernel(network: nn.Module, images: Tensor, *, reference_compat: bool = False) -> tuple[Kernel, int]:
+    """The kernel of the paper's equation 1, shape (B, B), and the number U of ReLU units.
+
+    Entry (i, j) counts the units that are on for both images or off for both, so the diagonal is U.
+    """
+    _refuse(images)
+    total = _Agreement(len(images))
+    collecting = _from_modules(network, total) if reference_compat else _from_functions(total)
+    with _in_training_mode(network), torch.no_grad(), collecting:
+        network(images)
+    if not total.units:
+        kind = "module whose class name contains ReLU" if reference_compat else "ReLU"
+        raise SpecError(f"NASWOT compares the ReLU units of a network, but {type(network).__name__} ran no {kind}.")
+    return total.kernel(), total.units
+
+
+class _Agreement:
+    """The sum over layers of products of codes of +1 (on) and -1 (off)."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch, self.units = batch, 0
+        self._products: Tensor | None = None
+
+    def add(self, inputs: Tensor) -> None:
+        """Take in what goes into one ReLU layer."""
+        if len(inputs) != self.batch:
+            raise SpecError(
+                f"A ReLU must see one row for each of the {self.batch} images, but got the shape {tuple(inputs.shape)}."
+            )
+        on_BU = (inputs.detach() > 0).flatten(1)
+        for part_BU in on_BU.split(EXACT, dim=1):
+            code_BU = part_BU.to(torch.float32).mul_(2).sub_(1)
+            products = (code_BU @ code_BU.T).double()
+            self._products = products if self._products is None else self._products + products
+        self.units += on_BU.shape[1]
+
+    def kernel(self) -> Kernel:
+        """Agreements: of U products, the agreements count +1 and the others -1, so they are (U + products) / 2."""
+        assert self._products is not None
+        kernel: Kernel = (self.units + self._products.cpu().numpy()) / 2
+        return kernel
+
+
+class _Rectifications(TorchFunctionMode):
+    """Shows the input of every ReLU that is run to `see`, whether a module or a function does it."""
+
+    def __init__(self, see: Callable[[Tensor], None]) -> None:
+        super().__init__()
+        self.see = see
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # nn.ReLU6 is a hardtanh from 0 to 6.
+        if func in RECTIFIERS or (func is F.hardtanh and _lower_end(args, kwargs or {}) == 0):
+            # Before the call, because an in-place ReLU overwrites its input.
+            self.see(args[0] if args else (kwargs or {})["input"])
+        return func(*args, **(kwargs or {}))
+
+
+def _lower_end(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[1] if len(args) > 1 else kwargs.get("min_val", -1.0)
+
+
+@contextmanager
+def _from_functions(total: _Agreement) -> Iterator[None]:
+    with _Rectifications(total.add):
+        yield
+
+
+@contextmanager
+def _from_modules(network: nn.Module, total: _Agreement) -> Iterator[None]:
+    named = [module for module in network.modules() if "ReLU" in type(module).__name__]
+    handles = [module.register_forward_pre_hook(lambda _, inputs: total.add(inputs[0])) for module in named]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _in_training_mode(network: nn.Module) -> Iterator[None]:
+    """Training mode for one pass; modes and running statistics are put back."""
+    modes = [(module, module.training) for module in network.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    network.train()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        for module, training in modes:
+            module.training = training
+
+
+def _log_determinant(kernel: Kernel) -> float:
+    # Equal codes make the determinant zero, which a factorisation with rounding may miss.
+    agreements = kernel - np.diag(np.diag(kernel))
+    if agreements.max() >= kernel[0, 0]:
+        return -math.inf
+    eigenvalues = np.linalg.eigvalsh(kernel)
+    if eigenvalues[0] <= eigenvalues[-1] * len(kernel) * np.finfo(np.float64).eps:
+        return -math.inf  # fewer units than images: the kernel has no full rank
+    return float(np.linalg.slogdet(kernel)[1])
+
+
+def _refuse(images: Tensor) -> None:
+    if not images.is_floating_point():
+        raise SpecError(f"NASWOT takes normalised images of floating numbers, but got {images.dtype}.")
+    if images.ndim < 2 or len(images) < 2:
+        raise SpecError(
+            f"NASWOT compares images with each other and needs at least two, but got the shape {tuple(images.shape)}."
+        )

@@ -1,0 +1,184 @@
+"""The DARTS space: a normal and a reduction cell, each of four nodes that sum two operations on earlier states.
+
+Liu, Simonyan and Yang, "DARTS", ICLR 2019, section 2.1. In a cell, states 0 and 1 are the outputs of the two cells
+before it (k-2 and k-1), states 2..5 its nodes, and the output is the concatenation of states 2..5. The two
+predecessors of a node are distinct, as DARTS derives them. The operation ``none`` exists in the supernet only (`OPS`
+has eight names); a derived cell never holds it, so a choice is among the other seven.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Literal
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, nearest
+from ogive.core.graph import Graph
+from ogive.core.space import Choice, SearchSpace
+from ogive.spaces.notation import arguments
+
+__all__ = ["CHOOSABLE", "NODES", "OPS", "Cell", "Entry", "architecture", "cell_graph", "cell_of", "darts"]
+
+NAME = "darts"
+# In the order of the published code, which is the order of the columns of the architecture parameters.
+OPS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+CHOOSABLE = OPS[1:]
+NODES = 4
+CONCAT = tuple(range(2, 2 + NODES))
+# Per node the unordered pairs of earlier states: 1, 3, 6 and 10 of them.
+PAIRS = tuple(tuple(itertools.combinations(range(2 + node), 2)) for node in range(NODES))
+
+Kind = Literal["normal", "reduce"]
+KINDS: tuple[Kind, ...] = ("normal", "reduce")
+Entry = tuple[str, int]  # an operation and the state that it reads
+Cell = tuple[Entry, ...]  # two entries for each node, in the order of the nodes
+
+
+@functools.cache
+def darts() -> SearchSpace:
+    """The space of two cells with 180 x 7**8 wirings and operations each, about 1.08e18 in all."""
+    return SearchSpace(name=NAME, variables=_variables(), draw=draw, read=read, write=write)
+
+
+def cell_of(arch: Architecture, kind: Kind) -> Cell:
+    """The eight (operation, state) entries of one cell; the two of a node by ascending state."""
+    start = KINDS.index(kind) * 3 * NODES
+    choices = [int(choice) for choice in arch.choices[start : start + 3 * NODES]]
+    entries: list[Entry] = []
+    for node, pairs in enumerate(PAIRS):
+        pair, first, second = choices[3 * node : 3 * node + 3]
+        entries += [(CHOOSABLE[first], pairs[pair][0]), (CHOOSABLE[second], pairs[pair][1])]
+    return tuple(entries)
+
+
+def architecture(normal: Cell, reduce: Cell) -> Architecture:
+    """The architecture of two cells; the two entries of a node may come in either order."""
+    return Architecture(NAME, (*_choices(normal, "normal"), *_choices(reduce, "reduce")))
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def draw(arch: Architecture) -> Graph:
+    """The network of one normal cell and one reduction cell, wired as DARTS wires the first two cells.
+
+    Both inputs of the normal cell are the input, those of the reduction cell the input and the normal cell's output.
+    Each passes a "preprocess_0" or "preprocess_1" node, which in a deeper network read different cells. Each node of a
+    cell is a "sum" of its two operations, and each cell ends in a "concat" of its four nodes. A preprocess node that
+    nobody reads stays in the drawing.
+    """
+    ops: list[str] = ["input"]
+    edges: set[tuple[int, int]] = set()
+    older, newer = 0, 0
+    for kind in KINDS:
+        states = []
+        for state, source in enumerate((older, newer)):
+            states.append(len(ops))
+            edges.add((source, len(ops)))
+            ops.append(f"preprocess_{state}")
+        older, newer = newer, _append(cell_of(arch, kind), states, ops, edges)
+    edges.add((newer, len(ops)))
+    return Graph((*ops, "output"), frozenset(edges))
+
+
+def cell_graph(arch: Architecture, kind: Kind) -> Graph:
+    """One cell by itself, from "c_{k-2}" and "c_{k-1}" (nodes 0 and 1) to its "concat" (the last node)."""
+    ops = ["c_{k-2}", "c_{k-1}"]
+    edges: set[tuple[int, int]] = set()
+    _append(cell_of(arch, kind), [0, 1], ops, edges)
+    return Graph(tuple(ops), frozenset(edges))
+
+
+def _append(cell: Cell, states: list[int], ops: list[str], edges: set[tuple[int, int]]) -> int:
+    """Draw a cell whose first two states are drawn already; returns its concat node."""
+    nodes = list(states)
+    for first in range(0, len(cell), 2):
+        total = len(ops) + 2
+        for op, state in cell[first : first + 2]:
+            edges |= {(nodes[state], len(ops)), (len(ops), total)}
+            ops.append(op)
+        ops.append("sum")
+        nodes.append(total)
+    concat = len(ops)
+    ops.append("concat")
+    edges |= {(node, concat) for node in nodes[2:]}
+    return concat
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def read(text: str) -> Architecture:
+    """The cells of ``Genotype(normal=[('sep_conv_3x3', 1), ...], normal_concat=[2, 3, 4, 5], reduce=..., ...)``."""
+    found = arguments(text, "Genotype", ("normal", "normal_concat", "reduce", "reduce_concat"))
+    for kind in KINDS:
+        concat = found[f"{kind}_concat"]
+        if not isinstance(concat, (list, tuple)) or tuple(concat) != CONCAT:
+            raise InvalidArchitecture(
+                f"Cells of darts concatenate the states {list(CONCAT)}; got {kind}_concat={concat}."
+            )
+    return architecture(_entries(found["normal"], "normal"), _entries(found["reduce"], "reduce"))
+
+
+def write(arch: Architecture) -> str:
+    """The genotype, with the entries of each node by ascending state."""
+    parts = (f"{kind}={list(cell_of(arch, kind))}, {kind}_concat={list(CONCAT)}" for kind in KINDS)
+    return f"Genotype({', '.join(parts)})"
+
+
+def _entries(value: object, kind: Kind) -> Cell:
+    pairs = value if isinstance(value, (list, tuple)) else ()
+    entries = tuple(
+        (pair[0], pair[1])
+        for pair in pairs
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
+    )
+    if len(entries) != len(pairs) or len(entries) != 2 * NODES:
+        raise InvalidArchitecture(
+            f"A {kind} cell of darts is a list of {2 * NODES} pairs (operation, state); got {value!r}."
+        )
+    return entries
+
+
+def _choices(cell: Cell, kind: Kind) -> list[int]:
+    if len(cell) != 2 * NODES:
+        raise InvalidArchitecture(f"A {kind} cell of darts has {2 * NODES} entries, got {len(cell)}.")
+    choices = []
+    for node, pairs in enumerate(PAIRS):
+        (first, lower), (second, upper) = sorted(cell[2 * node : 2 * node + 2], key=lambda entry: entry[1])
+        if (lower, upper) not in pairs:
+            raise InvalidArchitecture(
+                f"State {node + 2} of a darts cell reads two different states of 0..{node + 1}; "
+                f"in the {kind} cell it reads {lower} and {upper}."
+            )
+        choices += [pairs.index((lower, upper)), _operation(first), _operation(second)]
+    return choices
+
+
+def _operation(op: str) -> int:
+    if op not in CHOOSABLE:
+        raise InvalidArchitecture(f"A cell of darts cannot hold the operation {op!r}. {nearest(op, CHOOSABLE)}")
+    return CHOOSABLE.index(op)
+
+
+def _variables() -> tuple[Choice, ...]:
+    return tuple(
+        variable
+        for kind in KINDS
+        for node, pairs in enumerate(PAIRS)
+        for variable in (
+            Choice(f"{kind}.{node + 2}.states", tuple(f"{lower}+{upper}" for lower, upper in pairs)),
+            Choice(f"{kind}.{node + 2}.lower", CHOOSABLE),
+            Choice(f"{kind}.{node + 2}.upper", CHOOSABLE),
+        )
+    )

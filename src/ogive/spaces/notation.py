@@ -1,0 +1,50 @@
+"""Read ``Name(key=literal, ...)``, the form in which papers publish cells, without evaluating anything."""
+
+from __future__ import annotations
+
+import ast
+
+from ogive.core.errors import InvalidArchitecture
+
+__all__ = ["arguments"]
+
+# Longer than any cell; the parser of the standard library may fail badly on enormous input.
+LONGEST = 20_000
+
+
+def arguments(text: str, name: str, keys: tuple[str, ...]) -> dict[str, object]:
+    """The arguments of ``name(...)`` or ``module.name(...)``, by position or by key; exactly `keys` must be there.
+
+    Values are literals or ``range`` of literals, which becomes a list. Raises InvalidArchitecture.
+    """
+    try:
+        if len(text) > LONGEST:
+            raise ValueError(f"longer than {LONGEST} characters")
+        call = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or _called(call) != name or len(call.args) > len(keys):
+            raise ValueError(f"not of the form {name}(...)")
+        given = list(zip(keys, call.args, strict=False)) + [(word.arg or "**", word.value) for word in call.keywords]
+        if sorted(key for key, _ in given) != sorted(keys):
+            raise ValueError(f"its arguments must be {', '.join(keys)}, each once")
+        return {key: _value(node) for key, node in given}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise InvalidArchitecture(f"Cannot read {_shortened(text)!r} as {name}(...): {error}.") from None
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _value(node: ast.expr) -> object:
+    if isinstance(node, ast.Call) and _called(node) == "range" and not node.keywords:
+        bounds = [ast.literal_eval(bound) for bound in node.args]
+        numbers = range(*bounds)
+        if len(numbers) > LONGEST:
+            raise ValueError("its range is too long")
+        return list(numbers)
+    return ast.literal_eval(node)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."

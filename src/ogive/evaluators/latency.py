@@ -1,0 +1,276 @@
+"""Measure how long a network takes on this device: warmed up, with fixed threads, median and spread."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.networks.build import build, default_skeleton
+
+if TYPE_CHECKING:
+    from ogive.training.data import Data
+
+__all__ = ["Latency", "LatencyReport", "measure"]
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 5  # runs of the warm-up whose medians are compared
+STEADY = 0.05  # by so much may two of them differ in a network that is warm
+LEAST = 3  # runs that are timed however slow they are
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyReport:
+    """Milliseconds for one batch, and how they were measured.
+
+    `median_ms`, `p10_ms` and `p90_ms` are wall time. `cpu_ms` is the median of the time that the processor spent on
+    this process, summed over its threads: more than `median_ms` where threads share the work, less where the process
+    waits for a GPU, and much less than `median_ms` on one thread when something else kept the machine busy.
+    `steady` says that the warm-up ended because the times had settled, not because its time was over.
+    """
+
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    cpu_ms: float
+    runs: int
+    warm_up_runs: int
+    steady: bool
+    batch_size: int
+    threads: int
+    device: str
+
+
+def measure(
+    module: nn.Module,
+    shape: Sequence[int],
+    *,
+    batch_size: int = 1,
+    threads: int = 1,
+    device: torch.device | str = "cpu",
+    warm_up_s: float = 0.1,
+    min_runs: int = 30,
+    min_seconds: float = 0.1,
+    max_seconds: float = 2.0,
+    seed: Seed = Seed(0),  # noqa: B008
+) -> LatencyReport:
+    """Time forward passes of `module` on random inputs of shape (batch_size, *shape), in evaluation mode.
+
+    After the warm-up (until the times have settled, at most `warm_up_s`) it is run `min_runs` times and for
+    `min_seconds`, but not for longer than `max_seconds`. torch's number of threads, the collector of garbage and the
+    mode of the module are as before afterwards; the module stays on `device`. On a GPU every run waits for its end.
+    Whatever the module raises passes through.
+    """
+    _check(batch_size, threads, warm_up_s, min_runs, min_seconds, max_seconds)
+    device = torch.device(device)
+    generator = torch.Generator().manual_seed(seed.integer("latency"))
+    batch = torch.randn(batch_size, *shape, generator=generator).to(device)
+    module = module.to(device)
+    with _prepared(module, threads), torch.inference_mode():
+        warm, steady = _warm_up(module, batch, warm_up_s)
+        walls, cpus = _timed(module, batch, min_runs, min_seconds, max_seconds)
+    p10, median, p90 = _deciles(walls)
+    return LatencyReport(
+        median_ms=1e3 * median,
+        p10_ms=1e3 * p10,
+        p90_ms=1e3 * p90,
+        cpu_ms=1e3 * statistics.median(cpus),
+        runs=len(walls),
+        warm_up_runs=warm,
+        steady=steady,
+        batch_size=batch_size,
+        threads=threads,
+        device=_name(device),
+    )
+
+
+class Latency:
+    """The latency of a batch on this device; the network is built with fresh weights, which do not matter here.
+
+    The networks are those of `ogive.networks` for the space of each proposal, `channels` wide and `cells` deep (None:
+    the published size). Images have the shape of `data`, or `shape` where there is none. The measurement depends on the
+    machine and on what else it does: no two runs give the same numbers.
+    """
+
+    metrics: tuple[str, ...] = ("latency_ms", "latency_p10_ms", "latency_p90_ms", "latency_cpu_ms")
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace | None = None,
+        data: Data | None = None,
+        seed: Seed = Seed(0),  # noqa: B008
+        device: str = "cpu",
+        shape: tuple[int, int, int] = (3, 32, 32),
+        classes: int = 10,
+        channels: int | None = None,
+        cells: int | None = None,
+        batch_size: int = 1,
+        threads: int = 1,
+        warm_up_s: float = 0.05,
+        min_runs: int = 30,
+        min_seconds: float = 0.05,
+        max_seconds: float = 2.0,
+    ) -> None:
+        _check(batch_size, threads, warm_up_s, min_runs, min_seconds, max_seconds)
+        self._shape = tuple(shape) if data is None else tuple(data.shape)
+        size = {"channels": channels, "cells": cells}
+        self._skeleton = {key: value for key, value in size.items() if value is not None}
+        self._skeleton |= {"classes": classes if data is None else len(data.classes)}
+        self._skeleton |= {"inputs": self._shape[0], "size": min(self._shape[1:])}
+        self._device, self._seed = _available(device), seed
+        self._batch_size, self._threads = batch_size, threads
+        self._warm_up_s, self._min_runs = warm_up_s, min_runs
+        self._min_seconds, self._max_seconds = min_seconds, max_seconds
+        if space is not None:
+            default_skeleton(space.name, **self._skeleton)  # refuses now what would fail at the first trial
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        return [self._measured(proposal.arch) for proposal in proposals]
+
+    def _measured(self, arch: Architecture) -> Measurement:
+        started = time.perf_counter()
+        metrics: dict[str, float] = {}
+        error: str | None = None
+        try:
+            report = self.report(arch)
+            found = (report.median_ms, report.p10_ms, report.p90_ms, report.cpu_ms)
+            metrics = dict(zip(self.metrics, found, strict=True))
+        except (InvalidArchitecture, UnknownName):
+            raise
+        except Exception as reason:  # noqa: BLE001 - out of memory, a skeleton too narrow: the candidate's failure
+            error = f"{type(reason).__name__}: {reason}".splitlines()[0]
+        return Measurement(metrics, Cost(wall_s=time.perf_counter() - started), error)
+
+    def report(self, arch: Architecture) -> LatencyReport:
+        """Build the network of an architecture and measure it, with all that `measure` reports."""
+        network = build(arch, default_skeleton(arch.space, **self._skeleton), seed=self._seed.integer("weights"))
+        return measure(
+            network,
+            self._shape,
+            batch_size=self._batch_size,
+            threads=self._threads,
+            device=self._device,
+            warm_up_s=self._warm_up_s,
+            min_runs=self._min_runs,
+            min_seconds=self._min_seconds,
+            max_seconds=self._max_seconds,
+            seed=self._seed,
+        )
+
+
+# -- the measurement --------------------------------------------------------------------------------------------------
+
+
+def _warm_up(module: nn.Module, batch: Tensor, seconds: float) -> tuple[int, bool]:
+    """Run until the medians of two chunks in a row agree or the time is over: how many runs, and whether they did."""
+    runs, before, started = 0, float("inf"), time.perf_counter()
+    while True:
+        chunk = []
+        for _ in range(CHUNK):
+            chunk.append(_run(module, batch)[0])
+            runs += 1
+            if time.perf_counter() - started >= seconds:
+                return runs, False
+        now = statistics.median(chunk)
+        if abs(now - before) <= STEADY * now:
+            return runs, True
+        before = now
+
+
+def _timed(
+    module: nn.Module, batch: Tensor, min_runs: int, min_seconds: float, max_seconds: float
+) -> tuple[list[float], list[float]]:
+    walls: list[float] = []
+    cpus: list[float] = []
+    spent = 0.0
+    while len(walls) < LEAST or (spent < max_seconds and (len(walls) < min_runs or spent < min_seconds)):
+        wall, cpu = _run(module, batch)
+        walls.append(wall)
+        cpus.append(cpu)
+        spent += wall
+    return walls, cpus
+
+
+def _run(module: nn.Module, batch: Tensor) -> tuple[float, float]:
+    """Wall seconds and processor seconds of one forward pass."""
+    _synchronise(batch.device)
+    cpu, wall = time.process_time(), time.perf_counter()
+    module(batch)
+    _synchronise(batch.device)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _deciles(seconds: list[float]) -> tuple[float, float, float]:
+    p10, p50, p90 = torch.tensor(seconds, dtype=torch.float64).quantile(torch.tensor([0.1, 0.5, 0.9]).double()).tolist()
+    return p10, p50, p90
+
+
+@contextlib.contextmanager
+def _prepared(module: nn.Module, threads: int) -> Iterator[None]:
+    """Evaluation mode, so many threads and no collection of garbage; all as it was afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    before = torch.get_num_threads()
+    collecting = gc.isenabled()
+    try:
+        module.eval()
+        if threads != before:
+            torch.set_num_threads(threads)
+        gc.disable()
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+        if threads != before:
+            torch.set_num_threads(before)
+        for part, training in modes:
+            part.training = training
+
+
+def _check(
+    batch_size: int, threads: int, warm_up_s: float, min_runs: int, min_seconds: float, max_seconds: float
+) -> None:
+    for name, count in (("batch_size", batch_size), ("threads", threads), ("min_runs", min_runs)):
+        if count < 1:
+            raise SpecError(f"{name} of a latency measurement must be at least 1, but got {count}.")
+    if warm_up_s < 0 or not (0 <= min_seconds <= max_seconds):
+        raise SpecError(
+            f"A latency measurement needs warm_up_s >= 0 and 0 <= min_seconds <= max_seconds, but got "
+            f"warm_up_s={warm_up_s}, min_seconds={min_seconds}, max_seconds={max_seconds}."
+        )
+
+
+def _available(device: str) -> torch.device:
+    """The device, tried out: refuses a wrong name, or a GPU that this torch cannot use, before a search starts."""
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SpecError(f"The device {device!r} cannot be used here: {reason} Known to work: cpu.") from None
+    return found
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -19,6 +19,8 @@ from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
 from ogive.spaces.darts import CONCAT, cell_of, darts
+from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
+from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize, widths_of
@@ -92,8 +94,7 @@ def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) ->
     """The network of an architecture, freshly initialised as torch does by default.
 
     With a `seed` the weights depend on it alone and torch's global random state stays as it is; without one they are
-    drawn from that state. Under ``torch.device("meta")`` the network has shapes but no weights, which is enough to
-    count it. Raises InvalidArchitecture or SpecError.
+    drawn from that state. Raises InvalidArchitecture or SpecError.
     """
     if arch.space not in BUILDERS:
         raise UnknownName("space with networks", arch.space, BUILDERS)
@@ -142,11 +143,11 @@ def smallest_image(space: str, skeleton: Skeleton) -> int:
 
 
 def _nasbench201(arch: Architecture, skeleton: Skeleton) -> nn.Module:
-    nasbench201().admit(arch)
+    choices = nasbench201().admit(arch).choices
     _check_plain(skeleton, "nasbench201")
     _check_width(skeleton, "nasbench201")
     return NasBench201Network(
-        operations=[NASBENCH201_OPERATIONS[int(choice)] for choice in arch.choices],
+        operations=[NASBENCH201_OPERATIONS[int(choice)] for choice in choices],
         channels=skeleton.channels,
         cells=skeleton.cells,
         classes=skeleton.classes,
@@ -155,7 +156,7 @@ def _nasbench201(arch: Architecture, skeleton: Skeleton) -> nn.Module:
 
 
 def _natssize(arch: Architecture, skeleton: Skeleton) -> nn.Module:
-    natssize().admit(arch)
+    widths = widths_of(natssize().admit(arch))
     _check_plain(skeleton, "natssize")
     if skeleton.channels != 0:
         raise SpecError(
@@ -163,25 +164,25 @@ def _natssize(arch: Architecture, skeleton: Skeleton) -> nn.Module:
             f"{skeleton.channels}."
         )
     return NatsSizeNetwork(
-        widths=widths_of(arch), cells=skeleton.cells, classes=skeleton.classes, inputs=skeleton.inputs
+        widths=widths,
+        cells=skeleton.cells,
+        classes=skeleton.classes,
+        inputs=skeleton.inputs,
     )
 
 
 def _nasbench101(arch: Architecture, skeleton: Skeleton) -> nn.Module:
-    from ogive.spaces.nasbench101 import nasbench101
-
-    nasbench101().admit(arch)
+    cell = pruned_cell(nasbench101().admit(arch))
     _check_plain(skeleton, "nasbench101")
-    matrix, operations = _pruned([int(choice) for choice in arch.choices])
-    shared = sum(row[-1] for row in matrix[1:])
-    if skeleton.channels < max(shared, 1):
+    shared = max(sum(row[-1] for row in cell.matrix[1:]), 1)
+    if skeleton.channels < shared:
         raise SpecError(
-            f"The {shared} vertices that make the output of {arch} share its channels, so at least {max(shared, 1)} "
-            f"are needed, but got channels={skeleton.channels}."
+            f"The vertices that make the output of {arch} share its channels, so it needs at least {shared}, but got "
+            f"channels={skeleton.channels}."
         )
     return NasBench101Network(
-        matrix=matrix,
-        operations=operations,
+        matrix=cell.matrix,
+        operations=[NASBENCH101_OPERATIONS[op] for op in cell.ops],
         channels=skeleton.channels,
         cells=skeleton.cells,
         classes=skeleton.classes,
@@ -190,23 +191,9 @@ def _nasbench101(arch: Architecture, skeleton: Skeleton) -> nn.Module:
 
 
 def _darts(arch: Architecture, skeleton: Skeleton) -> nn.Module:
-    darts().admit(arch)
-    return build_genotype(Genotype(cell_of(arch, "normal"), CONCAT, cell_of(arch, "reduce"), CONCAT), skeleton)
-
-
-def _pruned(choices: list[int]) -> tuple[list[list[int]], list[str]]:
-    """Adjacency and operations of a nasbench101 cell without the vertices that are on no path to the output."""
-    operations = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
-    places = [(row, column) for row in range(7) for column in range(row + 1, 7)]
-    edges = [place for place, bit in zip(places, choices[:21], strict=True) if bit]
-    fed, needed = {0}, {6}
-    for source, target in sorted(edges):
-        fed |= {target} if source in fed else set()
-    for source, target in sorted(edges, reverse=True):
-        needed |= {source} if target in needed else set()
-    kept = sorted(fed & needed)
-    matrix = [[int((source, target) in edges) for target in kept] for source in kept]
-    return matrix, [operations[choices[20 + vertex]] for vertex in kept[1:-1]]
+    admitted = darts().admit(arch)
+    normal, reduce = cell_of(admitted, "normal"), cell_of(admitted, "reduce")
+    return build_genotype(Genotype(normal, CONCAT, reduce, CONCAT), skeleton)
 
 
 BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {

@@ -22,7 +22,7 @@ def macs(module: nn.Module, shape: Sequence[int]) -> int:
 
     Biases, normalisation, pooling and activations count nothing, nor does a head that only training runs. Published
     "FLOPs" of mobile-sized networks are mostly such multiply-accumulates, but of differing counters. The module is
-    left as it was. One that was built under ``torch.device("meta")`` is counted without computing anything.
+    left as it was, running statistics and modes included.
     """
     if not shape or any(side < 1 for side in shape):
         raise SpecError(f"The shape of an input has positive sides, such as (3, 32, 32), but got {tuple(shape)}.")

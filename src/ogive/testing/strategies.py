@@ -1,0 +1,225 @@
+"""The promises of a strategy."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ogive.core.errors import ProtocolError, StoreError
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.strategy import Checkpointed, Strategy
+from ogive.core.trial import Measurement, Proposal, Trial
+from ogive.testing.parts import imported, made, require, require_same_elsewhere, target
+from ogive.testing.spaces import require_member
+
+__all__ = ["StrategyFactory", "check_strategy", "trace_of_strategy"]
+
+StrategyFactory = Callable[[SearchSpace, Seed], Strategy]
+
+
+def check_strategy(
+    factory: StrategyFactory | str,
+    space: SearchSpace | str,
+    *,
+    objectives: int = 1,
+    rounds: int = 40,
+    batch: int = 5,
+    subprocess: bool = False,
+) -> None:
+    """Legal proposals, determinism, batching, results out of order, failures, and saving in the middle.
+
+    `factory` makes a strategy of a space and a seed. It is told made-up scores, among them failed and screened trials,
+    in `rounds` rounds of `batch` proposals.
+    """
+    check = _Check(imported(factory), made(space, SearchSpace), objectives, rounds, batch)
+    check.kind()
+    check.determinism()
+    check.batching()
+    check.disorder()
+    check.failures()
+    check.saving()
+    if subprocess:
+        arguments = [target(factory), target(space), str(objectives), str(rounds)]
+        trace = "ogive.testing.strategies:trace_of_strategy"
+        require_same_elsewhere(trace, arguments, trace_of_strategy(factory, space, objectives, rounds), check.name)
+
+
+def trace_of_strategy(
+    factory: StrategyFactory | str, space: SearchSpace | str, objectives: int | str, rounds: int | str
+) -> list[str]:
+    """What a strategy proposes in a serial search, as lines that must be the same in every process."""
+    driven = _Driven(imported(factory), made(space, SearchSpace), int(objectives))
+    for _ in range(int(rounds)):
+        driven.ask(1)
+        driven.tell(1)
+    return driven.trace
+
+
+class _Driven:
+    """A strategy in a made-up search that checks every proposal; `trace` lists all that it proposed."""
+
+    def __init__(self, factory: StrategyFactory, space: SearchSpace, objectives: int) -> None:
+        self.strategy, self.space, self.objectives = factory(space, Seed(0)), space, objectives
+        self.name = type(self.strategy).__name__
+        self.trace: list[str] = []
+        self.flying: list[tuple[int, Proposal]] = []
+        self.over = False
+
+    def ask(self, n: int, *, one_by_one: bool = False) -> None:
+        """Ask for n, at once or each by itself."""
+        asked = [self._asked(1) for _ in range(n)] if one_by_one else [self._asked(n)]
+        proposals = [proposal for part in asked for proposal in part]
+        if self.over:
+            require(not proposals, f"{self.name}: the search was over, and then it proposed something again.")
+        self.over = self.over or not (proposals or self.flying)
+        for proposal in proposals:
+            require_member(self.space, proposal.arch)
+            self.flying.append((len(self.trace), proposal))
+            self.trace.append(f"{proposal.arch} {proposal.fidelity}")
+
+    def _asked(self, n: int) -> list[Proposal]:
+        proposals: Any = self.strategy.ask(n)
+        proper = isinstance(proposals, list) and all(isinstance(proposal, Proposal) for proposal in proposals)
+        require(proper, f"{self.name}: ask must return a list of Proposals, not {proposals!r}.")
+        require(len(proposals) <= n, f"{self.name}: ask({n}) returned {len(proposals)} proposals.")
+        return list(proposals)
+
+    def tell(self, n: int, *, one_by_one: bool = False, failing: bool = False) -> None:
+        """Tell the first n in flight, at once or each by itself."""
+        told, self.flying = self.flying[:n], self.flying[n:]
+        trials = [_made_up(number, proposal, self.objectives, failing=failing) for number, proposal in told]
+        for part in [[trial] for trial in trials] if one_by_one else [trials] if trials else []:
+            self.strategy.tell(part)
+
+
+def _made_up(number: int, proposal: Proposal, objectives: int, *, failing: bool) -> Trial:
+    """A trial whose scores depend on the architecture only; some fail, and some are screened out."""
+    if failing or number % 7 == 3:
+        return Trial(number, proposal, Measurement(error="made up"), "failed")
+    if number % 11 == 5:
+        return Trial(number, proposal, Measurement(screened=True), "screened")
+    digest = hashlib.sha256(str(proposal.arch).encode()).digest()
+    scores = tuple(digest[place] / 2.56 for place in range(objectives))
+    metrics = {f"metric_{place}": score for place, score in enumerate(scores)}
+    return Trial(number, proposal, Measurement(metrics), "ok", scores)
+
+
+class _Check:
+    """The checks of one strategy, each with searches of its own."""
+
+    def __init__(self, factory: StrategyFactory, space: SearchSpace, objectives: int, rounds: int, batch: int) -> None:
+        self.factory, self.space, self.objectives = factory, space, objectives
+        self.rounds, self.batch = rounds, batch
+        self.name = type(factory(space, Seed(0))).__name__
+
+    def driven(self) -> _Driven:
+        return _Driven(self.factory, self.space, self.objectives)
+
+    def kind(self) -> None:
+        strategy = self.driven().strategy
+        require(isinstance(strategy, Strategy), f"{self.name} lacks ask or tell.")
+        takes = getattr(strategy, "objectives", None)
+        require(
+            takes in (None, self.objectives),
+            f"{self.name} was made for {takes} objective(s), but is checked with {self.objectives}.",
+        )
+
+    def determinism(self) -> None:
+        before = _global_state()
+        first, second = (trace_of_strategy(self.factory, self.space, self.objectives, self.rounds) for _ in range(2))
+        require(first == second, f"{self.name}: the same seed and results must give the same proposals.")
+        require(_global_state() == before, f"{self.name}: draw from the seed, not from numpy's global generator.")
+
+    def batching(self) -> None:
+        together, apart = self.driven(), self.driven()
+        for turn in range(self.rounds):
+            together.ask(self.batch)
+            apart.ask(self.batch, one_by_one=True)
+            require(
+                together.trace == apart.trace,
+                f"{self.name}: ask({self.batch}) must give the same as ask(1) {self.batch} times, and telling all at "
+                f"once the same as one by one, but in round {turn} the proposals differ.",
+            )
+            # Some stay in flight, so that asks meet results that are still missing.
+            told = len(together.flying) if turn % 3 else len(together.flying) // 2
+            together.tell(told)
+            apart.tell(told, one_by_one=True)
+
+    def disorder(self) -> None:
+        traces = []
+        for _ in range(2):
+            driven, rng = self.driven(), Seed(1).numpy("order")
+            for _ in range(self.rounds * self.batch):
+                driven.ask(max(0, self.batch - len(driven.flying)))
+                if driven.over:
+                    break
+                driven.flying.insert(0, driven.flying.pop(int(rng.integers(len(driven.flying)))))
+                driven.tell(1)
+            traces.append(driven.trace)
+        require(traces[0] == traces[1], f"{self.name}: equal results in equal order must give the same proposals.")
+
+    def failures(self) -> None:
+        driven = self.driven()
+        for _ in range(self.rounds):
+            driven.ask(self.batch)
+            driven.tell(len(driven.flying), failing=True)
+
+    def saving(self) -> None:
+        original, untouched = self.driven(), self.driven()
+        if not isinstance(original.strategy, Checkpointed):
+            return
+        for turn in range(self.rounds):
+            for driven in (original, untouched):
+                driven.ask(self.batch)
+                driven.tell(max(1, len(driven.flying) - turn % 3))
+            if turn in (0, self.rounds // 3, self.rounds // 2):
+                self._save_and_load(original)
+            require(
+                original.trace == untouched.trace,
+                f"{self.name}: a strategy that was saved and loaded must go on as one that was not, but in round "
+                f"{turn} it asks for something else.",
+            )
+
+    def _save_and_load(self, driven: _Driven) -> None:
+        """Put a successor that loads the saved state in the strategy's place."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            _checkpointed(driven.strategy).save(folder)
+            files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+            require(bool(files), f"{self.name}: save wrote no file.")
+            for path in files:
+                self._check_file(path, folder)
+            driven.strategy = self.factory(self.space, Seed(0))
+            _checkpointed(driven.strategy).load(folder)
+
+    def _check_file(self, path: Path, folder: Path) -> None:
+        """No pickle, and half of it must be noticed; the file is whole again afterwards."""
+        whole = path.read_bytes()
+        pickled = whole[:1] == b"\x80" or (whole[:2] == b"PK" and b".pkl" in whole)
+        require(not pickled, f"{self.name}: save must not write a pickle, but {path.name} is one.")
+        path.write_bytes(whole[: len(whole) // 2])
+        try:
+            _checkpointed(self.factory(self.space, Seed(0))).load(folder)
+        except StoreError:
+            return
+        except Exception as error:
+            raise ProtocolError(f"{self.name}: half of {path.name} must be a StoreError, not {error!r}.") from error
+        finally:
+            path.write_bytes(whole)
+        raise ProtocolError(f"{self.name}: load took half of {path.name} for a whole state; it must raise StoreError.")
+
+
+def _checkpointed(strategy: Strategy) -> Checkpointed:
+    assert isinstance(strategy, Checkpointed)
+    return strategy
+
+
+def _global_state() -> Sequence[Any]:
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002  looked at, to see that nobody draws from it
+    return [state["state"]["key"].tolist(), state["state"]["pos"]]

@@ -1,0 +1,235 @@
+"""Trained: build the network of a candidate, train it for some epochs and measure it on the validation images."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import hashlib
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import OgiveError, SpecError
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.networks.build import Skeleton, build, default_skeleton
+from ogive.networks.count import macs, parameters
+from ogive.training.data import Data
+from ogive.training.loop import Diverged, Progress, train
+from ogive.training.memory import capacity, is_out_of_memory, training_bytes
+from ogive.training.recipe import Recipe
+
+__all__ = ["Trained"]
+
+logger = logging.getLogger(__name__)
+
+Maker = Callable[[Architecture, int], nn.Module]
+MEGABYTE = 1 << 20
+
+
+class Trained:
+    """Trains every candidate from scratch; the fidelity of a proposal is a number of epochs.
+
+    Measures ``val_acc`` (per cent, after the last epoch; the mean over `repeats` trainings with different weights and
+    batches), ``params`` and ``macs``. What comes out depends on the seed, the architecture and the fidelity alone; the
+    test images are never looked at. A candidate that diverges or runs out of memory is a failed measurement.
+
+    `channels`, `cells`: size of the networks, None for that of the space's paper; `auxiliary`: train with the second
+    head, where networks have one. `epochs` to `precision`: as in ``Recipe``; with another fidelity the warm-up takes
+    the same share of the epochs. `threads`: of torch, while this evaluator works. `memory_limit_mb`: candidates that
+    would need more are failed before they are trained; None for what the device has. `folder`: where unfinished
+    trainings leave checkpoints, so that a killed run goes on in the middle of one. `maker` replaces
+    ``networks.build``: a function of an architecture and a number to seed its weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Data,
+        seed: Seed,
+        space: SearchSpace | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+        channels: int | None = None,
+        cells: int | None = None,
+        folder: Path | None = None,
+        auxiliary: bool = False,
+        repeats: int = 1,
+        memory_limit_mb: int | None = None,
+        epochs: int = 12,  # NAS-Bench-201, table 1, as are the next defaults but batch_size
+        batch_size: int = 64,
+        optimizer: Literal["sgd", "adamw"] = "sgd",
+        learning_rate: float = 0.1,
+        momentum: float = 0.9,
+        nesterov: bool = True,
+        weight_decay: float = 5e-4,
+        warmup_epochs: float = 0.0,
+        label_smoothing: float = 0.0,
+        gradient_clip: float = 0.0,
+        average: float = 0.0,
+        drop_path: float | None = None,
+        cutout: int = 0,
+        mixup: float = 0.0,
+        precision: Literal["float32", "bf16"] = "float32",
+        maker: Maker | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        for word, value in (("repeats", repeats), ("threads", threads), ("memory_limit_mb", memory_limit_mb)):
+            if value is not None and value < 1:
+                raise SpecError(f"{word} must be at least 1, but got {value}.")
+        self.metrics = ("val_acc", "params", "macs")
+        self.epochs, self.repeats, self.threads = epochs, repeats, threads
+        self._recipe = Recipe(
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            warmup_epochs=warmup_epochs,
+            label_smoothing=label_smoothing,
+            gradient_clip=gradient_clip,
+            average=average,
+            drop_path=drop_path,
+            cutout=cutout,
+            mixup=mixup,
+            precision=precision,
+        )
+        self._data, self._seed, self._device, self._folder = data, seed, torch.device(device), folder
+        self._overrides: dict[str, Any] = {"auxiliary": True} if auxiliary else {}
+        self._overrides |= {k: v for k, v in (("channels", channels), ("cells", cells)) if v is not None}
+        self._maker, self._progress = maker, progress
+        limit = capacity(self._device) if memory_limit_mb is None else memory_limit_mb * MEGABYTE
+        self._limit: float = math.inf if limit is None else limit
+        if space is not None and maker is None:
+            with torch.device("meta"):  # a size that cannot be built is refused now
+                build(space.sample(seed.numpy("check")), self._skeleton(space.name))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Who watches stays in the process that watches: a callback cannot be sent to a worker.
+        return {**self.__dict__, "_progress": None}
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        with _threads(self.threads):
+            return [self._measured(proposal) for proposal in proposals]
+
+    def _measured(self, proposal: Proposal) -> Measurement:
+        started = time.perf_counter()
+        arch, recipe = proposal.arch, self._recipe_for(proposal)
+        twin = self._twin(arch)
+        metrics = {"params": float(parameters(twin)), "macs": float(macs(twin, self._data.shape))}
+        error = self._too_large(twin, recipe)
+        if error is None:
+            accuracy, error = self._attempt(arch, recipe)
+            metrics = metrics if accuracy is None else {"val_acc": accuracy, **metrics}
+        return Measurement(metrics, Cost(time.perf_counter() - started), error)
+
+    def _attempt(self, arch: Architecture, recipe: Recipe) -> tuple[float | None, str | None]:
+        """Validation accuracy, or the reason why there is none; memory that was taken is given back."""
+        try:
+            return self._accuracy(arch, recipe), None
+        except Diverged as diverged:
+            reason = f"diverged: {diverged}"
+        except OgiveError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
+            kind = "out of memory" if is_out_of_memory(error) else type(error).__name__
+            reason = f"{kind}: {error}".splitlines()[0]
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        logger.info("%s failed: %s", arch, reason)
+        self._clear(arch, recipe)
+        return None, reason
+
+    def _accuracy(self, arch: Architecture, recipe: Recipe) -> float:
+        accuracies = []
+        for repeat in range(self.repeats):
+            seed = self._seed.child(str(arch)).child(f"repeat {repeat}")
+            network = self._built(arch, seed.integer("weights"))
+            outcome = train(
+                network,
+                self._data,
+                recipe,
+                seed=seed,
+                device=self._device,
+                folder=self._place(arch, recipe, repeat),
+                validate_every=0,
+                progress=self._progress,
+            )
+            accuracies.append(outcome.val_acc)
+        self._clear(arch, recipe)
+        return sum(accuracies) / len(accuracies)
+
+    # -- the network -------------------------------------------------------------------------------------------------
+
+    def _skeleton(self, space: str) -> Skeleton:
+        inputs, rows, columns = self._data.shape
+        classes = len(self._data.classes)
+        return default_skeleton(space, **self._overrides, classes=classes, inputs=inputs, size=min(rows, columns))
+
+    def _built(self, arch: Architecture, weights: int) -> nn.Module:
+        if self._maker is not None:
+            return self._maker(arch, weights)
+        return build(arch, self._skeleton(arch.space), seed=weights)
+
+    def _twin(self, arch: Architecture) -> nn.Module:
+        """The network without weights, so that even one far too large can be counted."""
+        if self._maker is not None:
+            return copy.deepcopy(self._maker(arch, 0)).to("meta")
+        with torch.device("meta"):
+            return build(arch, self._skeleton(arch.space))
+
+    def _too_large(self, twin: nn.Module, recipe: Recipe) -> str | None:
+        needed = training_bytes(twin, self._data.shape, recipe)
+        if needed <= self._limit:
+            return None
+        return (
+            f"out of memory: training would take about {needed / MEGABYTE:,.0f} MiB, "
+            f"and the limit is {self._limit / MEGABYTE:,.0f} MiB"
+        )
+
+    # -- the recipe and the folder of a proposal ---------------------------------------------------------------------
+
+    def _recipe_for(self, proposal: Proposal) -> Recipe:
+        if proposal.fidelity is None or proposal.fidelity == self.epochs:
+            return self._recipe
+        share = self._recipe.warmup_epochs / self.epochs
+        return replace(self._recipe, epochs=proposal.fidelity, warmup_epochs=share * proposal.fidelity)
+
+    def _top(self, arch: Architecture, recipe: Recipe) -> Path | None:
+        """A folder of the proposal's own: another process may be training another one."""
+        if self._folder is None:
+            return None
+        return self._folder / hashlib.sha256(f"{arch} {recipe.epochs}".encode()).hexdigest()[:16]
+
+    def _place(self, arch: Architecture, recipe: Recipe, repeat: int) -> Path | None:
+        top = self._top(arch, recipe)
+        return None if top is None else top / f"repeat-{repeat}"
+
+    def _clear(self, arch: Architecture, recipe: Recipe) -> None:
+        top = self._top(arch, recipe)
+        if top is not None:
+            shutil.rmtree(top, ignore_errors=True)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

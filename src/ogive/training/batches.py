@@ -1,0 +1,108 @@
+"""Batches: the training images of a data set on a device, shuffled and changed at random, epoch after epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.training import augment
+from ogive.training.data import Data
+from ogive.training.distributed import Ranks
+from ogive.training.recipe import Recipe
+
+__all__ = ["LAYOUT", "Batch", "Batches", "placed"]
+
+# Channels of a pixel side by side: what tensor cores want, and on a CPU a step of a small network takes a third less.
+LAYOUT = torch.channels_last
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Normalised images (N, C, H, W) and labels (N,); for mixup, also the labels of the images mixed in.
+
+    `weight` is the weight of the first images and labels.
+    """
+
+    images: Tensor
+    labels: Tensor
+    others: Tensor | None = None
+    weight: float = 1.0
+
+    def loss(self, logits: Tensor, smoothing: float) -> Tensor:
+        """Cross-entropy, in at least float32."""
+        exact = logits if logits.dtype == torch.float64 else logits.float()
+        loss = F.cross_entropy(exact, self.labels, label_smoothing=smoothing)
+        if self.others is None:
+            return loss
+        other = F.cross_entropy(exact, self.others, label_smoothing=smoothing)
+        return self.weight * loss + (1 - self.weight) * other
+
+    def share(self, ranks: Ranks) -> Batch:
+        """The part of one process."""
+        if ranks.count == 1:
+            return self
+        others = None if self.others is None else ranks.share(self.others)
+        return Batch(ranks.share(self.images), ranks.share(self.labels), others, self.weight)
+
+
+class Batches:
+    """Makes the batches of each epoch from streams of random numbers that are named after the epoch.
+
+    Every process makes the whole batch and takes its part of it: that costs little beside the network, and the images
+    do not depend on the number of processes.
+    """
+
+    def __init__(self, data: Data, recipe: Recipe, device: torch.device, dtype: torch.dtype, ranks: Ranks) -> None:
+        count = len(data.train)
+        self.data, self.recipe, self.device, self.dtype, self.ranks = data, recipe, device, dtype, ranks
+        self.steps = math.ceil(count / recipe.batch_size)
+        if count // self.steps < ranks.count:
+            raise SpecError(f"{count} images in {self.steps} steps cannot be shared by {ranks.count} processes.")
+
+    def epoch(self, streams: Seed) -> Iterator[Batch]:
+        """All training images once, in `steps` batches of equal size, give or take one.
+
+        Equal batches instead of a short last one, whose gradient and batch norms would be the noisiest.
+        """
+        order = torch.Generator().manual_seed(streams.integer("order"))
+        drawn = torch.Generator(self.device).manual_seed(streams.integer("images"))
+        mixed = torch.Generator().manual_seed(streams.integer("mixup"))
+        for rows in torch.randperm(len(self.data.train), generator=order).tensor_split(self.steps):
+            yield self._mixed(self._batch(rows, drawn), mixed).share(self.ranks)
+
+    def _batch(self, rows: Tensor, drawn: torch.Generator) -> Batch:
+        recipe, allowed, split = self.recipe, self.data.augmentation, self.data.train
+        rows = rows.to(split.labels.device)
+        images, y_N = split.images[rows].to(self.device), split.labels[rows].to(self.device)
+        images = augment.crop(images, allowed.padding if recipe.padding is None else recipe.padding, drawn)
+        if allowed.flip if recipe.flip is None else recipe.flip:
+            images = augment.flip(images, drawn)
+        x_NCHW = self.data.normalised(images.contiguous(memory_format=LAYOUT), self.dtype)
+        if recipe.cutout:
+            x_NCHW = augment.cutout(x_NCHW, recipe.cutout, drawn)
+        return Batch(x_NCHW, y_N)
+
+    def _mixed(self, batch: Batch, mixed: torch.Generator) -> Batch:
+        if not self.recipe.mixup:
+            return batch
+        weight = augment.mixing_weight(self.recipe.mixup, mixed)
+        partner = torch.randperm(len(batch.labels), generator=mixed).to(self.device)
+        x_NCHW = weight * batch.images + (1 - weight) * batch.images[partner]
+        return Batch(x_NCHW, batch.labels, batch.labels[partner], weight)
+
+
+def placed(data: Data, device: torch.device) -> Data:
+    """Train and validation images on a GPU, unless they would take more than half of the memory that is free there."""
+    if device.type != "cuda":
+        return data
+    free, _ = torch.cuda.mem_get_info(device)
+    if sum(split.images.nbytes for split in (data.train, data.val)) > free // 2:
+        return data
+    return replace(data, train=data.train.to(device), val=data.val.to(device))

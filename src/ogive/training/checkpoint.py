@@ -1,0 +1,128 @@
+"""Checkpoints: the state of a training in one safetensors file, replaced at once and never torn.
+
+The header of the file holds a JSON record beside the tensors, so that weights and history cannot part. The last two
+files are kept: one that a crash damaged is passed over with a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn, optim
+
+from ogive.core.errors import StoreError
+
+__all__ = ["Checkpoint", "latest", "optimizer_tensors", "restore_optimizer", "save"]
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+KEPT = 2
+PATTERN = "epoch-{:06d}.safetensors"
+
+Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+def save(folder: Path, epoch: int, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> Path:
+    """Write the state after `epoch` epochs; StoreError says why it could not be written, and the last one stays."""
+    path = folder / PATTERN.format(epoch)
+    scratch = path.with_suffix(".tmp")
+    header = {"record": json.dumps({"schema": SCHEMA, "epoch": epoch, **record}, allow_nan=False)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(_apart(tensors), scratch, metadata=header)
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+        _sync(folder)
+    except (OSError, SafetensorError) as error:
+        scratch.unlink(missing_ok=True)
+        raise StoreError(
+            f"The checkpoint {path} could not be written ({error}); the one before it is intact: make room and resume."
+        ) from None
+    for old in sorted(folder.glob(PATTERN.replace("{:06d}", "*")))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def latest(folder: Path, fingerprint: Mapping[str, Any]) -> Checkpoint | None:
+    """The newest readable checkpoint, None where there is none; StoreError if it belongs to another training."""
+    for path in sorted(folder.glob(PATTERN.replace("{:06d}", "*")), reverse=True):
+        try:
+            with safe_open(path, framework="pt") as file:
+                record = json.loads(file.metadata()["record"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("The checkpoint %s is damaged (%s); using the one before it.", path, error)
+            continue
+        _check(path, record, fingerprint)
+        return tensors, record
+    return None
+
+
+def _check(path: Path, record: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
+    if record["schema"] > SCHEMA:
+        raise StoreError(
+            f"{path} has schema {record['schema']}, but this version reads up to {SCHEMA}: use the newer version."
+        )
+    found = record["fingerprint"]
+    differing = [name for name, value in fingerprint.items() if found.get(name) != value]
+    if differing:
+        name = differing[0]
+        raise StoreError(
+            f"{path} belongs to another training: its {name} is {found.get(name)}, but now it is {fingerprint[name]}. "
+            "Use another folder, or the settings of that training."
+        )
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU that share no memory, as the format demands."""
+    seen: set[int] = set()
+    copies = {}
+    for name, tensor in tensors.items():
+        copy = tensor.detach().cpu().contiguous()
+        copies[name] = copy.clone() if copy.untyped_storage().data_ptr() in seen else copy
+        seen.add(copy.untyped_storage().data_ptr())
+    return copies
+
+
+def _sync(folder: Path) -> None:
+    """Make the new name itself durable, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def optimizer_tensors(optimizer: optim.Optimizer) -> dict[str, Tensor]:
+    """What the optimiser remembers of each parameter (momentum, moments, step), by the number of the parameter."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": value for index, own in state.items() for name, value in own.items() if value is not None
+    }
+
+
+def restore_optimizer(optimizer: optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give the optimiser back what it remembered; its options stay as they were made."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def restore_module(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Load the tensors whose names start with `prefix` into a module, in place."""
+    with torch.no_grad():
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})

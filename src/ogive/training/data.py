@@ -1,0 +1,356 @@
+"""Data: the images of a task in memory, divided once into train, search-validation and test, as batches on a device."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ogive.core.errors import SpecError, UnknownName
+from ogive.core.rng import Seed
+from ogive.training.arrays import encode, read_arrays
+from ogive.training.augment import Augmentation
+from ogive.training.fetch import get
+from ogive.training.folders import read_images
+from ogive.training.pictures import (
+    Array,
+    Labelled,
+    Progress,
+    Source,
+    channels_first,
+    first_of_each,
+    pixels,
+    stratified,
+)
+from ogive.training.published import PUBLISHED, read_digits, read_published
+
+__all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "load"]
+
+NAMES = ("digits", *PUBLISHED, "images:FOLDER", "arrays:FILE.npz")
+FIXED = Seed(0)  # everybody divides alike who does not ask for another division
+UNCHANGED = Augmentation()
+SHARE = 0.2  # of the images that are divided, where the data set has no part of its own
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images (N, C, H, W), uint8 or float32 as they were read, and labels (N,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same images on a device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Plain bytes: tensors are sent between processes through shared memory, of which containers have little.
+        return _split, (self.images.cpu().numpy(), self.labels.cpu().numpy())
+
+
+def _split(images: Array, labels: Array) -> Split:
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A task: three splits that share no image, the names of its classes, and how its pixels are normalised.
+
+    A search learns from `train` and compares on `val`; `test` is for the one report at the end. `mean` and `std` are
+    those of each channel over `train`, on the scale 0..1 for uint8 pixels and on their own scale for others.
+    """
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Augmentation = UNCHANGED
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of every image."""
+        channels, rows, columns = self.train.images.shape[1:]
+        return channels, rows, columns
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all the pixels, labels and names, in 64 hexadecimal digits."""
+        digest = hashlib.sha256(repr((self.classes, self.shape, self.mean, self.std, self.augmentation)).encode())
+        for split in (self.train, self.val, self.test):
+            digest.update(split.images.cpu().contiguous().numpy().data)
+            digest.update(split.labels.cpu().numpy().data)
+        return digest.hexdigest()
+
+    def normalised(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Images as a network takes them: every channel with mean 0 and standard deviation 1 over `train`."""
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        mean = torch.tensor(self.mean, dtype=torch.float64, device="cpu")
+        std = torch.tensor(self.std, dtype=torch.float64, device="cpu")
+        factor = (1 / (scale * std)).to(images.device, dtype)[:, None, None]
+        offset = (mean / std).to(images.device, dtype)[:, None, None]
+        return images.to(dtype) * factor - offset
+
+    def joined(self) -> Data:
+        """For the last training, after the search: the validation images are trained on as well.
+
+        `val` stays, so that progress can be watched, but is no evidence any more; `test` is untouched.
+        """
+        images = torch.cat([self.train.images, self.val.images])
+        return replace(self, train=Split(images, torch.cat([self.train.labels, self.val.labels])))
+
+    def to(self, device: torch.device | str) -> Data:
+        """The same data on a device."""
+        return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
+
+
+class Images(Protocol):
+    """A dataset in torch's sense: pairs of an image and a label, by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+def load(
+    name: str,
+    *,
+    size: int | None = None,
+    seed: Seed = FIXED,
+    folder: Path | None = None,
+    limit: int | None = None,
+    channels: int | None = None,
+    validation: float | None = None,
+    progress: Progress | None = None,
+) -> Data:
+    """Load ``digits``, ``fashion-mnist``, ``cifar10``, ``cifar100``, ``images:FOLDER`` or ``arrays:FILE.npz``.
+
+    `size` resizes the images to a square of so many pixels. The parts that a data set does not define are divided from
+    its training images by `seed`, each class by its share; the default seed gives everybody the same division.
+    `folder` is where the files of a published data set lie, by default in ogive's home. `limit` keeps at most so many
+    images of each part, for a quick run. `channels` (1 or 3) converts the images of a folder. `validation` is the share
+    of the training images that becomes `val`. Raises UnknownName, SpecError or MissingData.
+    """
+    for word, value in (("size", size), ("limit", limit)):
+        if value is not None and value < 1:
+            raise SpecError(f"{word} must be at least 1, but got {value}.")
+    kind, colon, path = name.partition(":")
+    where = Path(path).expanduser()
+    if colon and path and kind == "images":
+        source = read_images(where, size=size, channels=channels, progress=progress)
+        side = min(source.train.images.shape[2:])
+        augmentation = Augmentation(padding=side // 8, flip=True)
+    elif colon and path and kind == "arrays":
+        source, augmentation = read_arrays(where), Augmentation()
+    elif name == "digits":
+        source, augmentation = read_digits(), Augmentation(padding=1)
+    elif name in PUBLISHED:
+        source, augmentation = read_published(name, folder or _home(name)), Augmentation(padding=4, flip=True)
+    else:
+        raise UnknownName("data set", name, NAMES)
+    if name == "digits":
+        # 450 test images: a quarter. One image more or less is 0.22 per cent.
+        source = divided(source, name, seed, test=450, validation=0.25 if validation is None else validation)
+    else:
+        source = divided(source, name, seed, validation=validation)
+    return assembled(source, name, augmentation, size=size, limit=limit)
+
+
+def from_dataset(
+    train: Images,
+    test: Images | None = None,
+    *,
+    val: Images | None = None,
+    name: str = "dataset",
+    seed: Seed = FIXED,
+    size: int | None = None,
+    limit: int | None = None,
+    augmentation: Augmentation = UNCHANGED,
+) -> Data:
+    """Hold torch datasets of (image, label) pairs in memory; what is not given is divided from `train`.
+
+    Images are tensors (C, H, W), or arrays and pillow images (H, W, C) or (H, W); all of one shape. A random transform
+    in the dataset is drawn once: leave it out and use `augmentation`. `train.classes` names the classes, if it exists.
+    """
+    parts = {"train": train, "val": val, "test": test}
+    found = {
+        part: _gathered(_pairs(dataset), f"{name} ({part})") for part, dataset in parts.items() if dataset is not None
+    }
+    names = getattr(train, "classes", None)
+    return _from_arrays(found, name, names, seed=seed, size=size, limit=limit, augmentation=augmentation)
+
+
+def from_loaders(
+    train: Iterable[Any],
+    val: Iterable[Any],
+    test: Iterable[Any] | None = None,
+    *,
+    name: str = "loaders",
+    classes: Sequence[str] | None = None,
+    seed: Seed = FIXED,
+    size: int | None = None,
+    limit: int | None = None,
+    augmentation: Augmentation = UNCHANGED,
+) -> Data:
+    """Run through loaders of (images, labels) batches once and hold what they give in memory.
+
+    Without a `test` loader a fifth of the training images is set aside for the report at the end.
+    """
+    parts = {"train": train, "val": val, "test": test}
+    found = {
+        part: _gathered(_batches(loader), f"{name} ({part})") for part, loader in parts.items() if loader is not None
+    }
+    return _from_arrays(found, name, classes, seed=seed, size=size, limit=limit, augmentation=augmentation)
+
+
+def divided(
+    source: Source, name: str, seed: Seed, *, test: int | None = None, validation: float | None = None
+) -> Source:
+    """The source with a test part and a validation part, split off the training images where it has none."""
+    share = SHARE if validation is None else validation
+    if not 0 < share < 1:
+        raise SpecError(f"validation is a share of the training images, between 0 and 1, but got {share}.")
+    sizes = np.bincount(source.train.labels, minlength=len(source.classes))
+    needed = 1 + (source.val is None) + (source.test is None)
+    if len(sizes) > 1 and sizes.min() < needed:
+        raise SpecError(
+            f"The class {source.classes[int(sizes.argmin())]!r} of {name} has {sizes.min()} training image(s), but "
+            f"{needed} are the least that can be divided into train, validation and test."
+        )
+    if source.test is None:
+        count = round(SHARE * len(source.train.labels)) if test is None else test
+        kept, off = stratified(source.train.labels, count, seed.child(name).numpy("test split"))
+        source = replace(source, train=source.train.take(kept), test=source.train.take(off))
+    if source.val is None:
+        count = round(share * len(source.train.labels))
+        kept, off = stratified(source.train.labels, count, seed.child(name).numpy("validation split"))
+        source = replace(source, train=source.train.take(kept), val=source.train.take(off))
+    return source
+
+
+def assembled(
+    source: Source, name: str, augmentation: Augmentation, *, size: int | None = None, limit: int | None = None
+) -> Data:
+    """Check a divided source and make it Data."""
+    assert source.val is not None
+    assert source.test is not None
+    if len(source.classes) < 2:
+        raise SpecError(
+            f"{name} has {len(source.classes)} class(es) ({', '.join(source.classes)}), but two are the least that can "
+            "be told apart."
+        )
+    parts = {"train": source.train, "validation": source.val, "test": source.test}
+    for part, labelled in parts.items():
+        if labelled.images.shape[1:] != source.train.images.shape[1:]:
+            raise SpecError(
+                f"All images must have one shape (C, H, W), but {name} has {source.train.images.shape[1:]} in "
+                f"train and {labelled.images.shape[1:]} in {part}."
+            )
+        if not len(labelled.labels):
+            raise SpecError(f"{name} has no {part} images.")
+    train, val, test = (_tensors(labelled, size, limit) for labelled in parts.values())
+    if size is not None:
+        scale = size / max(1, min(source.train.images.shape[2:]))
+        augmentation = replace(augmentation, padding=round(augmentation.padding * scale))
+    mean, std = _statistics(train.images)
+    return Data(name, train, val, test, source.classes, mean, std, augmentation)
+
+
+def _tensors(labelled: Labelled, size: int | None, limit: int | None) -> Split:
+    if limit is not None:
+        labelled = labelled.take(first_of_each(labelled.labels, limit))
+    split = _split(np.ascontiguousarray(labelled.images), labelled.labels)
+    if size is None or tuple(split.images.shape[2:]) == (size, size):
+        return split
+    shrinks = size < max(split.images.shape[2:])
+    chunks = []
+    for chunk in split.images.split(1000):
+        resized = F.interpolate(chunk.float(), (size, size), mode="bilinear", align_corners=False, antialias=shrinks)
+        chunks.append(resized.round().clamp(0, 255).byte() if chunk.dtype == torch.uint8 else resized)
+    return Split(torch.cat(chunks), split.labels)
+
+
+def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel; a channel without any contrast keeps its scale."""
+    scale = 255.0 if images.dtype == torch.uint8 else 1.0
+    total = images.new_zeros(images.shape[1], dtype=torch.float64)
+    squares = total.clone()
+    for chunk in images.split(1000):
+        exact = chunk.double() / scale
+        total += exact.sum((0, 2, 3))
+        squares += exact.square().sum((0, 2, 3))
+    count = images.numel() // images.shape[1]
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(0).sqrt()
+    std = torch.where(std < 1e-6 * mean.abs().clamp_min(1e-6), torch.ones_like(std), std)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _home(name: str) -> Path:
+    from ogive.home import data_folder
+
+    return data_folder() / name
+
+
+def _from_arrays(
+    found: dict[str, tuple[Array, Array]],
+    name: str,
+    names: Sequence[str] | None,
+    *,
+    seed: Seed,
+    size: int | None,
+    limit: int | None,
+    augmentation: Augmentation,
+) -> Data:
+    codes, classes = encode({part: labels for part, (_, labels) in found.items()}, name)
+    if names is not None and len(names) == len(classes):
+        classes = tuple(str(each) for each in names)
+    parts = {part: Labelled(images, codes[part]) for part, (images, _) in found.items()}
+    source = Source(parts["train"], classes, parts.get("val"), parts.get("test"))
+    return assembled(divided(source, name, seed), name, augmentation, size=size, limit=limit)
+
+
+def _pairs(dataset: Images) -> Iterable[tuple[Array, Array]]:
+    for index in range(len(dataset)):
+        image, label = dataset[index]
+        channels_last = not isinstance(image, Tensor)
+        values = _array(image)
+        if values.ndim == 2:
+            values = values[None]
+        elif channels_last:
+            values = channels_first(values[None], "an image")[0]
+        yield values[None], np.atleast_1d(_array(label))
+
+
+def _batches(loader: Iterable[Any]) -> Iterable[tuple[Array, Array]]:
+    for images, labels in loader:
+        yield channels_first(_array(images), "a batch"), np.atleast_1d(_array(labels))
+
+
+def _array(value: Any) -> Array:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _gathered(pairs: Iterable[tuple[Array, Array]], origin: str) -> tuple[Array, Array]:
+    collected = list(pairs)
+    if not collected:
+        raise SpecError(f"{origin} holds no images.")
+    shapes = sorted({images.shape[1:] for images, _ in collected})
+    if len(shapes) > 1:
+        raise SpecError(
+            f"All images must have one shape (C, H, W), but {origin} has {shapes[0]} and {shapes[1]}: resize them."
+        )
+    images = pixels(np.concatenate([images for images, _ in collected]), origin)
+    return images, np.concatenate([labels for _, labels in collected])

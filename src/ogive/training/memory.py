@@ -1,0 +1,70 @@
+"""How much memory a training takes, told before it starts, and how much a machine has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ogive.training.recipe import Recipe
+
+__all__ = ["capacity", "is_out_of_memory", "training_bytes"]
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def training_bytes(network: nn.Module, shape: tuple[int, int, int], recipe: Recipe) -> int:
+    """Bytes that a step of training holds at its peak, of a network on the "meta" device; nothing is computed.
+
+    Counted are weights, gradients, what the optimiser remembers, the moving average, what one forward pass of a batch
+    keeps for the backward pass, and the largest of these twice more for gradients in flight. The work space of
+    convolutions is not, nor the images of the data set.
+    """
+    weights = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
+    copies = 2 + (2 if recipe.optimizer == "adamw" else recipe.momentum > 0) + (recipe.average > 0)
+    own = {_key(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if _key(tensor) not in own:
+            kept[_key(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    dtype = next(network.parameters()).dtype
+    images = torch.empty(recipe.batch_size, *shape, dtype=dtype, device="meta")
+    mode = network.training
+    network.train()
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network(images)  # held until the count is done: a storage that is freed could lend its key to another
+    network.train(mode)
+    total = copies * weights + images.nbytes + sum(kept.values()) + 2 * max(kept.values(), default=0)
+    del output
+    return total
+
+
+def _key(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def capacity(device: torch.device) -> int | None:
+    """Bytes of memory that a device has in all, None where it cannot be known; a container's limit counts."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type != "cpu" or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in CGROUP_LIMITS:
+        text = path.read_text().strip() if path.is_file() else ""
+        limits += [int(text)] if text.isdigit() else []
+    return min(limits)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory could not be had, on a GPU or on a CPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # torch's allocator for CPUs raises a plain RuntimeError.
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

@@ -1,0 +1,1 @@
+"""Benchmark tables: what published searches would have measured, as folders of memory-mapped columns."""

@@ -1,0 +1,320 @@
+"""A benchmark table on disk: a folder with table.json and one memory-mapped .npy file for each column.
+
+Opening reads table.json and looks at the sizes of the files; a column is mapped when it is first asked for. Nothing is
+ever unpickled. The digest is what ``LC_ALL=C; sha256sum *.npy | sha256sum`` prints in the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
+from ogive.home import tables_folder
+from ogive.tables.keys import Key, key_from
+
+__all__ = ["SCHEMA", "Column", "Table", "open_table", "write_table"]
+
+SCHEMA = 1
+FILE = "table.json"
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+# What `open_table` says about tables that it knows of.
+PUBLISHED = {
+    "nasbench201": (
+        "FILE is nb201.parquet, an extract with one row for each of the 15,625 cells; "
+        "the benchmark is published at https://github.com/D-X-Y/NATS-Bench"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only."""
+
+    unit: str
+    meaning: str
+    dtype: str
+    test: bool = False
+
+
+class Table:
+    """An opened table: looks up numbers by architecture or by row, and never changes.
+
+    `clock` names the column with the seconds that training took, by which a simulated search is timed, if there is one.
+    """
+
+    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.name = str(description["name"])
+        self.space = str(description["space"])
+        self.rows = int(description["rows"])
+        self.digest = str(description["digest"])
+        self.source, self.licence = str(description["source"]), str(description["licence"])
+        self.importer = str(description["importer"])
+        self.clock: str | None = description["clock"]
+        self.key: Key = key_from(description["key"])
+        files = description["columns"]
+        self.columns = {
+            name: Column(file["unit"], file["meaning"], file["dtype"], file["test"]) for name, file in files.items()
+        }
+        _check_description(self.columns, self.key, self.rows, self.clock)
+        self._sizes = {name: int(file["bytes"]) for name, file in files.items()}
+        self._sums = {name: str(file["sha256"]) for name, file in files.items()}
+        self._mapped: dict[str, npt.NDArray[Any]] = {}
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Table:
+        """The table in a folder; StoreError if it is none, is damaged, or was written by a newer ogive."""
+        folder = Path(folder)
+        try:
+            description = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"There is no table in {folder}: cannot read its {FILE} ({_reason(error)}).") from None
+        if not isinstance(description, dict) or not isinstance(description.get("schema"), int):
+            raise StoreError(f"{folder / FILE} was not written by ogive: it names no schema.")
+        if description["schema"] > SCHEMA:
+            raise StoreError(
+                f"The table in {folder} has schema {description['schema']}, but this ogive reads up to {SCHEMA}: "
+                "update ogive, or import the table again."
+            )
+        try:
+            table = cls(folder, description)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(
+                f"{folder / FILE} is damaged ({_reason(error)}): remove the folder and import the table again."
+            ) from None
+        table._check()
+        return table
+
+    def row(self, arch: Architecture) -> int:
+        """The row of an architecture; InvalidArchitecture if it is of another space or cannot be in the table."""
+        if arch.space != self.space:
+            raise InvalidArchitecture(f"The table {self.name} is for the space {self.space}, but got {arch}.")
+        return self.key.row(arch.choices)
+
+    def rows_of(self, choices_NV: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """The rows, shape (N,), of N architectures given by their choices, shape (N, V)."""
+        return self.key.rows_of(choices_NV)
+
+    def architecture(self, row: int) -> Architecture:
+        """The architecture in a row."""
+        if not 0 <= row < self.rows:
+            raise SpecError(f"The table {self.name} has rows 0..{self.rows - 1}, but row {row} was asked for.")
+        return Architecture(self.space, self.key.choices(row))
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """All values of a column, shape (rows,), read-only and memory-mapped; UnknownName if there is none."""
+        if name not in self._mapped:
+            self._mapped[name] = self._map(name)
+        return self._mapped[name]
+
+    def value(self, arch: Architecture, column: str) -> float:
+        """One number; nan where the benchmark has none."""
+        return float(self.column(column).item(self.row(arch)))
+
+    def best(self, column: str, *, smallest: bool = False) -> tuple[Architecture, float]:
+        """The architecture with the largest value of a column (or the smallest), the first of equal ones."""
+        values = self.column(column)
+        if values.dtype.kind == "f" and np.isnan(values).all():
+            raise SpecError(f"The column {column} of the table {self.name} holds no values.")
+        row = int(np.nanargmin(values) if smallest else np.nanargmax(values))
+        return self.architecture(row), float(values[row])
+
+    def verify(self) -> None:
+        """Read everything and compare it with the digests of the import; StoreError names what differs."""
+        for name in self.columns:
+            if _digest_of_file(self._path(name)) != self._sums[name]:
+                raise StoreError(
+                    f"The column {name} of the table {self.name} is not what was imported: "
+                    f"remove {self.folder} and import the table again."
+                )
+            self.column(name)
+        if _digest(self._sums) != self.digest:
+            raise StoreError(f"The digest in {self.folder / FILE} is not that of the columns: import the table again.")
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __repr__(self) -> str:
+        return f"Table({self.name!r}, {self.space}, {self.rows:,} rows, {len(self.columns)} columns)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the folder itself; the columns need not be sent.
+        return Table.open, (self.folder,)
+
+    def _path(self, column: str) -> Path:
+        return self.folder / f"{column}.npy"
+
+    def _check(self) -> None:
+        """What can be said without reading the columns: whether the files are there and have the right sizes."""
+        for name, size in self._sizes.items():
+            try:
+                found = self._path(name).stat().st_size
+            except OSError as error:
+                raise StoreError(f"The table {self.name} has lost its column {name} ({_reason(error)}).") from None
+            if found != size:
+                raise StoreError(
+                    f"{self._path(name)} has {found} bytes instead of {size}: "
+                    f"remove {self.folder} and import the table again."
+                )
+
+    def _map(self, name: str) -> npt.NDArray[Any]:
+        if name not in self.columns:
+            raise UnknownName(f"column of the table {self.name}", name, self.columns)
+        try:
+            values: npt.NDArray[Any] = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"Cannot read the column {name} of the table {self.name} ({_reason(error)}).") from None
+        if values.shape != (self.rows,) or values.dtype != np.dtype(self.columns[name].dtype):
+            raise StoreError(
+                f"{self._path(name)} holds {values.dtype} of shape {values.shape}, but {FILE} says "
+                f"{self.columns[name].dtype} of shape ({self.rows},): import the table again."
+            )
+        # A plain view of the map: elements of np.memmap itself are an order of magnitude slower to get at.
+        return np.asarray(values)
+
+
+def open_table(name: str | Path) -> Table:
+    """The imported table of that name, or the one in that folder; MissingData says how to get it."""
+    if isinstance(name, Path) or Path(name).name != name:
+        return Table.open(name)
+    for folder in (tables_folder() / name, Path(name)):
+        if (folder / FILE).exists():
+            return Table.open(folder)
+    about = f" ({PUBLISHED[name]})" if name in PUBLISHED else ""
+    imported = sorted(path.parent.name for path in tables_folder().glob(f"*/{FILE}"))
+    others = f" Imported are: {', '.join(imported)}." if imported else ""
+    raise MissingData(f"No table named {name!r} is imported. Run: ogive tables import FILE --as {name}{about}.{others}")
+
+
+def write_table(
+    folder: Path | str,
+    columns: Mapping[str, tuple[Column, npt.NDArray[Any]]],
+    *,
+    name: str,
+    space: str,
+    key: Key,
+    source: str,
+    licence: str,
+    importer: str,
+    clock: str | None = None,
+) -> Table:
+    """Write a new table, all of it or nothing, and open it.
+
+    Every column holds ``key.rows`` numbers in the order of the key's rows. Raises SpecError if `folder` exists.
+    """
+    folder = Path(folder).absolute()
+    if not _NAME.fullmatch(name):
+        raise SpecError(f"The name of a table is made of letters, digits, '_', '.' and '-', but got {name!r}.")
+    if folder.exists():
+        raise SpecError(f"{folder} exists already: remove it to import the table again, or give another name (--as).")
+    if clock is not None and clock not in columns:
+        raise UnknownName("column", clock, columns)
+    for column, (about, values) in columns.items():
+        _check_column(column, about, values, key.rows)
+    description = {
+        "schema": SCHEMA,
+        "name": name,
+        "space": space,
+        "rows": key.rows,
+        "key": key.description(),
+        "clock": clock,
+        "source": source,
+        "licence": licence,
+        "importer": importer,
+    }
+    _write_all(folder, description, columns)
+    return Table.open(folder)
+
+
+def _write_all(
+    folder: Path, description: dict[str, Any], columns: Mapping[str, tuple[Column, npt.NDArray[Any]]]
+) -> None:
+    """Fill a hidden folder beside the wanted one and give it its name when all is on the disk."""
+    partial: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        files = {column: _written(partial / f"{column}.npy", *columns[column]) for column in columns}
+        digest = _digest({column: file["sha256"] for column, file in files.items()})
+        text = json.dumps({**description, "digest": digest, "columns": files}, indent=2, ensure_ascii=False)
+        _write(partial / FILE, f"{text}\n".encode())
+        # mkdtemp makes folders that only their owner can read.
+        partial.chmod(0o755)
+        partial.rename(folder)
+    except OSError as error:
+        raise StoreError(f"Cannot write the table {folder}: {_reason(error)}.") from None
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_description(columns: Mapping[str, Column], key: Key, rows: int, clock: str | None) -> None:
+    if key.rows != rows:
+        raise ValueError(f"{rows} rows, but keys for {key.rows}")
+    if clock is not None and clock not in columns:
+        raise ValueError(f"its clock {clock!r} is no column")
+    for name, column in columns.items():
+        if not _NAME.fullmatch(name) or np.dtype(column.dtype).kind not in "iuf":
+            raise ValueError(f"no column can be named {name!r} and hold {column.dtype!r}")
+
+
+def _check_column(name: str, about: Column, values: npt.NDArray[Any], rows: int) -> None:
+    if not _NAME.fullmatch(name):
+        raise SpecError(f"A column's name is made of letters, digits, '_', '.' and '-', but got {name!r}.")
+    if values.shape != (rows,) or values.dtype.kind not in "iuf" or values.dtype != np.dtype(about.dtype):
+        raise SpecError(
+            f"The column {name} must be an array of {about.dtype} of shape ({rows},), "
+            f"but is one of {values.dtype} of shape {values.shape}."
+        )
+
+
+def _written(path: Path, about: Column, values: npt.NDArray[Any]) -> dict[str, Any]:
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, little, version=(1, 0), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return {**asdict(about), "bytes": path.stat().st_size, "sha256": _digest_of_file(path)}
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _digest_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"Cannot read {path} ({_reason(error)}).") from None
+
+
+def _digest(sums: Mapping[str, str]) -> str:
+    named = {f"{column}.npy": total for column, total in sums.items()}
+    lines = (f"{named[file]}  {file}\n" for file in sorted(named))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    detail = str(error).splitlines()[0] if str(error) else ""
+    return detail if isinstance(error, OgiveError) else f"{type(error).__name__}: {detail}"

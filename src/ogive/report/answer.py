@@ -1,0 +1,214 @@
+"""The first section of the page: the winner, its picture and numbers, and how little one run proves."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+
+from ogive.core.architecture import Architecture
+from ogive.report.blocks import command_block, sources, table
+from ogive.report.findings import (
+    ENOUGH_SEEDS,
+    Shown,
+    Winner,
+    by_strategy,
+    differing_settings,
+    objective_of,
+    score,
+    standings,
+    winner,
+)
+from ogive.report.markup import Html, joined, tag
+from ogive.report.wording import compare_command, metric_name, number, random_command, value_of
+
+__all__ = ["answer_section"]
+
+
+def answer_section(
+    runs: Sequence[Shown], best: Winner | None, draw: Callable[[Architecture], str | None], spell: Callable[..., str]
+) -> Html:
+    """The winner with its picture and numbers, what random search reached, and how much that proves."""
+    if best is None:
+        text = "No candidate has been measured yet, so there is no winner."
+        return tag("section", tag("h2", "The answer"), tag("p", text, class_="lead"), _doubts(runs, None), id="answer")
+    picture = draw(best.arch)
+    shape = _shape(picture)
+    said = tag("div", _lead(runs, best), *(tag("p", line) for line in _verdict(runs)))
+    spelled = spell(best.arch)
+    name = tag(
+        "div",
+        tag("p", tag("code", str(best.arch))),
+        tag("p", tag("code", spelled), class_="source") if spelled != str(best.arch) else None,
+    )
+    drawn = (
+        tag("figure", Html(picture), class_=f"picture {shape}")
+        if picture
+        else tag("p", "There is no picture: this space is not known here.", class_="source")
+    )
+    return tag(
+        "section",
+        tag("h2", "The answer"),
+        tag("div", said, drawn, class_="answer"),
+        name,
+        _tiles(best),
+        _exports(best),
+        tag("h3", "The command that made it"),
+        command_block(best.shown),
+        sources([best.shown], extra=best),
+        _doubts(runs, best),
+        id="answer",
+    )
+
+
+def _shape(picture: str | None) -> str:
+    """Pictures much wider than high take the whole width."""
+    if picture is None:
+        return ""
+    width, height = (float(picture.split(f'{side}="', 1)[1].split('"', 1)[0]) for side in (" width", " height"))
+    return "wide" if width > 620 and width > 1.6 * height else ""
+
+
+def _lead(runs: Sequence[Shown], best: Winner) -> Html:
+    where = f"trial {best.trial.number} of {best.shown.strategy}" if best.trial else best.shown.strategy
+    interval = best.test_interval()
+    test = best.value("test_acc")
+    rivals = len([one for one in runs if not one.is_random and one.config.get("role") != "baseline"])
+    chosen = f" It is the best of {rivals} runs by {objective_of(best.shown)}." if rivals > 1 else ""
+    if interval is not None:
+        right, images, _ = interval
+        text = f"The winner, {where}, classifies {number(right)} of {number(images)} test images correctly: "
+        return tag("p", text, tag("strong", value_of("test_acc", test)), ".", chosen, class_="lead")
+    if test is not None:
+        text = f"The winner, {where}, has a test accuracy of "
+        source = ", read from the table." if best.shown.config.get("table") and not best.trained else "."
+        return tag("p", text, tag("strong", value_of("test_acc", test)), source, chosen, class_="lead")
+    more = " It has not been trained in full yet" if not best.shown.config.get("table") else ""
+    way = (
+        joined(more, ": ", tag("code", f"ogive train {shlex.quote(str(best.shown.run.folder))}"), ".") if more else None
+    )
+    reached = f"The best candidate so far is {where}, with {objective_of(best.shown)} = "
+    top = number(score(best.trial)) if best.trial else "unknown"
+    return tag("p", reached, tag("strong", top), ".", way, chosen, class_="lead")
+
+
+def _verdict(runs: Sequence[Shown]) -> list[str]:
+    """What random search reached on the same number of trials, in a sentence for each rival."""
+    reached = standings(runs)
+    baseline = next((one for one in reached if one.strategy.startswith("random")), None)
+    rivals = [one for one in reached if not one.strategy.startswith("random")]
+    if baseline is None or not rivals:
+        return []
+    objective = objective_of(runs[0])
+    averaged = " (means over seeds)" if sum(one.seeds for one in reached) > len(reached) else ""
+    return [
+        f"After {rival.trials} evaluated candidates, {objective} is {number(rival.mean)} with {rival.strategy} and "
+        f"{number(baseline.mean)} with random search{averaged}: "
+        f"{_ahead(rival.mean - baseline.mean)}."
+        for rival in rivals
+    ]
+
+
+def _ahead(difference: float) -> str:
+    if difference == 0:
+        return "no difference"
+    return f"{'the search' if difference > 0 else 'random search'} is ahead by {number(abs(difference))}"
+
+
+def _tiles(best: Winner) -> Html:
+    metrics = best.trial.metrics if best.trial else {}
+    tiles = []
+    interval = best.test_interval()
+    if best.value("test_acc") is not None:
+        about = "as recorded; the number of test images is not known"
+        if interval is not None:
+            right, images, ends = interval
+            about = f"{right:,} of {images:,} images; 95 % interval {ends.low:.2f} to {ends.high:.2f} %"
+        tiles.append(_tile("test accuracy", value_of("test_acc", best.value("test_acc")), about, first=True))
+    if best.value("val_acc") is not None:
+        searched = metrics.get("val_acc")
+        about = "measured in the search"
+        if best.trained:
+            about = f"after full training; {value_of('val_acc', searched)} in the search"
+        tiles.append(_tile("validation accuracy", value_of("val_acc", best.value("val_acc")), about))
+    if best.value("latency_ms") is not None:
+        ends_ms = (best.value("latency_p10_ms"), best.value("latency_p90_ms"))
+        known = all(end is not None for end in ends_ms)
+        about = f"median; 10th to 90th percentile {ends_ms[0]:.3g} to {ends_ms[1]:.3g} ms" if known else "median"
+        tiles.append(_tile("latency", value_of("latency_ms", best.value("latency_ms")), about))
+    counts = [name for name in ("params", "macs") if best.value(name) is not None]
+    tiles += [_tile(metric_name(name), value_of(name, best.value(name)), "") for name in counts]
+    scores = best.trial.scores if best.trial is not None and best.trial.scores is not None else ()
+    tiles += [
+        _tile("score in the search", number(reached), objective)
+        for objective, reached in zip(best.shown.objectives, scores, strict=False)
+    ]
+    return tag("dl", tiles, class_="tiles")
+
+
+def _tile(name: str, value: str, about: str, *, first: bool = False) -> Html:
+    below = tag("div", about, class_="about") if about else None
+    return tag("div", tag("dt", name), tag("dd", value, below), class_="first" if first else None)
+
+
+def _exports(best: Winner) -> Html | None:
+    exports = best.final.get("exports")
+    entries = [entry for entry in exports if isinstance(entry, Mapping)] if isinstance(exports, list) else []
+    if not entries:
+        return None
+    rows = []
+    for entry in entries:
+        paths = entry.get("paths")
+        listed = [str(path) for path in paths] if isinstance(paths, list) else [str(paths)]
+        gap = entry.get("largest_difference")
+        rows.append(
+            [str(entry.get("format")), ", ".join(listed), f"{gap:.2g}" if isinstance(gap, (int, float)) else "–"]
+        )
+    headers = ["Format", "Files", "Largest difference from the original"]
+    return joined(tag("h3", "Its files"), table(headers, rows))
+
+
+def _doubts(runs: Sequence[Shown], best: Winner | None) -> Html | None:
+    """What the numbers cannot prove: too few seeds, no random search, runs that are not comparable."""
+    paragraphs: list[Html] = []
+    seeds = {strategy: len({one.seed for one in members}) for strategy, members in by_strategy(runs).items()}
+    if min(seeds.values()) < ENOUGH_SEEDS:
+        counted = ", ".join(f"{strategy} {count}" for strategy, count in seeds.items())
+        paragraphs.append(
+            tag(
+                "p",
+                tag("strong", "One run is no evidence: "),
+                f"another seed may turn the order round, and here there are fewer than {ENOUGH_SEEDS} seeds a strategy "
+                f"({counted}). This compares them over {ENOUGH_SEEDS} seeds:",
+            )
+        )
+        rival = next((one for one in runs if not one.is_random), runs[0])
+        paragraphs.append(tag("pre", compare_command(rival.config, ENOUGH_SEEDS)))
+    interval = best.test_interval() if best is not None else None
+    if interval is not None:
+        right, images, ends = interval
+        text = (
+            f"Of the winner's test accuracy, {right:,} right of {images:,}, the binomial (Wilson) 95 % interval is "
+            f"{ends.low:.2f} to {ends.high:.2f} %. It covers the choice of the test images alone, not the chance in "
+            "training and search."
+        )
+        paragraphs.append(tag("p", text, _other_winners(runs, best)))
+    if not any(one.is_random for one in runs):
+        text = "No random search was run beside this, so nothing here shows that the strategy is better. To run one:"
+        paragraphs += [tag("p", text), tag("pre", random_command(runs[0].config))]
+    differing = differing_settings(runs)
+    if differing:
+        text = f"These runs differ in {', '.join(differing)}: their curves answer different questions."
+        paragraphs.append(tag("p", tag("strong", text)))
+    return tag("div", paragraphs, class_="notice", role="note") if paragraphs else None
+
+
+def _other_winners(runs: Sequence[Shown], best: Winner | None) -> str:
+    """The test intervals of the other runs' winners, where those were trained too."""
+    said = []
+    for one in runs:
+        other = winner(one) if best is not None and one is not best.shown else None
+        interval = other.test_interval() if other is not None else None
+        if interval is not None:
+            right, images, ends = interval
+            said.append(f"{one.label}: {right:,} of {images:,}, {ends.low:.2f} to {ends.high:.2f} %")
+    return f" For comparison, {'; '.join(said[:5])}." if said else ""

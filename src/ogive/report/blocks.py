@@ -1,0 +1,68 @@
+"""Pieces that several sections of the page are made of: tables, commands, and where numbers come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ogive.report.findings import Shown, Winner
+from ogive.report.markup import Html, tag
+from ogive.report.wording import number
+
+__all__ = ["cell", "command_block", "number_cell", "page_title", "sources", "table"]
+
+# So many runs are named under each figure; more stand folded.
+NAMED = 3
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str | Html]], *, sortable: bool = False) -> Html:
+    """A table in a box that scrolls; rows hold texts, HTML or finished cells."""
+    head = tag("thead", tag("tr", [tag("th", header, scope="col") for header in headers]))
+    body = tag("tbody", [tag("tr", [cell(value) for value in row]) for row in rows])
+    return tag("div", tag("table", head, body, class_="sortable" if sortable else None), class_="scroll", tabindex=0)
+
+
+def cell(value: str | Html) -> Html:
+    """A cell of a table; a finished one stays as it is."""
+    return value if isinstance(value, Html) and value.startswith("<td") else tag("td", value)
+
+
+def number_cell(value: float, text: str | None = None) -> Html:
+    """A number that is sorted by its value, whatever its text."""
+    known = math.isfinite(value)
+    written = number(value) if text is None and known else (text or "–")
+    return tag("td", written, class_="number", data_value=value if known else None)
+
+
+def command_block(one: Shown) -> Html:
+    """The command that made a run."""
+    command = one.config.get("command")
+    return tag("pre", str(command)) if command else tag("p", "It was run from Python; run.json holds its settings.")
+
+
+def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
+    """Which folders, seeds and commands gave the numbers above."""
+    lines = [
+        tag(
+            "div",
+            tag("span", one.tag, class_="badge"),
+            " ",
+            tag("code", f"{one.run.folder}/trials.jsonl"),
+            f", seed {one.seed}, ",
+            tag("code", str(one.config.get("command") or "run from Python")),
+        )
+        for one in runs
+    ]
+    if extra is not None and extra.trained:
+        lines.append(tag("div", "Full training: ", tag("code", f"{extra.shown.run.artifacts}/winner.json")))
+    if len(lines) > NAMED:
+        lines = [tag("details", tag("summary", f"The numbers are those of {len(runs)} runs"), lines)]
+    return tag("div", "Source: " if len(lines) == 1 and len(runs) == 1 else None, lines, class_="source")
+
+
+def page_title(one: Shown) -> str:
+    """What was searched, on what, and how."""
+    config: Mapping[str, Any] = one.config
+    subject = config.get("data") or (f"the table {config['table']}" if config.get("table") else None)
+    return f"{config.get('space', 'A search')}{f' on {subject}' if subject else ''}: {one.strategy}"

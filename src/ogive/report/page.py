@@ -1,0 +1,188 @@
+"""One HTML file that tells what a search found, with charts and pictures; it opens offline and loads nothing.
+
+Everything is read from run folders, so any old run can be reported again. The file's security policy names the two
+scripts by their digests and forbids every request, so that no text of a run can become a script or leave the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from ogive.catalog import build, version
+from ogive.core.architecture import Architecture
+from ogive.core.errors import OgiveError, SpecError, StoreError
+from ogive.core.space import SearchSpace
+from ogive.report import sections
+from ogive.report.answer import answer_section
+from ogive.report.blocks import page_title
+from ogive.report.cells import picture
+from ogive.report.findings import Shown, Winner, lead, shown, winner
+from ogive.report.markup import Html, joined, script_json, tag
+from ogive.report.plots import Figure, anytime_figure, training_figure
+from ogive.report.scatters import Album, agreement_figure, pareto_figure
+from ogive.runs import Run
+
+__all__ = ["page", "write_page"]
+
+logger = logging.getLogger(__name__)
+
+
+def write_page(runs: Sequence[Run], path: Path, *, title: str | None = None) -> Path:
+    """Write the page of one or several runs to `path`; missing folders are made.
+
+    The answer comes from the best run that is no random search; random searches are the baseline. Raises SpecError
+    without runs, StoreError for a damaged ``artifacts/winner.json`` and when the file cannot be written.
+    """
+    path = Path(path)
+    text = page(runs, title=title, path=path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"The page cannot be written to {path} ({error.strerror}); choose another --out.") from error
+    return path
+
+
+def page(runs: Sequence[Run], *, title: str | None = None, path: Path | None = None) -> str:
+    """The page as text. `path` is where it will lie, for the command that makes it again."""
+    if not runs:
+        raise SpecError("A page needs at least one run folder, but got none.")
+    members = shown(runs)
+    first = lead(members)
+    best = winner(first)
+    drawing = _Drawing(members)
+    album = Album(drawing.picture)
+    figures, body = _body(members, first, best, drawing, album, str(path or "report.html"))
+    heading = title or page_title(first)
+    data = script_json({"charts": [figure.data() for figure in figures], **album.data()})
+    return _document(heading, body, data)
+
+
+def _body(
+    members: Sequence[Shown], first: Shown, best: Winner | None, drawing: _Drawing, album: Album, path: str
+) -> tuple[list[Figure], Html]:
+    """The figures to draw, and the sections that hold them."""
+    if best is not None and best.trial is not None:
+        album.add(best.shown, best.trial, picture=True)
+    anytime = anytime_figure(members, first.objectives)
+    pareto = pareto_figure(members, album, best)
+    agreement = agreement_figure(members, album)
+    training = training_figure(best) if best is not None else None
+    standing = sections.standings_section(members)
+    parts = [
+        answer_section(members, best, drawing.picture, drawing.spelled),
+        sections.figure_section(anytime, members, after=standing),
+        sections.figure_section(pareto, members) if pareto else None,
+        sections.figure_section(agreement, members) if agreement else None,
+        sections.figure_section(training, [best.shown]) if training and best else None,
+        sections.trials_section(members, album),
+        sections.failures_section(members),
+        sections.environment_section(members),
+        sections.reproduce_section(members, best, path),
+    ]
+    return [figure for figure in (anytime, pareto, agreement, training) if figure is not None], joined(parts)
+
+
+class _Drawing:
+    """Pictures and published names of architectures, as far as their spaces are known here."""
+
+    def __init__(self, members: Sequence[Shown]) -> None:
+        self._spaces: dict[str, SearchSpace] = {}
+        for text in dict.fromkeys(str(one.config.get("space", "")) for one in members):
+            try:
+                space = build("space", text)
+            except OgiveError as error:
+                logger.warning("No pictures of %s: %s", text, error)
+                continue
+            self._spaces[space.name] = space
+
+    def picture(self, arch: Architecture) -> str | None:
+        """The picture as SVG, or None."""
+        return self._told(arch, picture)
+
+    def spelled(self, arch: Architecture) -> str:
+        """The published text form, or ogive's own."""
+        return self._told(arch, SearchSpace.format) or str(arch)
+
+    def _told(self, arch: Architecture, tell: Callable[[SearchSpace, Architecture], str]) -> str | None:
+        space = self._spaces.get(arch.space)
+        if space is None:
+            return None
+        try:
+            return tell(space, space.admit(arch))
+        except OgiveError as error:
+            logger.warning("No picture of %s: %s", arch, error)
+            return None
+
+
+# -- the document -----------------------------------------------------------------------------------------------------
+
+SECTIONS = (
+    ("answer", "Answer"),
+    ("anytime", "Best so far"),
+    ("pareto", "Accuracy against cost"),
+    ("agreement", "Cheap scores"),
+    ("training", "Training"),
+    ("trials", "Candidates"),
+    ("failures", "Failures"),
+    ("environment", "Environment"),
+    ("reproduce", "How to reproduce"),
+)
+
+
+def _document(title: str, body: Html, data: Html) -> str:
+    plotly, own = _plotly(), _asset("page.js")
+    policy = (
+        f"default-src 'none'; script-src {_digest(plotly)} {_digest(own)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    present = [(name, words) for name, words in SECTIONS if f'<section id="{name}"' in body]
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="generator", content=f"ogive {version()}"),
+        tag("title", title),
+        tag("style", _asset("page.css")),
+    )
+    main = tag(
+        "main",
+        tag(
+            "header",
+            tag("h1", title),
+            tag("p", "Every number of a candidate is read from the run's trials.jsonl, one line a trial."),
+            tag("nav", [tag("a", words, href=f"#{name}") for name, words in present], aria_label="Sections"),
+        ),
+        tag("noscript", tag("p", "The charts need JavaScript; the tables below them hold the same numbers.")),
+        body,
+        tag("footer", f"Made by ogive {version()}. This file loads nothing from anywhere."),
+    )
+    scripts = joined(
+        tag("script", data, type="application/json", id="ogive-data"), tag("script", plotly), tag("script", own)
+    )
+    card = tag("div", id="card", role="tooltip", hidden=True)
+    return f"<!doctype html>\n{tag('html', head, tag('body', main, card, scripts), lang='en')}\n"
+
+
+@cache
+def _plotly() -> Html:
+    from plotly.offline import get_plotlyjs
+
+    # A parser of HTML turns CR LF into LF before it digests a script.
+    return Html(get_plotlyjs().replace("\r\n", "\n"))
+
+
+@cache
+def _asset(name: str) -> Html:
+    return Html(files("ogive.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _digest(script: Html) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,0 +1,202 @@
+"""The sections of the page that follow the answer: charts, candidates, failures, environment, commands."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+
+from ogive.core.trial import Trial
+from ogive.report.blocks import cell, number_cell, sources, table
+from ogive.report.findings import (
+    ENOUGH_SEEDS,
+    Shown,
+    Winner,
+    failure_reasons,
+    metric_names,
+    objective_of,
+    score,
+    standings,
+)
+from ogive.report.markup import Html, joined, tag
+from ogive.report.plots import Figure
+from ogive.report.scatters import Album
+from ogive.report.wording import duration, flat, metric_name, number, value_of
+
+__all__ = [
+    "environment_section",
+    "failures_section",
+    "figure_section",
+    "reproduce_section",
+    "standings_section",
+    "trials_section",
+]
+
+TRIALS = 50
+FAILURES = 50
+
+
+# -- evidence ---------------------------------------------------------------------------------------------------------
+
+
+def figure_section(figure: Figure, runs: Sequence[Shown], *, after: Html | None = None) -> Html:
+    """A chart with its buttons, its table and where its numbers come from."""
+    shown_table = tag("details", tag("summary", "The numbers as a table"), table(figure.headers, figure.rows))
+    drawing = tag(
+        "figure",
+        tag("div", id=f"picks-{figure.name}", class_="picks"),
+        tag("div", id=f"chart-{figure.name}", class_="chart", role="img", aria_label=figure.summary),
+        tag("figcaption", figure.note),
+    )
+    return tag("section", tag("h2", figure.title), drawing, shown_table, after, sources(runs), id=figure.name)
+
+
+def standings_section(runs: Sequence[Shown]) -> Html:
+    """Every strategy at equal numbers of evaluated candidates, and every run."""
+    reached = standings(runs)
+    rows = [
+        [
+            one.strategy,
+            str(one.seeds),
+            str(one.trials),
+            number(one.mean),
+            f"{one.interval.low:.5g} to {one.interval.high:.5g}"
+            if one.interval
+            else f"fewer than {ENOUGH_SEEDS} seeds",
+            f"{one.low:.5g} to {one.high:.5g}" if one.seeds > 1 else "–",
+        ]
+        for one in reached
+    ]
+    headers = ["Strategy", "Runs", "Candidates", f"Mean of {objective_of(runs[0])}", "95 % interval", "Range"]
+    return joined(tag("h3", "At equal numbers of evaluated candidates"), table(headers, rows))
+
+
+def runs_table(runs: Sequence[Shown]) -> Html:
+    """One line a run: folder, strategy, seed, what became of its trials."""
+    rows: list[list[str | Html]] = []
+    for one in runs:
+        best = one.best()
+        rows.append(
+            [
+                tag("span", one.tag, class_="badge"),
+                str(one.run.folder),
+                one.strategy,
+                one.seed,
+                str(one.count("ok")),
+                str(one.count("failed")),
+                str(one.count("screened")),
+                number(score(best)) if best else "–",
+                duration(one.run.elapsed_s),
+                str(one.config.get("created", "")),
+            ]
+        )
+    headers = ["Run", "Folder", "Strategy", "Seed", "Measured", "Failed", "Screened out", "Best score", "Time", "Begun"]
+    return table(headers, rows, sortable=True)
+
+
+# -- trials -----------------------------------------------------------------------------------------------------------
+
+
+def trials_section(runs: Sequence[Shown], album: Album) -> Html:
+    """The best trials of all runs, sortable; architectures show their pictures."""
+    working = [(one, trial) for one in runs for trial in one.working]
+    ranked = sorted(working, key=lambda pair: -score(pair[1]))[:TRIALS]
+    chosen = [one for one, _ in ranked]
+    objectives = max((one.objectives for one in runs), key=len)
+    metrics = metric_names(chosen)
+    headers = ["Run", "Trial", "Architecture", *(f"score: {name}" for name in objectives)]
+    headers += [metric_name(name) for name in metrics] + ["seconds"]
+    rows = [_trial_row(one, trial, len(objectives), metrics, album) for one, trial in ranked]
+    text = f"The best {len(ranked)} of {len(working):,} measured candidates. Click on a heading to sort."
+    return tag(
+        "section",
+        tag("h2", "Candidates"),
+        tag("p", text),
+        table(headers, rows, sortable=True),
+        sources(runs),
+        id="trials",
+    )
+
+
+def _trial_row(one: Shown, trial: Trial, objectives: int, metrics: Sequence[str], album: Album) -> list[Html]:
+    arch = tag("span", str(trial.arch), data_point=album.add(one, trial, picture=True), tabindex=0, class_="mono")
+    cells = [cell(tag("span", one.tag, class_="badge")), number_cell(trial.number), cell(arch)]
+    cells += [number_cell(score(trial, rank)) for rank in range(objectives)]
+    cells += [
+        number_cell(trial.metrics.get(name, math.nan), value_of(name, trial.metrics.get(name))) for name in metrics
+    ]
+    return [*cells, number_cell(trial.cost.wall_s, f"{trial.cost.wall_s:.2f}")]
+
+
+def failures_section(runs: Sequence[Shown]) -> Html:
+    """Failed trials with their reasons."""
+    reasons = failure_reasons(runs)
+    failed = sum(len(members) for _, members in reasons)
+    evaluated = sum(len(one.evaluated) for one in runs)
+    screened = sum(one.count("screened") for one in runs)
+    text = f"{failed:,} of {evaluated:,} evaluated candidates failed."
+    text += f" {screened:,} more were screened out by a cheap score and not evaluated." if screened else ""
+    rows = [
+        [
+            reason,
+            f"{len(members):,}",
+            ", ".join(f"[{one.tag}] {trial.number}" for one, trial in members[:8]) + (" …" if len(members) > 8 else ""),
+        ]
+        for reason, members in reasons[:FAILURES]
+    ]
+    listed = table(["Reason", "How often", "Run and trial"], rows) if rows else None
+    return tag("section", tag("h2", "Failures"), tag("p", text), listed, sources(runs), id="failures")
+
+
+# -- environment and commands -----------------------------------------------------------------------------------------
+
+
+def environment_section(runs: Sequence[Shown]) -> Html:
+    """Versions, machine and settings; what all runs share is said once."""
+    folded = [
+        tag("details", tag("summary", title), table(["", "Value"], _shared(runs, keys)))
+        for title, keys in (("Settings", _SETTINGS), ("Inputs", ("data_digest", "table_digest")))
+        if _shared(runs, keys)
+    ]
+    machine = table(["", "Value"], _shared(runs, ("ogive", "machine", "device", "threads", "workers")))
+    return tag("section", tag("h2", "Environment"), machine, folded, sources(runs), id="environment")
+
+
+_SETTINGS = ("space", "strategy", "evaluator", "objectives", "budget", "data", "table", "skeleton", "seed", "role")
+
+
+def _shared(runs: Sequence[Shown], keys: Iterable[str]) -> list[list[str]]:
+    """Settings as rows; a setting that differs between runs has one row a value, with the tags of its runs."""
+    values: dict[str, dict[str, list[str]]] = {}
+    for one in runs:
+        for name, value in flat({key: one.config.get(key) for key in keys}):
+            values.setdefault(name, {}).setdefault(value, []).append(one.tag)
+    return [
+        [name, value if len(tags) == len(runs) else f"{value} [{', '.join(tags)}]"]
+        for name, found in values.items()
+        for value, tags in found.items()
+    ]
+
+
+def reproduce_section(runs: Sequence[Shown], best: Winner | None, page: str) -> Html:
+    """The commands that made the runs, the winner and this page."""
+    folders = [shlex.quote(str(one.run.folder)) for one in runs]
+    lines = [str(one.config["command"]) for one in runs if one.config.get("command")]
+    if best is not None:
+        trained = best.final.get("command")
+        folder = shlex.quote(str(best.shown.run.folder))
+        lines.append(str(trained) if trained else f"ogive train {folder}")
+        lines.append(f"ogive export {folder} --to torch,onnx,export")
+    lines.append(f"ogive report {' '.join(folders)} --out {shlex.quote(page)}")
+    # One command may have made several runs.
+    commands = list(dict.fromkeys(lines))
+    text = "An interrupted run goes on with `ogive resume FOLDER`. Clocks and latencies will differ, trials will not."
+    return tag(
+        "section",
+        tag("h2", "How to reproduce"),
+        tag("p", text),
+        tag("pre", "\n".join(commands)),
+        tag("h3", "Runs"),
+        runs_table(runs),
+        id="reproduce",
+    )

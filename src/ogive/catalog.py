@@ -20,6 +20,7 @@ from importlib.metadata import version as metadata_version
 from typing import Any, Literal, Union
 
 from ogive.core.errors import MissingData, SpecError, UnknownName
+from ogive.scores import SCORES
 from ogive.spec import Spec, parse
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Context",
     "build",
     "load",
+    "make",
     "names",
     "options",
     "parameter_names",
@@ -67,11 +69,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "minimize": "ogive.core.objective:Minimize",
         "latency_tradeoff": "ogive.core.objective:LatencyTradeoff",
     },
-    "score": {
-        "naswot": "ogive.scores.naswot:naswot",
-        "params": "ogive.networks.count:parameters",
-        "macs": "ogive.networks.count:macs",
-    },
+    "score": SCORES,
     "data": dict.fromkeys(
         ("digits", "fashion-mnist", "cifar10", "cifar100", "images:FOLDER", "arrays:FILE.npz"),
         "ogive.training.data:load",
@@ -88,6 +86,7 @@ _TOOLS: dict[str, str] = {
     "train_winner": "ogive.winner:train_winner",
     "export_winner": "ogive.winner:export_winner",
     "measure_latency": "ogive.winner:measure_latency",
+    "doctor": "ogive.machine:doctor",
 }
 
 
@@ -122,7 +121,11 @@ def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:
     SpecError for a value of the wrong type and for something that the context should hold and does not.
     """
     spec = parse(text) if isinstance(text, str) else text
-    maker = resolve(kind, spec.name)
+    return make(resolve(kind, spec.name), spec, context)
+
+
+def make(maker: Callable[..., Any], spec: Spec, context: Context | None = None) -> Any:
+    """Call a class or function with the arguments of `spec`, checked and filled up as in `build`."""
     parameters = _parameters(maker)
     arguments = _positional(spec, parameters, context or {})
     keywords = _keywords(spec, parameters, context or {}, taken=len(arguments))

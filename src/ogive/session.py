@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from ogive.machine import facts
-
 from ogive import catalog
 from ogive.core.errors import SpecError, StoreError, UnknownName
-from ogive.core.evaluator import Evaluator
+from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.objective import Objective
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Study
-from ogive.core.trial import Budget, Trial
+from ogive.core.trial import Budget, Proposal, Trial
+from ogive.machine import facts
 from ogive.runs import Run, RunStore, read_run, write_json
 from ogive.spec import Spec, parse
 
@@ -143,8 +143,11 @@ def budget_of(text: str) -> Budget:
     return Budget(**limits)
 
 
-def load_data(text: str, seed: Seed) -> Any:
-    """Load a data set written ``cifar10``, ``digits(size=16)`` or ``images:FOLDER(size=32)``."""
+def load_data(text: str) -> Any:
+    """Load a data set written ``cifar10``, ``digits(size=16)`` or ``images:FOLDER(size=32)``.
+
+    Its splits do not depend on the seed of the search, so that every search sees the same ones.
+    """
     # A folder may hold any character, so that it is taken as it stands and only the options are parsed.
     match = re.fullmatch(r"(?P<name>[^()]+?)\s*(?P<options>\(.*\))?", text.strip())
     if match is None:
@@ -156,18 +159,20 @@ def load_data(text: str, seed: Seed) -> Any:
         if option not in known:
             raise UnknownName(f"option of the data set {match['name']}", option, known)
     plain = {name: value.name if isinstance(value, Spec) else value for name, value in options.items()}
-    return load(match["name"], seed=seed, **plain)
+    return load(match["name"], **plain)
 
 
-def assemble(settings: Settings, *, folder: Path | None = None, extra: catalog.Context | None = None) -> Parts:
+def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:
     """Build the parts; nothing is loaded that none of them asks for.
 
-    `folder` is where parts may leave unfinished work; `extra` adds to the context (a data set of one's own, say).
+    `folder` is where parts may leave unfinished work; `given` holds parts that are there already, by the names of the
+    settings (space, strategy, evaluator, data, table).
     """
+    given = given or {}
     seed = Seed(settings.seed)
     shared: dict[str, Callable[[], Any]] = {
         "space": cache(lambda: catalog.build("space", settings.space)),
-        "data": cache(lambda: load_data(settings.data, seed.child("data")) if settings.data else None),
+        "data": cache(lambda: load_data(settings.data) if settings.data else None),
         "table": cache(lambda: catalog.load("open_table")(settings.table) if settings.table else None),
         "device": lambda: settings.device,
         "threads": lambda: settings.threads,
@@ -175,11 +180,14 @@ def assemble(settings: Settings, *, folder: Path | None = None, extra: catalog.C
         "cells": lambda: settings.cells,
         "budget": lambda: settings.budget,
         "folder": lambda: folder,
-        **(extra or {}),
     }
+    for name in shared.keys() & given.keys():
+        shared[name] = partial(given.get, name)
     space = shared["space"]()
-    evaluator = catalog.build("evaluator", settings.evaluator, {**shared, "seed": lambda: seed.child("evaluator")})
-    strategy = catalog.build("strategy", settings.strategy, {**shared, "seed": lambda: seed.child("strategy")})
+    evaluator, strategy = (
+        given[kind] if kind in given else catalog.build(kind, text, {**shared, "seed": partial(seed.child, kind)})
+        for kind, text in (("evaluator", settings.evaluator), ("strategy", settings.strategy))
+    )
     objectives = tuple(catalog.build("objective", text, shared) for text in settings.objectives)
     return Parts(space, strategy, evaluator, objectives, shared)
 
@@ -192,10 +200,13 @@ def search(
     role: str = "search",
     on_trial: Callable[[Trial], None] | None = None,
     save_every: int = SAVE_EVERY,
-    extra: catalog.Context | None = None,
+    parts: Parts | None = None,
 ) -> Run:
-    """Run a search into a new run folder and return what it holds in the end."""
-    parts = assemble(settings, folder=Path(folder) / "artifacts" / "unfinished", extra=extra)
+    """Run a search into a new run folder and return what it holds in the end.
+
+    `parts` may be given ready-made; otherwise they are built from the settings.
+    """
+    parts = parts or assemble(settings, folder=unfinished(folder))
     study = parts.study()
     with RunStore.create(folder, {**_header(command, role), **settings.config(), **_inputs(parts, settings)}) as store:
         for trial in _drive(settings, study, store, skip=0, save_every=save_every):
@@ -210,12 +221,12 @@ def resume(
     budget: Budget | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     save_every: int = SAVE_EVERY,
-    extra: catalog.Context | None = None,
+    parts: Parts | None = None,
 ) -> Run:
     """Go on with an interrupted run, or with a finished one under a larger budget."""
     with RunStore.open(folder) as store:
         settings = settings_of(store.run.config)
-        parts = assemble(settings, folder=store.artifacts / "unfinished", extra=extra)
+        parts = parts or assemble(settings, folder=unfinished(folder))
         _check_inputs(store, _inputs(parts, settings))
         study = parts.study()
         granted = _granted(store, settings.budget, budget)
@@ -226,9 +237,14 @@ def resume(
     return read_run(folder)
 
 
-def search_trials(settings: Settings, *, extra: catalog.Context | None = None) -> list[Trial]:
+def search_trials(settings: Settings) -> list[Trial]:
     """Run a search in this process without storing it; the trials in the order of being told."""
-    return list(assemble(settings, extra=extra).study().run(settings.budget))
+    return list(assemble(settings).study().run(settings.budget))
+
+
+def unfinished(folder: Path) -> Path:
+    """Where the parts of a run leave work that a resumed run takes up again."""
+    return Path(folder) / "artifacts" / "unfinished"
 
 
 def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save_every: int) -> Iterator[Trial]:
@@ -287,3 +303,36 @@ def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
     if path.exists():
         return Budget(**json.loads(path.read_text(encoding="utf-8")))
     return first
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a search would cost: the size of its space, seconds of one trial here, seconds of all of them."""
+
+    size: float
+    trial_s: float
+    total_s: float
+
+
+def estimate(settings: Settings) -> Estimate:
+    """Measure one random candidate, at one epoch if it is trained, and multiply."""
+    parts = assemble(settings)
+    parts.study()
+    epochs = _epochs(parts.evaluator)
+    arch = parts.space.sample(Seed(settings.seed).numpy("estimate"))
+    started = time.perf_counter()
+    attempt(parts.evaluator, [Proposal(arch, fidelity=1 if epochs else None)])
+    trial_s = (time.perf_counter() - started) * (epochs or 1)
+    trials = settings.budget.trials
+    total = math.inf if trials is None else trials * trial_s / settings.workers
+    limit = math.inf if settings.budget.wall_s is None else settings.budget.wall_s
+    return Estimate(parts.space.size, trial_s, min(total, limit))
+
+
+def _epochs(evaluator: Evaluator) -> int | None:
+    """The epochs of the first part that trains, if any does."""
+    own = getattr(evaluator, "epochs", None)
+    if isinstance(own, int):
+        return own
+    inner = (_epochs(part) for part in getattr(evaluator, "parts", ()))
+    return next((epochs for epochs in inner if epochs), None)

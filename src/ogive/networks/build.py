@@ -90,6 +90,22 @@ def default_skeleton(space: str, **overrides: object) -> Skeleton:
     return dataclasses.replace(default, **overrides)  # type: ignore[arg-type]  # checked in __post_init__
 
 
+def fitted_skeleton(
+    space: str,
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    channels: int | None = None,
+    cells: int | None = None,
+) -> Skeleton:
+    """The skeleton for images of a shape (channels, height, width) and so many classes.
+
+    `channels` and `cells` are the size of the network, by default the published one of the space.
+    """
+    chosen = {name: value for name, value in (("channels", channels), ("cells", cells)) if value is not None}
+    return default_skeleton(space, **chosen, classes=classes, inputs=shape[0], size=min(shape[1:]))
+
+
 def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) -> nn.Module:
     """The network of an architecture, freshly initialised as torch does by default.
 

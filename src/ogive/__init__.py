@@ -1,0 +1,28 @@
+"""ogive: neural architecture search for PyTorch, with any space, strategy, evaluator and objective in one loop.
+
+Everything public is listed in ``ogive.api`` and imported when it is first used, so ``import ogive`` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ogive.api import *  # noqa: F403
+
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module 'ogive' has no attribute {name!r}")
+    api = importlib.import_module("ogive.api")
+    if name not in api.__all__:
+        raise AttributeError(f"module 'ogive' has no attribute {name!r}; it has {', '.join(api.__all__)}")
+    value = getattr(api, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(importlib.import_module("ogive.api").__all__)

@@ -1,0 +1,218 @@
+"""ogive from Python: name a space, open a table, run a search, read what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ogive import catalog
+from ogive.core.architecture import Architecture
+from ogive.core.errors import (
+    ExportError,
+    InvalidArchitecture,
+    MissingData,
+    OgiveError,
+    ProtocolError,
+    RunInUse,
+    SpecError,
+    StoreError,
+    UnknownName,
+)
+from ogive.core.evaluator import Cached, Evaluator, Screened, Together
+from ogive.core.graph import Graph
+from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
+from ogive.core.pool import Workers
+from ogive.core.rng import Seed
+from ogive.core.space import Choice, Real, SearchSpace
+from ogive.core.strategy import Checkpointed, Strategy
+from ogive.core.study import Study
+from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.metrics import non_dominated
+from ogive.runs import best, read_run
+from ogive.session import Parts, Settings, assemble, budget_of, unfinished
+from ogive.session import resume as _resume
+from ogive.session import search as _search
+
+__all__ = [
+    "Architecture",
+    "Budget",
+    "Cached",
+    "Checkpointed",
+    "Choice",
+    "Cost",
+    "Evaluator",
+    "ExportError",
+    "Graph",
+    "InvalidArchitecture",
+    "LatencyTradeoff",
+    "Maximize",
+    "Measurement",
+    "Minimize",
+    "MissingData",
+    "Objective",
+    "OgiveError",
+    "Proposal",
+    "ProtocolError",
+    "Real",
+    "Result",
+    "RunInUse",
+    "Screened",
+    "SearchSpace",
+    "Seed",
+    "SpecError",
+    "StoreError",
+    "Strategy",
+    "Study",
+    "Together",
+    "Trial",
+    "UnknownName",
+    "Workers",
+    "data",
+    "open_run",
+    "search",
+    "space",
+    "strategy",
+    "table",
+]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found: its trials in the order in which they were told."""
+
+    trials: tuple[Trial, ...]
+    folder: Path | None = None
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the largest first score; SpecError if none succeeded."""
+        winner = best(self.trials)
+        if winner is None:
+            raise SpecError(f"None of the {len(self.trials)} trials succeeded; their `measurement.error` says why.")
+        return winner
+
+    def pareto(self) -> list[Trial]:
+        """The trials that no other beats in all objectives, by falling first score."""
+        scored = [(trial, trial.scores) for trial in self.trials if trial.scores is not None]
+        if not scored:
+            return []
+        front = non_dominated([scores for _, scores in scored])
+        kept = [trial for (trial, _), stays in zip(scored, front, strict=True) if stays]
+        return sorted(kept, key=lambda trial: trial.scores or (), reverse=True)
+
+
+def space(name: str) -> SearchSpace:
+    """The search space of that name; UnknownName lists what there is."""
+    built: SearchSpace = catalog.build("space", name)
+    return built
+
+
+def table(name: str | Path) -> Any:
+    """The imported benchmark table of that name, or in that folder; MissingData says how to import it."""
+    return catalog.load("open_table")(name)
+
+
+def data(name: str, **options: Any) -> Any:
+    """A data set with fixed splits: ``data("digits", size=16)``, ``data("images:FOLDER", size=32)``."""
+    return catalog.load("load_data")(name, **options)
+
+
+def strategy(text: str, space: SearchSpace, *, seed: int = 0) -> Strategy:
+    """A strategy to be asked and told by hand: ``strategy("evolution(population=20)", space, seed=1)``."""
+    context = {"space": lambda: space, "seed": lambda: Seed(seed).child("strategy")}
+    built: Strategy = catalog.build("strategy", text, context)
+    return built
+
+
+def open_run(folder: str | Path) -> Result:
+    """What a run folder holds."""
+    return Result(tuple(read_run(Path(folder)).trials), Path(folder))
+
+
+def search(
+    *,
+    space: str | SearchSpace,
+    strategy: str | Strategy = "evolution",
+    evaluator: str | Evaluator | None = None,
+    objective: str | Objective | Sequence[str | Objective] = "maximize(val_acc)",
+    budget: int | str | Budget = 100,
+    seed: int = 0,
+    data: Any = None,
+    table: Any = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    workers: int = 1,
+    channels: int | None = None,
+    cells: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    on_trial: Callable[[Trial], None] | None = None,
+) -> Result:
+    """Search, and return the trials.
+
+    Every part is either a name, written ``name(part, key=value)``, or an object of one's own. `data` and `table` may be
+    names or what ``ogive.data`` and ``ogive.table`` return. `budget` is a number of trials, a text such as ``"2h"`` or
+    a Budget. With `out`, every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted
+    search in that folder is completed. Without `out`, nothing is written.
+    """
+    objectives = [objective] if isinstance(objective, str) or not isinstance(objective, Sequence) else list(objective)
+    objects = {"space": space, "strategy": strategy, "evaluator": evaluator, "data": data, "table": table}
+    given = {name: part for name, part in objects.items() if part is not None and not isinstance(part, str)}
+    settings = Settings(
+        **{name: _told(part) for name, part in objects.items() if part is not None},
+        objectives=tuple(_told(part) for part in objectives),
+        budget=_budget(budget),
+        seed=seed,
+        channels=channels,
+        cells=cells,
+        device=device,
+        threads=threads,
+        workers=workers,
+    )
+    folder = None if out is None else Path(out)
+    parts = _assembled(settings, given, objectives, folder)
+    if folder is None:
+        return Result(tuple(_collected(settings, parts, on_trial)))
+    if resume and (folder / "run.json").exists():
+        run = _resume(folder, budget=settings.budget, on_trial=on_trial, parts=parts)
+    else:
+        run = _search(settings, folder, on_trial=on_trial, parts=parts)
+    return Result(tuple(run.trials), folder)
+
+
+def _assembled(
+    settings: Settings, given: dict[str, Any], objectives: Sequence[str | Objective], folder: Path | None
+) -> Parts:
+    """The parts of a search, of which some are objects already."""
+    named = replace(settings, objectives=tuple(part for part in objectives if isinstance(part, str)))
+    parts = assemble(named, folder=None if folder is None else unfinished(folder), given=given)
+    built = iter(parts.objectives)
+    whole = tuple(next(built) if isinstance(part, str) else part for part in objectives)
+    return replace(parts, objectives=whole)
+
+
+def _collected(settings: Settings, parts: Parts, on_trial: Callable[[Trial], None] | None) -> list[Trial]:
+    trials = []
+    executor = Workers(settings.workers) if settings.workers > 1 else None
+    try:
+        for trial in parts.study().run(settings.budget, executor=executor, in_flight=settings.workers):
+            trials.append(trial)
+            if on_trial is not None:
+                on_trial(trial)
+    finally:
+        if executor is not None:
+            executor.stop()
+    return trials
+
+
+def _budget(budget: int | str | Budget) -> Budget:
+    if isinstance(budget, Budget):
+        return budget
+    return Budget(trials=budget) if isinstance(budget, int) else budget_of(budget)
+
+
+def _told(part: Any) -> str:
+    """How a part is named in run.json: its own text, its name, or its type."""
+    return part if isinstance(part, str) else str(getattr(part, "name", type(part).__name__))

@@ -1,0 +1,150 @@
+"""``ogive list``, ``doctor``, ``report``, ``demo`` and ``reproduce``: the commands that show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ogive import catalog
+from ogive.cli.show import Bar, console, duration, number, table
+from ogive.core.errors import SpecError, UnknownName
+from ogive.demo import demo
+from ogive.reproduce import describe, recipes, reproduce
+from ogive.runs import read_run
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to the application."""
+    app.command("demo")(demo_command)
+    app.command("list")(list_command)
+    app.command("doctor")(doctor_command)
+    app.command("report")(report_command)
+    app.command("reproduce")(reproduce_command)
+
+
+def list_command(
+    kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(catalog.KINDS)}.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A part of that kind, to see its options.")] = None,
+) -> None:
+    """List the parts that a search is made of, or the options of one of them.
+
+    Examples: ogive list; ogive list strategy; ogive list strategy evolution
+    """
+    if kind is not None and name is not None:
+        _list_options(kind, name)
+        return
+    if kind is not None and kind not in catalog.KINDS:
+        raise UnknownName("kind of part", kind, catalog.KINDS)
+    for shown in catalog.KINDS if kind is None else (kind,):
+        names = catalog.names(shown)
+        if kind is None:
+            console.print(f"{shown + ':':11}{', '.join(names)}")
+        else:
+            table(None, (shown, "what it is"), [(part, catalog.summary(shown, part)) for part in names])
+    if kind is None:
+        console.print("\nA part is written name(part, key=value). More: ogive list KIND, ogive list KIND NAME")
+
+
+def doctor_command() -> None:
+    """Check what this machine has: Python, torch, optional packages, cache folder, tables, data.
+
+    Example: ogive doctor
+    """
+    findings = catalog.load("doctor")()
+    for finding in findings:
+        console.print(f"{'ok  ' if finding.ok else 'miss'} {finding.what}: {finding.detail}")
+    if any(finding.needed and not finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def report_command(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are drawn against each other.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page.  [default: report.html in the first run]")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page about one or several runs.
+
+    Example: ogive report runs/evolution runs/random --out report.html
+    """
+    read = [read_run(folder) for folder in runs]
+    page = catalog.load("write_page")(read, out or runs[0] / "report.html")
+    console.print(f"wrote {page}")
+
+
+def demo_command(
+    seed: Annotated[int, typer.Option("--seed", help="The root of all randomness.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Where the runs, the winner and the page go.")] = Path("runs/demo"),
+) -> None:
+    """Search on real images in about two minutes: evolution against random search, winner trained, exported, reported.
+
+    Example: ogive demo --seed 1 --out runs/demo-1
+    """
+    try:
+        with Bar("demo", 100) as bar:
+            found = demo(seed=seed, out=out, progress=bar.at)
+    except KeyboardInterrupt:
+        console.print(f"Interrupted. `ogive demo --seed {seed} --out {out}` goes on where it stopped.")
+        raise typer.Exit(130) from None
+    rows = [
+        (
+            side.name,
+            str(side.trainings),
+            number(side.best_val_acc),
+            number(side.best_latency_ms),
+            number(side.best_score),
+        )
+        for side in found.sides
+    ]
+    table(
+        "best of each search, by the objective",
+        ("strategy", "trainings>", "val_acc>", "latency ms>", "objective>"),
+        rows,
+    )
+    low, high = found.interval
+    console.print(
+        f"\nwinner: {found.winner['arch']}\n"
+        f"  test accuracy {found.winner['test_acc']:.2f} % on {found.winner['test_images']} images "
+        f"(95 % binomial interval {low:.1f} to {high:.1f}); {found.winner['params']:,.0f} parameters, "
+        f"{found.winner['latency_ms']:.2f} ms here\n"
+        f"  one run is no evidence that one strategy beats another: `ogive compare` runs many",
+    )
+    for path in found.paths:
+        console.print(f"  {path}")
+    console.print(f"  {duration(found.seconds)} in all")
+
+
+def reproduce_command(
+    name: Annotated[str | None, typer.Argument(help="A recipe; without one, all are listed.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="tiny, small or paper.")] = "small",
+    out: Annotated[Path, typer.Option("--out", help="Where the rows of the ledger go.")] = Path("reproductions"),
+) -> None:
+    """Reproduce one row of a published table, and write what came of it into the ledger.
+
+    Example: ogive reproduce nasbench201-evolution --preset tiny
+    """
+    if name is None:
+        table(None, ("recipe", "published", "source"), [(r.name, r.published_text, r.source) for r in recipes()])
+        return
+    try:
+        with Bar("searches", None) as bar:
+            row = reproduce(name, preset=preset, out=out, progress=lambda done, total: bar.at(done, f"of {total}"))
+    except KeyboardInterrupt:
+        console.print(f"Interrupted. `ogive reproduce {name} --preset {preset}` goes on where it stopped.")
+        raise typer.Exit(130) from None
+    describe(row, console.print)
+
+
+def _list_options(kind: str, name: str) -> None:
+    if kind == "data":
+        raise SpecError("Data sets share their options: size, limit, validation. Example: --data 'digits(size=16)'.")
+    console.print(f"{name}: {catalog.summary(kind, name)}")
+    options = catalog.options(kind, name)
+    if options:
+        table(None, ("option", "default"), [(option, str(default)) for option, default in options.items()])
+    else:
+        console.print("It takes no options.")

@@ -1,0 +1,294 @@
+"""``ogive search``, ``resume`` and ``compare``: the commands that run searches."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ogive.cli.show import Bar, SearchProgress, console, duration, number, size_of, table
+from ogive.compare import REPORTED, Comparison, compare
+from ogive.core.errors import SpecError, UnknownName
+from ogive.runs import Run, best, read_run, write_json
+from ogive.session import Estimate, Settings, budget_of, estimate, resume, search, settings_of
+
+__all__ = ["command_line", "register"]
+
+Space = Annotated[str | None, typer.Option("--space", help="The search space; `ogive list` names them.")]
+Evaluator = Annotated[str | None, typer.Option("--evaluator", help="How candidates are measured.")]
+Objective = Annotated[
+    list[str] | None, typer.Option("--objective", help="What to maximise; repeat for a Pareto front.")
+]
+BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15m, 2h, benchmark=1e5, or several.")]
+SeedNumber = Annotated[int | None, typer.Option("--seed", help="The root of all randomness.  [default: 0]")]
+DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, arrays:FILE.npz, …")]
+TableName = Annotated[str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")]
+Channels = Annotated[int | None, typer.Option("--channels", help="Width of the networks.")]
+Cells = Annotated[int | None, typer.Option("--cells", help="Depth of the networks.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, …  [default: cpu]")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Threads of each process.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Processes at work at the same time.  [default: 1]")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")]
+
+_KEYS = (
+    "space", "strategy", "evaluator", "objective", "budget", "seed", "data", "table", "channels", "cells", "device",
+    "threads", "workers",
+)  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to the application."""
+    app.command("search")(search_command)
+    app.command("resume")(resume_command)
+    app.command("compare")(compare_command)
+
+
+def search_command(
+    space: Space = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="Who to try next.  [default: evolution]")] = None,
+    evaluator: Evaluator = None,
+    objective: Objective = None,
+    budget: BudgetText = None,
+    seed: SeedNumber = None,
+    data: DataName = None,
+    table: TableName = None,
+    channels: Channels = None,
+    cells: Cells = None,
+    device: Device = None,
+    threads: Threads = None,
+    workers: Workers = None,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="A TOML file with the same keys.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The run folder.  [default: runs/SPACE-STRATEGY-seedN]")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Search for an architecture, and store every trial in a run folder.
+
+    Examples:
+      ogive search --space nasbench201 --table nasbench201 --budget 200
+
+      ogive search --space nasbench201 --data digits --channels 8 --cells 1 --budget 20
+
+      ogive search --space nasbench201 --data images:photos --evaluator "together(trained(epochs=10), latency)"
+      --objective "latency_tradeoff(target_ms=5)" --budget 2h --workers 2
+    """
+    flags = {
+        "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "budget": budget,
+        "seed": seed, "data": data, "table": table, "channels": channels, "cells": cells, "device": device,
+        "threads": threads, "workers": workers,
+    }  # fmt: skip
+    settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
+    if dry_run:
+        _print_estimate(estimate(settings), settings)
+        return
+    folder = out or _free_folder(settings)
+    try:
+        with SearchProgress(settings.budget) as progress:
+            run = search(settings, folder, command=command_line(), on_trial=progress)
+    except KeyboardInterrupt:
+        _interrupted(folder)
+    _print_found(run)
+
+
+def resume_command(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    budget: BudgetText = None,
+) -> None:
+    """Go on with an interrupted search, or with a finished one under a larger budget.
+
+    Example: ogive resume runs/nasbench201-evolution-seed0 --budget 400
+    """
+    before = read_run(run)
+    granted = None if budget is None else budget_of(budget)
+    limit = granted or settings_of(before.config).budget
+    done = sum(trial.status != "screened" for trial in before.trials)
+    try:
+        with SearchProgress(limit, done=done) as progress:
+            finished = resume(run, budget=granted, on_trial=progress)
+    except KeyboardInterrupt:
+        _interrupted(run)
+    console.print(f"{len(finished.records) - len(before.records)} new trials.")
+    _print_found(finished)
+
+
+def compare_command(
+    strategies: Annotated[list[str], typer.Argument(help="Strategies; random search is always added.")],
+    space: Space = None,
+    evaluator: Evaluator = None,
+    objective: Objective = None,
+    budget: BudgetText = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="How many seeds each strategy gets.")] = 10,
+    seed: SeedNumber = None,
+    data: DataName = None,
+    table: TableName = None,
+    channels: Channels = None,
+    cells: Cells = None,
+    device: Device = None,
+    threads: Threads = None,
+    workers: Workers = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Keep every search, comparison.json and a page here.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Compare strategies on equal budgets and seeds, always with random search among them.
+
+    Example: ogive compare random evolution --space nasbench201 --table nasbench201 --budget 200 --seeds 50
+    """
+    flags = {
+        "space": space, "evaluator": evaluator, "objective": objective, "budget": budget, "seed": seed, "data": data,
+        "table": table, "channels": channels, "cells": cells, "device": device, "threads": threads,
+    }  # fmt: skip
+    settings = _settings({key: value for key, value in flags.items() if value is not None})
+    if dry_run:
+        _print_estimate(estimate(settings), settings, searches=seeds * len({"random", *strategies}))
+        return
+    try:
+        with Bar("searches", None) as bar:
+            result = compare(
+                strategies,
+                settings,
+                seeds=seeds,
+                workers=workers or 1,
+                folder=out,
+                progress=lambda done, total: bar.at(done, f"of {total}"),
+            )
+    except KeyboardInterrupt:
+        way = f"; the finished searches are kept in {out}, and the same command completes them" if out else ""
+        console.print(f"Interrupted{way}.")
+        raise typer.Exit(130) from None
+    _print_comparison(result)
+    if out is not None:
+        _write_comparison(result, out)
+
+
+def command_line() -> str:
+    """The command as it was typed, to be copied."""
+    return shlex.join(["ogive", *sys.argv[1:]])
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def _recipe(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"The recipe {path} is no TOML: {error}.") from error
+    for key in entries:
+        if key not in _KEYS:
+            raise UnknownName("key of a recipe", key, _KEYS)
+    return entries
+
+
+def _settings(entries: dict[str, Any]) -> Settings:
+    if "space" not in entries:
+        raise SpecError("A search needs a space: give --space nasbench201 (`ogive list` names them all).")
+    plain = dict(entries)
+    objective = plain.pop("objective", None)
+    if objective is not None:
+        plain["objectives"] = (objective,) if isinstance(objective, str) else tuple(objective)
+    if "budget" in plain:
+        plain["budget"] = budget_of(str(plain["budget"]))
+    return Settings(**plain)
+
+
+def _free_folder(settings: Settings) -> Path:
+    strategy = settings.strategy.partition("(")[0]
+    stem = f"{settings.space}-{strategy}-seed{settings.seed}"
+    tries = (Path("runs") / (stem if count == 1 else f"{stem}-{count}") for count in range(1, 10_000))
+    return next(path for path in tries if not path.exists())
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _interrupted(folder: Path) -> None:
+    console.print(f"Interrupted. Every finished trial is stored; go on with: ogive resume {folder}")
+    raise typer.Exit(130)
+
+
+def _print_estimate(found: Estimate, settings: Settings, searches: int = 1) -> None:
+    console.print(f"space      {settings.space}: {size_of(found.size)} architectures")
+    console.print(f"strategy   {settings.strategy}, {searches} search{'es' if searches > 1 else ''}")
+    console.print(f"evaluator  {settings.evaluator}, about {duration(found.trial_s)} a trial (one was measured)")
+    total = found.total_s * searches
+    console.print(f"budget     {settings.budget}: about {duration(total)} with {settings.workers} worker(s)")
+
+
+def _print_found(run: Run) -> None:
+    trials = run.trials
+    winner = best(trials)
+    failed = sum(trial.status == "failed" for trial in trials)
+    screened = sum(trial.status == "screened" for trial in trials)
+    console.print(
+        f"{len(trials) - screened} trials ({failed} failed, {screened} screened out) in {duration(run.elapsed_s)}"
+    )
+    if winner is None:
+        console.print("No trial succeeded; trials.jsonl says why.")
+        raise typer.Exit(1)
+    space = assemble_space(run)
+    console.print(f"best: trial {winner.number}, {winner.arch}, score {(winner.scores or (0.0,))[0]:.4f}")
+    console.print(f"      {space.format(winner.arch)}")
+    table("", ("metric", "value>"), [(name, number(value, 3)) for name, value in winner.metrics.items()])
+    console.print(f"run:  {run.folder}   next: ogive report {run.folder}")
+
+
+def assemble_space(run: Run) -> Any:
+    """The space of a stored run."""
+    from ogive import catalog
+
+    return catalog.build("space", run.config["space"])
+
+
+def _print_comparison(result: Comparison) -> None:
+    what = "test accuracy" if result.value == "reported" else "objective"
+    rows = [
+        (
+            row.strategy,
+            str(row.seeds),
+            f"{number(row.score, 3)} [{number(row.score_interval.low, 3)}, {number(row.score_interval.high, 3)}]",
+            number(row.score_regret, 3),
+            "–"
+            if row.reported_interval is None
+            else f"{number(row.reported, 3)} [{number(row.reported_interval.low, 3)}, "
+            f"{number(row.reported_interval.high, 3)}]",
+            number(row.reported_regret, 3),
+            str(row.failed),
+        )
+        for row in result.rows()
+    ]
+    objective = ", ".join(result.settings.objectives)
+    title = f"{result.settings.space}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
+    table(title, ("strategy", "seeds>", "objective>", "regret>", f"{REPORTED}>", "regret>", "failed>"), rows)
+    console.print()
+    pairs = [
+        (
+            f"{pair.first} – {pair.second}",
+            f"{pair.difference:+.3f} [{pair.interval.low:+.3f}, {pair.interval.high:+.3f}]",
+            f"{pair.p_value:.4f}",
+            f"{pair.adjusted_p_value:.4f}",
+        )
+        for pair in result.pairs()
+    ]
+    table(f"paired permutation tests of the {what}", ("pair", "difference>", "p>", "p (Holm)>"), pairs)
+    if len(result.seeds) < 5:
+        console.print(f"{len(result.seeds)} seed(s) are no evidence; use at least 5.")
+
+
+def _write_comparison(result: Comparison, out: Path) -> None:
+    from ogive import catalog
+
+    write_json(out / "comparison.json", result.to_json())
+    runs = [read_run(path.parent) for path in sorted(out.glob("*/run.json"))]
+    page = catalog.load("write_page")(runs, out / "report.html")
+    console.print(f"kept: {out / 'comparison.json'}, {page}")

@@ -1,0 +1,130 @@
+"""What the commands draw on the terminal: tables, progress and one-line summaries."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from ogive.core.trial import Budget, Trial
+
+__all__ = ["Bar", "SearchProgress", "console", "duration", "number", "size_of", "table"]
+
+console = Console(soft_wrap=True, markup=False, highlight=False)
+if not console.is_terminal:
+    # A file or a pipe has no width; a table that is folded there cannot be read by the next program.
+    console = Console(soft_wrap=True, markup=False, highlight=False, width=240)
+# Progress goes to standard error, so that the output of a command can be piped.
+_progress_console = Console(stderr=True, markup=False, highlight=False)
+
+# A terminal redraws its bar; a log file gets a line this often.
+LINE_EVERY_S = 10.0
+
+
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a plain table; columns whose name ends with '>' are right-aligned."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        drawn.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for people; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """1.4 s, 12 min, 3.5 h, 2.1 days."""
+    for limit, unit, scale in ((100.0, "s", 1.0), (6000.0, "min", 60.0), (172_800.0, "h", 3600.0)):
+        if seconds < limit:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 86_400:.3g} days"
+
+
+def size_of(size: float) -> str:
+    """The size of a space in words."""
+    if math.isnan(size):
+        return "not counted"
+    if math.isinf(size):
+        return "continuous"
+    return f"{int(size):,}" if size < 1e9 else f"{size:.3g}"
+
+
+class Bar:
+    """A progress bar on a terminal, and now and then a line in a log file."""
+
+    def __init__(self, what: str, total: float | None) -> None:
+        self.what, self.total = what, total
+        self._live = _progress_console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn() if total is not None else TextColumn("{task.completed:.0f}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=_progress_console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task: TaskID = self._progress.add_task(what, total=total, note="")
+        self._printed = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def at(self, done: float, note: str = "") -> None:
+        """Show that `done` of the total are done."""
+        self._progress.update(self._task, completed=done, note=note)
+        now = time.perf_counter()
+        if not self._live and now - self._printed >= LINE_EVERY_S:
+            self._printed = now
+            total = "" if self.total is None else f"/{self.total:g}"
+            _progress_console.print(f"{self.what} {done:g}{total} {note}")
+
+
+class SearchProgress(Bar):
+    """Counts trials against the budget and shows the best score so far."""
+
+    def __init__(self, budget: Budget, *, done: int = 0) -> None:
+        super().__init__("search", budget.trials)
+        self._done, self._failed, self._screened, self._best = done, 0, 0, -math.inf
+
+    def __call__(self, trial: Trial) -> None:
+        """Take note of one trial."""
+        self._done += trial.status != "screened"
+        self._failed += trial.status == "failed"
+        self._screened += trial.status == "screened"
+        if trial.scores is not None:
+            self._best = max(self._best, trial.scores[0])
+        notes = [
+            f"best {self._best:.4g}" if math.isfinite(self._best) else "",
+            f"{self._screened} screened out" if self._screened else "",
+            f"{self._failed} failed" if self._failed else "",
+        ]
+        self.at(self._done, ", ".join(note for note in notes if note))

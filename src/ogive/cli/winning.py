@@ -1,0 +1,148 @@
+"""``ogive train``, ``export`` and ``latency``: the commands that make something of the winner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ogive import catalog
+from ogive.cli.searching import command_line
+from ogive.cli.show import Bar, console, number, table
+from ogive.core.errors import UnknownName
+
+__all__ = ["register"]
+
+FORMATS = ("torch", "onnx", "export")
+
+RunFolder = Annotated[Path, typer.Argument(help="The run folder.")]
+DataName = Annotated[str | None, typer.Option("--data", help="The data set.  [default: that of the search]")]
+Channels = Annotated[int | None, typer.Option("--channels", help="Width of the network.  [default: as in the search]")]
+Cells = Annotated[int | None, typer.Option("--cells", help="Depth of the network.  [default: as in the search]")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to the application."""
+    app.command("train")(train_command)
+    app.command("export")(export_command)
+    app.command("latency")(latency_command)
+
+
+def train_command(
+    run: RunFolder,
+    trial: Annotated[int | None, typer.Option("--trial", help="Another trial than the best.")] = None,
+    data: DataName = None,
+    channels: Channels = None,
+    cells: Cells = None,
+    recipe: Annotated[str, typer.Option("--recipe", help='Options of the training: "epochs=60, cutout=8".')] = "",
+    device: Device = "cpu",
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads of torch.")] = None,
+) -> None:
+    """Train the winner of a search fully, and measure it once on the test images.
+
+    Example: ogive train runs/demo/evolution --recipe "epochs=60, cutout=2"
+    """
+
+    def show(step: Any) -> None:
+        note = f"loss {step.loss:.3f}, accuracy {step.train_acc:.1f} %"
+        bar.at(step.epoch - 1 + step.step / step.steps, note)
+
+    try:
+        with Bar("epochs", None) as bar:
+            facts = catalog.load("train_winner")(
+                run,
+                trial=trial,
+                data=data,
+                channels=channels,
+                cells=cells,
+                recipe=recipe,
+                device=device,
+                threads=threads,
+                command=command_line(),
+                progress=show,
+            )
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on after the last finished epoch.")
+        raise typer.Exit(130) from None
+    console.print(f"{facts['arch']}: {facts['test_acc']:.2f} % of {facts['test_images']} test images")
+    shown = ("params", "macs", "latency_ms", "epochs", "training_s")
+    table(None, ("figure", "value>"), [(name, number(facts[name])) for name in shown])
+    console.print(f"next: ogive export {run}")
+
+
+def export_command(
+    run: RunFolder,
+    to: Annotated[str, typer.Option("--to", help=f"Some of {','.join(FORMATS)}, with commas.")] = "torch",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the files.  [default: RUN/artifacts/export]")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the files, without suffix.")] = "winner",
+    data: DataName = None,
+) -> None:
+    """Write the trained winner as plain files, each checked against the network.
+
+    Example: ogive export runs/demo/evolution --to torch,onnx,export
+    """
+    formats = [text.strip() for text in to.split(",") if text.strip()]
+    for wanted in formats:
+        if wanted not in FORMATS:
+            raise UnknownName("export format", wanted, FORMATS)
+    with Bar("formats", len(formats)) as bar:
+        count = iter(range(len(formats)))
+        exported = catalog.load("export_winner")(
+            run, formats=formats, out=out, name=name, data=data, progress=lambda text: bar.at(next(count), text)
+        )
+    rows = [
+        (entry.format, ", ".join(str(path) for path in entry.paths), f"{entry.largest_difference:.2g}")
+        for entry in exported
+    ]
+    table(None, ("format", "files", "largest difference>"), rows)
+
+
+def latency_command(
+    target: Annotated[str, typer.Argument(help="A run folder, or an architecture.")],
+    data: DataName = None,
+    shape: Annotated[
+        str, typer.Option("--shape", help="Channels, height and width of an image, without --data.")
+    ] = "3,32,32",
+    classes: Annotated[int, typer.Option("--classes", help="Number of classes, without --data.")] = 10,
+    channels: Channels = None,
+    cells: Cells = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Images in a batch.")] = 1,
+    device: Device = "cpu",
+    threads: Annotated[int, typer.Option("--threads", help="Threads of torch.")] = 1,
+) -> None:
+    """Measure the latency of a network on this machine.
+
+    Example: ogive latency nasbench201:3,3,3,3,3,3 --channels 16 --cells 5 --threads 1
+    """
+    arch, report = catalog.load("measure_latency")(
+        target,
+        data=data,
+        shape=_shape(shape),
+        classes=classes,
+        channels=channels,
+        cells=cells,
+        batch_size=batch_size,
+        device=device,
+        threads=threads,
+    )
+    console.print(
+        f"{arch} on {report.device}, batch of {report.batch_size}, {report.threads} thread(s)", highlight=False
+    )
+    console.print(
+        f"median {report.median_ms:.3f} ms, p10 {report.p10_ms:.3f}, p90 {report.p90_ms:.3f}; "
+        f"processor time {report.cpu_ms:.3f} ms; {report.runs} runs after {report.warm_up_runs} to warm up",
+    )
+    if not report.steady:
+        console.print("The times had not settled when the warm-up ended: the machine is busy, or was.")
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(f"--shape is channels,height,width such as 3,32,32, but got {text!r}.")
+    channels, height, width = map(int, parts)
+    return channels, height, width

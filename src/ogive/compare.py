@@ -1,0 +1,285 @@
+"""Honest comparison of strategies: equal budgets, equal seeds, random search always among them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.errors import SpecError
+from ogive.core.pool import Workers
+from ogive.core.rng import Seed
+from ogive.core.trial import Trial
+from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
+from ogive.runs import best, read_run
+from ogive.session import Settings, assemble, resume, search, search_trials
+from ogive.spec import parse
+
+__all__ = ["Comparison", "Outcome", "Pair", "Row", "compare"]
+
+Floats = npt.NDArray[np.float64]
+
+# What is reported of the architecture that a search would answer with, if the evaluator records it.
+REPORTED = "test_acc"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one strategy found with one seed.
+
+    `score` is the best value of the objective at the end of the search (with several objectives: the hypervolume of
+    the front), `reported` the test accuracy of that architecture where it is known. `curve` and `reported_curve` hold
+    the same after every evaluated trial. NaN where nothing worked.
+    """
+
+    strategy: str
+    seed: int
+    score: float
+    reported: float
+    curve: tuple[float, ...]
+    reported_curve: tuple[float, ...]
+    failed: int
+    arch: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy over all seeds: means, 95 % bootstrap intervals of the means, and mean regrets where known."""
+
+    strategy: str
+    seeds: int
+    score: float
+    score_interval: Interval
+    score_regret: float | None
+    reported: float | None
+    reported_interval: Interval | None
+    reported_regret: float | None
+    failed: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two strategies: the mean difference of `value` over equal seeds, and a paired permutation test of it."""
+
+    first: str
+    second: str
+    value: str
+    difference: float
+    interval: Interval
+    p_value: float
+    adjusted_p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All outcomes of a comparison and what follows from them."""
+
+    settings: Settings
+    strategies: tuple[str, ...]
+    seeds: tuple[int, ...]
+    outcomes: tuple[Outcome, ...]
+    score_optimum: float | None
+    reported_optimum: float | None
+
+    @property
+    def value(self) -> str:
+        """What the strategies are compared by: the test accuracy if it is known, otherwise the objective."""
+        known = all(math.isfinite(outcome.reported) for outcome in self.outcomes)
+        return "reported" if known else "score"
+
+    def of(self, strategy: str) -> list[Outcome]:
+        """The outcomes of one strategy, by seed."""
+        return sorted((o for o in self.outcomes if o.strategy == strategy), key=lambda o: o.seed)
+
+    def rows(self) -> list[Row]:
+        """One row a strategy, the best first."""
+        rows = [self._row(strategy) for strategy in self.strategies]
+        return sorted(rows, key=lambda row: -(row.reported if row.reported is not None else row.score))
+
+    def pairs(self) -> list[Pair]:
+        """Every two strategies, with Holm's correction for the number of pairs."""
+        found: list[tuple[str, str, float, Interval, float]] = []
+        for first, second in itertools.combinations([row.strategy for row in self.rows()], 2):
+            a, b = self._values(first, self.value), self._values(second, self.value)
+            if np.isnan(a).any() or np.isnan(b).any():
+                continue
+            difference = a - b
+            p_value = paired_permutation_test(a, b, self._rng(f"{first} {second}"))
+            interval = bootstrap_interval(difference, self._rng(f"difference {first} {second}"))
+            found.append((first, second, float(difference.mean()), interval, p_value))
+        adjusted = holm([p_value for *_, p_value in found]).tolist() if found else []
+        return [
+            Pair(first, second, self.value, difference, interval, p_value, raised)
+            for (first, second, difference, interval, p_value), raised in zip(found, adjusted, strict=True)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON; NaN becomes null."""
+        body = {
+            "schema": 1,
+            "settings": self.settings.config(),
+            "seeds": list(self.seeds),
+            "optimum": {"score": self.score_optimum, "reported": self.reported_optimum},
+            "rows": [asdict(row) for row in self.rows()],
+            "pairs": [asdict(pair) for pair in self.pairs()],
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+        }
+        plain: dict[str, Any] = _without_nan(body)
+        return plain
+
+    def _row(self, strategy: str) -> Row:
+        score, reported = self._values(strategy, "score"), self._values(strategy, "reported")
+        known = not np.isnan(reported).any()
+        mean = float(reported.mean()) if known else None
+        return Row(
+            strategy,
+            len(score),
+            float(score.mean()),
+            self._interval(score, f"score {strategy}"),
+            None if self.score_optimum is None else self.score_optimum - float(score.mean()),
+            mean,
+            self._interval(reported, f"reported {strategy}") if known else None,
+            None if self.reported_optimum is None or mean is None else self.reported_optimum - mean,
+            sum(outcome.failed for outcome in self.of(strategy)),
+        )
+
+    def _values(self, strategy: str, value: str) -> Floats:
+        return np.array([getattr(outcome, value) for outcome in self.of(strategy)], np.float64)
+
+    def _interval(self, values: Floats, name: str) -> Interval:
+        if np.isnan(values).any():
+            return Interval(math.nan, math.nan)
+        return bootstrap_interval(values, self._rng(name))
+
+    def _rng(self, name: str) -> np.random.Generator:
+        return Seed(self.settings.seed).child("compare").numpy(name)
+
+
+def compare(
+    strategies: Sequence[str],
+    settings: Settings,
+    *,
+    seeds: int,
+    workers: int = 1,
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Run every strategy, and random search, with the seeds ``settings.seed`` to ``settings.seed + seeds - 1``.
+
+    Searches are spread over `workers` processes, each of them serial, so that the number of workers never changes a
+    result. With `folder`, every search is a run folder in it; runs that are there already are completed, not repeated.
+    """
+    if seeds < 1:
+        raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
+    names = _with_random(strategies)
+    jobs = [
+        replace(settings, strategy=name, seed=settings.seed + offset, workers=1)
+        for offset in range(seeds)
+        for name in names
+    ]
+    for job in jobs[: len(names)]:
+        parts = assemble(job)  # a misspelt option is reported before the first search, not after the last
+        parts.study()
+    histories: list[list[Trial]] = [[] for _ in jobs]
+    for done, (index, trials) in enumerate(_searched(jobs, folder, workers), start=1):
+        histories[index] = trials
+        if progress is not None:
+            progress(done, len(jobs))
+    reference = _reference(histories) if len(settings.objectives) > 1 else None
+    outcomes = tuple(_outcome(job, trials, reference) for job, trials in zip(jobs, histories, strict=True))
+    optimum = getattr(parts.evaluator, "optimum", None)
+    single = optimum is not None and len(parts.objectives) == 1 and settings.objectives[0].startswith("maximize")
+    return Comparison(
+        settings,
+        tuple(names),
+        tuple(range(settings.seed, settings.seed + seeds)),
+        outcomes,
+        optimum(parts.objectives[0].needs[0]) if single and optimum is not None else None,
+        optimum(REPORTED) if optimum is not None and REPORTED in parts.evaluator.metrics else None,
+    )
+
+
+def _with_random(strategies: Sequence[str]) -> list[str]:
+    names = [str(parse(text)) for text in strategies]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpecError(f"Each strategy is compared once, but {', '.join(twice)} is given twice.")
+    return names if any(parse(name).name == "random" for name in names) else ["random", *names]
+
+
+def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int) -> Iterator[tuple[int, list[Trial]]]:
+    """Every job's trials, as they are finished."""
+    folders = [None if folder is None else folder / f"{_slug(job.strategy)}-seed{job.seed}" for job in jobs]
+    if workers == 1:
+        for index, (job, place) in enumerate(zip(jobs, folders, strict=True)):
+            yield index, _search_one(job, place)
+        return
+    with ExitStack() as stack:
+        pool = Workers(workers)
+        stack.callback(pool.stop)
+        pending: dict[Future[list[Trial]], int] = {
+            pool.submit(_search_one, job, place): index
+            for index, (job, place) in enumerate(zip(jobs, folders, strict=True))
+        }
+        for future in as_completed(pending):
+            yield pending[future], future.result()
+
+
+def _search_one(settings: Settings, folder: Path | None) -> list[Trial]:
+    if folder is None:
+        return search_trials(settings)
+    if not (folder / "run.json").exists():
+        return search(settings, folder, role="compare").trials
+    resume(folder)
+    return read_run(folder).trials
+
+
+def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | None) -> Outcome:
+    counted = [trial for trial in trials if trial.status != "screened"]
+    scores = [trial.scores[0] if trial.scores is not None else None for trial in counted]
+    reports = [trial.metrics.get(REPORTED, math.nan) for trial in counted]
+    curve = anytime(scores) if counted else np.array([math.nan])
+    reported = anytime(scores, reports) if counted else np.array([math.nan])
+    winner = best(counted)
+    volume = None if reference is None else hypervolume(_points(counted), reference)
+    return Outcome(
+        settings.strategy,
+        settings.seed,
+        float(curve[-1]) if volume is None else volume,
+        float(reported[-1]) if reference is None else math.nan,
+        tuple(curve.tolist()),
+        tuple(reported.tolist()),
+        sum(trial.status == "failed" for trial in counted),
+        None if winner is None else str(winner.arch),
+    )
+
+
+def _reference(histories: Sequence[Sequence[Trial]]) -> Floats:
+    """The corner from which hypervolumes are measured: the worst value that any search saw in each objective."""
+    points = [_points(trials) for trials in histories]
+    lowest: Floats = np.concatenate([p for p in points if len(p)]).min(axis=0)
+    return lowest
+
+
+def _points(trials: Sequence[Trial]) -> Floats:
+    return np.array([trial.scores for trial in trials if trial.scores is not None], np.float64)
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in text).strip("-")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

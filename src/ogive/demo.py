@@ -1,0 +1,165 @@
+"""The main job in two minutes: search on real images, train the winner, take it away, and write the page.
+
+Screened evolution and random search get the same number of trainings of small NAS-Bench-201 networks on the digits of
+scikit-learn, with latency measured on this machine. All steps can be interrupted and taken up again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ogive import catalog
+from ogive.core.errors import StoreError
+from ogive.core.trial import Budget, Trial
+from ogive.metrics import Interval, binomial_interval
+from ogive.runs import Run, best, read_run
+from ogive.session import Settings, resume, search
+
+__all__ = ["Demo", "Side", "demo"]
+
+TRAININGS = 16  # of each strategy
+EPOCHS = 6  # of each training in the search
+DEAR = f"together(trained(epochs={EPOCHS}), latency)"
+FULL_TRAINING = "epochs=40, cutout=2, label_smoothing=0.1"
+
+# How the two minutes are shared, in per cent of the bar: each search, the training, the exports.
+SEARCH_SHARE, TRAIN_SHARE, EXPORT_SHARE = 35.0, 15.0, 13.0
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one strategy found: the validation accuracy, latency and objective of its best candidate."""
+
+    name: str
+    trainings: int
+    best_val_acc: float
+    best_latency_ms: float
+    best_score: float
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The outcome of the demo: both sides, the facts of the winner, an interval of its test accuracy, and the files."""
+
+    sides: tuple[Side, ...]
+    winner: dict[str, Any]
+    interval: Interval
+    paths: tuple[Path, ...]
+    seconds: float
+
+
+def demo(*, seed: int, out: Path, progress: Report) -> Demo:
+    """Run, or complete, the demo in the folder `out`."""
+    started = time.perf_counter()
+    runs = [
+        _searched(_settings(seed, strategy, evaluator), out / name, role, start=index * SEARCH_SHARE, progress=progress)
+        for index, (name, strategy, evaluator, role) in enumerate(
+            (
+                (
+                    "evolution",
+                    "evolution(population=6, tournament=3)",
+                    f"screened(training_free, {DEAR}, keep=2, pool=12)",
+                    "search",
+                ),
+                ("random", "random", DEAR, "baseline"),
+            )
+        )
+    ]
+    winning = max(runs, key=lambda run: _score(best(run.trials)))
+    facts = _trained(winning, 2 * SEARCH_SHARE, progress)
+    progress(2 * SEARCH_SHARE + TRAIN_SHARE, "exporting the winner")
+    if not facts["exports"]:
+        catalog.load("export_winner")(winning.folder, formats=("torch", "onnx"))
+        facts = _facts(winning)
+    progress(2 * SEARCH_SHARE + TRAIN_SHARE + EXPORT_SHARE, "writing the page")
+    page = catalog.load("write_page")([read_run(run.folder) for run in runs], out / "report.html")
+    files = [Path(path) for entry in facts["exports"] for path in entry["paths"]]
+    low, high = binomial_interval(facts["test_correct"], facts["test_images"])
+    return Demo(
+        tuple(_side(run) for run in runs),
+        facts,
+        Interval(100 * low, 100 * high),
+        (page, *files, *(run.folder / "trials.jsonl" for run in runs)),
+        time.perf_counter() - started,
+    )
+
+
+def _settings(seed: int, strategy: str, evaluator: str) -> Settings:
+    return Settings(
+        space="nasbench201",
+        strategy=strategy,
+        evaluator=evaluator,
+        # Soft exponents: the target rescales the objective and does not move its optimum, so a round number will do.
+        objectives=("latency_tradeoff(target_ms=1)",),
+        budget=Budget(trials=TRAININGS),
+        seed=seed,
+        data="digits",
+        channels=8,
+        cells=1,
+    )
+
+
+def _searched(settings: Settings, folder: Path, role: str, *, start: float, progress: Report) -> Run:
+    done = 0
+    name = settings.strategy.partition("(")[0]
+
+    def count(trial: Trial) -> None:
+        nonlocal done
+        done += trial.status != "screened"
+        progress(start + SEARCH_SHARE * done / TRAININGS, f"{name}: training {done} of {TRAININGS}")
+
+    progress(start, f"{name}: starting")
+    if not (folder / "run.json").exists():
+        command = f"ogive demo --seed {settings.seed} --out {folder.parent}"
+        return search(settings, folder, command=command, role=role, on_trial=count)
+    before = read_run(folder)
+    if before.config.get("seed") != settings.seed:
+        raise StoreError(
+            f"{folder} holds a demo with seed {before.config.get('seed')}, not {settings.seed}: choose another --out."
+        )
+    done = sum(trial.status != "screened" for trial in before.trials)
+    return resume(folder, on_trial=count)
+
+
+def _trained(run: Run, start: float, progress: Report) -> dict[str, Any]:
+    if (run.artifacts / "winner.json").exists():
+        return _facts(run)
+
+    def show(step: Any) -> None:
+        share = ((step.epoch - 1) * step.steps + step.step) / (step.epochs * step.steps)
+        progress(start + TRAIN_SHARE * share, f"training the winner, loss {step.loss:.3f}")
+
+    facts: dict[str, Any] = catalog.load("train_winner")(
+        run.folder, recipe=FULL_TRAINING, command=run.config["command"], progress=show
+    )
+    return facts
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((run.artifacts / "winner.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def _score(trial: Trial | None) -> float:
+    if trial is None or trial.scores is None:
+        raise StoreError("No candidate could be trained; trials.jsonl says why.")
+    return trial.scores[0]
+
+
+def _side(run: Run) -> Side:
+    winner = best(run.trials)
+    assert winner is not None
+    return Side(
+        run.config["strategy"].partition("(")[0],
+        sum(trial.status != "screened" for trial in run.trials),
+        winner.metrics["val_acc"],
+        winner.metrics["latency_ms"],
+        _score(winner),
+    )

@@ -1,0 +1,264 @@
+"""The winner of a run: train it fully, measure it once on the test set, take it away as plain files.
+
+Everything is written under ``artifacts/`` of the run: ``winner.json`` (the figures), ``winner/`` (weights, training
+log, test images as the network takes them) and ``export/``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ogive import catalog
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.rng import Seed
+from ogive.core.trial import Trial
+from ogive.evaluators.latency import LatencyReport, measure
+from ogive.networks import count
+from ogive.networks.build import Skeleton, build, fitted_skeleton
+from ogive.networks.export import Exported, export
+from ogive.runs import Run, best, read_run, write_json
+from ogive.session import load_data, settings_of
+from ogive.spec import Spec, parse_options
+from ogive.training.data import Data
+from ogive.training.loop import Progress, accuracy, train
+from ogive.training.recipe import Recipe
+
+__all__ = ["export_winner", "measure_latency", "train_winner"]
+
+
+def train_winner(
+    folder: Path,
+    *,
+    trial: int | None = None,
+    data: str | Data | None = None,
+    channels: int | None = None,
+    cells: int | None = None,
+    recipe: str = "",
+    device: str = "cpu",
+    threads: int | None = None,
+    command: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Train the best architecture of a run (or that of `trial`) from scratch; return what stands in winner.json.
+
+    It is trained on the training and the validation images together, with the options of `recipe`
+    (``epochs=60, cutout=2``), and measured on the test images once, at the end. `data`, `channels` and `cells` are
+    those of the search unless given. An interrupted training goes on where it stopped.
+    """
+    run = read_run(folder)
+    chosen = _chosen(run, trial)
+    task = _data(run, data)
+    skeleton = _skeleton(run, chosen.arch, task, channels, cells)
+    options = _recipe(recipe)
+    seed = Seed(settings_of(run.config).seed).child("winner")
+    network = build(chosen.arch, skeleton, seed=seed.integer(str(chosen.arch))).to(device)
+    place = run.artifacts / "winner"
+    with _threads(threads):
+        outcome = train(
+            network,
+            task.joined(),
+            options,
+            seed=seed,
+            device=device,
+            folder=place / "training",
+            validate_every=0,
+            progress=progress,
+        )
+        test_acc = accuracy(network, task.test, task, device)
+    latency = measure(network.to("cpu"), task.shape)
+    weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(weights, place / "winner.safetensors")
+    images = task.normalised(task.test.images.cpu())
+    save_file({"images": images.contiguous(), "labels": task.test.labels.cpu()}, place / "test.safetensors")
+    facts = {
+        "arch": str(chosen.arch),
+        "trial": chosen.number,
+        "val_acc": chosen.metrics.get("val_acc"),
+        "test_acc": test_acc,
+        "test_correct": round(test_acc * len(task.test) / 100),
+        "test_images": len(task.test),
+        "params": count.parameters(network),
+        "macs": count.macs(network, task.shape),
+        "latency_ms": latency.median_ms,
+        "latency": asdict(latency),
+        "epochs": options.epochs,
+        "recipe": asdict(options),
+        "skeleton": asdict(skeleton),
+        "data": data if isinstance(data, str) else run.config.get("data"),
+        "history": [
+            {
+                "epoch": epoch.number,
+                "train_loss": epoch.train_loss,
+                "train_acc": epoch.train_acc,
+                "val_acc": epoch.val_acc,
+            }
+            for epoch in outcome.history
+        ],
+        "training_s": outcome.seconds,
+        "command": command,
+        "exports": [],
+    }
+    write_json(run.artifacts / "winner.json", facts)
+    return facts
+
+
+def export_winner(
+    folder: Path,
+    *,
+    formats: Sequence[str] = ("torch", "onnx", "export"),
+    out: Path | None = None,
+    name: str = "winner",
+    data: str | Data | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Exported]:
+    """Write the trained winner in other formats, each checked against the network on its own test images."""
+    run = read_run(folder)
+    facts = _facts(run)
+    task = _data(run, data or facts["data"])
+    skeleton = Skeleton(**facts["skeleton"])
+    arch = Architecture.parse(facts["arch"])
+    network = build(arch, skeleton, seed=0)
+    network.load_state_dict(load_file(run.artifacts / "winner" / "winner.safetensors"))
+    test = task.normalised(task.test.images[:256])
+    exported = export(
+        network,
+        out or run.artifacts / "export",
+        formats=formats,
+        progress=progress,
+        name=name,
+        shape=task.shape,
+        classes=task.classes,
+        normalise=(task.mean, task.std),
+        headline=_headline(run, facts),
+        images=test,
+    )
+    write_json(run.artifacts / "winner.json", {**facts, "exports": [_row(entry) for entry in exported]})
+    return exported
+
+
+def measure_latency(
+    target: str,
+    *,
+    data: str | None = None,
+    shape: tuple[int, int, int] = (3, 32, 32),
+    classes: int = 10,
+    channels: int | None = None,
+    cells: int | None = None,
+    batch_size: int = 1,
+    device: str = "cpu",
+    threads: int = 1,
+) -> tuple[Architecture, LatencyReport]:
+    """Measure a network on this machine: the winner of a run folder, or an architecture in any text form."""
+    if Path(target).is_dir():
+        run = read_run(Path(target))
+        arch = _chosen(run, None).arch
+        task = _data(run, data)
+        skeleton, inputs = _skeleton(run, arch, task, channels, cells), task.shape
+    else:
+        arch = _architecture(target)
+        if data is not None:
+            task = load_data(data)
+            shape, classes = task.shape, len(task.classes)
+        inputs = shape
+        skeleton = fitted_skeleton(arch.space, inputs, classes, channels=channels, cells=cells)
+    network = build(arch, skeleton, seed=0)
+    return arch, measure(network, inputs, batch_size=batch_size, device=device, threads=threads)
+
+
+def _chosen(run: Run, number: int | None) -> Trial:
+    if number is None:
+        winner = best(run.trials)
+        if winner is None:
+            raise StoreError(f"No trial of {run.folder} succeeded, so there is no winner.")
+        return winner
+    for trial in run.trials:
+        if trial.number == number:
+            return trial
+    raise UnknownName("trial", str(number), [str(trial.number) for trial in run.trials])
+
+
+def _data(run: Run, data: str | Data | None) -> Data:
+    if isinstance(data, Data):
+        return data
+    name = data or run.config.get("data")
+    if not isinstance(name, str):
+        raise SpecError(
+            f"{run.folder} was searched in a table, without images: give --data, for example --data digits."
+        )
+    loaded: Data = load_data(name)
+    return loaded
+
+
+def _skeleton(run: Run, arch: Architecture, task: Data, channels: int | None, cells: int | None) -> Skeleton:
+    size = run.config.get("skeleton", {})
+    return fitted_skeleton(
+        arch.space,
+        task.shape,
+        len(task.classes),
+        channels=channels if channels is not None else size.get("channels"),
+        cells=cells if cells is not None else size.get("cells"),
+    )
+
+
+def _recipe(text: str) -> Recipe:
+    made: Recipe = catalog.make(Recipe, Spec("training", options=parse_options(text)))
+    return made
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    path = run.artifacts / "winner.json"
+    if not path.exists():
+        raise StoreError(f"{run.folder} has no trained winner yet: ogive train {run.folder}")
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
+
+
+def _headline(run: Run, facts: dict[str, Any]) -> str:
+    published = catalog.build("space", run.config["space"]).format(Architecture.parse(facts["arch"]))
+    return (
+        f"{facts['arch']}  ({published})\n"
+        f"found by {run.config['strategy']} with seed {run.config['seed']}, trained for {facts['epochs']} epochs: "
+        f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
+    )
+
+
+def _row(exported: Exported) -> dict[str, Any]:
+    return {
+        "format": exported.format,
+        "paths": [str(path) for path in exported.paths],
+        "largest_difference": exported.largest_difference,
+        "seconds": exported.seconds,
+    }
+
+
+def _architecture(text: str) -> Architecture:
+    """An architecture in ogive's own form, or in the published form of whichever space reads it."""
+    if ":" in text and text.partition(":")[0] in catalog.names("space"):
+        arch: Architecture = catalog.build("space", text.partition(":")[0]).parse(text)
+        return arch
+    for name in catalog.names("space"):
+        try:
+            read: Architecture = catalog.build("space", name).parse(text)
+        except SpecError:
+            continue
+        return read
+    raise SpecError(f"{text!r} is neither a run folder nor an architecture such as nasbench201:3,1,2,0,0,4.")
+
+
+@contextmanager
+def _threads(number: int | None) -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

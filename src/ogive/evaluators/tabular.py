@@ -24,8 +24,8 @@ class Tabular:
     Raises UnknownName for a column that the table does not have, SpecError for a `metric` measured on a test set.
     """
 
-    # The columns that papers use on NAS-Bench-201: search on the validation half, report the test accuracy of the
-    # network trained on all training images (Dong and Yang, "NAS-Bench-201", ICLR 2020, section 5).
+    # The defaults are for NAS-Bench-201: search on validation accuracy after training on half of the images, report
+    # test accuracy after training on all of them (two different trainings).
     def __init__(
         self,
         table: Table,
@@ -54,6 +54,10 @@ class Tabular:
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         """One row of the table for each proposal."""
         return [self._measured(proposal) for proposal in proposals]
+
+    def optimum(self, metric: str) -> float:
+        """The largest value of a metric in the whole table, from which regret is measured."""
+        return self.table.best(self._columns[metric])[1]
 
     def _measured(self, proposal: Proposal) -> Measurement:
         if proposal.fidelity is not None:

@@ -1,6 +1,6 @@
 """NAS-Bench-101: cells of at most 7 vertices and 9 edges, with one of three operations on each inner vertex.
 
-Ying et al., "NAS-Bench-101", ICML 2019, section 2.2. A cell is the upper triangle of a 7 x 7 matrix, row by row, and
+Ying et al., "NAS-Bench-101", ICML 2019, section 2. A cell is the upper triangle of a 7 x 7 matrix, row by row, and
 the operations of vertices 1..5; vertex 0 is the input and vertex 6 the output. What counts is the cell after pruning
 (vertices on no path from input to output go, with their edges), so a cell of fewer vertices is one in which some have
 no edges. As the nasbench package has it, a cell is legal if pruning leaves the input, the output and at most 9 edges.
@@ -171,20 +171,28 @@ def _upper(matrix: tuple[tuple[int, ...], ...]) -> list[int]:
 def read(text: str) -> Architecture:
     """The cell of ``ModelSpec(matrix=[[0, 1, 1], [0, 0, 1], [0, 0, 0]], ops=['input', 'maxpool3x3', 'output'])``.
 
-    A smaller matrix keeps its output last; the vertices that it lacks have no edges and the first operation.
+    A smaller matrix keeps its output last; the vertices that it lacks have no edges and the first operation. A matrix
+    of more than 7 vertices is pruned, as the nasbench package does with any.
     """
     found = arguments(text, "ModelSpec", ("matrix", "ops"))
     matrix, ops = _matrix(found["matrix"]), found["ops"]
-    size = len(matrix)
-    if not isinstance(ops, (list, tuple)) or len(ops) != size or ops[0] != "input" or ops[-1] != "output":
-        raise InvalidArchitecture(f"A cell of {size} vertices has {size} ops, from 'input' to 'output'; got {ops!r}.")
+    if not isinstance(ops, (list, tuple)) or len(ops) != len(matrix) or (ops[0], ops[-1]) != ("input", "output"):
+        raise InvalidArchitecture(
+            f"A cell of {len(matrix)} vertices has as many ops, 'input' to 'output'; got {ops}."
+        )
     for op in ops[1:-1]:
         if op not in OPS:
             raise InvalidArchitecture(f"nasbench101 has no operation {op!r}. {nearest(str(op), OPS)}")
+    kept = list(range(len(matrix)))
+    if len(matrix) > VERTICES:
+        live = _live([sum(bit << target for target, bit in enumerate(row)) for row in matrix])
+        kept = [vertex for vertex in kept if live >> vertex & 1]
+        if not 2 <= len(kept) <= VERTICES:
+            raise InvalidArchitecture(f"Pruning must leave 2 to {VERTICES} vertices of a cell, but leaves {len(kept)}.")
     full = np.zeros((VERTICES, VERTICES), int)
-    where = [*range(size - 1), VERTICES - 1]
-    full[np.ix_(where, where)] = matrix
-    inner = [OPS.index(op) for op in ops[1:-1]]
+    where = [*range(len(kept) - 1), VERTICES - 1]
+    full[np.ix_(where, where)] = np.array(matrix)[np.ix_(kept, kept)]
+    inner = [OPS.index(ops[vertex]) for vertex in kept[1:-1]]
     return Architecture(NAME, (*(int(full[pair]) for pair in PAIRS), *inner, *[0] * (INNER - len(inner))))
 
 
@@ -198,17 +206,15 @@ def write(arch: Architecture) -> str:
 
 
 def _matrix(value: object) -> list[list[int]]:
-    rows = [list(row) for row in value if isinstance(row, (list, tuple))] if isinstance(value, (list, tuple)) else []
-    size = len(rows)
-    square = 2 <= size <= VERTICES and all(len(row) == size for row in rows) and isinstance(value, (list, tuple))
-    if not square or any(
-        entry not in (0, 1) or (entry and i >= j) for i, row in enumerate(rows) for j, entry in enumerate(row)
-    ):
+    outer = value if isinstance(value, (list, tuple)) else ()
+    rows = [list(row) for row in outer if isinstance(row, (list, tuple))]
+    square = 2 <= len(rows) == len(outer) and all(len(row) == len(rows) for row in rows)
+    entries = ((entry, i < j) for i, row in enumerate(rows) for j, entry in enumerate(row))
+    if not square or not all(entry == 0 or (entry == 1 and above) for entry, above in entries):
         raise InvalidArchitecture(
-            f"A cell of nasbench101 has 2 to {VERTICES} vertices and a square matrix of 0 and 1 with ones above the "
-            f"diagonal only; got {value!r}."
+            f"The matrix of a cell of nasbench101 is square and holds ones above its diagonal only; got {value!r}."
         )
-    return rows
+    return [[int(entry) for entry in row] for row in rows]
 
 
 # -- many cells at once -----------------------------------------------------------------------------------------------

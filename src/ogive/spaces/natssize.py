@@ -1,6 +1,6 @@
 """NATS-Bench's size space: how many channels each of the five layers of one fixed network has.
 
-Dong et al., "NATS-Bench", TPAMI 2021, section 3.2. The layers are cell, reduction, cell, reduction, cell; the stem has
+Dong et al., "NATS-Bench", TPAMI 2021, section 3. The layers are cell, reduction, cell, reduction, cell; the stem has
 the width of the first. The published text form is the widths with colons between them: ``8:16:24:32:40``.
 """
 

@@ -55,7 +55,7 @@ _TRAINED = "mean over the published seeds"
 _HALF = "CIFAR-10 trained on its 25,000-image half"
 _ESTIMATE = "estimated with the weights of a supernet, on the CIFAR-10 test images"
 
-# Dong and Yang, "NAS-Bench-201", ICLR 2020, table 1: which data each split holds.
+# Dong and Yang, "NAS-Bench-201", ICLR 2020, section 2.2, says which images each split holds.
 NASBENCH201: dict[str, Published] = {
     "c10_test_200": _accuracy("c10_test_200", f"CIFAR-10 test after 200 epochs on train + validation, {_TRAINED}"),
     "c10v_train_200": _accuracy("c10v_train_200", f"train accuracy after 200 epochs, {_HALF}, {_TRAINED}"),

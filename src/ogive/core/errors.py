@@ -48,6 +48,10 @@ class UnknownName(SpecError):
         self.kind, self.name, self.known = kind, name, sorted(known)
         super().__init__(f"There is no {kind} named {name!r}. {nearest(name, self.known)}")
 
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
+        # An exception is otherwise remade from its message, which this constructor does not take.
+        return type(self), (self.kind, self.name, self.known)
+
 
 class InvalidArchitecture(SpecError):
     """The choices do not belong to the space."""

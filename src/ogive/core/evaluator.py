@@ -59,6 +59,8 @@ class Together:
     def __init__(self, *parts: Evaluator) -> None:
         if not parts:
             raise SpecError("together(...) needs at least one evaluator.")
+        for part in parts:
+            _refuse_batched(part, "together")
         self.parts = parts
         self.metrics = joined_metrics(parts)
 
@@ -77,6 +79,7 @@ class Cached:
     """Remembers what another evaluator found, by architecture and fidelity; a remembered measurement costs nothing."""
 
     def __init__(self, inner: Evaluator) -> None:
+        _refuse_batched(inner, "cached")
         self.parts = (inner,)
         self.metrics = inner.metrics
         self._known: dict[tuple[Architecture, int | None], Measurement] = {}
@@ -187,4 +190,12 @@ def _free(measurement: Measurement) -> Measurement:
 def _merged(first: Measurement, second: Measurement) -> Measurement:
     metrics: Mapping[str, float] = {**first.metrics, **second.metrics}
     error = "; ".join(reason for reason in (first.error, second.error) if reason) or None
-    return Measurement(metrics, first.cost + second.cost, error)
+    return Measurement(metrics, first.cost + second.cost, error, first.screened or second.screened)
+
+
+def _refuse_batched(part: Evaluator, name: str) -> None:
+    if isinstance(part, Batched):
+        raise SpecError(
+            f"{type(part).__name__} wants {part.batch} proposals at once, which {name}(...) would not gather for it: "
+            "make it the outermost evaluator, as in screened(cached(...), together(...))."
+        )

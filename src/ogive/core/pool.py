@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
@@ -41,6 +43,7 @@ class Workers(Executor):
         self._payload: Evaluator | None = None
         self._lock = threading.RLock()
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._running: set[Future[Any]] = set()
         self._pools: list[ProcessPoolExecutor | None] = [None] * count
         self._lifelines: list[Connection] = []
         self._idle = list(range(count))
@@ -48,6 +51,13 @@ class Workers(Executor):
 
     def share(self, evaluator: Evaluator) -> Evaluator:
         """A small stand-in for `evaluator`: each process is sent the real one once, when it starts."""
+        try:
+            pickle.dumps(evaluator)
+        except Exception as error:
+            raise SpecError(
+                f"{type(evaluator).__name__} cannot be sent to a worker process ({error}): it and what it holds must "
+                "be defined in modules, or search without workers."
+            ) from error
         with self._lock:
             if any(pool is not None for pool in self._pools):
                 raise ProtocolError("Share an evaluator before the first task is submitted.")
@@ -65,15 +75,20 @@ class Workers(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Stop taking tasks; with `cancel_futures`, drop those that have not started."""
+        """Take no more tasks; finish those submitted or, with `cancel_futures`, drop those that have not started."""
         with self._lock:
             self._closed = True
-            if cancel_futures:
-                while self._waiting:
-                    self._waiting.popleft()[0].cancel()
-            pools = [pool for pool in self._pools if pool is not None]
-        for pool in pools:
-            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+            while cancel_futures and self._waiting:
+                dropped = self._waiting.popleft()[0]
+                dropped.cancel()
+                dropped.set_running_or_notify_cancel()  # whoever waits for it is told
+            self._close_idle()
+            unfinished = [*self._running, *(future for future, _ in self._waiting)]
+        if wait:
+            wait_for(unfinished)
+            for pool in self._pools:
+                if pool is not None:
+                    pool.shutdown(wait=True)
 
     def stop(self) -> None:
         """End the workers at once, whatever they are doing; for a search that is interrupted."""
@@ -88,8 +103,30 @@ class Workers(Executor):
             if not future.set_running_or_notify_cancel():
                 continue
             slot = self._idle.pop()
-            inner = self._pool(slot).submit(call)
+            self._running.add(future)
+            inner = self._submitted(slot, call)
             inner.add_done_callback(lambda done, slot=slot, future=future: self._finish(slot, future, done))  # type: ignore[misc]
+        self._close_idle()
+
+    def _submitted(self, slot: int, call: Callable[[], Any]) -> Future[Any]:
+        try:
+            return self._pool(slot).submit(call)
+        except BrokenExecutor:  # the process died while it waited for a task
+            self._retire(slot)
+            return self._pool(slot).submit(call)
+
+    def _retire(self, slot: int) -> None:
+        broken, self._pools[slot] = self._pools[slot], None
+        if broken is not None:
+            broken.shutdown(wait=False)
+
+    def _close_idle(self) -> None:
+        """After the last task has been handed out, let the processes end that have none."""
+        if self._closed and not self._waiting:
+            for slot in self._idle:
+                pool = self._pools[slot]
+                if pool is not None:
+                    pool.shutdown(wait=False)
 
     def _pool(self, slot: int) -> ProcessPoolExecutor:
         pool = self._pools[slot]
@@ -105,17 +142,15 @@ class Workers(Executor):
         error = inner.exception()
         with self._lock:
             if isinstance(error, BrokenExecutor):
-                broken, self._pools[slot] = self._pools[slot], None
-                if broken is not None:
-                    broken.shutdown(wait=False)
+                self._retire(slot)
             self._idle.append(slot)
+            self._running.discard(future)
         if error is None:
             future.set_result(inner.result())
         else:
             future.set_exception(error)
         with self._lock:
-            if not self._closed:
-                self._dispatch()
+            self._dispatch()
 
 
 class _Call:

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import time
+from concurrent.futures import BrokenExecutor, wait
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import ProtocolError, SpecError, UnknownName
+from ogive.core.pool import Workers
+from ogive.core.trial import Measurement, Proposal
+
+# What workers run must be importable in a new process, so it lies in a module of its own.
+TASKS = """
+import os, signal, time
+from ogive.core.errors import UnknownName
+from ogive.core.trial import Measurement
+
+
+def leave():
+    os._exit(3)
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def nap(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def refuse():
+    raise UnknownName("space", "nasbench21", ["nasbench201"])
+
+
+class Pid:
+    metrics = ("pid",)
+
+    def evaluate(self, proposals):
+        return [Measurement({"pid": float(os.getpid())}) for _ in proposals]
+"""
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    (tmp_path / "worker_tasks.py").write_text(TASKS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "worker_tasks", raising=False)
+    return importlib.import_module("worker_tasks")
+
+
+def test_workers_run_tasks_in_other_processes(tasks: ModuleType) -> None:
+    with Workers(2) as workers:
+        pids = {workers.submit(tasks.nap, 0.3).result(30) for _ in range(2)}
+        together = [workers.submit(tasks.nap, 0.5) for _ in range(2)]
+        pids |= {future.result(30) for future in together}
+    assert os.getpid() not in pids
+    assert len(pids) == 2
+
+
+@pytest.mark.parametrize("end", ["leave", "killed"])
+def test_a_worker_that_dies_costs_its_own_task_only(tasks: ModuleType, end: str) -> None:
+    with Workers(2) as workers:
+        survivor = workers.submit(tasks.nap, 1.0)
+        victim = workers.submit(getattr(tasks, end))
+        assert isinstance(victim.exception(30), BrokenExecutor)
+        assert survivor.result(30) > 0
+        assert all(workers.submit(tasks.nap, 0.0).result(30) > 0 for _ in range(3))
+
+
+def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tasks: ModuleType) -> None:
+    with Workers(1) as workers:
+        pid = workers.submit(tasks.nap, 0.0).result(30)
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)  # until the pool has noticed
+        successor = workers.submit(tasks.nap, 0.0).result(30)
+        assert successor != pid
+
+
+def test_an_exception_of_a_task_comes_back_as_it_was(tasks: ModuleType) -> None:
+    with Workers(1) as workers:
+        error = workers.submit(tasks.refuse).exception(30)
+        assert workers.submit(abs, -3).result(30) == 3
+    assert isinstance(error, UnknownName)
+    assert "Did you mean 'nasbench201'?" in str(error)
+
+
+def test_leaving_the_pool_finishes_the_tasks_that_wait(tasks: ModuleType) -> None:
+    with Workers(1) as workers:
+        futures = [workers.submit(abs, -number) for number in range(4)]
+    assert [future.result(0) for future in futures] == [0, 1, 2, 3]
+
+
+def test_a_pool_that_is_shut_down_takes_no_tasks_and_can_drop_those_that_wait(tasks: ModuleType) -> None:
+    workers = Workers(1)
+    running = workers.submit(tasks.nap, 0.5)
+    waiting = [workers.submit(tasks.nap, 60.0) for _ in range(3)]
+    workers.shutdown(cancel_futures=True)
+    assert running.result(30) > 0
+    assert all(future.cancelled() for future in waiting)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        workers.submit(abs, 1)
+
+
+def test_stopping_ends_a_task_that_would_take_long(tasks: ModuleType) -> None:
+    workers = Workers(2)
+    assert workers.submit(tasks.nap, 0.0).result(30)
+    futures = [workers.submit(tasks.nap, 600.0) for _ in range(3)]
+    time.sleep(0.2)
+    workers.stop()
+    assert not wait(futures, timeout=30).not_done
+
+
+def test_a_task_that_waits_can_be_cancelled(tasks: ModuleType) -> None:
+    with Workers(1) as workers:
+        first, second = workers.submit(tasks.nap, 0.5), workers.submit(tasks.nap, 60.0)
+        assert second.cancel()
+        assert first.result(30) > 0
+        assert workers.submit(abs, -1).result(30) == 1
+
+
+def test_an_evaluator_is_sent_once_and_found_in_every_worker(tasks: ModuleType) -> None:
+    proposal = Proposal(Architecture("toy", (0,)))
+    with Workers(2) as workers:
+        stand_in = workers.share(tasks.Pid())
+        assert stand_in.metrics == ("pid",)
+        found = workers.submit(stand_in.evaluate, [proposal]).result(30)
+        assert isinstance(found[0], Measurement)
+        assert found[0].metrics["pid"] != os.getpid()
+        with pytest.raises(ProtocolError, match="before the first task"):
+            workers.share(tasks.Pid())
+    with pytest.raises(ProtocolError, match="no worker"):
+        stand_in.evaluate([proposal])
+
+
+def test_an_evaluator_that_cannot_be_sent_is_refused_before_anything_runs() -> None:
+    class Local:
+        metrics = ("val_acc",)
+
+        def evaluate(self, proposals: list[Proposal]) -> list[Measurement]:
+            return [Measurement({"val_acc": 1.0}) for _ in proposals]
+
+    with Workers(1) as workers, pytest.raises(SpecError, match="cannot be sent to a worker process"):
+        workers.share(Local())
+
+
+def test_a_pool_needs_a_worker() -> None:
+    with pytest.raises(SpecError, match="at least one worker"):
+        Workers(0)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.trial import Budget, Cost, Measurement, Proposal, Spent, Trial
+
+ARCH = Architecture("toy", (1,))
+
+
+def trial(status: str = "ok", **metrics: float) -> Trial:
+    measurement = Measurement(metrics, Cost(wall_s=2.0, benchmark_s=100.0))
+    scores = (1.0,) if status == "ok" else None
+    return Trial(0, Proposal(ARCH, cost=Cost(wall_s=0.5)), measurement, status, scores)  # type: ignore[arg-type]
+
+
+def test_costs_add_on_both_clocks() -> None:
+    assert Cost(1.0, 10.0) + Cost(2.0, 20.0) == Cost(3.0, 30.0)
+
+
+def test_a_trial_costs_its_proposal_and_its_measurement() -> None:
+    assert trial().cost == Cost(2.5, 100.0)
+    assert trial().arch == ARCH
+
+
+def test_a_blind_trial_has_no_test_metrics() -> None:
+    seen = trial(val_acc=90.0, test_acc=91.0, test_loss=0.1).blind()
+    assert dict(seen.metrics) == {"val_acc": 90.0}
+    assert seen.scores == (1.0,)
+    assert seen.cost == Cost(2.5, 100.0)
+
+
+def test_a_trial_without_test_metrics_is_blind_already() -> None:
+    plain = trial(val_acc=90.0)
+    assert plain.blind() is plain
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"trials": 0}, {"trials": -1}, {"wall_s": 0.0}, {"wall_s": math.inf}, {"benchmark_s": math.nan}]
+)
+def test_a_budget_needs_a_positive_finite_limit(limits: dict[str, float]) -> None:
+    with pytest.raises(SpecError):
+        Budget(**limits)  # type: ignore[arg-type]
+
+
+def test_a_budget_says_its_limits() -> None:
+    assert str(Budget(trials=5, wall_s=60.0, benchmark_s=1e6)) == "5 trials, 60 s, 1e+06 benchmark s"
+
+
+def test_screened_trials_are_free_and_failed_ones_count() -> None:
+    spent = Spent()
+    for status in ("ok", "failed", "screened"):
+        spent.add(trial(status))
+    assert spent.trials == 2
+    assert spent.cost == Cost(7.5, 300.0)
+
+
+def test_the_first_limit_reached_ends_the_search() -> None:
+    spent = Spent(trials=3, cost=Cost(1.0, 50.0))
+    assert spent.exhausts(Budget(trials=3), 0.0)
+    assert not spent.exhausts(Budget(trials=4), 1e9)
+    assert spent.exhausts(Budget(trials=4, wall_s=10.0), 10.0)
+    assert spent.exhausts(Budget(benchmark_s=50.0), 0.0)
+    assert not spent.exhausts(Budget(benchmark_s=50.1, wall_s=2.0), 1.0)

@@ -284,9 +284,8 @@ def _check_column(name: str, about: Column, values: npt.NDArray[Any], rows: int)
 
 
 def _written(path: Path, about: Column, values: npt.NDArray[Any]) -> dict[str, Any]:
-    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     with path.open("wb") as file:
-        np.lib.format.write_array(file, little, version=(1, 0), allow_pickle=False)
+        np.lib.format.write_array(file, np.ascontiguousarray(values), version=(1, 0), allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
     return {**asdict(about), "bytes": path.stat().st_size, "sha256": _digest_of_file(path)}

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, UnknownName
+from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.evaluators.tabular import Tabular
+from ogive.tables.keys import MixedRadix
+from ogive.tables.store import Column, Table, write_table
+
+VAL = np.array([90, 91.5, np.nan, 89], np.float32)
+TEST = np.array([80, 81.5, 82, np.nan], np.float32)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    columns = {
+        "val": (Column("%", "", "float32"), VAL),
+        "test": (Column("%", "", "float32", test=True), TEST),
+        "other_test": (Column("%", "", "float32", test=True), VAL),
+        "params": (Column("", "", "int64"), np.arange(4)),
+        "seconds": (Column("s", "", "float64"), np.array([1, 2, 3, np.nan])),
+    }
+    about = {"space": "toy", "source": "", "licence": "", "importer": ""}
+    return write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), clock="seconds", **about)
+
+
+def proposal(*choices: int, space: str = "toy") -> Proposal:
+    return Proposal(Architecture(space, choices))
+
+
+def test_one_column_is_searched_on_and_one_reported(table: Table) -> None:
+    evaluator = Tabular(table, metric="val", report="test")
+    assert evaluator.metrics == ("val_acc", "test_acc")
+    found = evaluator.evaluate([proposal(0, 1), proposal(0, 0)])
+    assert found == [
+        Measurement({"val_acc": 91.5, "test_acc": 81.5}, Cost(benchmark_s=2.0)),
+        Measurement({"val_acc": 90.0, "test_acc": 80.0}, Cost(benchmark_s=1.0)),
+    ]
+    assert all(type(value) is float for value in found[0].metrics.values())
+
+
+def test_more_columns_keep_their_names_and_those_of_a_test_set_are_hidden_from_strategies(table: Table) -> None:
+    evaluator = Tabular(table, metric="val", report=None, also=("params", "other_test"))
+    assert evaluator.metrics == ("val_acc", "params", "test_other_test")
+    assert evaluator.evaluate([proposal(0, 1)])[0].metrics == {"val_acc": 91.5, "params": 1.0, "test_other_test": 91.5}
+
+
+def test_the_defaults_are_those_of_nasbench201(tmp_path: Path) -> None:
+    columns = {
+        "c10v_val_200": (Column("%", "", "float32"), VAL),
+        "c10_test_200": (Column("%", "", "float32", test=True), TEST),
+    }
+    about = {"space": "toy", "source": "", "licence": "", "importer": ""}
+    table = write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), **about)
+    # A table without a clock costs no simulated time.
+    expected = Measurement({"val_acc": 91.5, "test_acc": 81.5})
+    assert Tabular(table).evaluate([proposal(0, 1)]) == [expected]
+
+
+def test_what_is_not_in_the_table_is_a_failed_measurement_with_its_reason(table: Table) -> None:
+    evaluator = Tabular(table, metric="val", report="test")
+    cases = [proposal(0, 0, space="other"), proposal(0, 2), proposal(1, 0), proposal(1, 1)]
+    errors = [measurement.error or "" for measurement in evaluator.evaluate(cases)]
+    assert "for the space toy, but got other:0,0" in errors[0]
+    assert "below 2, 2; got (0, 2)" in errors[1]
+    assert errors[2] == "toy has no val for toy:1,0"
+    assert errors[3] == "toy has no test for toy:1,1"
+
+
+def test_a_fidelity_is_not_silently_ignored(table: Table) -> None:
+    asked = Proposal(Architecture("toy", (0, 0)), fidelity=12)
+    assert "no fidelities, but 12 was asked" in (
+        Tabular(table, metric="val", report=None).evaluate([asked])[0].error or ""
+    )
+
+
+def test_an_unknown_training_time_costs_nothing(table: Table) -> None:
+    found = Tabular(table, metric="val", report=None).evaluate([proposal(1, 1)])
+    assert found == [Measurement({"val_acc": 89.0})]
+
+
+def test_a_search_on_the_test_set_is_refused(table: Table) -> None:
+    with pytest.raises(SpecError, match="never sees the test set, but test was measured"):
+        Tabular(table, metric="test", report=None)
+
+
+def test_unknown_and_repeated_columns_are_refused(table: Table) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'val'"):
+        Tabular(table, metric="vall", report=None)
+    with pytest.raises(UnknownName, match="Did you mean 'test'"):
+        Tabular(table, metric="val", report="tset")
+    with pytest.raises(UnknownName, match="Did you mean 'params'"):
+        Tabular(table, metric="val", report=None, also=("param",))
+    with pytest.raises(SpecError, match="params is given twice"):
+        Tabular(table, metric="val", report=None, also=("params", "params"))
+
+
+def test_it_travels_to_another_process_without_its_columns(table: Table) -> None:
+    evaluator = Tabular(table, metric="val", report=None, also=("params",))
+    sent = pickle.dumps(evaluator)
+    assert len(sent) < 1000
+    again = pickle.loads(sent)
+    assert again.metrics == evaluator.metrics
+    assert again.evaluate([proposal(0, 1)]) == evaluator.evaluate([proposal(0, 1)])
+
+
+def test_looking_up_needs_neither_torch_nor_pyarrow(table: Table) -> None:
+    program = (
+        "import sys\n"
+        "from ogive.core.architecture import Architecture\n"
+        "from ogive.core.trial import Proposal\n"
+        "from ogive.evaluators.tabular import Tabular\n"
+        "from ogive.tables.store import open_table\n"
+        "evaluator = Tabular(open_table(sys.argv[1]), metric='val', report=None)\n"
+        "found = evaluator.evaluate([Proposal(Architecture('toy', (0, 1)))])\n"
+        "print(found[0].metrics['val_acc'], sorted({'torch', 'pyarrow', 'scipy'} & set(sys.modules)))\n"
+    )
+    command = [sys.executable, "-c", program, str(table.folder)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown == "91.5 []\n"

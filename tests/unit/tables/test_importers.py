@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from ogive.core.errors import MissingData, SpecError
+from ogive.spaces import nasbench201
+from ogive.tables.importers import import_table
+
+Columns = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def published() -> Columns:
+    """A file of the published form with made-up accuracies, its rows in the official order."""
+    cells = np.argsort(nasbench201.official_indices())
+    choices = nasbench201.choices_of(cells)
+    return {
+        "index": np.arange(15_625, dtype=np.int32),
+        "arch_str": [nasbench201.write(nasbench201._architecture(cell)) for cell in cells.tolist()],
+        "ops": ["".join(map(str, row)) for row in choices.tolist()],
+        "c10v_val_200": (cells / 200).astype(np.float32),
+        "c10_test_200": (cells / 160).astype(np.float32),
+        "params_M_c10": (np.float32(1e-6) * (70_000 + cells)).astype(np.float32),
+    }
+
+
+def written(folder: Path, columns: Columns) -> Path:
+    path = folder / "file.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_rows_are_put_in_the_order_of_the_space(published: Columns, tmp_path: Path) -> None:
+    table = import_table(written(tmp_path, published), tmp_path / "table", name="mine")
+    assert (table.name, table.space, table.rows) == ("mine", "nasbench201", 15_625)
+    assert set(table.columns) == {"index", "c10v_val_200", "c10_test_200", "params"}
+    every = np.arange(15_625)
+    np.testing.assert_array_equal(table.column("c10v_val_200"), (every / 200).astype(np.float32))
+    np.testing.assert_array_equal(table.column("index"), nasbench201.official_indices())
+    arch = nasbench201.read("|none~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|")
+    assert table.value(arch, "c10v_val_200") == np.float32(5 / 200)
+
+
+def test_millions_of_parameters_become_a_count(published: Columns, tmp_path: Path) -> None:
+    table = import_table(written(tmp_path, published), tmp_path / "table", name="mine")
+    np.testing.assert_array_equal(table.column("params"), 70_000 + np.arange(15_625))
+    assert table.columns["params"].unit == "parameters"
+
+
+def test_what_was_measured_on_a_test_set_is_marked(published: Columns, tmp_path: Path) -> None:
+    table = import_table(written(tmp_path, published), tmp_path / "table", name="mine")
+    assert [name for name, column in table.columns.items() if column.test] == ["c10_test_200"]
+
+
+@pytest.mark.parametrize("kept", [["ops"], ["arch_str"]])
+def test_one_way_of_naming_the_cells_is_enough(published: Columns, tmp_path: Path, kept: list[str]) -> None:
+    columns = {name: published[name] for name in (*kept, "c10v_val_200")}
+    reference = import_table(written(tmp_path, published), tmp_path / "whole", name="whole")
+    table = import_table(written(tmp_path, columns), tmp_path / "part", name="part")
+    np.testing.assert_array_equal(table.column("c10v_val_200"), reference.column("c10v_val_200"))
+
+
+def test_the_order_of_the_rows_does_not_matter(published: Columns, tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(15_625)
+    shuffled = {name: np.asarray(values)[order] for name, values in published.items()}
+    first = import_table(written(tmp_path, published), tmp_path / "first", name="first")
+    second = import_table(written(tmp_path, shuffled), tmp_path / "second", name="second")
+    assert first.digest == second.digest
+
+
+def test_missing_numbers_become_nan(published: Columns, tmp_path: Path) -> None:
+    values = published["c10v_val_200"].tolist()
+    values[0] = None
+    table = import_table(written(tmp_path, published | {"c10v_val_200": values}), tmp_path / "table", name="mine")
+    first = nasbench201.read(published["arch_str"][0])
+    assert np.isnan(table.value(first, "c10v_val_200"))
+    assert np.isnan(table.column("c10v_val_200")).sum() == 1
+
+
+def test_an_unknown_column_is_left_out_and_named(
+    published: Columns, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        table = import_table(written(tmp_path, published | {"colour": published["ops"]}), tmp_path / "t", name="mine")
+    assert "colour" not in table.columns
+    assert "colour" in caplog.text
+
+
+def damaged(published: Columns, name: str, row: int, value: object) -> Columns:
+    values = list(published[name])
+    values[row] = value
+    return published | {name: values}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("ops", "000000", "In row 7 of .* the columns ops and arch_str name different cells"),
+        ("ops", "00000", "does not name its cells"),
+        ("ops", "00000x", "does not name its cells"),
+        ("ops", None, "does not name its cells"),
+        ("arch_str", "8:8:8:8:8", "does not name its cells"),
+        ("index", 0, "the columns ops and index name different cells"),
+        ("index", 20_000, r"integers in 0\.\.15624"),
+        ("index", None, r"integers in 0\.\.15624"),
+        ("c10v_val_200", 100.5, "c10v_val_200 of .* cannot be right: accuracies are per cent"),
+        ("c10v_val_200", -1.0, "cannot be right"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(
+    published: Columns, tmp_path: Path, name: str, value: object, complaint: str
+) -> None:
+    path = written(tmp_path, damaged(published, name, 7, value))
+    with pytest.raises(SpecError, match=complaint):
+        import_table(path, tmp_path / "table", name="mine")
+    assert not (tmp_path / "table").exists()
+
+
+def test_numbers_written_as_text_are_refused(published: Columns, tmp_path: Path) -> None:
+    path = written(tmp_path, published | {"c10v_val_200": published["ops"]})
+    with pytest.raises(SpecError, match=r"c10v_val_200 of .* must hold numbers"):
+        import_table(path, tmp_path / "table", name="mine")
+
+
+def test_a_file_that_lacks_cells_or_names_one_twice_is_refused(published: Columns, tmp_path: Path) -> None:
+    part = {name: values[:1000] for name, values in published.items()}
+    with pytest.raises(SpecError, match="has 1,000 rows for 1,000 cells"):
+        import_table(written(tmp_path, part), tmp_path / "table", name="mine")
+    twice = damaged({name: published[name] for name in ("ops", "c10v_val_200")}, "ops", 7, published["ops"][8])
+    with pytest.raises(SpecError, match="has 15,625 rows for 15,624 cells"):
+        import_table(written(tmp_path, twice), tmp_path / "table", name="mine")
+
+
+def test_a_file_of_another_benchmark_is_refused(published: Columns, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"none of the benchmark files that ogive reads.*the columns here are hash"):
+        import_table(written(tmp_path, {"hash": ["a"], "val": [1.0]}), tmp_path / "table", name="mine")
+    with pytest.raises(SpecError, match="holds none of the columns"):
+        import_table(written(tmp_path, {"ops": published["ops"]}), tmp_path / "table", name="mine")
+
+
+def test_a_file_that_is_no_parquet_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "file.parquet"
+    with pytest.raises(SpecError, match="There is no file"):
+        import_table(path, tmp_path / "table", name="mine")
+    path.write_bytes(b"PAR1 and then nothing of the kind")
+    with pytest.raises(SpecError, match="as a parquet file") as refusal:
+        import_table(path, tmp_path / "table", name="mine")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_truncated_file_is_refused(published: Columns, tmp_path: Path) -> None:
+    path = written(tmp_path, published)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SpecError, match="as a parquet file"):
+        import_table(path, tmp_path / "table", name="mine")
+
+
+def test_without_pyarrow_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file.parquet").touch()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingData, match=r"pip install 'ogive\[parquet\]'"):
+        import_table(tmp_path / "file.parquet", tmp_path / "table", name="mine")

@@ -50,9 +50,11 @@ def collect(root: type, reserved: frozenset[Import | str] = frozenset()) -> Coll
 
     `reserved` are names, and imports with their names, that the caller's own text uses: no definition may take them.
     """
-    file_of.cache_clear()
+    file_of.cache_clear()  # files may have been edited since
+    of_the_project.cache_clear()
     linecache.checkcache()
-    start = _resolve(file_of(root.__module__), root.__qualname__) if of_the_project(root.__module__) else None
+    own = of_the_project(root.__module__) and "." not in root.__qualname__
+    start = _resolve(file_of(root.__module__), root.__qualname__) if own else None
     if not isinstance(start, Definition):
         raise SpecError(
             f"Only a class of your own that stands at the top level of a module can be written as source; "

@@ -164,6 +164,9 @@ class _Subject:
         generator = torch.Generator().manual_seed(seed.integer("export"))
         self.batches = [torch.randn(size, *facts.shape, generator=generator) for size in BATCHES]
         if images is not None:
+            if tuple(images.shape[1:]) != facts.shape:
+                wanted = ", ".join(map(str, facts.shape))
+                raise SpecError(f"The images to compare on must be of shape (N, {wanted}); got {tuple(images.shape)}.")
             self.batches += list(images.detach().to("cpu", torch.float32).split(256))
         self.answers = [self._answer(batch) for batch in self.batches]
 
@@ -186,7 +189,8 @@ class _Subject:
         """Write into a folder of its own, compare, and only then move the files to where they belong."""
         started = time.perf_counter()
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as workshop:
+        # A rebuilt network draws weights, which are then replaced: nobody else's stream must move.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as workshop, torch.random.fork_rng(devices=[]):
             try:
                 paths, run = WRITERS[format_name](self.network, self.facts, Path(workshop))
                 difference = self.largest_difference(run)

@@ -157,7 +157,10 @@ def of_the_project(module: str) -> bool:
         return True
     if package in {"torch", *sys.stdlib_module_names}:
         return False
-    found = importlib.util.find_spec(package)
+    try:
+        found = importlib.util.find_spec(package)
+    except ValueError:  # a module that was made by hand
+        return False
     places = [found.origin, *(found.submodule_search_locations or ())] if found else []
     return any(place and not {"site-packages", "dist-packages"} & set(Path(place).parts) for place in places)
 

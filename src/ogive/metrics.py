@@ -70,7 +70,7 @@ def kendall_tau(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     # Pairs tied in x are in ascending order of y, so that every inversion is a true disagreement.
     disagreements = _inversions(y)
     agreements = pairs - tied_x - tied_y + tied_both - disagreements
-    scale = math.sqrt(pairs - tied_x) * math.sqrt(pairs - tied_y)
+    scale = math.sqrt((pairs - tied_x) * (pairs - tied_y))
     return (agreements - disagreements) / scale if scale else math.nan
 
 

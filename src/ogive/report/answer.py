@@ -12,6 +12,7 @@ from ogive.report.findings import (
     Shown,
     Winner,
     by_strategy,
+    comparable,
     differing_settings,
     objective_of,
     score,
@@ -22,6 +23,9 @@ from ogive.report.markup import Html, joined, tag
 from ogive.report.wording import compare_command, metric_name, number, random_command, value_of
 
 __all__ = ["answer_section"]
+
+# So many strategies are compared with random search in a sentence each; the table below the curves has all.
+RIVALS = 4
 
 
 def answer_section(
@@ -69,26 +73,40 @@ def _shape(picture: str | None) -> str:
 
 
 def _lead(runs: Sequence[Shown], best: Winner) -> Html:
-    where = f"trial {best.trial.number} of {best.shown.strategy}" if best.trial else best.shown.strategy
-    interval = best.test_interval()
-    test = best.value("test_acc")
-    rivals = len([one for one in runs if not one.is_random and one.config.get("role") != "baseline"])
-    chosen = f" It is the best of {rivals} runs by {objective_of(best.shown)}." if rivals > 1 else ""
+    by = best.shown.found_by
+    where = f"trial {best.trial.number} of {by}" if best.trial else by
+    interval, test = best.test_interval(), best.value("test_acc")
     if interval is not None:
         right, images, _ = interval
         text = f"The winner, {where}, classifies {number(right)} of {number(images)} test images correctly: "
-        return tag("p", text, tag("strong", value_of("test_acc", test)), ".", chosen, class_="lead")
-    if test is not None:
-        text = f"The winner, {where}, has a test accuracy of "
+        said = joined(text, tag("strong", value_of("test_acc", test)), ".")
+    elif test is not None:
         source = ", read from the table." if best.shown.config.get("table") and not best.trained else "."
-        return tag("p", text, tag("strong", value_of("test_acc", test)), source, chosen, class_="lead")
-    more = " It has not been trained in full yet" if not best.shown.config.get("table") else ""
-    way = (
-        joined(more, ": ", tag("code", f"ogive train {shlex.quote(str(best.shown.run.folder))}"), ".") if more else None
-    )
-    reached = f"The best candidate so far is {where}, with {objective_of(best.shown)} = "
-    top = number(score(best.trial)) if best.trial else "unknown"
-    return tag("p", reached, tag("strong", top), ".", way, chosen, class_="lead")
+        said = joined(
+            f"The winner, {where}, has a test accuracy of ", tag("strong", value_of("test_acc", test)), source
+        )
+    else:
+        top = number(score(best.trial)) if best.trial else "unknown"
+        text = f"The best candidate so far is {where}, with {objective_of(best.shown)} = "
+        said = joined(text, tag("strong", top), ". ", _untrained(best))
+    return tag("p", said, _choice(runs, best), class_="lead")
+
+
+def _untrained(best: Winner) -> Html | None:
+    if best.shown.config.get("table"):
+        return None
+    command = f"ogive train {shlex.quote(str(best.shown.run.folder))}"
+    return joined("It has not been trained in full yet: ", tag("code", command), " does that.")
+
+
+def _choice(runs: Sequence[Shown], best: Winner) -> str:
+    """How the winner was chosen, where that is not plain."""
+    if len(best.shown.objectives) > 1:
+        return (
+            " With several objectives there is no single winner: this is the candidate with the best first one, "
+            f"{objective_of(best.shown)}, and the front is drawn below."
+        )
+    return f" It is the best of {len(runs)} runs by {objective_of(best.shown)}." if len(runs) > 2 else ""
 
 
 def _verdict(runs: Sequence[Shown]) -> list[str]:
@@ -98,13 +116,13 @@ def _verdict(runs: Sequence[Shown]) -> list[str]:
     rivals = [one for one in reached if not one.strategy.startswith("random")]
     if baseline is None or not rivals:
         return []
-    objective = objective_of(runs[0])
+    objective = objective_of(comparable(runs)[0])
     averaged = " (means over seeds)" if sum(one.seeds for one in reached) > len(reached) else ""
     return [
         f"After {rival.trials} evaluated candidates, {objective} is {number(rival.mean)} with {rival.strategy} and "
         f"{number(baseline.mean)} with random search{averaged}: "
         f"{_ahead(rival.mean - baseline.mean)}."
-        for rival in rivals
+        for rival in rivals[:RIVALS]
     ]
 
 
@@ -126,14 +144,14 @@ def _tiles(best: Winner) -> Html:
         tiles.append(_tile("test accuracy", value_of("test_acc", best.value("test_acc")), about, first=True))
     if best.value("val_acc") is not None:
         searched = metrics.get("val_acc")
-        about = "measured in the search"
-        if best.trained:
-            about = f"after full training; {value_of('val_acc', searched)} in the search"
+        again = best.trained and searched != best.value("val_acc")
+        about = f"after full training; {value_of('val_acc', searched)} in the search" if again else "in the search"
         tiles.append(_tile("validation accuracy", value_of("val_acc", best.value("val_acc")), about))
     if best.value("latency_ms") is not None:
-        ends_ms = (best.value("latency_p10_ms"), best.value("latency_p90_ms"))
-        known = all(end is not None for end in ends_ms)
-        about = f"median; 10th to 90th percentile {ends_ms[0]:.3g} to {ends_ms[1]:.3g} ms" if known else "median"
+        percentiles = best.latency_ends()
+        about = "median"
+        if percentiles is not None:
+            about += f"; 10th to 90th percentile {percentiles[0]:.3g} to {percentiles[1]:.3g} ms"
         tiles.append(_tile("latency", value_of("latency_ms", best.value("latency_ms")), about))
     counts = [name for name in ("params", "macs") if best.value(name) is not None]
     tiles += [_tile(metric_name(name), value_of(name, best.value(name)), "") for name in counts]

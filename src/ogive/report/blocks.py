@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ogive.report.findings import Shown, Winner
+from ogive.report.findings import Shown, Winner, by_strategy
 from ogive.report.markup import Html, tag
 from ogive.report.wording import number
 
@@ -61,8 +61,10 @@ def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
     return tag("div", "Source: " if len(lines) == 1 and len(runs) == 1 else None, lines, class_="source")
 
 
-def page_title(one: Shown) -> str:
+def page_title(runs: Sequence[Shown]) -> str:
     """What was searched, on what, and how."""
-    config: Mapping[str, Any] = one.config
+    config: Mapping[str, Any] = runs[0].config
     subject = config.get("data") or (f"the table {config['table']}" if config.get("table") else None)
-    return f"{config.get('space', 'A search')}{f' on {subject}' if subject else ''}: {one.strategy}"
+    strategies = [members[0].found_by for members in by_strategy(runs).values()]
+    how = ", ".join(strategies[:3]) + (f" and {len(strategies) - 3} more" if len(strategies) > 3 else "")
+    return f"{config.get('space', 'A search')}{f' on {subject}' if subject else ''}: {how}"

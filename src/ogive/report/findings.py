@@ -15,7 +15,15 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, StoreError
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
-from ogive.metrics import Interval, anytime, binomial_interval, bootstrap_interval, kendall_tau, non_dominated
+from ogive.metrics import (
+    Interval,
+    anytime,
+    binomial_interval,
+    bootstrap_interval,
+    hypervolume,
+    kendall_tau,
+    non_dominated,
+)
 from ogive.report.wording import metric_order
 from ogive.runs import Run
 
@@ -30,9 +38,11 @@ __all__ = [
     "best_metric_so_far",
     "best_so_far",
     "by_strategy",
+    "comparable",
     "differing_settings",
     "failure_reasons",
     "front",
+    "hypervolume_so_far",
     "incumbent_metric",
     "lead",
     "metric_names",
@@ -42,6 +52,7 @@ __all__ = [
     "shown",
     "standings",
     "winner",
+    "worst_scores",
 ]
 
 # Below so many seeds of a strategy the page calls its curves an anecdote.
@@ -69,6 +80,11 @@ class Shown:
     def strategy(self) -> str:
         """The strategy as it was written, such as "evolution(population=50)"."""
         return str(self.config.get("strategy", "unknown strategy"))
+
+    @property
+    def found_by(self) -> str:
+        """The strategy in a sentence."""
+        return "random search" if self.strategy == "random" else self.strategy
 
     @property
     def is_random(self) -> bool:
@@ -143,6 +159,16 @@ class Winner:
                 return float(found)
         return None
 
+    def latency_ends(self) -> tuple[float, float] | None:
+        """The 10th and 90th percentiles that belong to the latency, in milliseconds."""
+        found = self.final.get("latency")
+        source: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        names = ("p10_ms", "p90_ms")
+        if "latency_ms" not in self.final and self.trial is not None:
+            source, names = self.trial.metrics, ("latency_p10_ms", "latency_p90_ms")
+        low, high = (source.get(name) for name in names)
+        return (float(low), float(high)) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
+
     def test_interval(self) -> tuple[int, int, Interval] | None:
         """Right answers, test images and the 95 % interval of the test accuracy in per cent."""
         right, images = self.final.get("test_correct"), self.final.get("test_images")
@@ -188,14 +214,18 @@ def shown(runs: Sequence[Run]) -> list[Shown]:
     return found
 
 
+def comparable(runs: Sequence[Shown]) -> list[Shown]:
+    """The runs with the objectives of the first that is no random search: only their scores can be compared."""
+    first = next((one for one in runs if not one.is_random), runs[0])
+    return [one for one in runs if one.objectives == first.objectives]
+
+
 def lead(runs: Sequence[Shown]) -> Shown:
-    """The run whose winner is the answer: the best of those that are no baseline and ask what the first of them asks.
+    """The run whose winner is the answer: the comparable one with the best score, random search not excepted.
 
     A run whose winner was trained in full goes before one whose winner was not.
     """
-    own = [one for one in runs if not one.is_random and one.config.get("role") != "baseline"] or list(runs)
-    rivals = [one for one in own if one.objectives == own[0].objectives]
-    return max(rivals, key=lambda one: (_winner_file(one) != {}, _best_score(one)))
+    return max(comparable(runs), key=lambda one: (_winner_file(one) != {}, _best_score(one), not one.is_random))
 
 
 def by_strategy(runs: Iterable[Shown]) -> dict[str, list[Shown]]:
@@ -283,6 +313,25 @@ def incumbent_metric(one: Shown, metric: str) -> Curve:
     return _curve(one, anytime([score(trial) for trial in one.evaluated], report))
 
 
+def hypervolume_so_far(one: Shown, corner: Sequence[float]) -> Curve:
+    """The volume that the scores so far dominate above `corner`, for searches with several objectives."""
+    edge = np.empty((0, len(corner)))
+    volume, values = 0.0, []
+    for trial in one.evaluated:
+        point = None if trial.scores is None or len(trial.scores) != len(corner) else np.array(trial.scores)
+        if point is not None and not np.any(np.all(edge >= point, axis=1)):
+            edge = np.vstack([edge[~np.all(edge <= point, axis=1)], point])
+            volume = hypervolume(edge, corner)
+        values.append(volume)
+    return _curve(one, np.array(values, np.float64))
+
+
+def worst_scores(runs: Sequence[Shown], objectives: int) -> list[float]:
+    """The smallest score of every objective over all runs: the corner above which hypervolumes are taken."""
+    rows = [trial.scores for one in runs for trial in one.working if trial.scores and len(trial.scores) == objectives]
+    return [float(value) for value in np.min(rows, axis=0)] if rows else []
+
+
 def _curve(one: Shown, values: Floats, trials: Sequence[Trial] | None = None) -> Curve:
     """`values` belong to `trials`, by default the evaluated ones; clocks run over all records."""
     chosen = {trial.number for trial in (one.evaluated if trials is None else trials)}
@@ -297,11 +346,12 @@ def _curve(one: Shown, values: Floats, trials: Sequence[Trial] | None = None) ->
 
 
 def standings(runs: Sequence[Shown], objective: int = 0) -> list[Standing]:
-    """Every strategy after the smallest number of trials that any run has, best mean first.
+    """Every strategy of comparable runs after the smallest number of trials that any of them has, best mean first.
 
     Means over seeds; their 95 % bootstrap interval only from five seeds on, for fewer say nothing about the spread.
     """
-    least = min((len(one.evaluated) for one in runs), default=0)
+    runs = comparable(runs)
+    least = min(len(one.evaluated) for one in runs)
     reached: dict[str, list[float]] = {}
     for one in runs:
         values = best_so_far(one, objective).values[:least]

@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 def write_page(runs: Sequence[Run], path: Path, *, title: str | None = None) -> Path:
     """Write the page of one or several runs to `path`; missing folders are made.
 
-    The answer comes from the best run that is no random search; random searches are the baseline. Raises SpecError
-    without runs, StoreError for a damaged ``artifacts/winner.json`` and when the file cannot be written.
+    The answer comes from the run with the best score; random searches are the baseline. Raises SpecError without runs,
+    StoreError for a damaged ``artifacts/winner.json`` and when the file cannot be written.
     """
     path = Path(path)
     text = page(runs, title=title, path=path)
@@ -59,7 +59,7 @@ def page(runs: Sequence[Run], *, title: str | None = None, path: Path | None = N
     drawing = _Drawing(members)
     album = Album(drawing.picture)
     figures, body = _body(members, first, best, drawing, album, str(path or "report.html"))
-    heading = title or page_title(first)
+    heading = title or page_title(members)
     data = script_json({"charts": [figure.data() for figure in figures], **album.data()})
     return _document(heading, body, data)
 

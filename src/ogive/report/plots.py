@@ -21,9 +21,11 @@ from ogive.report.findings import (
     Winner,
     best_metric_so_far,
     best_so_far,
+    hypervolume_so_far,
     incumbent_metric,
     metric_names,
     quality_metric,
+    worst_scores,
 )
 from ogive.report.wording import metric_name, metric_unit, number, value_of
 
@@ -104,6 +106,10 @@ def _anytime_values(
     for rank, objective in enumerate(objectives or ["the objective"]):
         names.append(f"best {_objective(objective)}")
         curves.append(lambda one, rank=rank: best_so_far(one, rank))  # type: ignore[misc]
+    corner = worst_scores(runs, len(objectives))
+    if len(objectives) > 1 and corner:
+        names.append("hypervolume above the worst scores")
+        curves.append(lambda one: hypervolume_so_far(one, corner))
     quality = quality_metric(runs)
     if quality is not None and list(objectives) != [f"maximize({quality})"]:
         names.append(f"best {axis_title(quality)}")

@@ -32,6 +32,9 @@ POINTS = 2000
 # Each picture is a few kilobytes, so only so many travel with the page.
 PICTURES = 200
 
+# What is cheaper when smaller, beside whatever a search minimises.
+COSTS = ("latency_ms", "params", "macs")
+
 Point = tuple[float, float, Shown, Trial]
 
 
@@ -76,7 +79,8 @@ class Album:
 def pareto_figure(runs: Sequence[Shown], album: Album, best: Winner | None) -> Figure | None:
     """Accuracy against latency, parameters and multiply-accumulates, with each strategy's Pareto front."""
     quality = quality_metric(runs)
-    costs = [name for name in ("latency_ms", "params", "macs") if name in metric_names(runs)]
+    sought = {objective for one in runs for objective in one.objectives}
+    costs = [name for name in metric_names(runs) if name in COSTS or f"minimize({name})" in sought]
     if quality is None or not costs:
         return None
     views, rows, counts = [], [], []

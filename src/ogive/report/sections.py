@@ -12,6 +12,7 @@ from ogive.report.findings import (
     ENOUGH_SEEDS,
     Shown,
     Winner,
+    comparable,
     failure_reasons,
     metric_names,
     objective_of,
@@ -67,7 +68,14 @@ def standings_section(runs: Sequence[Shown]) -> Html:
         ]
         for one in reached
     ]
-    headers = ["Strategy", "Runs", "Candidates", f"Mean of {objective_of(runs[0])}", "95 % interval", "Range"]
+    headers = [
+        "Strategy",
+        "Runs",
+        "Candidates",
+        f"Mean of {objective_of(comparable(runs)[0])}",
+        "95 % interval",
+        "Range",
+    ]
     return joined(tag("h3", "At equal numbers of evaluated candidates"), table(headers, rows))
 
 

@@ -113,6 +113,9 @@ def _settings(config: Mapping[str, Any], strategy: str | None) -> list[str]:
         words += ["--objective", str(objective)]
     for name in ("table", "data"):
         words += [f"--{name}", str(config[name])] if config.get(name) else []
+    usual = {"device": "cpu", "threads": None, "workers": 1}
+    for name, value in usual.items():
+        words += [f"--{name}", str(config[name])] if config.get(name, value) != value else []
     skeleton = config.get("skeleton")
     for name, value in skeleton.items() if isinstance(skeleton, Mapping) else ():
         words += [f"--{name}", str(value)] if value is not None else []

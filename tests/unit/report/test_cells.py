@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from ogive.catalog import build
+from ogive.core.architecture import Architecture
+from ogive.core.graph import Graph
+from ogive.report.cells import FAMILIES, OTHER, family, label, picture, svg
+from ogive.spaces.darts import darts
+from ogive.spaces.nasbench201 import nasbench201
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(document: str) -> list[str]:
+    return [element.text or "" for element in ET.fromstring(document).iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("name", ["nasbench101", "nasbench201", "natssize", "darts"])
+def test_the_picture_of_any_architecture_is_small_well_formed_and_has_a_title(name: str) -> None:
+    space = build("space", name)
+    for seed in range(5):
+        arch = space.sample(np.random.default_rng(seed))
+        document = picture(space, arch)
+        assert len(document) < 10_000
+        title = ET.fromstring(document).find(f"{SVG}title")
+        assert title is not None
+        assert str(arch) in (title.text or "")
+
+
+def test_the_operations_of_a_nasbench201_cell_stand_in_its_picture_and_none_does_not() -> None:
+    arch = Architecture("nasbench201", (3, 0, 1, 4, 2, 0))
+    found = texts(picture(nasbench201(), arch))
+    assert sorted(found) == sorted(["in", "1", "2", "out", "conv 3×3", "identity", "avg pool 3×3", "conv 1×1"])
+
+
+def test_both_cells_of_darts_show_eight_operations_each() -> None:
+    space = darts()
+    arch = space.sample(np.random.default_rng(3))
+    found = texts(picture(space, arch))
+    # Four sums, two inputs and one concatenation a cell, and the two captions.
+    assert len(found) == 2 * (8 + 4 + 2 + 1) + 2
+    assert found.count("cell k−1") == 2
+    for op in set(re.findall(r"'(\w+)', \d", space.format(arch))):
+        assert label(op) in found
+
+
+def test_nasbench101_is_drawn_without_vertices_that_do_not_reach_the_output() -> None:
+    space = build("space", "nasbench101")
+    arch = space.sample(np.random.default_rng(0))
+    assert len(texts(picture(space, arch))) == len(space.draw(arch).pruned())
+
+
+def test_hostile_labels_are_escaped() -> None:
+    document = svg(Graph(("input", "<script>alert(1)</script>"), frozenset({(0, 1)})), title='"><script>')
+    assert "<script" not in document
+    ET.fromstring(document)
+
+
+def test_large_graphs_become_dots_with_a_legend() -> None:
+    ops = ("input", *(["sep_conv_3x3", "linear", "avg_pool_3x3"] * 66), "output")
+    graph = Graph(ops, frozenset((node, node + 1) for node in range(len(ops) - 1)))
+    document = svg(graph, title="a chain")
+    assert "<rect" not in document
+    assert len(document) < 10_000
+    assert "separable conv" in document
+
+
+def test_the_same_picture_in_another_process() -> None:
+    code = (
+        "import sys, numpy; from ogive.report.cells import picture; from ogive.spaces.darts import darts;"
+        "sys.stdout.reconfigure(encoding='utf-8');"
+        "sys.stdout.write(picture(darts(), darts().sample(numpy.random.default_rng(1))))"
+    )
+    here = picture(darts(), darts().sample(np.random.default_rng(1)))
+    for hash_seed in ("1", "2"):
+        command = [sys.executable, "-c", code]
+        there = subprocess.run(command, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=60)
+        assert there.stdout.decode() == here
+
+
+@pytest.mark.parametrize(
+    ("op", "expected"),
+    [
+        ("nor_conv_3x3", "conv"),
+        ("conv1x1-bn-relu", "conv"),
+        ("sep_conv_5x5", "separable conv"),
+        ("dil_conv_3x3", "dilated conv"),
+        ("maxpool3x3", "pool"),
+        ("skip_connect", "skip"),
+        ("none", "none"),
+        ("input", "ends"),
+        ("c_{k-2}", "ends"),
+        ("concat", "join"),
+        ("linear", "dense"),
+        ("gelu", "other"),
+    ],
+)
+def test_operations_belong_to_families(op: str, expected: str) -> None:
+    assert family(op) == expected
+
+
+def test_labels_are_written_as_people_write_them() -> None:
+    assert [label(op) for op in ("nor_conv_3x3", "conv1x1-bn-relu", "maxpool3x3", "sep_conv_5x5", "skip_connect")] == [
+        "conv 3×3",
+        "conv 1×1",
+        "max pool 3×3",
+        "sep 5×5",
+        "identity",
+    ]
+
+
+def test_white_letters_can_be_read_on_every_colour() -> None:
+    def luminance(colour: str) -> float:
+        # WCAG 2.2, "relative luminance".
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for _, _, colour in (*FAMILIES, (OTHER[0], "", OTHER[1])):
+        if colour != "none":
+            assert 1.05 / (luminance(colour) + 0.05) >= 4.5, colour

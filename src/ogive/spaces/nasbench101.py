@@ -177,9 +177,7 @@ def read(text: str) -> Architecture:
     found = arguments(text, "ModelSpec", ("matrix", "ops"))
     matrix, ops = _matrix(found["matrix"]), found["ops"]
     if not isinstance(ops, (list, tuple)) or len(ops) != len(matrix) or (ops[0], ops[-1]) != ("input", "output"):
-        raise InvalidArchitecture(
-            f"A cell of {len(matrix)} vertices has as many ops, 'input' to 'output'; got {ops}."
-        )
+        raise InvalidArchitecture(f"A cell of {len(matrix)} vertices has as many ops, 'input' to 'output'; got {ops}.")
     for op in ops[1:-1]:
         if op not in OPS:
             raise InvalidArchitecture(f"nasbench101 has no operation {op!r}. {nearest(str(op), OPS)}")

@@ -97,10 +97,11 @@ def import_table(path: Path | str, folder: Path | str, *, name: str) -> Table:
     package that is not installed.
     """
     columns = _parquet(Path(path))
-    if not {"arch_str", "ops"} & set(columns):
+    known = [entry.source for entry in NASBENCH201.values()]
+    if not {"arch_str", "ops"} & set(columns) or not set(known) & set(columns):
         raise SpecError(
-            f"{path} is none of the benchmark files that ogive reads: a parquet file of NAS-Bench-201 has a column "
-            f"arch_str or ops; the columns here are {', '.join(columns) or 'none'}."
+            f"{path} is none of the benchmark files that ogive reads. A parquet file of NAS-Bench-201 has a column "
+            f"arch_str or ops and some of {', '.join(known)}; the columns here are {', '.join(columns) or 'none'}."
         )
     return _nasbench201(columns, Path(path), Path(folder), name)
 
@@ -133,8 +134,6 @@ def _nasbench201(columns: dict[str, Values], path: Path, folder: Path, name: str
         for column, known in NASBENCH201.items()
         if known.source in columns
     }
-    if not imported:
-        raise SpecError(f"{path} holds none of the columns {', '.join(p.source for p in NASBENCH201.values())}.")
     unknown = set(columns) - {known.source for known in NASBENCH201.values()} - {"index", "arch_str", "ops"}
     if unknown:
         logger.warning("Columns that ogive does not know were left out: %s.", ", ".join(sorted(unknown)))
@@ -158,11 +157,11 @@ def _cells(columns: dict[str, Values], path: Path) -> npt.NDArray[np.int64]:
     named = {}
     try:
         if "ops" in columns:
-            named["ops"] = nasbench201.index_of([[int(digit) for digit in ops] for ops in columns["ops"].tolist()])
+            named["ops"] = nasbench201.index_of([_digits(ops) for ops in columns["ops"].tolist()])
         if "arch_str" in columns:
             cells = [nasbench201.read(text).choices for text in columns["arch_str"].tolist()]
             named["arch_str"] = nasbench201.index_of(cells)
-    except (InvalidArchitecture, ValueError, TypeError) as error:
+    except (InvalidArchitecture, ValueError, AttributeError) as error:
         raise SpecError(f"{path} does not name its cells as NAS-Bench-201 does: {error}") from None
     if "index" in columns:
         numbers = columns["index"]
@@ -176,6 +175,12 @@ def _cells(columns: dict[str, Values], path: Path) -> npt.NDArray[np.int64]:
         if differing.size:
             raise SpecError(f"In row {differing[0]} of {path} the columns {first} and {other} name different cells.")
     return named[first]
+
+
+def _digits(ops: object) -> list[int]:
+    if not isinstance(ops, str) or len(ops) != len(nasbench201.EDGES) or not set(ops) <= set("01234"):
+        raise ValueError(f"ops are six digits 0..4, but one row has {ops!r}")
+    return [int(digit) for digit in ops]
 
 
 def _converted(known: Published, values: Values, path: Path) -> Values:

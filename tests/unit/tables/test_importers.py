@@ -105,7 +105,7 @@ def damaged(published: Columns, name: str, row: int, value: object) -> Columns:
     [
         ("ops", "000000", "In row 7 of .* the columns ops and arch_str name different cells"),
         ("ops", "00000", "does not name its cells"),
-        ("ops", "00000x", "does not name its cells"),
+        ("ops", "00000x", r"does not name its cells .* six digits 0\.\.4, but one row has '00000x'"),
         ("ops", None, "does not name its cells"),
         ("arch_str", "8:8:8:8:8", "does not name its cells"),
         ("index", 0, "the columns ops and index name different cells"),
@@ -142,7 +142,7 @@ def test_a_file_that_lacks_cells_or_names_one_twice_is_refused(published: Column
 def test_a_file_of_another_benchmark_is_refused(published: Columns, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"none of the benchmark files that ogive reads.*the columns here are hash"):
         import_table(written(tmp_path, {"hash": ["a"], "val": [1.0]}), tmp_path / "table", name="mine")
-    with pytest.raises(SpecError, match="holds none of the columns"):
+    with pytest.raises(SpecError, match=r"none of the benchmark files that ogive reads.*the columns here are ops\."):
         import_table(written(tmp_path, {"ops": published["ops"]}), tmp_path / "table", name="mine")
 
 

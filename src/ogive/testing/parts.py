@@ -36,7 +36,8 @@ def imported(part: Any) -> Any:
 def made(part: Any, kind: type) -> Any:
     """The part, or the one that the function it names makes."""
     found = imported(part)
-    if not isinstance(found, kind) and callable(found):
+    # A class has the methods of a protocol too, and would pass for one of its instances.
+    if isinstance(found, type) or (not isinstance(found, kind) and callable(found)):
         found = found()
     require(isinstance(found, kind), f"Expected one of {kind.__name__}, but got {found!r}.")
     return found

@@ -19,7 +19,7 @@ from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
-from ogive.networks.build import build, default_skeleton
+from ogive.networks.build import Skeleton, build, fitted_skeleton
 
 if TYPE_CHECKING:
     from ogive.training.data import Data
@@ -127,17 +127,15 @@ class Latency:
         max_seconds: float = 2.0,
     ) -> None:
         _check(batch_size, threads, warm_up_s, min_runs, min_seconds, max_seconds)
-        self._shape = tuple(shape) if data is None else tuple(data.shape)
-        size = {"channels": channels, "cells": cells}
-        self._skeleton = {key: value for key, value in size.items() if value is not None}
-        self._skeleton |= {"classes": classes if data is None else len(data.classes)}
-        self._skeleton |= {"inputs": self._shape[0], "size": min(self._shape[1:])}
+        self._shape = shape if data is None else data.shape
+        self._classes = classes if data is None else len(data.classes)
+        self._channels, self._cells = channels, cells
         self._device, self._seed = _available(device), seed
         self._batch_size, self._threads = batch_size, threads
         self._warm_up_s, self._min_runs = warm_up_s, min_runs
         self._min_seconds, self._max_seconds = min_seconds, max_seconds
         if space is not None:
-            default_skeleton(space.name, **self._skeleton)  # refuses now what would fail at the first trial
+            self._skeleton(space.name)  # refuses now what would fail at the first trial
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return [self._measured(proposal.arch) for proposal in proposals]
@@ -158,7 +156,7 @@ class Latency:
 
     def report(self, arch: Architecture) -> LatencyReport:
         """Build the network of an architecture and measure it, with all that `measure` reports."""
-        network = build(arch, default_skeleton(arch.space, **self._skeleton), seed=self._seed.integer("weights"))
+        network = build(arch, self._skeleton(arch.space), seed=self._seed.integer("weights"))
         return measure(
             network,
             self._shape,
@@ -171,6 +169,9 @@ class Latency:
             max_seconds=self._max_seconds,
             seed=self._seed,
         )
+
+    def _skeleton(self, space: str) -> Skeleton:
+        return fitted_skeleton(space, self._shape, self._classes, channels=self._channels, cells=self._cells)
 
 
 # -- the measurement --------------------------------------------------------------------------------------------------

@@ -17,11 +17,13 @@ import contextlib
 import copy
 import importlib
 import importlib.util
+import io
 import json
 import keyword
 import logging
 import sys
 import tempfile
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,7 @@ from typing import Any, Required, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from ogive.core.errors import ExportError, MissingData, SpecError, UnknownName
+from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.standalone import Facts, standalone
 
@@ -43,6 +45,10 @@ logger = logging.getLogger(__name__)
 LARGEST_ALLOWED = 1e-4
 BATCHES = (1, 3, 8)  # 1 and 3: exporters like to freeze the batch size that they saw, and to treat 1 as special
 TRACED = 4  # the batch size that they see
+CHATTY = (
+    "torch.onnx._internal.exporter._registration",  # "torchvision is not installed"
+    "torch.fx.experimental.symbolic_shapes",  # repeats with a traceback what is raised anyway
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +200,11 @@ class _Subject:
             try:
                 paths, run = WRITERS[format_name](self.network, self.facts, Path(workshop))
                 difference = self.largest_difference(run)
-            except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, NameError) as error:
-                if isinstance(error, SpecError):
-                    raise
+            except (OgiveError, OSError):
+                raise
+            except Exception as error:
                 raise ExportError(
-                    f"{type(self.network).__name__} cannot be exported to {format_name}: {_first_line(error)}"
+                    f"{type(self.network).__name__} cannot be exported to {format_name}: {_reason(error)}"
                 ) from error
             if not difference <= LARGEST_ALLOWED:
                 raise ExportError(
@@ -221,11 +227,11 @@ class _Subject:
         return largest
 
 
-def _first_line(error: BaseException) -> str:
-    """The last cause is where exporters say what went wrong."""
+def _reason(error: BaseException) -> str:
+    """In one line; the last cause is where exporters say what went wrong."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 300)
 
 
 # -- the formats ------------------------------------------------------------------------------------------------------
@@ -234,14 +240,13 @@ Written = tuple[tuple[Path, ...], Callable[[Tensor], Tensor]]
 
 
 def _write_torch(network: nn.Module, facts: Facts, folder: Path) -> Written:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     source, weights = folder / f"{facts.name}.py", folder / f"{facts.name}.safetensors"
     source.write_text(standalone(network, facts), encoding="utf-8")
     # A copy of each: safetensors refuses tensors that share memory or are not contiguous.
     state = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, weights, metadata={"format": "pt"})
-    weights.chmod(source.stat().st_mode)  # safetensors makes files that only their owner can read
+    weights.write_bytes(save(state, metadata={"format": "pt"}))
     loaded = _imported(source).load()
     return (source, weights), _inferring(loaded)
 
@@ -273,9 +278,14 @@ def _write_program(network: nn.Module, facts: Facts, folder: Path) -> Written:
 
 
 def _program(network: nn.Module, facts: Facts) -> torch.export.ExportedProgram:
-    batch = torch.export.Dim("batch", min=1)
     example = torch.zeros(TRACED, *facts.shape)
-    return torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    # When it fails, torch prints the network so far; the reason is in what it raises.
+    with contextlib.redirect_stderr(io.StringIO()):
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # where ogive lies on this machine is nobody's business
+    return program
 
 
 def _write_onnx(network: nn.Module, facts: Facts, folder: Path) -> Written:
@@ -284,9 +294,16 @@ def _write_onnx(network: nn.Module, facts: Facts, folder: Path) -> Written:
     path = folder / f"{facts.name}.onnx"
     with _quiet():
         program = torch.onnx.export(
-            _program(network, facts), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+            _program(network, facts),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: "batch"},),
+            verbose=False,
         )
         assert program is not None
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()  # stack traces again
         program.model.metadata_props.update({f"ogive.{k}": json.dumps(v) for k, v in _metadata(facts).items()})
         program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -318,15 +335,17 @@ def _inferring(module: nn.Module) -> Callable[[Tensor], Tensor]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out what torch's exporters say about themselves and nobody can act on."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")  # "torchvision is not installed"
-    level = registration.level
-    registration.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [chatty.level for chatty in loggers]
     try:
+        for chatty in loggers:
+            chatty.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
             yield
     finally:
-        registration.setLevel(level)
+        for chatty, level in zip(loggers, levels, strict=True):
+            chatty.setLevel(level)
 
 
 WRITERS: dict[str, Callable[[nn.Module, Facts, Path], Written]] = {

@@ -186,6 +186,7 @@ def test_onnx_takes_batches_of_any_size_and_tells_how_to_prepare_images(tmp_path
     exported = export_onnx(network, tmp_path, name="winner", shape=SHAPE, classes=classes, normalise=(MEAN, STD))
     assert isinstance(exported, Exported)
     session = onnxruntime.InferenceSession(tmp_path / "winner.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == ["batch", *SHAPE]
     for size in (1, 2, 17):
         batch = torch.randn(size, *SHAPE, generator=torch.Generator().manual_seed(size))
         (logits,) = session.run(None, {"images": batch.numpy()})
@@ -254,10 +255,25 @@ def test_real_images_are_compared_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writer", [export_onnx, export_program])
-def test_a_network_that_cannot_be_traced_is_refused_with_the_reason(writer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ExportError, match=r"Branching cannot be exported to (onnx|export): ."):
+def test_a_network_that_cannot_be_traced_is_refused_with_the_reason_in_one_line(  # type: ignore[no-untyped-def]
+    writer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ExportError, match=r"Branching cannot be exported to (onnx|export): .*data-dependent") as raised:
         writer(Branching(), tmp_path, name="winner", shape=SHAPE)
+    assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("writer", [export_torch, export_onnx, export_program])
+def test_no_file_tells_where_things_lie_on_the_machine_that_made_it(  # type: ignore[no-untyped-def]
+    writer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in writer(Small(), tmp_path, name="winner", shape=SHAPE).paths:
+        held = path.read_bytes()
+        for place in (Path(__file__).parent, Path(torch.__file__).parents[1], tmp_path):
+            assert str(place).encode() not in held
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ def read_arrays(path: Path) -> Source:
     if not path.is_file():
         raise SpecError(f"arrays:{path}: there is no such file.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, AttributeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError, AttributeError) as error:
         raise SpecError(
             f"{path} is no readable .npz archive of plain arrays ({error}); write it with numpy.savez."
         ) from None

@@ -283,19 +283,23 @@ def _tensors(labelled: Labelled, size: int | None, limit: int | None) -> Split:
 
 
 def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel; a channel without any contrast keeps its scale."""
-    scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    total = images.new_zeros(images.shape[1], dtype=torch.float64)
-    squares = total.clone()
-    for chunk in images.split(1000):
-        exact = chunk.double() / scale
-        total += exact.sum((0, 2, 3))
-        squares += exact.square().sum((0, 2, 3))
-    count = images.numel() // images.shape[1]
-    mean = total / count
-    std = (squares / count - mean.square()).clamp_min(0).sqrt()
-    std = torch.where(std < 1e-6 * mean.abs().clamp_min(1e-6), torch.ones_like(std), std)
-    return tuple(mean.tolist()), tuple(std.tolist())
+    """Mean and standard deviation of each channel; a channel without any contrast keeps its scale.
+
+    Pixels of uint8 are counted, which is exact: the digest must not depend on the number of threads.
+    """
+    mean, std = [], []
+    for channel in range(images.shape[1]):
+        if images.dtype == torch.uint8:
+            counts = torch.bincount(images[:, channel].flatten(), minlength=256).numpy()
+            levels = np.arange(256) / 255
+            centre = float(np.average(levels, weights=counts))
+            spread = float(np.average((levels - centre) ** 2, weights=counts)) ** 0.5
+        else:
+            values = images[:, channel].numpy().astype(np.float64)
+            centre, spread = float(values.mean()), float(values.std())
+        mean.append(centre)
+        std.append(spread if spread > 1e-6 * max(abs(centre), 1e-6) else 1.0)
+    return tuple(mean), tuple(std)
 
 
 def _home(name: str) -> Path:

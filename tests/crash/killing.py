@@ -69,7 +69,7 @@ def _writes(arguments: tuple[object, ...]) -> bool:
 
 def _path(descriptor: int) -> str:
     try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
     except OSError:
         return ""
 
@@ -106,8 +106,10 @@ def main(config: dict[str, object], place: Path) -> None:
     settings = session.Settings(**{**config["settings"], "budget": Budget(trials=int(config["trials"]))})  # type: ignore[arg-type,call-overload]
     if config["settings"].get("evaluator") == "trained" or config["settings"].get("data"):  # type: ignore[attr-defined]
         import torch
+        import torch._dynamo  # what counting a network imports, one and a half seconds that every fork would pay
 
         torch.set_num_threads(1)  # before the first operation, so that no thread exists when we fork
+    session.assemble(settings)  # imports everything and reads the data once, instead of in every fork
     save_every = int(config["save_every"])  # type: ignore[call-overload]
     whole, counts = place / "whole", place / "operations.json"
 

@@ -44,6 +44,7 @@ class Study:
     def __init__(self, strategy: Strategy, evaluator: Evaluator, objectives: Objective | Sequence[Objective]) -> None:
         self.strategy = strategy
         self.evaluator = evaluator
+        self._batched = evaluator if isinstance(evaluator, Batched) else None
         self.objectives = tuple(objectives) if isinstance(objectives, Sequence) else (objectives,)
         check_objectives(self.objectives, evaluator.metrics)
         wanted = getattr(strategy, "objectives", None)
@@ -131,21 +132,21 @@ class Study:
             self.asked += len(proposals)
 
     def _wanted(self, budget: Budget) -> int:
-        batched = self.evaluator if isinstance(self.evaluator, Batched) else None
-        size = batched.batch if batched else 1
+        batched = self._batched
+        size = 1 if batched is None else batched.batch
         if budget.trials is None:
             return size
         left = budget.trials - self.spent.trials - sum(self._trials_of(len(chunk.proposals)) for chunk in self.open)
         if left <= 0:
             return 0
-        return min(size, batched.proposals_for(left) if batched else left)
+        return min(size, left if batched is None else batched.proposals_for(left))
 
     def _trials_of(self, proposals: int) -> int:
         """How many evaluated candidates an open chunk of so many proposals will become."""
-        if not isinstance(self.evaluator, Batched):
+        if self._batched is None:
             return proposals
         trials = 1
-        while self.evaluator.proposals_for(trials + 1) <= proposals:
+        while self._batched.proposals_for(trials + 1) <= proposals:
             trials += 1
         return trials
 

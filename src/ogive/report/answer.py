@@ -12,8 +12,8 @@ from ogive.report.findings import (
     Shown,
     Winner,
     by_strategy,
-    comparable,
     differing_settings,
+    measure,
     objective_of,
     score,
     standings,
@@ -116,10 +116,10 @@ def _verdict(runs: Sequence[Shown]) -> list[str]:
     rivals = [one for one in reached if not one.strategy.startswith("random")]
     if baseline is None or not rivals:
         return []
-    objective = objective_of(comparable(runs)[0])
+    measured = measure(runs)
     averaged = " (means over seeds)" if sum(one.seeds for one in reached) > len(reached) else ""
     return [
-        f"After {rival.trials} evaluated candidates, {objective} is {number(rival.mean)} with {rival.strategy} and "
+        f"After {rival.trials} evaluated candidates, {measured} is {number(rival.mean)} with {rival.strategy} and "
         f"{number(baseline.mean)} with random search{averaged}: "
         f"{_ahead(rival.mean - baseline.mean)}."
         for rival in rivals[:RIVALS]

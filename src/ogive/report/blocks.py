@@ -46,19 +46,20 @@ def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
     lines = [
         tag(
             "div",
+            "Source: " if rank == 0 else None,
             tag("span", one.tag, class_="badge"),
             " ",
             tag("code", f"{one.run.folder}/trials.jsonl"),
             f", seed {one.seed}, ",
             tag("code", str(one.config.get("command") or "run from Python")),
         )
-        for one in runs
+        for rank, one in enumerate(runs)
     ]
     if extra is not None and extra.trained:
         lines.append(tag("div", "Full training: ", tag("code", f"{extra.shown.run.artifacts}/winner.json")))
     if len(lines) > NAMED:
         lines = [tag("details", tag("summary", f"The numbers are those of {len(runs)} runs"), lines)]
-    return tag("div", "Source: " if len(lines) == 1 and len(runs) == 1 else None, lines, class_="source")
+    return tag("div", lines, class_="source")
 
 
 def page_title(runs: Sequence[Shown]) -> str:

@@ -29,6 +29,7 @@ from ogive.runs import Run
 
 __all__ = [
     "ENOUGH_SEEDS",
+    "HYPERVOLUME",
     "Agreement",
     "Curve",
     "Shown",
@@ -45,6 +46,7 @@ __all__ = [
     "hypervolume_so_far",
     "incumbent_metric",
     "lead",
+    "measure",
     "metric_names",
     "objective_of",
     "quality_metric",
@@ -59,6 +61,8 @@ __all__ = [
 ENOUGH_SEEDS = 5
 # What two runs must share for their curves to be answers to one question.
 QUESTION = ("space", "objectives", "evaluator", "data", "data_digest", "table", "table_digest", "skeleton")
+
+HYPERVOLUME = "hypervolume above the worst scores"
 
 Floats = npt.NDArray[np.float64]
 
@@ -241,6 +245,13 @@ def objective_of(one: Shown) -> str:
     return one.objectives[0] if one.objectives else "the objective"
 
 
+def measure(runs: Sequence[Shown]) -> str:
+    """What strategies are compared by: the objective, or with several of them the hypervolume."""
+    first = comparable(runs)[0]
+    several = len(first.objectives) > 1 and worst_scores([first], len(first.objectives))
+    return HYPERVOLUME if several else objective_of(first)
+
+
 def differing_settings(runs: Sequence[Shown]) -> list[str]:
     """Names of the settings in which the runs ask different questions."""
     return [key for key in QUESTION if len({json.dumps(one.config.get(key), sort_keys=True) for one in runs}) > 1]
@@ -345,16 +356,19 @@ def _curve(one: Shown, values: Floats, trials: Sequence[Trial] | None = None) ->
     return Curve(clocks[:, 0], clocks[:, 1], clocks[:, 2], np.where(np.isfinite(values), values, np.nan))
 
 
-def standings(runs: Sequence[Shown], objective: int = 0) -> list[Standing]:
+def standings(runs: Sequence[Shown]) -> list[Standing]:
     """Every strategy of comparable runs after the smallest number of trials that any of them has, best mean first.
 
     Means over seeds; their 95 % bootstrap interval only from five seeds on, for fewer say nothing about the spread.
     """
     runs = comparable(runs)
+    corner = worst_scores(runs, len(runs[0].objectives))
+    several = measure(runs) == HYPERVOLUME
     least = min(len(one.evaluated) for one in runs)
     reached: dict[str, list[float]] = {}
     for one in runs:
-        values = best_so_far(one, objective).values[:least]
+        curve = hypervolume_so_far(one, corner) if several else best_so_far(one)
+        values = curve.values[:least]
         if len(values) and np.isfinite(values[-1]):
             reached.setdefault(one.strategy, []).append(float(values[-1]))
     found = []

@@ -77,7 +77,9 @@
     const arch = data.archs[place];
     const picture = document.createElement("div");
     // The pictures are made by ogive itself, with all text escaped.
-    picture.innerHTML = arch.picture || "";
+    if (arch.picture) picture.innerHTML = arch.picture;
+    else picture.textContent = "The picture of this candidate does not travel with the page.";
+    card.classList.toggle("wide", Number(picture.firstElementChild?.getAttribute("width")) > 620);
     const list = document.createElement("ul");
     list.append(...lines.map((line) => element("li", line)));
     card.replaceChildren(element("div", headline), picture, element("b", arch.text), list);

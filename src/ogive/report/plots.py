@@ -16,6 +16,7 @@ import numpy as np
 
 from ogive.metrics import stepwise
 from ogive.report.findings import (
+    HYPERVOLUME,
     Curve,
     Shown,
     Winner,
@@ -108,10 +109,10 @@ def _anytime_values(
         curves.append(lambda one, rank=rank: best_so_far(one, rank))  # type: ignore[misc]
     corner = worst_scores(runs, len(objectives))
     if len(objectives) > 1 and corner:
-        names.append("hypervolume above the worst scores")
+        names.append(HYPERVOLUME)
         curves.append(lambda one: hypervolume_so_far(one, corner))
     quality = quality_metric(runs)
-    if quality is not None and list(objectives) != [f"maximize({quality})"]:
+    if quality is not None and f"maximize({quality})" not in objectives:
         names.append(f"best {axis_title(quality)}")
         curves.append(lambda one: best_metric_so_far(one, quality))
     for metric in metric_names(runs):
@@ -265,8 +266,10 @@ def axis_title(metric: str) -> str:
 
 def _objective(text: str) -> str:
     """The objective in words where it is a metric itself."""
-    found = re.fullmatch(r"maximize\(\s*['\"]?(\w+)['\"]?\s*\)", text)
-    return axis_title(found[1]) if found else text
+    found = re.fullmatch(r"(maximize|minimize)\(\s*['\"]?(\w+)['\"]?\s*\)", text)
+    if found is None:
+        return text
+    return f"{'minus ' if found[1] == 'minimize' else ''}{axis_title(found[2])}"
 
 
 def colour(one: Shown) -> str:

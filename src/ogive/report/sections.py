@@ -12,10 +12,9 @@ from ogive.report.findings import (
     ENOUGH_SEEDS,
     Shown,
     Winner,
-    comparable,
     failure_reasons,
+    measure,
     metric_names,
-    objective_of,
     score,
     standings,
 )
@@ -72,7 +71,7 @@ def standings_section(runs: Sequence[Shown]) -> Html:
         "Strategy",
         "Runs",
         "Candidates",
-        f"Mean of {objective_of(comparable(runs)[0])}",
+        f"Mean of {measure(runs)}",
         "95 % interval",
         "Range",
     ]

@@ -154,9 +154,12 @@ def test_a_tabular_winner_has_the_tables_test_accuracy(make: Make, trial: Of) ->
 
 def test_several_objectives_have_no_single_winner(make: Make, trial: Of) -> None:
     trials = [trial(k, {"val_acc": 50.0 + k, "params": 10.0 + k}, (50.0 + k, -10.0 - k)) for k in range(3)]
-    reader = read(make("own", trials, objectives=["maximize(val_acc)", "minimize(params)"], strategy="nsga2"))
+    both = {"objectives": ["maximize(val_acc)", "minimize(params)"]}
+    reader = read(make("own", trials, strategy="nsga2", **both), make("chance", trials[:2], strategy="random", **both))
     assert "there is no single winner" in reader.text("answer")
-    assert "hypervolume" in " ".join(reader.scripts)
+    # Over both runs the worst scores are 50 and -12; after two trials either front covers 1 x 1 above them.
+    assert "hypervolume above the worst scores is 1 with nsga2 and 1 with random search" in reader.text("answer")
+    assert "best minus parameters" in reader.scripts[0]
 
 
 def test_every_figure_names_folder_seed_and_command(searched: Callable[..., Run]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ogive.report.findings import Shown, Winner, by_strategy
-from ogive.report.markup import Html, tag
-from ogive.report.wording import number
+from ogive.report.markup import Html, joined, tag
+from ogive.report.wording import number, search_command
 
 __all__ = ["cell", "command_block", "number_cell", "page_title", "sources", "table"]
 
@@ -38,7 +38,11 @@ def number_cell(value: float, text: str | None = None) -> Html:
 def command_block(one: Shown) -> Html:
     """The command that made a run."""
     command = one.config.get("command")
-    return tag("pre", str(command)) if command else tag("p", "It was run from Python; run.json holds its settings.")
+    if command:
+        return tag("pre", str(command))
+    return joined(
+        tag("p", "It was started from Python. This command does the same:"), tag("pre", search_command(one.config))
+    )
 
 
 def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
@@ -51,7 +55,7 @@ def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
             " ",
             tag("code", f"{one.run.folder}/trials.jsonl"),
             f", seed {one.seed}, ",
-            tag("code", str(one.config.get("command") or "run from Python")),
+            tag("code", str(one.config.get("command") or "started from Python")),
         )
         for rank, one in enumerate(runs)
     ]

@@ -106,15 +106,19 @@ def runs_table(runs: Sequence[Shown]) -> Html:
 
 def trials_section(runs: Sequence[Shown], album: Album) -> Html:
     """The best trials of all runs, sortable; architectures show their pictures."""
-    working = [(one, trial) for one in runs for trial in one.working]
-    ranked = sorted(working, key=lambda pair: -score(pair[1]))[:TRIALS]
+    working = sorted(((one, trial) for one in runs for trial in one.working), key=lambda pair: -score(pair[1]))
+    first = {trial.arch: (one, trial) for one, trial in reversed(working)}
+    ranked = [(one, trial) for one, trial in working if first[trial.arch][1] is trial][:TRIALS]
     chosen = [one for one, _ in ranked]
     objectives = max((one.objectives for one in runs), key=len)
     metrics = metric_names(chosen)
     headers = ["Run", "Trial", "Architecture", *(f"score: {name}" for name in objectives)]
     headers += [metric_name(name) for name in metrics] + ["seconds"]
     rows = [_trial_row(one, trial, len(objectives), metrics, album) for one, trial in ranked]
-    text = f"The best {len(ranked)} of {len(working):,} measured candidates. Click on a heading to sort."
+    text = (
+        f"{len(working):,} candidates were measured, {len(first):,} of them different. Here are the best "
+        f"{len(ranked)}, each with its best trial. Click on a heading to sort."
+    )
     return tag(
         "section",
         tag("h2", "Candidates"),
@@ -132,7 +136,7 @@ def _trial_row(one: Shown, trial: Trial, objectives: int, metrics: Sequence[str]
     cells += [
         number_cell(trial.metrics.get(name, math.nan), value_of(name, trial.metrics.get(name))) for name in metrics
     ]
-    return [*cells, number_cell(trial.cost.wall_s, f"{trial.cost.wall_s:.2f}")]
+    return [*cells, number_cell(trial.cost.wall_s)]
 
 
 def failures_section(runs: Sequence[Shown]) -> Html:
@@ -189,7 +193,8 @@ def reproduce_section(runs: Sequence[Shown], best: Winner | None, page: str) -> 
     """The commands that made the runs, the winner and this page."""
     folders = [shlex.quote(str(one.run.folder)) for one in runs]
     lines = [str(one.config["command"]) for one in runs if one.config.get("command")]
-    if best is not None:
+    # The winner of a table has no images to be trained on, unless the user names some.
+    if best is not None and (best.trained or best.shown.config.get("data")):
         trained = best.final.get("command")
         folder = shlex.quote(str(best.shown.run.folder))
         lines.append(str(trained) if trained else f"ogive train {folder}")

@@ -16,6 +16,7 @@ __all__ = [
     "metric_unit",
     "number",
     "random_command",
+    "search_command",
     "value_of",
 ]
 
@@ -94,9 +95,15 @@ def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, str(value))]
 
 
+def search_command(config: Mapping[str, Any]) -> str:
+    """A command that does what a search from Python did."""
+    strategy = str(config.get("strategy", ""))
+    return shlex.join(["ogive", "search", *_settings(config, strategy), "--seed", str(config.get("seed", 0))])
+
+
 def random_command(config: Mapping[str, Any]) -> str:
     """The command that runs random search in place of this search's strategy, on the same budget and seed."""
-    return shlex.join(["ogive", "search", *_settings(config, "random"), "--seed", str(config.get("seed", 0))])
+    return search_command({**config, "strategy": "random"})
 
 
 def compare_command(config: Mapping[str, Any], seeds: int) -> str:

@@ -147,7 +147,9 @@ def test_a_winner_that_was_not_trained_gets_the_command_that_trains_it(searched:
 def test_a_tabular_winner_has_the_tables_test_accuracy(make: Make, trial: Of) -> None:
     trials = [trial(k, {"val_acc": 50.0 + k, "test_acc": 40.0 + k}, (50.0 + k,), benchmark_s=9.0) for k in range(3)]
     run = make("own", trials, table="nasbench201", data=None, objectives=["maximize(val_acc)"])
-    text = read(run).text("answer")
+    reader = read(run)
+    text = reader.text("answer")
+    assert "ogive train" not in reader.text("reproduce")
     assert "has a test accuracy of 42.00 % , read from the table" in text
     assert "ogive train" not in text
 
@@ -199,6 +201,22 @@ def test_the_best_trials_are_listed_with_the_numbers_of_the_store(searched: Call
         if one.scores:
             assert f"{one.metrics['val_acc']:.2f} %" in text
             assert str(one.arch) in text
+
+
+def test_an_architecture_is_listed_once_with_its_best_trial(make: Make, trial: Of) -> None:
+    same = trial(0, {}).arch
+    run = make("own", [trial(k, {"val_acc": v}, (v,), arch=same) for k, v in enumerate((50.0, 70.0, 60.0))])
+    text = read(run).text("trials")
+    assert "3 candidates were measured, 1 of them different" in text
+    assert text.count(str(same)) == 1
+    assert "70.00 %" in text
+    assert "60.00 %" not in text
+
+
+def test_a_search_from_python_gets_the_command_that_does_the_same(searched: Callable[..., Run]) -> None:
+    text = read(searched("own", command=None)).text("answer")
+    assert "It was started from Python" in text
+    assert "ogive search --space nasbench201 --strategy 'evolution(population=6)' --evaluator" in text
 
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"

@@ -77,25 +77,28 @@ class RunStore:
     def create(cls, folder: Path, config: Mapping[str, Any]) -> RunStore:
         """Begin a run in `folder`, which must not hold anything yet."""
         folder = Path(folder)
-        with _explained(folder):
+        way_out = "Nothing was begun; make room, or choose another --out."
+        with _explained(folder, way_out):
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder)
-            present = sorted(entry.name for entry in folder.iterdir() if not _is_debris(entry))
-            if present:
-                os.close(lock)
-                way = f"`ogive resume {folder}` goes on with it" if "run.json" in present else "choose another --out"
-                raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; {way}.")
-            (folder / "artifacts").mkdir(exist_ok=True)
-            (folder / "trials.jsonl").touch()
-            write_json(folder / "run.json", {"schema": SCHEMA, **config})
-        return cls(read_run(folder), lock)
+        try:
+            with _explained(folder, way_out):
+                _refuse_used(folder)
+                (folder / "artifacts").mkdir(exist_ok=True)
+                (folder / "trials.jsonl").touch()
+                write_json(folder / "run.json", {"schema": SCHEMA, **config})
+            return cls(read_run(folder), lock)
+        except BaseException:
+            os.close(lock)
+            raise
 
     @classmethod
     def open(cls, folder: Path) -> RunStore:
         """Go on with the run in `folder`; a torn last line is cut off with a warning."""
         folder = Path(folder)
         _require_run(folder)
-        lock = _locked(folder)
+        with _explained(folder):
+            lock = _locked(folder)
         try:
             run, whole = _read(folder)
             with _explained(folder):
@@ -178,7 +181,10 @@ class RunStore:
                 f"{folder} knows {told} trials, but trials.jsonl holds {len(self.run.records)}: lines were removed. "
                 f"Delete {folder.name} to replay the rest."
             )
-        strategy.load(folder)
+        try:
+            strategy.load(folder)
+        except (StoreError, OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{error} Delete {folder} to replay all the trials instead.") from error
         study.resume_from(self.run.trials[:told], asked, waiting)
         return told
 
@@ -327,6 +333,13 @@ def _finite(value: float) -> float | str:
 LOCK = "run.lock"
 
 
+def _refuse_used(folder: Path) -> None:
+    present = sorted(entry.name for entry in folder.iterdir() if not _is_debris(entry))
+    if present:
+        way = f"`ogive resume {folder}` goes on with it" if "run.json" in present else "choose another --out"
+        raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; {way}.")
+
+
 def _is_debris(entry: Path) -> bool:
     """Whether this is all that a run killed in its first milliseconds leaves behind."""
     if entry.name == "artifacts":
@@ -365,15 +378,13 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explained(folder: Path, way_out: str | None = None) -> Iterator[None]:
     """Turn an error of the file system into one line that says what to do."""
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"{error.filename or folder} cannot be written ({error.strerror}). The finished trials are kept; "
-            f"mend it and go on with `ogive resume {folder}`."
-        ) from error
+        way_out = way_out or f"The finished trials are kept; mend it and go on with `ogive resume {folder}`."
+        raise StoreError(f"{error.filename or folder} cannot be written ({error.strerror}). {way_out}") from error
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:

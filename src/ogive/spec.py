@@ -6,6 +6,7 @@ word and a part without arguments are the same thing until somebody knows which 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CONSTANTS: Mapping[str, bool | None] = MappingProxyType({"true": True, "false": False, "none": None})
-_PLAIN = re.compile(r"[A-Za-z_][\w.:/~+-]*")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,11 @@ def parse(text: str) -> Spec:
 
 
 def parse_options(text: str) -> dict[str, Any]:
-    """Read ``key=value, key=value``."""
-    return dict(parse(f"options({text})").options)
+    """Read ``key=value, key=value``; raises SpecError."""
+    spec = parse(f"options({text})")
+    if spec.args:
+        raise SpecError(f"Options are written key=value, key=value, but got {text!r}.")
+    return dict(spec.options)
 
 
 class _Reader:
@@ -72,7 +75,7 @@ class _Reader:
     def value(self) -> Any:
         kind, token = self.next()
         if kind == "number":
-            return int(token) if re.fullmatch(r"[+-]?\d+", token) else float(token)
+            return self.number(token)
         if kind == "quoted":
             return token[1:-1]
         if token == "[":
@@ -87,6 +90,12 @@ class _Reader:
             values, options = self.items(")")
             return Spec(token, tuple(values), options)
         return _CONSTANTS[token] if token in _CONSTANTS else Spec(token)
+
+    def number(self, token: str) -> int | float:
+        number = float(token)
+        if math.isinf(number):
+            raise self.error("A number is too large")
+        return int(token) if re.fullmatch(r"[+-]?\d+", token) else number
 
     def items(self, close: str) -> tuple[list[Any], dict[str, Any]]:
         values: list[Any] = []
@@ -137,5 +146,8 @@ def _written(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, str):
-        return value if _PLAIN.fullmatch(value) and value not in _CONSTANTS else f'"{value}"'
+        match = _TOKEN.fullmatch(value)
+        if match is not None and match["word"] == value and value not in _CONSTANTS:
+            return value
+        return f"'{value}'" if '"' in value else f'"{value}"'
     return str(value)

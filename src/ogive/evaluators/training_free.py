@@ -57,8 +57,8 @@ class TrainingFree:
         self.skeleton = _skeleton(space, data, channels, cells)
         with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
             build(space.sample(seed.numpy("check")), self.skeleton)
-        self.batch_size = min(batch_size, len(data.train))
-        self._batch = _batch(data, self.batch_size, seed)
+        self._batch = _batch(data, min(batch_size, len(data.train)), seed)
+        self.batch_size = len(self._batch)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         batch = self._batch.to(self.device)
@@ -98,17 +98,19 @@ def _skeleton(space: SearchSpace, data: Data, channels: int | None, cells: int |
 
 
 def _batch(data: Data, size: int, seed: Seed) -> Split:
-    """`size` training images, normalised, in an order drawn from the seed.
+    """At most `size` different training images, normalised, drawn by the seed.
 
     A repeated image has the code of its double in every network, which would make every kernel singular.
     """
-    if size < 2:
-        raise SpecError(f"Images are compared with each other, so at least two are needed, but got {size}.")
     chosen: dict[bytes, int] = {}
     for index in seed.numpy("batch").permutation(len(data.train)).tolist():
         chosen.setdefault(data.train.images[index].numpy(force=True).tobytes(), index)
-        if len(chosen) == size:
+        if len(chosen) >= size:
             break
+    if len(chosen) < 2:
+        raise SpecError(
+            f"Images are compared with each other, so at least two different ones are needed, but got {len(chosen)}."
+        )
     indices = torch.from_numpy(np.array(list(chosen.values())))
     return Split(data.normalised(data.train.images[indices]), data.train.labels[indices])
 

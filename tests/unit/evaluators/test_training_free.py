@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, UnknownName
+from ogive.core.evaluator import Screened
+from ogive.core.objective import Maximize
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.study import Study
+from ogive.core.trial import Budget, Measurement, Proposal
+from ogive.evaluators.training_free import TrainingFree
+from ogive.networks.count import macs, parameters
+from ogive.scores.naswot import naswot
+from ogive.spaces.darts import darts
+from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.natssize import natssize
+from ogive.strategies.local import RandomSearch
+from ogive.testing import check_evaluator
+from ogive.training.data import Data, Split
+
+DISCONNECTED = Architecture("nasbench201", (0, 0, 0, 0, 0, 0))
+ALIVE = Architecture("nasbench201", (3, 1, 2, 3, 0, 4))
+
+
+def split(seed: int, count: int) -> Split:
+    draw = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
+    return Split(images, torch.randint(0, 4, (count,), generator=draw))
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return Data("noise", split(0, 40), split(1, 8), split(2, 8), tuple("abcd"), (0.5,) * 3, (0.25,) * 3)
+
+
+def make(
+    data: Data, score: str | Sequence[str] = "naswot", space: SearchSpace | None = None, **options: object
+) -> TrainingFree:
+    size: dict[str, object] = {"channels": 4, "cells": 1, "batch_size": 16, **options}
+    seed = size.pop("seed", Seed(0))
+    return TrainingFree(score, space=space or nasbench201(), data=data, seed=seed, **size)  # type: ignore[arg-type]
+
+
+def test_the_contract_is_kept(data: Data) -> None:
+    check_evaluator(make(data, ["naswot", "params", "macs"]), nasbench201())
+
+
+@pytest.mark.parametrize("space", [natssize(), darts()], ids=lambda space: space.name)
+def test_other_spaces_are_scored_too(data: Data, space: SearchSpace) -> None:
+    channels = None if space.name == "natssize" else 4
+    check_evaluator(make(data, space=space, channels=channels, cells=None if channels is None else 3), space)
+
+
+def test_the_metric_is_the_score_of_the_untrained_network_on_normalised_training_images(data: Data) -> None:
+    evaluator = make(data)
+    found = evaluator.evaluate([Proposal(ALIVE)])[0]
+    network = evaluator.network(ALIVE)
+    whole = data.normalised(data.train.images)
+    batch = evaluator._batch.images
+    assert len(batch) == 16
+    assert all((whole == image).all(dim=(1, 2, 3)).sum() == 1 for image in batch)
+    assert dict(found.metrics) == {"naswot": naswot(network, batch)}
+    assert found.cost.wall_s > 0
+    assert found.cost.benchmark_s == 0
+
+
+def test_params_and_macs_are_those_of_the_network(data: Data) -> None:
+    evaluator = make(data, ["params", "macs"])
+    assert evaluator.metrics == ("params", "macs")
+    network = evaluator.network(ALIVE)
+    metrics = evaluator.evaluate([Proposal(ALIVE)])[0].metrics
+    assert metrics == {"params": parameters(network), "macs": macs(network, (3, 8, 8))}
+
+
+def test_weights_depend_on_seed_and_architecture_and_not_on_the_order(data: Data) -> None:
+    other = Architecture("nasbench201", (3, 1, 2, 3, 0, 3))
+    first = make(data).evaluate([Proposal(ALIVE), Proposal(other)])
+    second = make(data).evaluate([Proposal(other), Proposal(ALIVE)])[::-1]
+    third = make(data, seed=Seed(1)).evaluate([Proposal(ALIVE)])
+    assert [m.metrics for m in first] == [m.metrics for m in second]
+    assert first[0].metrics != third[0].metrics
+
+
+def test_torchs_own_random_state_and_threads_are_left_alone(data: Data) -> None:
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    make(data, threads=1).evaluate([Proposal(ALIVE)])
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_disconnected_network_scores_minus_infinity_which_is_no_failure(data: Data) -> None:
+    found = make(data).evaluate([Proposal(DISCONNECTED)])[0]
+    assert found.metrics["naswot"] == -math.inf
+    assert found.error is None
+
+
+def test_minus_infinity_ranks_last_in_a_sieve_and_is_a_failed_trial_as_an_objective(data: Data) -> None:
+    class Accuracy:
+        metrics = ("val_acc",)
+
+        def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+            return [Measurement({"val_acc": 50.0}) for _ in proposals]
+
+    found = Screened(make(data), Accuracy(), keep=1, pool=2).evaluate([Proposal(DISCONNECTED), Proposal(ALIVE)])
+    assert [measurement.screened for measurement in found] == [True, False]
+
+    class Fixed(RandomSearch):
+        def ask(self, n: int = 1) -> list[Proposal]:
+            return [Proposal(DISCONNECTED)]
+
+    trial = next(Study(Fixed(nasbench201(), Seed(0)), make(data), Maximize("naswot")).run(Budget(trials=1)))
+    assert trial.status == "failed"
+
+
+def test_a_batch_is_no_larger_than_the_data_and_holds_no_image_twice(data: Data) -> None:
+    assert make(data, batch_size=10_000).batch_size == 40
+    images = data.train.images.clone()
+    images[10:] = images[0]
+    repeated = Data("noise", Split(images, data.train.labels), data.val, data.test, data.classes, data.mean, data.std)
+    evaluator = make(repeated)
+    assert len(np.unique(evaluator._batch.images.flatten(1).numpy(), axis=0)) == evaluator.batch_size == 10
+    assert math.isfinite(evaluator.evaluate([Proposal(ALIVE)])[0].metrics["naswot"])
+
+
+def test_what_one_candidate_runs_into_does_not_cost_the_others(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(arch: Architecture, *args: object, **kwargs: object) -> object:
+        if arch == DISCONNECTED:
+            raise torch.OutOfMemoryError("CUDA out of memory\nTried to allocate 80 GiB")
+        return original(arch, *args, **kwargs)  # type: ignore[arg-type]
+
+    evaluator = make(data)
+    from ogive.networks.build import build as original
+
+    monkeypatch.setattr("ogive.evaluators.training_free.build", explode)
+    found = evaluator.evaluate([Proposal(DISCONNECTED), Proposal(ALIVE)])
+    assert found[0].error == "OutOfMemoryError: CUDA out of memory"
+    assert found[1].error is None
+
+
+def test_a_score_that_is_no_number_is_a_failure(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ogive.scores.naswot._log_determinant", lambda kernel: math.nan)
+    assert make(data).evaluate([Proposal(ALIVE)])[0].error == "naswot is nan"
+
+
+def test_a_score_gets_labels_if_it_takes_them(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def labelled(network: object, images: torch.Tensor, labels: torch.Tensor) -> float:
+        return float(labels.sum()) + len(images)
+
+    monkeypatch.setattr("ogive.scores.naswot.naswot", labelled)
+    evaluator = make(data)
+    assert evaluator.evaluate([Proposal(ALIVE)])[0].metrics["naswot"] == float(evaluator._batch.labels.sum()) + 16
+
+
+def test_what_cannot_work_is_refused_before_anything_is_scored(data: Data) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'naswot'"):
+        make(data, "naswotts")
+    with pytest.raises(SpecError, match="different scores"):
+        make(data, ["params", "params"])
+    with pytest.raises(SpecError, match="different scores"):
+        make(data, [])
+    with pytest.raises(SpecError, match="at least two"):
+        make(data, batch_size=1)
+    with pytest.raises(SpecError, match="threads=0"):
+        make(data, threads=0)
+    with pytest.raises(SpecError, match="channels"):
+        make(data, space=natssize(), channels=16)

@@ -169,3 +169,18 @@ def test_names_are_escaped_for_plotly_which_reads_html(make: Make, trial: Of, na
     for figure in (anytime_figure(runs, [name]), pareto_figure(runs, album, None), agreement_figure(runs, album)):
         assert figure is not None
         assert name not in json.dumps([[one["traces"], one["layout"]] for one in figure.views])
+
+
+def test_a_few_hopeless_candidates_do_not_flatten_a_scatter(make: Make, trial: Of) -> None:
+    def axis(values: list[float]) -> dict[str, Any]:
+        trials = [trial(k, {"params": 1.0 + k, "val_acc": v}, (v,)) for k, v in enumerate(values)]
+        figure = pareto_figure(shown([make(f"r{values[0]:g}", trials)]), Album(drawn), None)
+        assert figure is not None
+        found: dict[str, Any] = figure.views[0]["layout"]["yaxis"]
+        return found
+
+    good = [90.0 + k / 10 for k in range(30)]
+    low, high = axis([10.0, *good])["range"]
+    assert 85 < low < 91
+    assert high > 92.9
+    assert "range" not in axis([88.0, *good])

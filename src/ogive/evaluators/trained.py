@@ -128,31 +128,55 @@ class Trained:
     def _measured(self, proposal: Proposal) -> Measurement:
         started = time.perf_counter()
         arch, recipe = proposal.arch, self._recipe_for(proposal)
-        twin = self._twin(arch)
-        metrics = {"params": float(parameters(twin)), "macs": float(macs(twin, self._data.shape))}
-        error = self._too_large(twin, recipe)
-        if error is None:
-            accuracy, error = self._attempt(arch, recipe)
-            metrics = metrics if accuracy is None else {"val_acc": accuracy, **metrics}
-        return Measurement(metrics, Cost(time.perf_counter() - started), error)
-
-    def _attempt(self, arch: Architecture, recipe: Recipe) -> tuple[float | None, str | None]:
-        """Validation accuracy, or the reason why there is none; memory that was taken is given back."""
+        metrics: dict[str, float] = {}
+        error = None
         try:
-            return self._accuracy(arch, recipe), None
+            outline = self._outline(arch)
+            metrics |= {"params": float(parameters(outline)), "macs": float(macs(outline, self._data.shape))}
+            self._refuse_too_large(outline, recipe)
+            metrics["val_acc"] = self._accuracy(arch, recipe)
         except Diverged as diverged:
-            reason = f"diverged: {diverged}"
+            error = f"diverged: {diverged}"
         except OgiveError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
-            kind = "out of memory" if is_out_of_memory(error) else type(error).__name__
-            reason = f"{kind}: {error}".splitlines()[0]
+        except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
+            kind = "out of memory" if is_out_of_memory(mishap) else type(mishap).__name__
+            error = f"{kind}: {mishap}".splitlines()[0]
+        self._clear(arch, recipe)
+        if error is not None:
+            logger.info("%s failed: %s", arch, error)
+            self._give_memory_back()
+        return Measurement(metrics, Cost(time.perf_counter() - started), error)
+
+    def _outline(self, arch: Architecture) -> nn.Module:
+        """The network to be counted: without weights, where possible, so that it may be of any size."""
+        if self._maker is not None:
+            return self._maker(arch, 0)
+        with torch.device("meta"):
+            return build(arch, self._skeleton(arch.space))
+
+    def _refuse_too_large(self, network: nn.Module, recipe: Recipe) -> None:
+        needed = self._needed(network, recipe)
+        if needed > self._limit:
+            raise MemoryError(
+                f"training would take about {needed / MEGABYTE:,.0f} MiB, "
+                f"and the limit is {self._limit / MEGABYTE:,.0f} MiB"
+            )
+
+    def _needed(self, network: nn.Module, recipe: Recipe) -> float:
+        if self._maker is None:
+            return training_bytes(network, self._data.shape, recipe)
+        try:
+            return training_bytes(copy.deepcopy(network).to("meta"), self._data.shape, recipe)
+        except (RuntimeError, NotImplementedError) as error:
+            # A network of the user's own may look at values, of which there are none on the meta device.
+            logger.debug("The memory of %s cannot be estimated: %s", type(network).__name__, error)
+            return 0.0
+
+    def _give_memory_back(self) -> None:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        logger.info("%s failed: %s", arch, reason)
-        self._clear(arch, recipe)
-        return None, reason
 
     def _accuracy(self, arch: Architecture, recipe: Recipe) -> float:
         accuracies = []
@@ -170,7 +194,6 @@ class Trained:
                 progress=self._progress,
             )
             accuracies.append(outcome.val_acc)
-        self._clear(arch, recipe)
         return sum(accuracies) / len(accuracies)
 
     # -- the network -------------------------------------------------------------------------------------------------
@@ -184,22 +207,6 @@ class Trained:
         if self._maker is not None:
             return self._maker(arch, weights)
         return build(arch, self._skeleton(arch.space), seed=weights)
-
-    def _twin(self, arch: Architecture) -> nn.Module:
-        """The network without weights, so that even one far too large can be counted."""
-        if self._maker is not None:
-            return copy.deepcopy(self._maker(arch, 0)).to("meta")
-        with torch.device("meta"):
-            return build(arch, self._skeleton(arch.space))
-
-    def _too_large(self, twin: nn.Module, recipe: Recipe) -> str | None:
-        needed = training_bytes(twin, self._data.shape, recipe)
-        if needed <= self._limit:
-            return None
-        return (
-            f"out of memory: training would take about {needed / MEGABYTE:,.0f} MiB, "
-            f"and the limit is {self._limit / MEGABYTE:,.0f} MiB"
-        )
 
     # -- the recipe and the folder of a proposal ---------------------------------------------------------------------
 

@@ -53,19 +53,32 @@ def get(
     if folder.is_dir() and _sound(name, folder):
         logger.info("%s is in %s already.", published.title, folder)
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
-        fresh = Path(scratch) / "new"
-        fresh.mkdir()
-        if source is None:
-            _download(name, Path(scratch), opener or _open, progress)
-            source = Path(scratch)
-        _collect(name, source, fresh)
-        _check(name, fresh)
-        if folder.exists():
-            folder.replace(Path(scratch) / "old")
-        fresh.replace(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
+            _replace(name, folder, Path(scratch), source, opener or _open, progress)
+    except OSError as error:
+        raise MissingData(
+            f"{published.title} could not be written to {folder} ({error}): make room there, or choose another place "
+            "by setting OGIVE_HOME; nothing was kept."
+        ) from None
     return folder
+
+
+def _replace(
+    name: str, folder: Path, scratch: Path, source: Path | None, opener: Opener, progress: Progress | None
+) -> None:
+    """Make the folder in `scratch`, on the same file system, and move it to its place when it has been checked."""
+    fresh = scratch / "new"
+    fresh.mkdir()
+    if source is None:
+        _download(name, scratch, opener, progress)
+        source = scratch
+    _collect(name, source, fresh)
+    _check(name, fresh)
+    if folder.exists():
+        folder.replace(scratch / "old")
+    fresh.replace(folder)
 
 
 def _download(name: str, folder: Path, opener: Opener, progress: Progress | None) -> None:

@@ -140,8 +140,16 @@ class Broken(Greedy):
         return self.layer(x_NCHW.flatten(1))  # type: ignore[no-any-return]
 
 
+class Looking(Greedy):
+    """A network that looks at values, as none on the meta device can."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        assert x_NCHW.sum().item() < 1e9
+        return self.layer(x_NCHW.flatten(1))  # type: ignore[no-any-return]
+
+
 def maker(arch: Architecture, seed: int) -> nn.Module:
-    return {1: Greedy, 2: Broken}.get(int(arch.choices[0]), Plain)()
+    return {1: Greedy, 2: Broken, 3: Looking}.get(int(arch.choices[0]), Plain)()
 
 
 class Plain(Greedy):
@@ -163,6 +171,11 @@ def test_any_other_mishap_fails_its_candidate_with_one_line(digits: Data) -> Non
     found = evaluator.evaluate([Proposal(Architecture("own", (n,))) for n in (2, 0)])
     assert found[0].error == "ValueError: the sizes do not fit"
     assert found[1].error is None
+
+
+def test_a_network_that_cannot_be_estimated_is_trained_all_the_same(digits: Data) -> None:
+    evaluator = trained(digits, space=None, maker=maker, epochs=1)
+    assert metrics(measured(evaluator, Architecture("own", (3,))))["params"] == 650
 
 
 def test_the_estimate_is_what_a_forward_pass_keeps(digits: Data) -> None:

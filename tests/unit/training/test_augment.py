@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -73,10 +75,11 @@ def test_a_mixup_beyond_its_range_is_refused() -> None:
 
 def test_equal_streams_change_images_equally() -> None:
     images = torch.rand(20, 3, 8, 8, generator=stream())
-    for change in (
+    changes: list[Callable[[torch.Generator], torch.Tensor]] = [
         lambda generator: augment.crop(images, 2, generator),
         lambda generator: augment.flip(images, generator),
         lambda generator: augment.cutout(images, 4, generator),
-    ):
+    ]
+    for change in changes:
         assert torch.equal(change(stream(5)), change(stream(5)))
         assert not torch.equal(change(stream(5)), change(stream(6)))

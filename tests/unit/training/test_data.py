@@ -222,7 +222,7 @@ def test_a_class_too_small_to_be_divided_is_named() -> None:
     labels = torch.tensor([0] * 20 + [1] * 2)
     images = torch.rand(22, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(SpecError, match=r"The class '1' of dataset has 2 training image\(s\), but 3 are the least"):
-        from_dataset(TensorDataset(images, labels))  # type: ignore[arg-type]
+        from_dataset(TensorDataset(images, labels))
 
 
 # -- arrays ------------------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def npz(tmp_path: Path, **arrays: object) -> str:
     return f"arrays:{tmp_path / 'x.npz'}"
 
 
-def grey(count: int) -> np.ndarray:  # type: ignore[type-arg]
+def grey(count: int) -> np.ndarray:
     return Seed(count).numpy("grey").integers(0, 256, (count, 6, 5)).astype(np.uint8)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import resource
 import tarfile
 import urllib.error
 from contextlib import AbstractContextManager
@@ -195,3 +196,14 @@ def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
 def test_only_published_data_can_be_got(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"no data set to get named 'cifar'. Did you mean 'cifar10'"):
         get("cifar", folder=tmp_path)
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_nothing_is_kept(fashion_mnist_folder: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # no file may grow beyond 100 kB
+    try:
+        with pytest.raises(MissingData, match=r"Fashion-MNIST could not be written to .*make room there"):
+            get("fashion-mnist", source=fashion_mnist_folder, folder=tmp_path / "data")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -52,8 +53,8 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     ids=str,
 )
 def test_a_network_learns_to_tell_stripes_apart_with_every_kind_of_recipe(
-    small: type[nn.Module], stripes: Data, options: dict
-) -> None:  # type: ignore[type-arg]
+    small: type[nn.Module], stripes: Data, options: dict[str, Any]
+) -> None:
     network = small()
     outcome = train(network, stripes, Recipe(epochs=12, batch_size=16, **options), seed=SEED)
     assert outcome.val_acc > 90

@@ -22,9 +22,10 @@ from ogive.session import Settings, resume, search
 
 __all__ = ["Demo", "Side", "demo"]
 
-TRAININGS = 16  # of each strategy
+TRAININGS = 12  # of each strategy
 EPOCHS = 6  # of each training in the search
-DEAR = f"together(trained(epochs={EPOCHS}), latency)"
+# One thread: on networks this small, two spend their time waiting for each other.
+DEAR = f"together(trained(epochs={EPOCHS}, threads=1), latency)"
 FULL_TRAINING = "epochs=40, cutout=2, label_smoothing=0.1"
 
 # How the two minutes are shared, in per cent of the bar: each search, the training, the exports.
@@ -64,7 +65,7 @@ def demo(*, seed: int, out: Path, progress: Report) -> Demo:
             (
                 (
                     "evolution",
-                    "evolution(population=6, tournament=3)",
+                    "evolution(population=4, tournament=2)",
                     f"screened(training_free, {DEAR}, keep=2, pool=12)",
                     "search",
                 ),
@@ -137,7 +138,7 @@ def _trained(run: Run, start: float, progress: Report) -> dict[str, Any]:
         progress(start + TRAIN_SHARE * share, f"training the winner, loss {step.loss:.3f}")
 
     facts: dict[str, Any] = catalog.load("train_winner")(
-        run.folder, recipe=FULL_TRAINING, command=run.config["command"], progress=show
+        run.folder, recipe=FULL_TRAINING, threads=1, command=run.config["command"], progress=show
     )
     return facts
 

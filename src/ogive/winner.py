@@ -1,7 +1,7 @@
 """The winner of a run: train it fully, measure it once on the test set, take it away as plain files.
 
-Everything is written under ``artifacts/`` of the run: ``winner.json`` (the figures), ``winner/`` (weights, training
-log, test images as the network takes them) and ``export/``.
+Everything is written under ``artifacts/`` of the run: ``winner.json`` (the figures), ``winner/`` (weights and training
+log) and ``export/`` (the plain files, and the test images to try them on).
 """
 
 from __future__ import annotations
@@ -77,8 +77,6 @@ def train_winner(
     latency = measure(network.to("cpu"), task.shape)
     weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, place / "winner.safetensors")
-    images = task.normalised(task.test.images.cpu())
-    save_file({"images": images.contiguous(), "labels": task.test.labels.cpu()}, place / "test.safetensors")
     facts = {
         "arch": str(chosen.arch),
         "trial": chosen.number,
@@ -128,10 +126,10 @@ def export_winner(
     arch = Architecture.parse(facts["arch"])
     network = build(arch, skeleton, seed=0)
     network.load_state_dict(load_file(run.artifacts / "winner" / "winner.safetensors"))
-    test = task.normalised(task.test.images[:256])
+    place = out or run.artifacts / "export"
     exported = export(
         network,
-        out or run.artifacts / "export",
+        place,
         formats=formats,
         progress=progress,
         name=name,
@@ -139,8 +137,11 @@ def export_winner(
         classes=task.classes,
         normalise=(task.mean, task.std),
         headline=_headline(run, facts),
-        images=test,
+        images=task.normalised(task.test.images[:256]),
     )
+    # As they were read, since the exported file normalises them itself: NAME.py --data test.safetensors.
+    images, labels = task.test.images.contiguous(), task.test.labels.contiguous()
+    save_file({"images": images, "labels": labels}, place / "test.safetensors")
     write_json(run.artifacts / "winner.json", {**facts, "exports": [_row(entry) for entry in exported]})
     return exported
 

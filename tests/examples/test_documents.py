@@ -1,0 +1,101 @@
+"""The code blocks of README and docs run as they stand, and so do the examples."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ogive.cli import main
+from ogive.cli.searching import _KEYS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+# The size of what a reader is told to run is a reader's; here the same commands do less of it.
+SMALLER = {
+    "--budget 2h": "--budget 2",
+    "trained(epochs=10)": "trained(epochs=1, threads=1)",
+    "--channels 16": "--channels 4",
+    "images:photos": "images:photos(size=8)",
+    "epochs=100, cutout=4": "epochs=1",
+    "--seeds 50": "--seeds 3",
+}
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(document: Path) -> list[str]:
+    text = "\n".join(blocks(document, "console")).replace("\\\n", " ")
+    return [line[2:].strip() for line in text.splitlines() if line.startswith("$ ogive ")]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> Path:
+    """A folder with all that the documents name, where they are read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "home"))
+    (tmp_path / "nb201.parquet").symlink_to(shared_data / "nb201.parquet")
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.png")
+    return tmp_path
+
+
+def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for large, small in SMALLER.items():
+        command = command.replace(large, small)
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code, command
+
+
+def test_every_command_of_the_documents_works(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [command for document in DOCUMENTS for command in commands(document)]
+    assert len(told) >= 10
+    imports = [command for command in told if "tables import" in command]
+    for command in [*imports, *(command for command in told if command not in imports)]:
+        run(command, monkeypatch)
+    assert (place / "runs" / "photos" / "artifacts" / "export" / "winner.onnx").exists()
+    assert (place / "runs" / "photos" / "report.html").exists()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_python_blocks_of_a_document_run(document: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("ogive tables import nb201.parquet", monkeypatch)
+    scope: dict[str, object] = {}
+    for block in blocks(document, "python"):
+        exec(compile(block, str(document), "exec"), scope)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_toml_blocks_of_a_document_are_recipes_or_entry_points(document: Path) -> None:
+    for block in blocks(document, "toml"):
+        entries = tomllib.loads(block)
+        assert "project" in entries or set(entries) <= set(_KEYS)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(example), run_name="__main__")
+    assert capsys.readouterr().out.strip()
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"

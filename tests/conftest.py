@@ -1,4 +1,4 @@
-"""What tests take from the machine: data and a browser, found or skipped with the reason.
+"""What tests take from the machine: data and a browser, found or skipped with the reason; and an invented table.
 
 Nothing here is downloaded. A variable of the environment points each fixture elsewhere:
 
@@ -18,7 +18,11 @@ import shutil
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
+
+from ogive.tables.keys import MixedRadix
+from ogive.tables.store import Column, write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,6 +69,27 @@ def chromium() -> str:
     if not found:
         pytest.skip("no chromium, chromium-browser or google-chrome on the PATH")
     return found[0]
+
+
+@pytest.fixture(scope="session")
+def invented_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of nasbench201 with invented numbers, and with a clock, which the published extract lacks."""
+    digits = np.stack(np.unravel_index(np.arange(5**6), (5,) * 6), axis=1)
+    rng = np.random.default_rng(0)
+    val_acc = (60 + digits @ np.array([1.0, 1.5, 1.0, 2.0, 1.5, 1.0]) + rng.normal(0, 1, 5**6)).astype(np.float32)
+    test_acc = (val_acc + rng.normal(0, 0.5, 5**6)).astype(np.float32)
+    columns = {
+        "c10v_val_200": (Column("%", "validation accuracy, invented", "float32"), val_acc),
+        "c10_test_200": (Column("%", "test accuracy, invented", "float32", test=True), test_acc),
+        "params": (Column("1", "parameters, invented", "int64"), 1000 * (1 + digits.sum(axis=1))),
+        "seconds": (Column("s", "seconds of training, invented", "float64"), 10.0 + digits.sum(axis=1)),
+    }
+    folder = tmp_path_factory.mktemp("tables") / "invented"
+    about = {"source": "invented", "licence": "none", "importer": "tests"}
+    write_table(
+        folder, columns, name="invented", space="nasbench201", key=MixedRadix((5,) * 6), clock="seconds", **about
+    )
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -107,11 +107,14 @@ def load(target: str) -> Any:
     """Import ``module:attribute``, or a tool by its name in this catalog."""
     module, _, attribute = _TOOLS.get(target, target).partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "ogive":
             raise
         raise MissingData(f"{target} needs the package {error.name!r}: pip install {error.name}.") from error
+    if not hasattr(found, attribute):
+        raise SpecError(f"The module {module} has no {attribute!r}: the plug-in that names {target} is broken.")
+    return getattr(found, attribute)
 
 
 def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:
@@ -286,8 +289,8 @@ def _built(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, 
     kind = getattr(wanted, "__name__", "").lower()
     if isinstance(value, Spec) and kind in _PARTS:
         return True, build(kind, value, context)
-    if isinstance(value, Spec) and name == "table" and not value.args:
-        return True, load("open_table")(value.name)
+    if name == "table" and isinstance(value, (str, Spec)):
+        return True, load("open_table")(str(value))
     if getattr(wanted, "__name__", "") == "Path" and isinstance(value, (str, Spec)):
         return True, wanted(str(value))
     return False, value

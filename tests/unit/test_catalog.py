@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from ogive import catalog
+from ogive.core.errors import MissingData, SpecError, UnknownName
+from ogive.core.evaluator import Cached, Evaluator
+from ogive.core.objective import LatencyTradeoff, Maximize
+from ogive.core.rng import Seed
+from ogive.spec import Spec
+from ogive.strategies.local import RegularizedEvolution
+from ogive.tables.store import Table
+
+ALL_PARTS = [(kind, name) for kind in catalog.KINDS for name in catalog.names(kind)]
+
+
+@pytest.fixture
+def context() -> catalog.Context:
+    return {"space": lambda: catalog.build("space", "natssize"), "seed": lambda: Seed(0), "data": lambda: None}
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL_PARTS)
+def test_every_part_can_be_imported_and_says_what_it_is(kind: str, name: str) -> None:
+    assert callable(catalog.resolve(kind, name))
+    assert 0 < len(catalog.summary(kind, name)) <= 120
+    assert isinstance(catalog.options(kind, name), dict)
+
+
+@pytest.mark.parametrize("tool", sorted(catalog._TOOLS))
+def test_every_tool_can_be_imported(tool: str) -> None:
+    assert callable(catalog.load(tool))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "offered"),
+    [
+        ("space", "nasbench21", "'nasbench201'"),
+        ("strategy", "evolutoin", "'evolution'"),
+        ("evaluator", "tabula", "'tabular'"),
+        ("objective", "maximise", "'maximize'"),
+        ("score", "naswott", "'naswot'"),
+        ("strategy", "zzz", "Known: evolution, local_search, nsga2, random"),
+    ],
+)
+def test_an_unknown_name_offers_the_nearest(kind: str, name: str, offered: str) -> None:
+    with pytest.raises(UnknownName, match=f"no {kind} named '{name}'") as refused:
+        catalog.resolve(kind, name)
+    assert offered in str(refused.value)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'strategy'"):
+        catalog.names("strategies")
+
+
+# -- building ---------------------------------------------------------------------------------------------------------
+
+
+def test_parameters_are_taken_from_the_context_by_name(context: catalog.Context) -> None:
+    strategy = catalog.build("strategy", "evolution(population=7, tournament=3)", context)
+    assert isinstance(strategy, RegularizedEvolution)
+    assert (strategy.space.name, strategy.population, strategy.tournament) == ("natssize", 7, 3)
+
+
+def test_an_option_overrides_the_context() -> None:
+    def made(*, device: str = "cpu", threads: int | None = None) -> tuple[str, int | None]:
+        return device, threads
+
+    context: catalog.Context = {"device": lambda: "cuda", "threads": lambda: None}
+    assert catalog.make(made, Spec("made"), context) == ("cuda", None)
+    assert catalog.make(made, Spec("made", options={"device": Spec("cpu"), "threads": 2}), context) == ("cpu", 2)
+
+
+def test_what_the_context_lacks_is_named_with_the_way_to_give_it(context: catalog.Context) -> None:
+    with pytest.raises(SpecError, match="training_free needs data: give --data digits"):
+        catalog.build("evaluator", "training_free(naswot)", context)
+    with pytest.raises(SpecError, match="tabular needs table: give --table nasbench201"):
+        catalog.build("evaluator", "tabular", context)
+    with pytest.raises(
+        SpecError, match=r"latency_tradeoff needs target_ms: write latency_tradeoff\(target_ms=\.\.\.\)"
+    ):
+        catalog.build("objective", "latency_tradeoff", context)
+
+
+def test_parts_are_built_inside_parts(invented_table: Path, context: catalog.Context) -> None:
+    table = Table.open(invented_table)
+    text = "screened(tabular(report=none, metric=params), cached(tabular), keep=2, pool=5)"
+    with pytest.raises(SpecError, match="one evaluator only, but val_acc"):
+        catalog.build("evaluator", text, {**context, "table": lambda: table})
+    built = catalog.build("evaluator", "cached(tabular(also=[params]))", {**context, "table": lambda: table})
+    assert isinstance(built, Cached)
+    assert built.metrics == ("val_acc", "test_acc", "params")
+
+
+def test_an_evaluator_may_open_a_table_of_its_own(invented_table: Path) -> None:
+    built = catalog.build("evaluator", f'tabular(table="{invented_table}", report=none)')
+    assert built.table.name == "invented"
+    assert built.metrics == ("val_acc",)
+
+
+def test_objectives_take_a_word_as_the_name_of_a_metric() -> None:
+    assert catalog.build("objective", "maximize(val_acc)") == Maximize("val_acc")
+    assert catalog.build("objective", 'maximize("val_acc")') == Maximize("val_acc")
+    assert catalog.build("objective", "latency_tradeoff(target_ms=5, mode=hard)") == LatencyTradeoff(
+        target_ms=5.0, mode="hard"
+    )
+
+
+# -- values of the wrong type -----------------------------------------------------------------------------------------
+
+
+def typed(
+    *,
+    count: int = 1,
+    share: float = 0.5,
+    word: str = "",
+    flag: bool = False,
+    limit: int | None = None,
+    mode: Literal["soft", "hard"] = "soft",
+    many: tuple[str, ...] = (),
+    numbers: Sequence[int] = (),
+    either: str | Sequence[str] = "",
+    folder: Path | None = None,
+    part: Evaluator | None = None,
+    anything: Any = None,
+) -> dict[str, Any]:
+    return locals()
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "made"),
+    [
+        ("count", 3, 3),
+        ("share", 3, 3.0),
+        ("share", 0.25, 0.25),
+        ("word", Spec("abc"), "abc"),
+        ("word", "a b", "a b"),
+        ("flag", True, True),
+        ("limit", None, None),
+        ("limit", 4, 4),
+        ("mode", Spec("hard"), "hard"),
+        ("many", [Spec("a"), "b"], ("a", "b")),
+        ("numbers", [1, 2], (1, 2)),
+        ("either", Spec("a"), "a"),
+        ("either", [Spec("a")], ("a",)),
+        ("folder", Spec("runs/a"), Path("runs/a")),
+        ("anything", Spec("abc"), "abc"),
+    ],
+)
+def test_a_value_becomes_what_the_annotation_says(option: str, given: object, made: object) -> None:
+    found = catalog.make(typed, Spec("typed", options={option: given}))[option]
+    assert found == made
+    assert type(found) is type(made)
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "wanted"),
+    [
+        ("count", 1.5, "takes int, but got 1.5"),
+        ("count", True, "takes int, but got True"),
+        ("count", Spec("big"), "takes int, but got big"),
+        ("count", None, "takes int, but got None"),
+        ("share", Spec("half"), "takes float, but got half"),
+        ("word", 3, "takes str, but got 3"),
+        ("word", Spec("a", (1,)), r"takes str, but got a\(1\)"),
+        ("flag", 1, "takes bool, but got 1"),
+        ("limit", Spec("few"), "takes int or none, but got few"),
+        ("mode", Spec("medium"), "takes 'soft' or 'hard', but got medium"),
+        ("many", Spec("a"), "many=..."),
+        ("many", [1], "many=..."),
+        ("numbers", [1, Spec("a")], "numbers=..."),
+        ("folder", 3, "takes Path or none, but got 3"),
+        ("part", 3, "takes Evaluator or none, but got 3"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(option: str, given: object, wanted: str) -> None:
+    with pytest.raises(SpecError, match=wanted) as refused:
+        catalog.make(typed, Spec("typed", options={option: given}))
+    assert str(refused.value).startswith(f"typed({option}=...)")
+
+
+def test_an_unknown_option_offers_the_nearest(context: catalog.Context) -> None:
+    with pytest.raises(UnknownName, match=r"no option of evolution named 'populaton'. Did you mean 'population'"):
+        catalog.build("strategy", "evolution(populaton=3)", context)
+
+
+def test_an_unknown_part_inside_a_part_is_named(context: catalog.Context) -> None:
+    with pytest.raises(UnknownName, match=r"no evaluator named 'traned'. Did you mean 'trained'"):
+        catalog.build("evaluator", "cached(traned)", context)
+
+
+def test_too_many_positions_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"maximize.* takes at most 1 positional arguments, but got 2"):
+        catalog.build("objective", "maximize(val_acc, params)")
+
+
+def test_the_options_of_a_part_are_its_keywords_with_their_defaults() -> None:
+    assert catalog.options("strategy", "nsga2") == {"population": 20, "crossover": 0.9}
+    assert catalog.options("objective", "latency_tradeoff")["mode"] == "soft"
+    assert "space" not in catalog.options("strategy", "evolution")
+
+
+# -- plug-ins ---------------------------------------------------------------------------------------------------------
+
+TABU = '''
+"""A package that was written elsewhere."""
+from ogive.core.trial import Proposal
+
+
+class TabuSearch:
+    """Never looks back."""
+
+    def __init__(self, space, seed, *, memory: int = 7) -> None:
+        self.space, self.rng, self.memory = space, seed.numpy("tabu"), memory
+
+    def ask(self, n=1):
+        return [Proposal(self.space.sample(self.rng)) for _ in range(n)]
+
+    def tell(self, trials):
+        pass
+'''
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Install a package with these entry points, as pip would."""
+
+    def installed(points: str) -> None:
+        (tmp_path / "tabu_for_ogive.py").write_text(TABU)
+        info = tmp_path / "tabu_for_ogive-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tabu-for-ogive\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[ogive.plugins]\n{points}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        catalog._plugins.cache_clear()
+
+    yield installed
+    sys.modules.pop("tabu_for_ogive", None)
+    catalog._plugins.cache_clear()
+
+
+def test_an_installed_plug_in_is_a_part_like_any_other(
+    install: Callable[[str], None], context: catalog.Context
+) -> None:
+    assert "tabu" not in catalog.names("strategy")
+    install("strategy.tabu = tabu_for_ogive:TabuSearch")
+    assert "tabu" in catalog.names("strategy")
+    assert "tabu_for_ogive" not in sys.modules  # naming it does not import it
+    assert catalog.summary("strategy", "tabu") == "Never looks back."
+    assert catalog.options("strategy", "tabu") == {"memory": 7}
+    assert catalog.build("strategy", "tabu(memory=3)", context).memory == 3
+    with pytest.raises(UnknownName, match="Did you mean 'tabu'"):
+        catalog.build("strategy", "tabo", context)
+
+
+def test_a_plug_in_does_not_replace_a_part_of_ogive(install: Callable[[str], None]) -> None:
+    install("strategy.random = tabu_for_ogive:TabuSearch")
+    assert catalog.resolve("strategy", "random").__module__ == "ogive.strategies.local"
+
+
+@pytest.mark.parametrize("name", ["tabu", "strategies.tabu", "strategy.", ".tabu"])
+def test_a_plug_in_without_a_kind_is_refused_by_name(install: Callable[[str], None], name: str) -> None:
+    install(f"{name} = tabu_for_ogive:TabuSearch")
+    with pytest.raises(SpecError, match=r"tabu_for_ogive:TabuSearch\) must be named kind\.name"):
+        catalog.names("strategy")
+
+
+def test_a_plug_in_that_names_nothing_is_refused_when_it_is_used(install: Callable[[str], None]) -> None:
+    install("strategy.tabu = tabu_for_ogive:TabooSearch")
+    assert "tabu" in catalog.names("strategy")
+    with pytest.raises(SpecError, match="tabu_for_ogive has no 'TabooSearch'"):
+        catalog.resolve("strategy", "tabu")
+
+
+def test_a_plug_in_whose_package_is_missing_is_missing_data(install: Callable[[str], None]) -> None:
+    install("strategy.tabu = tabu_that_nobody_installed:TabuSearch")
+    with pytest.raises(MissingData, match="needs the package 'tabu_that_nobody_installed': pip install"):
+        catalog.resolve("strategy", "tabu")

@@ -18,7 +18,7 @@ from ogive.testing.parts import made, require, require_picklable, require_same_e
 __all__ = ["CLOCKED", "check_evaluator", "trace_of_evaluator"]
 
 # What is measured with a clock differs from one time to the next.
-CLOCKED = ("latency_ms", "latency_p10_ms", "latency_p90_ms")
+CLOCKED = ("latency_ms", "latency_p10_ms", "latency_p90_ms", "latency_cpu_ms")
 
 
 def check_evaluator(

@@ -1,0 +1,174 @@
+"""Everything in the catalog keeps its contract, and every two parts work together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ogive import catalog
+from ogive.core.evaluator import Evaluator
+from ogive.core.objective import Maximize, Minimize
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.strategy import Strategy
+from ogive.core.study import Study
+from ogive.core.trial import Budget
+from ogive.spaces.nasbench201 import nasbench201
+from ogive.tables.keys import MixedRadix
+from ogive.tables.store import Column, Table, write_table
+from ogive.testing import check_evaluator, check_space, check_strategy
+from ogive.training.data import Data, Split
+
+SPACES = catalog.names("space")
+STRATEGIES = catalog.names("strategy")
+SCORES = catalog.names("score")
+
+# One way to write each evaluator of the catalog; small, so that a candidate takes a fraction of a second.
+EVALUATORS = {
+    "tabular": "tabular",
+    "trained": "trained(epochs=1, batch_size=8)",
+    "training_free": "training_free(naswot, batch_size=8)",
+    "latency": "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)",
+    "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
+    "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
+    "screened": "screened(training_free(naswot, batch_size=8), training_free(params), keep=1, pool=3)",
+}
+# The smallest size of networks that a space allows.
+SIZES: dict[str, dict[str, int | None]] = {
+    "natssize": {"channels": None, "cells": 1},
+    "darts": {"channels": 4, "cells": 3},
+}
+PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
+
+
+def split(seed: int, count: int) -> Split:
+    draw = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
+    return Split(images, torch.arange(count) % 2)
+
+
+DATA = Data("noise", split(0, 24), split(1, 8), split(2, 8), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """A table of the shape of NAS-Bench-201, with made-up numbers."""
+    columns = {
+        "c10v_val_200": (Column("%", "", "float32"), np.random.default_rng(0).uniform(50, 95, 5**6).astype(np.float32)),
+        "c10_test_200": (
+            Column("%", "", "float32", test=True),
+            np.random.default_rng(1).uniform(50, 95, 5**6).astype(np.float32),
+        ),
+    }
+    about = {"space": "nasbench201", "source": "", "licence": "", "importer": ""}
+    folder: Path = tmp_path_factory.mktemp("tables") / "toy"
+    return write_table(folder, columns, name="toy", key=MixedRadix([5] * 6), **about)
+
+
+def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[str, Callable[[], Any]]:
+    size = SIZES.get(space.name, PLAIN)
+    return {
+        "space": lambda: space,
+        "seed": lambda: seed,
+        "data": lambda: DATA,
+        "table": lambda: table,
+        "device": lambda: "cpu",
+        "threads": lambda: 1,
+        "channels": lambda: size["channels"],
+        "cells": lambda: size["cells"],
+    }
+
+
+def made_space(name: str) -> SearchSpace:
+    found: SearchSpace = catalog.build("space", name)
+    return found
+
+
+def made_strategy(name: str, space: SearchSpace, seed: Seed) -> Strategy:
+    found: Strategy = catalog.build("strategy", name, context(space, seed))
+    return found
+
+
+def made_evaluator(text: str, space: SearchSpace, table: Table) -> Evaluator:
+    found: Evaluator = catalog.build("evaluator", text, context(space, Seed(0), table))
+    return found
+
+
+def goals(strategy: Strategy) -> int:
+    """With how many objectives to try a strategy: as many as it takes, two if it takes any number."""
+    return getattr(strategy, "objectives", None) or 2
+
+
+def target(maker: Any) -> str:
+    return f"{maker.__module__}:{maker.__qualname__}"
+
+
+# -- alone ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_keeps_the_contract_in_every_process(name: str) -> None:
+    check_space(target(catalog.resolve("space", name)), subprocess=True)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("space", SPACES)
+def test_every_strategy_keeps_the_contract_on_every_space(name: str, space: str) -> None:
+    objectives = goals(made_strategy(name, made_space(space), Seed(0)))
+    check_strategy(
+        lambda within, seed: made_strategy(name, within, seed), made_space(space), objectives=objectives, rounds=12
+    )
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_asks_the_same_in_every_process(name: str) -> None:
+    maker = catalog.resolve("strategy", name)
+    objectives = goals(made_strategy(name, nasbench201(), Seed(0)))
+    check_strategy(target(maker), target(nasbench201), objectives=objectives, rounds=60, subprocess=True)
+
+
+def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
+    assert sorted(EVALUATORS) == catalog.names("evaluator")
+
+
+@pytest.mark.parametrize("name", list(EVALUATORS))
+def test_every_evaluator_keeps_the_contract(name: str, table: Table) -> None:
+    check_evaluator(made_evaluator(EVALUATORS[name], nasbench201(), table), nasbench201(), proposals=3)
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("space", SPACES)
+def test_every_score_scores_every_space(name: str, space: str, table: Table) -> None:
+    evaluator = made_evaluator(f"training_free({name}, batch_size=8)", made_space(space), table)
+    check_evaluator(evaluator, made_space(space), proposals=2)
+
+
+# -- in pairs, two trials each -----------------------------------------------------------------------------------------
+
+
+def searched(space: SearchSpace, strategy: str, evaluator: str, table: Table) -> None:
+    made, measure = made_strategy(strategy, space, Seed(0)), made_evaluator(evaluator, space, table)
+    metrics = [metric for metric in measure.metrics if not metric.startswith("test_")]
+    objectives = [Maximize(metrics[0]), Minimize(metrics[-1])][: goals(made)]
+    trials = list(Study(made, measure, objectives).run(Budget(trials=2)))
+    evaluated = [trial for trial in trials if trial.status != "screened"]
+    assert len(evaluated) == 2
+    assert [trial.status for trial in evaluated] == ["ok", "ok"]
+    assert all(len(trial.scores or ()) == len(objectives) for trial in evaluated)
+
+
+@pytest.mark.parametrize("evaluator", list(EVALUATORS))
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_searches_with_every_evaluator(strategy: str, evaluator: str, table: Table) -> None:
+    searched(nasbench201(), strategy, EVALUATORS[evaluator], table)
+
+
+@pytest.mark.parametrize("evaluator", [name for name in EVALUATORS if name != "tabular"])
+@pytest.mark.parametrize("space", [name for name in SPACES if name != "nasbench201"])
+def test_every_space_is_searched_with_every_evaluator(space: str, evaluator: str, table: Table) -> None:
+    searched(made_space(space), "random", EVALUATORS[evaluator], table)

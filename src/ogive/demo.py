@@ -24,9 +24,7 @@ __all__ = ["Demo", "Side", "demo"]
 
 TRAININGS = 12  # of each strategy
 EPOCHS = 6  # of each training in the search
-# One thread: on networks this small, two spend their time waiting for each other.
-DEAR = f"together(trained(epochs={EPOCHS}, threads=1), latency)"
-FULL_TRAINING = "epochs=40, cutout=2, label_smoothing=0.1"
+FULL_EPOCHS = 40  # of the winner
 
 # How the two minutes are shared, in per cent of the bar: each search, the training, the exports.
 SEARCH_SHARE, TRAIN_SHARE, EXPORT_SHARE = 35.0, 15.0, 13.0
@@ -56,25 +54,32 @@ class Demo:
     seconds: float
 
 
-def demo(*, seed: int, out: Path, progress: Report) -> Demo:
-    """Run, or complete, the demo in the folder `out`."""
+def demo(
+    *,
+    seed: int,
+    out: Path,
+    progress: Report,
+    trainings: int = TRAININGS,
+    epochs: int = EPOCHS,
+    full_epochs: int = FULL_EPOCHS,
+) -> Demo:
+    """Run, or complete, the demo in the folder `out`.
+
+    Each strategy gets `trainings` trainings of `epochs` epochs; the winner is trained for `full_epochs`.
+    """
     started = time.perf_counter()
+    # One thread: on networks this small, two spend their time waiting for each other.
+    dear = f"together(trained(epochs={epochs}, threads=1), latency)"
+    sides = (
+        ("evolution", "evolution(population=4, tournament=2)", f"screened(training_free, {dear}, keep=2, pool=12)"),
+        ("random", "random", dear),
+    )
     runs = [
-        _searched(_settings(seed, strategy, evaluator), out / name, role, start=index * SEARCH_SHARE, progress=progress)
-        for index, (name, strategy, evaluator, role) in enumerate(
-            (
-                (
-                    "evolution",
-                    "evolution(population=4, tournament=2)",
-                    f"screened(training_free, {DEAR}, keep=2, pool=12)",
-                    "search",
-                ),
-                ("random", "random", DEAR, "baseline"),
-            )
-        )
+        _searched(_settings(seed, strategy, evaluator, trainings), out / name, index * SEARCH_SHARE, progress)
+        for index, (name, strategy, evaluator) in enumerate(sides)
     ]
     winning = max(runs, key=lambda run: _score(best(run.trials)))
-    facts = _trained(winning, 2 * SEARCH_SHARE, progress)
+    facts = _trained(winning, full_epochs, 2 * SEARCH_SHARE, progress)
     progress(2 * SEARCH_SHARE + TRAIN_SHARE, "exporting the winner")
     if not facts["exports"]:
         catalog.load("export_winner")(winning.folder, formats=("torch", "onnx"))
@@ -92,14 +97,14 @@ def demo(*, seed: int, out: Path, progress: Report) -> Demo:
     )
 
 
-def _settings(seed: int, strategy: str, evaluator: str) -> Settings:
+def _settings(seed: int, strategy: str, evaluator: str, trainings: int) -> Settings:
     return Settings(
         space="nasbench201",
         strategy=strategy,
         evaluator=evaluator,
         # Soft exponents: the target rescales the objective and does not move its optimum, so a round number will do.
         objectives=("latency_tradeoff(target_ms=1)",),
-        budget=Budget(trials=TRAININGS),
+        budget=Budget(trials=trainings),
         seed=seed,
         data="digits",
         channels=8,
@@ -107,18 +112,19 @@ def _settings(seed: int, strategy: str, evaluator: str) -> Settings:
     )
 
 
-def _searched(settings: Settings, folder: Path, role: str, *, start: float, progress: Report) -> Run:
-    done = 0
+def _searched(settings: Settings, folder: Path, start: float, progress: Report) -> Run:
+    done, total = 0, settings.budget.trials or 0
     name = settings.strategy.partition("(")[0]
 
     def count(trial: Trial) -> None:
         nonlocal done
         done += trial.status != "screened"
-        progress(start + SEARCH_SHARE * done / TRAININGS, f"{name}: training {done} of {TRAININGS}")
+        progress(start + SEARCH_SHARE * done / total, f"{name}: training {done} of {total}")
 
     progress(start, f"{name}: starting")
     if not (folder / "run.json").exists():
         command = f"ogive demo --seed {settings.seed} --out {folder.parent}"
+        role = "baseline" if name == "random" else "search"
         return search(settings, folder, command=command, role=role, on_trial=count)
     before = read_run(folder)
     if before.config.get("seed") != settings.seed:
@@ -129,7 +135,7 @@ def _searched(settings: Settings, folder: Path, role: str, *, start: float, prog
     return resume(folder, on_trial=count)
 
 
-def _trained(run: Run, start: float, progress: Report) -> dict[str, Any]:
+def _trained(run: Run, epochs: int, start: float, progress: Report) -> dict[str, Any]:
     if (run.artifacts / "winner.json").exists():
         return _facts(run)
 
@@ -138,7 +144,11 @@ def _trained(run: Run, start: float, progress: Report) -> dict[str, Any]:
         progress(start + TRAIN_SHARE * share, f"training the winner, loss {step.loss:.3f}")
 
     facts: dict[str, Any] = catalog.load("train_winner")(
-        run.folder, recipe=FULL_TRAINING, threads=1, command=run.config["command"], progress=show
+        run.folder,
+        recipe=f"epochs={epochs}, cutout=2, label_smoothing=0.1",
+        threads=1,
+        command=run.config["command"],
+        progress=show,
     )
     return facts
 

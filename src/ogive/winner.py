@@ -29,6 +29,7 @@ from ogive.runs import Run, best, read_run, write_json
 from ogive.session import load_data, settings_of
 from ogive.spec import Spec, parse_options
 from ogive.training.data import Data
+from ogive.training.distributed import group
 from ogive.training.loop import Progress, accuracy, train
 from ogive.training.recipe import Recipe
 
@@ -45,6 +46,7 @@ def train_winner(
     recipe: str = "",
     device: str = "cpu",
     threads: int | None = None,
+    tensorboard: bool = False,
     command: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
@@ -52,7 +54,8 @@ def train_winner(
 
     It is trained on the training and the validation images together, with the options of `recipe`
     (``epochs=60, cutout=2``), and measured on the test images once, at the end. `data`, `channels` and `cells` are
-    those of the search unless given. An interrupted training goes on where it stopped.
+    those of the search unless given. An interrupted training goes on where it stopped. Started by ``torchrun``, all
+    processes train together, and those that do not write return an empty dictionary.
     """
     run = read_run(folder)
     chosen = _chosen(run, trial)
@@ -62,7 +65,7 @@ def train_winner(
     seed = Seed(settings_of(run.config).seed).child("winner")
     network = build(chosen.arch, skeleton, seed=seed.integer(str(chosen.arch))).to(device)
     place = run.artifacts / "winner"
-    with _threads(threads):
+    with group(device) as ranks, _threads(threads):
         outcome = train(
             network,
             task.joined(),
@@ -71,12 +74,16 @@ def train_winner(
             device=device,
             folder=place / "training",
             validate_every=0,
-            progress=progress,
+            tensorboard=tensorboard,
+            progress=progress if ranks.writes else None,
         )
+        if not ranks.writes:
+            return {}
         test_acc = accuracy(network, task.test, task, device)
     latency = measure(network.to("cpu"), task.shape)
-    weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, place / "winner.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, place / "winner.safetensors"
+    )
     facts = {
         "arch": str(chosen.arch),
         "trial": chosen.number,
@@ -92,15 +99,7 @@ def train_winner(
         "recipe": asdict(options),
         "skeleton": asdict(skeleton),
         "data": data if isinstance(data, str) else run.config.get("data"),
-        "history": [
-            {
-                "epoch": epoch.number,
-                "train_loss": epoch.train_loss,
-                "train_acc": epoch.train_acc,
-                "val_acc": epoch.val_acc,
-            }
-            for epoch in outcome.history
-        ],
+        "history": [{"epoch": epoch.number, **asdict(epoch)} for epoch in outcome.history],
         "training_s": outcome.seconds,
         "command": command,
         "exports": [],

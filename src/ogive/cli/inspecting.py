@@ -78,17 +78,20 @@ def report_command(
 
 def demo_command(
     seed: Annotated[int, typer.Option("--seed", help="The root of all randomness.")] = 0,
-    out: Annotated[Path, typer.Option("--out", help="Where the runs, the winner and the page go.")] = Path("runs/demo"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where everything goes.  [default: runs/demo, or runs/demo-seedN]")
+    ] = None,
 ) -> None:
     """Search on real images in about two minutes: evolution against random search, winner trained, exported, reported.
 
-    Example: ogive demo --seed 1 --out runs/demo-1
+    Example: ogive demo --seed 1
     """
+    folder = out or Path("runs") / ("demo" if seed == 0 else f"demo-seed{seed}")
     try:
         with Bar("demo", 100) as bar:
-            found = demo(seed=seed, out=out, progress=bar.at)
+            found = demo(seed=seed, out=folder, progress=bar.at)
     except KeyboardInterrupt:
-        console.print(f"Interrupted. `ogive demo --seed {seed} --out {out}` goes on where it stopped.")
+        console.print(f"Interrupted. `ogive demo --seed {seed} --out {folder}` goes on where it stopped.")
         raise typer.Exit(130) from None
     rows = [
         (
@@ -132,7 +135,7 @@ def reproduce_command(
         return
     try:
         with Bar("searches", None) as bar:
-            row = reproduce(name, preset=preset, out=out, progress=lambda done, total: bar.at(done, f"of {total}"))
+            row = reproduce(name, preset=preset, out=out, progress=lambda done, total: bar.at(done, total=total))
     except KeyboardInterrupt:
         console.print(f"Interrupted. `ogive reproduce {name} --preset {preset}` goes on where it stopped.")
         raise typer.Exit(130) from None

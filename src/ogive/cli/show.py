@@ -78,7 +78,7 @@ class Bar:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn() if total is not None else TextColumn("{task.completed:.0f}"),
+            MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
@@ -98,14 +98,15 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def at(self, done: float, note: str = "") -> None:
-        """Show that `done` of the total are done."""
-        self._progress.update(self._task, completed=done, note=note)
+    def at(self, done: float, note: str = "", *, total: float | None = None) -> None:
+        """Show that `done` of the total are done; `total` may become known only now."""
+        self.total = self.total if total is None else total
+        self._progress.update(self._task, completed=done, total=self.total, note=note)
         now = time.perf_counter()
         if not self._live and now - self._printed >= LINE_EVERY_S:
             self._printed = now
-            total = "" if self.total is None else f"/{self.total:g}"
-            _progress_console.print(f"{self.what} {done:g}{total} {note}")
+            whole = "" if self.total is None else f"/{self.total:g}"
+            _progress_console.print(f"{self.what} {done:g}{whole} {note}")
 
 
 class SearchProgress(Bar):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from ogive import catalog
 from ogive.cli.searching import command_line
-from ogive.cli.show import Bar, console, number, table
+from ogive.cli.show import Bar, console, duration, number, table
 from ogive.core.errors import UnknownName
 
 __all__ = ["register"]
@@ -39,15 +40,21 @@ def train_command(
     recipe: Annotated[str, typer.Option("--recipe", help='Options of the training: "epochs=60, cutout=8".')] = "",
     device: Device = "cpu",
     threads: Annotated[int | None, typer.Option("--threads", help="Threads of torch.")] = None,
+    tensorboard: Annotated[
+        bool | None, typer.Option(help="Write event files beside metrics.jsonl.  [default: if installed]")
+    ] = None,
 ) -> None:
     """Train the winner of a search fully, and measure it once on the test images.
 
-    Example: ogive train runs/demo/evolution --recipe "epochs=60, cutout=2"
+    Example: ogive train runs/photos --recipe "epochs=60, cutout=2"
+
+    On several GPUs: torchrun --nproc-per-node 2 --no-python ogive train runs/photos --device cuda
     """
+    events = find_spec("tensorboard") is not None if tensorboard is None else tensorboard
 
     def show(step: Any) -> None:
-        note = f"loss {step.loss:.3f}, accuracy {step.train_acc:.1f} %"
-        bar.at(step.epoch - 1 + step.step / step.steps, note)
+        note = f"loss {step.loss:.3f}, accuracy {step.train_acc:.1f} %, {duration(step.seconds_left)} left"
+        bar.at(step.epoch - 1 + step.step // step.steps, note, total=step.epochs)
 
     try:
         with Bar("epochs", None) as bar:
@@ -60,12 +67,15 @@ def train_command(
                 recipe=recipe,
                 device=device,
                 threads=threads,
+                tensorboard=events,
                 command=command_line(),
                 progress=show,
             )
     except KeyboardInterrupt:
         console.print("Interrupted. The same command goes on after the last finished epoch.")
         raise typer.Exit(130) from None
+    if not facts:  # another process of torchrun reports
+        return
     console.print(f"{facts['arch']}: {facts['test_acc']:.2f} % of {facts['test_images']} test images")
     shown = ("params", "macs", "latency_ms", "epochs", "training_s")
     table(None, ("figure", "value>"), [(name, number(facts[name])) for name in shown])

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from ogive.api import *  # noqa: F403
 
 
-
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module 'ogive' has no attribute {name!r}")

@@ -31,7 +31,7 @@ from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.metrics import non_dominated
 from ogive.runs import best, read_run
-from ogive.session import Parts, Settings, assemble, budget_of, unfinished
+from ogive.session import Parts, Settings, assemble, budget_of, refuse_other_settings, ticking, unfinished
 from ogive.session import resume as _resume
 from ogive.session import search as _search
 
@@ -176,6 +176,7 @@ def search(
     if folder is None:
         return Result(tuple(_collected(settings, parts, on_trial)))
     if resume and (folder / "run.json").exists():
+        refuse_other_settings(read_run(folder), settings, may_differ=("budget",))
         run = _resume(folder, budget=settings.budget, on_trial=on_trial, parts=parts)
     else:
         run = _search(settings, folder, on_trial=on_trial, parts=parts)
@@ -197,7 +198,8 @@ def _collected(settings: Settings, parts: Parts, on_trial: Callable[[Trial], Non
     trials = []
     executor = Workers(settings.workers) if settings.workers > 1 else None
     try:
-        for trial in parts.study().run(settings.budget, executor=executor, in_flight=settings.workers):
+        found = parts.study().run(settings.budget, executor=executor, in_flight=settings.workers)
+        for trial in ticking(found, settings.budget):
             trials.append(trial)
             if on_trial is not None:
                 on_trial(trial)

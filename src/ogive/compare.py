@@ -20,10 +20,10 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
 from ogive.runs import best, read_run
-from ogive.session import Settings, assemble, resume, search, search_trials
+from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, search_trials
 from ogive.spec import parse
 
-__all__ = ["Comparison", "Outcome", "Pair", "Row", "compare"]
+__all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -179,15 +179,12 @@ def compare(
     """
     if seeds < 1:
         raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
-    names = _with_random(strategies)
+    names, parts = check(strategies, settings)
     jobs = [
         replace(settings, strategy=name, seed=settings.seed + offset, workers=1)
         for offset in range(seeds)
         for name in names
     ]
-    for job in jobs[: len(names)]:
-        parts = assemble(job)  # a misspelt option is reported before the first search, not after the last
-        parts.study()
     histories: list[list[Trial]] = [[] for _ in jobs]
     for done, (index, trials) in enumerate(_searched(jobs, folder, workers), start=1):
         histories[index] = trials
@@ -205,6 +202,19 @@ def compare(
         optimum(parts.objectives[0].needs[0]) if single and optimum is not None else None,
         optimum(REPORTED) if optimum is not None and REPORTED in parts.evaluator.metrics else None,
     )
+
+
+def check(strategies: Sequence[str], settings: Settings) -> tuple[list[str], Parts]:
+    """The strategies that will run, random search among them, and the parts of the first.
+
+    A mistake is reported now, before the first search and not after the last.
+    """
+    names = _with_random(strategies)
+    first = assemble(replace(settings, strategy=names[0]))
+    built = {"space": first.space, "evaluator": first.evaluator}
+    for parts in (first, *(assemble(replace(settings, strategy=name), given=built) for name in names[1:])):
+        parts.study()
+    return names, first
 
 
 def _with_random(strategies: Sequence[str]) -> list[str]:
@@ -238,8 +248,8 @@ def _search_one(settings: Settings, folder: Path | None) -> list[Trial]:
         return search_trials(settings)
     if not (folder / "run.json").exists():
         return search(settings, folder, role="compare").trials
-    resume(folder)
-    return read_run(folder).trials
+    refuse_other_settings(read_run(folder), settings)
+    return resume(folder, budget=settings.budget).trials
 
 
 def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | None) -> Outcome:
@@ -249,7 +259,8 @@ def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | No
     curve = anytime(scores) if counted else np.array([math.nan])
     reported = anytime(scores, reports) if counted else np.array([math.nan])
     winner = best(counted)
-    volume = None if reference is None else hypervolume(_points(counted), reference)
+    points = [trial.scores for trial in counted if trial.scores is not None]
+    volume = None if reference is None else hypervolume(points, reference) if points else 0.0
     return Outcome(
         settings.strategy,
         settings.seed,
@@ -264,13 +275,11 @@ def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | No
 
 def _reference(histories: Sequence[Sequence[Trial]]) -> Floats:
     """The corner from which hypervolumes are measured: the worst value that any search saw in each objective."""
-    points = [_points(trials) for trials in histories]
-    lowest: Floats = np.concatenate([p for p in points if len(p)]).min(axis=0)
+    points = [trial.scores for trials in histories for trial in trials if trial.scores is not None]
+    if not points:
+        raise SpecError("None of the searches found an architecture that works, so there is nothing to compare.")
+    lowest: Floats = np.array(points, np.float64).min(axis=0)
     return lowest
-
-
-def _points(trials: Sequence[Trial]) -> Floats:
-    return np.array([trial.scores for trial in trials if trial.scores is not None], np.float64)
 
 
 def _slug(text: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
-from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.errors import SpecError, StoreError
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.objective import Objective
 from ogive.core.pool import Workers
@@ -27,7 +27,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Study
-from ogive.core.trial import Budget, Proposal, Trial
+from ogive.core.trial import Budget, Proposal, Spent, Trial
 from ogive.machine import facts
 from ogive.runs import Run, RunStore, read_run, write_json
 from ogive.spec import Spec, parse
@@ -38,10 +38,12 @@ __all__ = [
     "assemble",
     "budget_of",
     "load_data",
+    "refuse_other_settings",
     "resume",
     "search",
     "search_trials",
     "settings_of",
+    "ticking",
 ]
 
 logger = logging.getLogger(__name__)
@@ -50,8 +52,17 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY = 50
 
 
+# One limit of a budget: a number of trials, or seconds on one of two clocks.
+_LIMIT = re.compile(
+    r"(?P<trials>\d+)(?:trials?)?|(?P<clock>benchmark=)?(?P<seconds>\d+(?:\.\d+)?(?:e\d+)?)(?P<unit>[smh]?)"
+)
+
 # The settings that stand in run.json under their own names and as they are.
 _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "threads", "workers")
+
+
+# The settings that a search may go on without.
+_MACHINE = ("device", "threads", "workers")
 
 
 @dataclass(frozen=True)
@@ -134,12 +145,14 @@ def budget_of(text: str) -> Budget:
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     limits: dict[str, Any] = {}
     for item in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"(?P<name>benchmark=)?(?P<number>\d+(?:\.\d+)?(?:e\d+)?)(?P<unit>[smh]?)", item)
-        if match is None or (not match["name"] and not match["unit"] and not match["number"].isdigit()):
+        match = _LIMIT.fullmatch(item)
+        if match is None or not (match["trials"] or match["clock"] or match["unit"]):
             raise SpecError(f"A budget is written 200, 90s, 15m, 2h, benchmark=1e5 or several, but got {text!r}.")
-        key = "benchmark_s" if match["name"] else "wall_s" if match["unit"] else "trials"
-        amount = float(match["number"]) * units.get(match["unit"], 1.0)
-        limits[key] = int(amount) if key == "trials" else amount
+        key = "trials" if match["trials"] else "benchmark_s" if match["clock"] else "wall_s"
+        if key in limits:
+            raise SpecError(f"A budget sets each limit once, but {text!r} sets {key} twice.")
+        seconds = float(match["seconds"] or 0) * units[match["unit"] or "s"]
+        limits[key] = int(match["trials"]) if match["trials"] else seconds
     return Budget(**limits)
 
 
@@ -148,18 +161,12 @@ def load_data(text: str) -> Any:
 
     Its splits do not depend on the seed of the search, so that every search sees the same ones.
     """
-    # A folder may hold any character, so that it is taken as it stands and only the options are parsed.
-    match = re.fullmatch(r"(?P<name>[^()]+?)\s*(?P<options>\(.*\))?", text.strip())
+    # A folder may hold any character, so that it is taken as it stands and only (option=value) at the end is parsed.
+    match = re.fullmatch(r"(?P<name>.+?)\s*(?P<options>\(\s*\w+\s*=.*\))?", text.strip(), re.DOTALL)
     if match is None:
         raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
     options = parse(f"data{match['options'] or ''}").options
-    load = catalog.load("load_data")
-    known = catalog.parameter_names(load)
-    for option in options:
-        if option not in known:
-            raise UnknownName(f"option of the data set {match['name']}", option, known)
-    plain = {name: value.name if isinstance(value, Spec) else value for name, value in options.items()}
-    return load(match["name"], **plain)
+    return catalog.make(catalog.load("load_data"), Spec("data", (match["name"],), options))
 
 
 def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:
@@ -239,7 +246,32 @@ def resume(
 
 def search_trials(settings: Settings) -> list[Trial]:
     """Run a search in this process without storing it; the trials in the order of being told."""
-    return list(assemble(settings).study().run(settings.budget))
+    return list(ticking(assemble(settings).study().run(settings.budget), settings.budget))
+
+
+def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
+    """The trials; SpecError at the first success if the only clock of the budget stands still: it would never end."""
+    unsure = budget.trials is None and budget.wall_s is None
+    for trial in trials:
+        if unsure and trial.status == "ok":
+            if trial.cost.benchmark_s <= 0:
+                raise SpecError(
+                    f"A budget of {budget} never ends here, because the evaluator counts no benchmark seconds: "
+                    "give a number of trials, or a time such as 2h."
+                )
+            unsure = False
+        yield trial
+
+
+def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str, ...] = ()) -> None:
+    """StoreError if the run was begun with other settings; those of the machine, and `may_differ`, are free."""
+    before, now = settings_of(run.config).config(), settings.config()
+    for name, value in now.items():
+        if name not in (*_MACHINE, *may_differ) and before[name] != value:
+            raise StoreError(
+                f"{run.folder} holds a search with the {name} {before[name]}, but now it is {value}: "
+                "choose another folder, or the settings of that search."
+            )
 
 
 def unfinished(folder: Path) -> Path:
@@ -257,7 +289,7 @@ def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save
         started = time.perf_counter() - elapsed
         saved = study.told
         trials = study.run(settings.budget, executor=workers, in_flight=settings.workers, past=past, elapsed_s=elapsed)
-        for trial in trials:
+        for trial in ticking(trials, settings.budget):
             store.append(trial, time.perf_counter() - started)
             yield trial
             if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
@@ -297,21 +329,35 @@ def _check_inputs(store: RunStore, now: Mapping[str, Any]) -> None:
 def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
     """The budget in force: the last one granted. run.json is written once, so later ones stand beside it."""
     path = store.artifacts / "budget.json"
-    if wanted is not None:
-        write_json(path, {"trials": wanted.trials, "wall_s": wanted.wall_s, "benchmark_s": wanted.benchmark_s})
-        return wanted
-    if path.exists():
-        return Budget(**json.loads(path.read_text(encoding="utf-8")))
-    return first
+    try:
+        granted = Budget(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else first
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({error}): delete it and give --budget again.") from error
+    if wanted is None or wanted == granted:
+        return granted
+    spent = Spent()
+    for trial in store.run.trials:
+        spent.add(trial)
+    if spent.trials > (wanted.trials or math.inf) or spent.cost.benchmark_s > (wanted.benchmark_s or math.inf):
+        raise SpecError(
+            f"{store.folder} has spent {spent.trials} trials and {spent.cost.benchmark_s:g} benchmark seconds already, "
+            f"more than a budget of {wanted}: give a larger one."
+        )
+    write_json(path, {"trials": wanted.trials, "wall_s": wanted.wall_s, "benchmark_s": wanted.benchmark_s})
+    return wanted
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a search would cost: the size of its space, seconds of one trial here, seconds of all of them."""
+    """What a search would cost: the size of its space, seconds of one trial here, seconds of all of them.
+
+    `total_s` is infinite where nobody can say; `error` is why the one candidate that was tried failed, if it did.
+    """
 
     size: float
     trial_s: float
     total_s: float
+    error: str | None = None
 
 
 def estimate(settings: Settings) -> Estimate:
@@ -321,12 +367,14 @@ def estimate(settings: Settings) -> Estimate:
     epochs = _epochs(parts.evaluator)
     arch = parts.space.sample(Seed(settings.seed).numpy("estimate"))
     started = time.perf_counter()
-    attempt(parts.evaluator, [Proposal(arch, fidelity=1 if epochs else None)])
+    measured = attempt(parts.evaluator, [Proposal(arch, fidelity=1 if epochs else None)])[0]
     trial_s = (time.perf_counter() - started) * (epochs or 1)
-    trials = settings.budget.trials
-    total = math.inf if trials is None else trials * trial_s / settings.workers
-    limit = math.inf if settings.budget.wall_s is None else settings.budget.wall_s
-    return Estimate(parts.space.size, trial_s, min(total, limit))
+    budget = settings.budget
+    trials: float = math.inf if budget.trials is None else budget.trials
+    if budget.benchmark_s is not None and measured.cost.benchmark_s > 0:
+        trials = min(trials, math.ceil(budget.benchmark_s / measured.cost.benchmark_s))
+    total_s = min(trials * trial_s / settings.workers, budget.wall_s or math.inf)
+    return Estimate(parts.space.size, trial_s, total_s, measured.error)
 
 
 def _epochs(evaluator: Evaluator) -> int | None:

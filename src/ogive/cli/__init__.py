@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import typer
 
@@ -26,15 +27,24 @@ for module in (searching, winning, inspecting, inputs):
     module.register(app)
 
 
+# What typer raises for a command line that it cannot read: click's class, or its own copy of it.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
-    """Run one command. Errors of ogive are one line on standard error and exit status 2, never a traceback."""
+    """Run one command. What the user can mend is one line on standard error and exit status 2, never a traceback."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
-        app(prog_name="ogive")
-    except OgiveError as error:
+        sys.exit(app(prog_name="ogive", standalone_mode=False))
+    except UsageError as error:
+        message = error.format_message()
+        if "\n" in message:  # no command was given: this is the help
+            error.show()
+        else:
+            print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except typer.Abort:  # Ctrl-C, where typer does not say so itself
+        sys.exit(130)
+    except (OgiveError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:
-        # `ogive list | head` closes our output early; that is no error.
-        sys.stderr.close()
-        sys.exit(0)

@@ -74,7 +74,7 @@ def get_command(
     Example: ogive data get cifar10 --from Downloads/cifar-10-binary.tar.gz
     """
     with Bar(name, None) as bar:
-        folder = catalog.load("get_data")(name, source=source, progress=lambda done, total: bar.at(done, f"of {total}"))
+        folder = catalog.load("get_data")(name, source=source, progress=lambda done, total: bar.at(done, total=total))
     console.print(f"{name} is in {folder}")
 
 
@@ -83,6 +83,6 @@ def list_data_command() -> None:
 
     Example: ogive data list
     """
-    present = sorted(path.name for path in data_folder().glob("*") if path.is_dir())
+    present = sorted(path.name for path in data_folder().glob("[!.]*") if path.is_dir())
     console.print(f"embedded: digits\nin {data_folder()}: {', '.join(present) or 'none'}")
     console.print("your own: images:FOLDER (class sub-folders), arrays:FILE.npz")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ogive.cli.show import Bar, SearchProgress, console, duration, number, size_of, table
-from ogive.compare import REPORTED, Comparison, compare
+from ogive.compare import REPORTED, Comparison, check, compare
 from ogive.core.errors import SpecError, UnknownName
 from ogive.runs import Run, best, read_run, write_json
 from ogive.session import Estimate, Settings, budget_of, estimate, resume, search, settings_of
@@ -34,10 +36,13 @@ Threads = Annotated[int | None, typer.Option("--threads", help="Threads of each 
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes at work at the same time.  [default: 1]")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")]
 
-_KEYS = (
-    "space", "strategy", "evaluator", "objective", "budget", "seed", "data", "table", "channels", "cells", "device",
-    "threads", "workers",
-)  # fmt: skip
+# The keys of a recipe, and what each of them takes.
+_KEYS = {
+    **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "device"), "text"),
+    **dict.fromkeys(("seed", "channels", "cells", "threads", "workers"), "a whole number"),
+    "objective": "text or a list of texts",
+    "budget": "text or a whole number",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -69,13 +74,12 @@ def search_command(
 ) -> None:
     """Search for an architecture, and store every trial in a run folder.
 
-    Examples:
-      ogive search --space nasbench201 --table nasbench201 --budget 200
+    Example: ogive search --space nasbench201 --table nasbench201 --budget 200
 
-      ogive search --space nasbench201 --data digits --channels 8 --cells 1 --budget 20
+    Example: ogive search --space nasbench201 --data digits --channels 8 --cells 1 --budget 20
 
-      ogive search --space nasbench201 --data images:photos --evaluator "together(trained(epochs=10), latency)"
-      --objective "latency_tradeoff(target_ms=5)" --budget 2h --workers 2
+    Example: ogive search --space nasbench201 --data images:photos --evaluator "together(trained(epochs=10), latency)"
+    --objective "latency_tradeoff(target_ms=5)" --budget 2h --workers 2
     """
     flags = {
         "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "budget": budget,
@@ -146,7 +150,9 @@ def compare_command(
     }  # fmt: skip
     settings = _settings({key: value for key, value in flags.items() if value is not None})
     if dry_run:
-        _print_estimate(estimate(settings), settings, searches=seeds * len({"random", *strategies}))
+        names = check(strategies, settings)[0]
+        shown = replace(settings, strategy=names[-1], workers=workers or 1)
+        _print_estimate(estimate(shown), shown, searches=seeds * len(names))
         return
     try:
         with Bar("searches", None) as bar:
@@ -156,7 +162,7 @@ def compare_command(
                 seeds=seeds,
                 workers=workers or 1,
                 folder=out,
-                progress=lambda done, total: bar.at(done, f"of {total}"),
+                progress=lambda done, total: bar.at(done, total=total),
             )
     except KeyboardInterrupt:
         way = f"; the finished searches are kept in {out}, and the same command completes them" if out else ""
@@ -182,12 +188,21 @@ def _recipe(path: Path | None) -> dict[str, Any]:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"The recipe {path} cannot be read: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise SpecError(f"The recipe {path} is no TOML: {error}.") from error
-    for key in entries:
+    for key, value in entries.items():
         if key not in _KEYS:
             raise UnknownName("key of a recipe", key, _KEYS)
+        if not _fits(value, _KEYS[key]):
+            raise SpecError(f"The recipe {path} must give {key} as {_KEYS[key]}, but gives {value!r}.")
     return entries
+
+
+def _fits(value: object, wanted: str) -> bool:
+    if isinstance(value, list):
+        return wanted == "text or a list of texts" and all(isinstance(item, str) for item in value)
+    kinds = {"a whole number": (int,), "text or a whole number": (str, int)}.get(wanted, (str,))
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _settings(entries: dict[str, Any]) -> Settings:
@@ -213,6 +228,9 @@ def _free_folder(settings: Settings) -> Path:
 
 
 def _interrupted(folder: Path) -> None:
+    if not (folder / "run.json").exists():
+        console.print("Interrupted before the first trial; nothing was stored.")
+        raise typer.Exit(130)
     console.print(f"Interrupted. Every finished trial is stored; go on with: ogive resume {folder}")
     raise typer.Exit(130)
 
@@ -222,7 +240,10 @@ def _print_estimate(found: Estimate, settings: Settings, searches: int = 1) -> N
     console.print(f"strategy   {settings.strategy}, {searches} search{'es' if searches > 1 else ''}")
     console.print(f"evaluator  {settings.evaluator}, about {duration(found.trial_s)} a trial (one was measured)")
     total = found.total_s * searches
-    console.print(f"budget     {settings.budget}: about {duration(total)} with {settings.workers} worker(s)")
+    told = f"about {duration(total)}" if math.isfinite(total) else "for a time that one trial does not tell"
+    console.print(f"budget     {settings.budget}: {told} with {settings.workers} worker(s)")
+    if found.error is not None:
+        console.print(f"           The trial that was measured failed: {found.error}")
 
 
 def _print_found(run: Run) -> None:

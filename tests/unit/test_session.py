@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ogive import session
+from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.evaluator import Screened
+from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.runs import read_run
+from ogive.session import Parts, Settings, budget_of, estimate, resume, search, settings_of
+
+
+class Weighted:
+    """The sum of the choices with weights, as the metric of that name; `seconds` of a clock that is not ours."""
+
+    def __init__(self, metric: str, weight: float, *, seconds: float = 0.0, sleep_s: float = 0.0) -> None:
+        self.metrics, self.weight, self.seconds, self.sleep_s = (metric,), weight, seconds, sleep_s
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        time.sleep(self.sleep_s)
+        return [Measurement({self.metrics[0]: self._sum(p)}, Cost(0.0, self.seconds)) for p in proposals]
+
+    def _sum(self, proposal: Proposal) -> float:
+        return float(sum(choice * self.weight**place for place, choice in enumerate(proposal.arch.choices)))
+
+
+def settings(**changes: Any) -> Settings:
+    plain = {"space": "natssize", "strategy": "evolution(population=6, tournament=3)", "evaluator": "own"}
+    return Settings(**{**plain, "budget": Budget(trials=30), **changes})
+
+
+def parts(chosen: Settings, evaluator: object = None) -> Parts:
+    return session.assemble(chosen, given={"evaluator": evaluator or Weighted("val_acc", 1.5)})
+
+
+def screened_parts(chosen: Settings) -> Parts:
+    return parts(chosen, Screened(Weighted("guess", 1.0), Weighted("val_acc", 1.5), keep=2, pool=5))
+
+
+def plain(trials: Sequence[Trial]) -> list[tuple[object, ...]]:
+    return [(t.number, t.proposal, t.status, t.scores, dict(t.metrics), t.measurement.error) for t in trials]
+
+
+def interrupted(folder: Path, count: int, chosen: Settings, made: Parts | None = None, **options: Any) -> None:
+    """A search that is interrupted after so many trials."""
+    seen: list[Trial] = []
+
+    def watch(trial: Trial) -> None:
+        seen.append(trial)
+        if len(seen) == count:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(chosen, folder, parts=made, on_trial=watch, **options)
+    assert len(read_run(folder).trials) == count
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_settings_come_back_from_run_json() -> None:
+    chosen = Settings(
+        space="nasbench201",
+        strategy="nsga2(population=4)",
+        evaluator="trained(epochs=2)",
+        objectives=("maximize(val_acc)", "minimize(params)"),
+        budget=Budget(trials=7, wall_s=1.5, benchmark_s=9.0),
+        seed=-3,
+        data="digits(size=16)",
+        table="t",
+        channels=4,
+        cells=1,
+        device="cuda:1",
+        threads=2,
+        workers=3,
+    )
+    assert settings_of(json.loads(json.dumps(chosen.config()))) == chosen
+
+
+def test_a_table_is_looked_up_and_without_one_networks_are_trained() -> None:
+    assert Settings(space="nasbench201", table="t").evaluator == "tabular"
+    assert Settings(space="nasbench201").evaluator == "trained"
+
+
+def test_settings_without_a_worker_are_refused() -> None:
+    with pytest.raises(SpecError, match="workers=0"):
+        settings(workers=0)
+
+
+@pytest.mark.parametrize("missing", ["space", "objectives", "budget", "skeleton"])
+def test_a_run_json_without_settings_is_refused(missing: str) -> None:
+    config = settings().config()
+    del config[missing]
+    with pytest.raises(StoreError, match="does not hold the settings of a search"):
+        settings_of(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("200", Budget(trials=200)),
+        ("200 trials", Budget(trials=200)),
+        ("1 trial", Budget(trials=1)),
+        ("90s", Budget(wall_s=90.0)),
+        ("1.5m", Budget(wall_s=90.0)),
+        ("2h", Budget(wall_s=7200.0)),
+        ("benchmark=1e5", Budget(benchmark_s=1e5)),
+        ("benchmark=2h", Budget(benchmark_s=7200.0)),
+        ("200, 2h, benchmark=12000", Budget(200, 7200.0, 12000.0)),
+    ],
+)
+def test_a_budget_is_read(text: str, budget: Budget) -> None:
+    assert budget_of(text) == budget
+
+
+NO_BUDGETS = (
+    "", "many", "1e5", "1.5", "-3", "2d", "benchmark", "benchmark=", "200,", "2 h x", "0", "0s", "benchmark=1e999",
+    "benchmark=3trials", "trials", "100,200", "1h,30m", "nan", "inf",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_BUDGETS)
+def test_what_is_no_budget_is_refused(text: str) -> None:
+    with pytest.raises(SpecError):
+        budget_of(text)
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_data_take_options_in_brackets() -> None:
+    data = session.load_data("digits(size=12, limit=30)")
+    assert data.shape == (1, 12, 12)
+    assert len(data.test) == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("digit", "no data set named 'digit'. Did you mean 'digits'"),
+        ("digits(sise=12)", "no option of data named 'sise'. Did you mean 'size'"),
+        ("digits(size=big)", r"data\(size=...\) takes int or none, but got big"),
+        ("digits(12)", r"no data set named 'digits\(12\)'"),
+        ("", "Data is written"),
+    ],
+)
+def test_data_that_make_no_sense_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(SpecError, match=reason):
+        session.load_data(text)
+
+
+def test_a_folder_of_images_may_have_brackets_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "photos (1)"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = np.full((6, 6, 3), 40 * number, np.uint8)
+            (folder / name / f"{number}.ppm").write_bytes(b"P6 6 6 255\n" + pixels.tobytes())
+    assert session.load_data(f"images:{folder}").shape == (3, 6, 6)
+    assert session.load_data(f"images:{folder}(size=4)").shape == (3, 4, 4)
+
+
+# -- resuming ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("strategy", "objectives"),
+    [
+        ("random", ("maximize(val_acc)",)),
+        ("local_search", ("maximize(val_acc)",)),
+        ("evolution(population=6, tournament=3)", ("maximize(val_acc)",)),
+        ("nsga2(population=6)", ("maximize(val_acc)", "minimize(val_acc)")),
+    ],
+)
+@pytest.mark.parametrize("save_every", [4, 1000])
+def test_an_interrupted_search_ends_with_the_trials_of_an_uninterrupted_one(
+    tmp_path: Path, strategy: str, objectives: tuple[str, ...], save_every: int
+) -> None:
+    chosen = settings(strategy=strategy, objectives=objectives)
+    whole = search(chosen, tmp_path / "whole", parts=parts(chosen))
+    assert len(whole.trials) == 30
+    for count in (1, 13, 30):
+        folder = tmp_path / str(count)
+        interrupted(folder, count, chosen, parts(chosen), save_every=save_every)
+        resumed = resume(folder, parts=parts(chosen), save_every=save_every)
+        assert plain(resumed.trials) == plain(whole.trials)
+
+
+def test_a_screened_search_is_resumed_from_within_a_batch(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(trials=7))
+    whole = search(chosen, tmp_path / "whole", parts=screened_parts(chosen))
+    assert [t.status for t in whole.trials].count("ok") == 7
+    assert len(whole.trials) == 18  # three pools of 5, of which 2 are kept, and one of 3 for the seventh
+    for count in (1, 7, 10, 17):
+        folder = tmp_path / str(count)
+        interrupted(folder, count, chosen, screened_parts(chosen), save_every=1)
+        assert plain(resume(folder, parts=screened_parts(chosen)).trials) == plain(whole.trials)
+
+
+def test_with_two_workers_the_resumed_search_has_the_same_set_of_trials(tmp_path: Path, invented_table: Path) -> None:
+    # An evaluator of this file could not be sent: pytest does not import it under a name that a worker knows.
+    serial = Settings(space="nasbench201", strategy="random", table=str(invented_table), budget=Budget(trials=16))
+    whole = search(serial, tmp_path / "serial")
+    interrupted(tmp_path / "two", 7, replace(serial, workers=2), save_every=3)
+    resumed = resume(tmp_path / "two")
+    assert sorted(plain(resumed.trials), key=str) == sorted(plain(whole.trials), key=str)
+
+
+def test_a_finished_search_has_nothing_to_resume(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(trials=5))
+    done = search(chosen, tmp_path / "run", parts=parts(chosen))
+    seen: list[Trial] = []
+    assert resume(tmp_path / "run", parts=parts(chosen), on_trial=seen.append) == done
+    assert seen == []
+
+
+def test_a_search_under_another_seed_is_not_resumed(tmp_path: Path) -> None:
+    chosen = settings()
+    interrupted(tmp_path / "run", 5, chosen, parts(chosen))
+    with pytest.raises(StoreError, match="the seed, the settings or the version differ"):
+        resume(tmp_path / "run", parts=parts(settings(seed=1)))
+
+
+def test_the_settings_of_a_run_are_compared_one_by_one(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(trials=3))
+    run = search(chosen, tmp_path / "run", parts=parts(chosen))
+    session.refuse_other_settings(run, replace(chosen, workers=2, device="cuda"))
+    with pytest.raises(StoreError, match="with the seed 0, but now it is 1"):
+        session.refuse_other_settings(run, replace(chosen, seed=1))
+    more = replace(chosen, budget=Budget(trials=4))
+    session.refuse_other_settings(run, more, may_differ=("budget",))
+    with pytest.raises(StoreError, match="with the budget"):
+        session.refuse_other_settings(run, more)
+
+
+def test_times_go_on_where_the_interrupted_search_stopped(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(trials=6))
+    slow = parts(chosen, Weighted("val_acc", 1.5, sleep_s=0.01))
+    interrupted(tmp_path / "run", 4, chosen, slow)
+    before = read_run(tmp_path / "run").elapsed_s
+    run = resume(tmp_path / "run", parts=parts(chosen))
+    times = [record.at_s for record in run.records]
+    assert times == sorted(times)
+    assert times[4] > before >= 0.04
+
+
+# -- budgets ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_search_ends_after_its_trials_and_writes_what_it_was_asked(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(trials=4))
+    run = search(chosen, tmp_path / "run", command="ogive search …", role="baseline", parts=parts(chosen))
+    assert [trial.number for trial in run.trials] == [0, 1, 2, 3]
+    assert settings_of(run.config) == chosen
+    assert (run.config["command"], run.config["role"]) == ("ogive search …", "baseline")
+    assert set(run.config) >= {"schema", "ogive", "created", "machine"}
+
+
+def test_a_search_ends_after_its_time_on_this_machine(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(wall_s=0.3))
+    started = time.perf_counter()
+    run = search(chosen, tmp_path / "run", parts=parts(chosen, Weighted("val_acc", 1.0, sleep_s=0.02)))
+    assert time.perf_counter() - started >= 0.3
+    assert 1 <= len(run.trials) <= 15  # of at least 0.02 s each
+    assert run.records[-1].at_s >= 0.28  # the last one began before the time was over
+
+
+def test_a_search_ends_after_its_benchmark_seconds(tmp_path: Path, invented_table: Path) -> None:
+    chosen = Settings(space="nasbench201", table=str(invented_table), budget=Budget(benchmark_s=500.0))
+    run = search(chosen, tmp_path / "run")
+    seconds = np.cumsum([trial.cost.benchmark_s for trial in run.trials])
+    assert seconds[-2] < 500 <= seconds[-1]
+    expected = [10 + sum(trial.arch.choices) for trial in run.trials]
+    assert np.diff(seconds, prepend=0.0).tolist() == expected
+
+
+def test_a_budget_on_a_clock_that_stands_still_is_refused(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(benchmark_s=100.0))
+    with pytest.raises(SpecError, match="never ends here"):
+        search(chosen, tmp_path / "run", parts=parts(chosen))
+    assert read_run(tmp_path / "run").trials == []
+    moving = parts(chosen, Weighted("val_acc", 1.0, seconds=30.0))
+    assert len(search(chosen, tmp_path / "moving", parts=moving).trials) == 4
+
+
+def test_a_finished_search_goes_on_under_a_larger_budget(tmp_path: Path) -> None:
+    chosen, folder = settings(budget=Budget(trials=10)), tmp_path / "run"
+    search(chosen, folder, parts=parts(chosen))
+    longer = resume(folder, budget=Budget(trials=25), parts=parts(chosen))
+    whole = search(replace(chosen, budget=Budget(trials=25)), tmp_path / "whole", parts=parts(chosen))
+    assert plain(longer.trials) == plain(whole.trials)
+    # The larger budget is remembered, and run.json says what was asked for at first.
+    assert len(resume(folder, parts=parts(chosen)).trials) == 25
+    assert settings_of(longer.config) == chosen
+
+
+def test_a_screened_search_goes_on_under_a_larger_budget(tmp_path: Path) -> None:
+    chosen, folder = settings(budget=Budget(trials=3)), tmp_path / "run"
+    first = search(chosen, folder, parts=screened_parts(chosen))
+    longer = resume(folder, budget=Budget(trials=8), parts=screened_parts(chosen))
+    assert plain(longer.trials)[: len(first.trials)] == plain(first.trials)
+    assert sum(trial.status == "ok" for trial in longer.trials) >= 8
+    assert plain(resume(folder, parts=screened_parts(chosen)).trials) == plain(longer.trials)
+
+
+def test_a_smaller_budget_is_refused_and_not_remembered(tmp_path: Path) -> None:
+    chosen, folder = settings(budget=Budget(trials=10)), tmp_path / "run"
+    search(chosen, folder, parts=parts(chosen))
+    with pytest.raises(SpecError, match=r"has spent 10 trials .* more than a budget of 4 trials"):
+        resume(folder, budget=Budget(trials=4), parts=parts(chosen))
+    assert len(resume(folder, parts=parts(chosen)).trials) == 10
+
+
+def test_a_damaged_budget_is_named(tmp_path: Path) -> None:
+    chosen, folder = settings(budget=Budget(trials=3)), tmp_path / "run"
+    search(chosen, folder, parts=parts(chosen))
+    (folder / "artifacts" / "budget.json").write_text('{"trials": "many"}')
+    with pytest.raises(StoreError, match=r"budget\.json is damaged"):
+        resume(folder, parts=parts(chosen))
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_table_is_refused(tmp_path: Path, invented_table: Path) -> None:
+    table, folder = tmp_path / "table", tmp_path / "run"
+    shutil.copytree(invented_table, table)
+    chosen = Settings(space="nasbench201", table=str(table), budget=Budget(trials=5))
+    search(chosen, folder)
+    description = json.loads((table / "table.json").read_text())
+    (table / "table.json").write_text(json.dumps({**description, "digest": "0" * 64}))
+    with pytest.raises(StoreError, match=f"The table of .* now it is {'0' * 64}"):
+        resume(folder, budget=Budget(trials=9))
+    (table / "table.json").write_text(json.dumps(description))
+    assert len(resume(folder, budget=Budget(trials=9)).trials) == 9
+
+
+def test_nothing_is_begun_that_cannot_run(tmp_path: Path, invented_table: Path) -> None:
+    chosen = Settings(space="nasbench201", table=str(invented_table))
+    wrong: list[tuple[dict[str, Any], type[SpecError], str]] = [
+        ({"space": "nasbench21"}, UnknownName, "nasbench201"),
+        ({"strategy": "evolution(populaton=3)"}, UnknownName, "population"),
+        ({"evaluator": "tabular(metric=c10_val_200)"}, UnknownName, "c10v_val_200"),
+        ({"evaluator": "tabular(metric=c10_test_200)"}, SpecError, "never sees the test set"),
+        ({"objectives": ("minimize(latency_ms)",)}, SpecError, "needs the metric 'latency_ms'"),
+        ({"objectives": ("maximize(test_acc)",)}, SpecError, "never sees the test set"),
+        ({"objectives": ("maximize(val_acc)", "minimize(val_acc)")}, SpecError, "1 objective"),
+        ({"objectives": ()}, SpecError, "at least one objective"),
+    ]
+    for changes, error, reason in wrong:
+        with pytest.raises(error, match=reason):
+            search(replace(chosen, **changes), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+# -- estimates --------------------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_multiplies_what_one_trial_took(monkeypatch: pytest.MonkeyPatch, invented_table: Path) -> None:
+    chosen = Settings(space="nasbench201", table=str(invented_table), budget=Budget(trials=40), workers=2)
+    found = estimate(chosen)
+    assert found.size == 15_625
+    assert found.error is None
+    assert found.total_s == pytest.approx(20 * found.trial_s)
+    assert estimate(replace(chosen, budget=Budget(wall_s=7.0))).total_s == 7.0
+    # Between 10 and 34 benchmark seconds a trial.
+    simulated = estimate(replace(chosen, budget=Budget(benchmark_s=340.0)))
+    assert 5 <= simulated.total_s / simulated.trial_s <= 17
+
+
+def test_an_estimate_says_why_its_trial_failed(invented_table: Path) -> None:
+    chosen = Settings(space="natssize", table=str(invented_table), budget=Budget(benchmark_s=10.0))
+    found = estimate(chosen)
+    assert found.error is not None
+    assert "nasbench201" in found.error
+    assert math.isinf(found.total_s)

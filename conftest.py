@@ -1,4 +1,4 @@
-"""What tests take from the machine: data and a browser, found or skipped with the reason; and an invented table.
+"""What tests and benchmarks take from the machine: data and a browser, found or skipped with the reason.
 
 Nothing here is downloaded. A variable of the environment points each fixture elsewhere:
 
@@ -24,7 +24,7 @@ import pytest
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, write_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parent
 
 # No deadline: the machines that run this are shared, and a slow example is no wrong one. In CI the examples are the
 # same every time, so that a failure there is one that everybody can repeat.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,5 +216,8 @@ def _budget(budget: int | str | Budget) -> Budget:
 
 
 def _told(part: Any) -> str:
-    """How a part is named in run.json: its own text, its name, or its type."""
-    return part if isinstance(part, str) else str(getattr(part, "name", type(part).__name__))
+    """How a part is named in run.json: its own text, its name, its values if it is an objective, or its type."""
+    if isinstance(part, str):
+        return part
+    written = repr(part) if is_dataclass(part) and hasattr(part, "needs") else type(part).__name__
+    return str(getattr(part, "name", written))

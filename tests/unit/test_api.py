@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ogive
+from ogive import Measurement, Proposal, Trial
+
+PUBLIC = [
+    "Architecture",
+    "Budget",
+    "Cached",
+    "Checkpointed",
+    "Choice",
+    "Cost",
+    "Evaluator",
+    "ExportError",
+    "Graph",
+    "InvalidArchitecture",
+    "LatencyTradeoff",
+    "Maximize",
+    "Measurement",
+    "Minimize",
+    "MissingData",
+    "Objective",
+    "OgiveError",
+    "Proposal",
+    "ProtocolError",
+    "Real",
+    "Result",
+    "RunInUse",
+    "Screened",
+    "SearchSpace",
+    "Seed",
+    "SpecError",
+    "StoreError",
+    "Strategy",
+    "Study",
+    "Together",
+    "Trial",
+    "UnknownName",
+    "Workers",
+    "data",
+    "open_run",
+    "search",
+    "space",
+    "strategy",
+    "table",
+]
+
+
+class Widths:
+    """Rewards wide layers, and measures two things of them."""
+
+    metrics = ("val_acc", "params")
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        return [Measurement({"val_acc": float(sum(p.arch.choices)), "params": p.arch.choices[0]}) for p in proposals]
+
+
+class Downhill:
+    """Walks from the widest architecture to narrower ones."""
+
+    def __init__(self, space: ogive.SearchSpace) -> None:
+        self.left = list(space)[:: -len(space) // 5][:4]
+        self.told: list[Trial] = []
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        asked, self.left = self.left[:n], self.left[n:]
+        return [Proposal(arch) for arch in asked]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        self.told += trials
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(PUBLIC) == PUBLIC
+    assert ogive.__dir__() == PUBLIC
+    assert all(getattr(ogive, name) is not None for name in PUBLIC)
+
+
+def test_an_unknown_name_says_what_there_is() -> None:
+    with pytest.raises(AttributeError, match=r"has no attribute 'serach'; it has .*, search,"):
+        _ = ogive.serach
+    with pytest.raises(AttributeError, match="no attribute '_private'"):
+        _ = ogive._private
+
+
+LOADED = """
+import json, sys
+{work}
+names = {{name.partition(".")[0] for name in sys.modules}}
+heavy = ("torch", "scipy", "sklearn", "plotly", "pandas", "onnx", "PIL", "typer", "rich", "pyarrow", "numpy")
+print(json.dumps([name for name in heavy if name in names]))
+"""
+WORK = {
+    "nothing": ("import ogive", set()),
+    "a name": ("import ogive; ogive.search", {"numpy"}),
+    "a tabular search": ("import ogive; ogive.search(space='nasbench201', table={table!r}, budget=60)", {"numpy"}),
+    "a stored one": (
+        "import ogive; ogive.search(space='nasbench201', table={table!r}, budget=60, out={out!r})",
+        {"numpy"},
+    ),
+    "ogive list": (
+        "sys.argv[1:] = ['list']; from ogive.cli import app; app(standalone_mode=False)",
+        {"numpy", "typer", "rich"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(WORK))
+def test_what_needs_no_torch_imports_none(tmp_path: Path, invented_table: Path, name: str) -> None:
+    work, allowed = WORK[name]
+    code = LOADED.format(work=work.format(table=str(invented_table), out=str(tmp_path / "run")))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout.splitlines()[-1])) <= allowed
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_space_is_named() -> None:
+    space = ogive.space("nasbench201")
+    assert len(space) == 15_625
+    assert space.parse("nasbench201:0,1,2,3,4,0").choices == (0, 1, 2, 3, 4, 0)
+    with pytest.raises(ogive.UnknownName, match="nasbench201"):
+        ogive.space("nasbench21")
+
+
+def test_a_table_is_named_or_opened(invented_table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ogive.table(invented_table).rows == 15_625
+    monkeypatch.setenv("OGIVE_HOME", str(invented_table.parent.parent))
+    with pytest.raises(ogive.MissingData, match="ogive tables import FILE --as nasbench201"):
+        ogive.table("nasbench201")
+
+
+def test_data_are_named() -> None:
+    assert ogive.data("digits", size=16, limit=20).shape == (1, 16, 16)
+
+
+def test_a_strategy_is_asked_and_told_by_hand() -> None:
+    space, measure = ogive.space("natssize"), Widths()
+    strategy = ogive.strategy("evolution(population=5, tournament=2)", space, seed=1)
+    scores = []
+    for number in range(60):
+        proposal = strategy.ask()[0]
+        found = measure.evaluate([proposal])[0]
+        scores.append(found.metrics["val_acc"])
+        strategy.tell([Trial(number, proposal, found, "ok", (scores[-1],))])
+    assert np.mean(scores[-10:]) > np.mean(scores[:10])
+
+
+def test_by_hand_and_by_search_are_the_same_search() -> None:
+    by_search = ogive.search(space="natssize", strategy="random", evaluator=Widths(), budget=10, seed=3)
+    by_hand = ogive.strategy("random", ogive.space("natssize"), seed=3).ask(10)
+    assert [trial.proposal for trial in by_search.trials] == by_hand
+
+
+# -- searching --------------------------------------------------------------------------------------------------------
+
+
+def test_a_search_by_names(invented_table: Path) -> None:
+    found = ogive.search(space="nasbench201", table=str(invented_table), strategy="evolution", budget=120, seed=0)
+    assert len(found.trials) == 120
+    assert found.folder is None
+    assert found.best.scores == max(trial.scores for trial in found.trials if trial.scores)
+    again = ogive.search(space="nasbench201", table=ogive.table(invented_table), budget=120, seed=0)
+    assert [trial.arch for trial in again.trials] == [trial.arch for trial in found.trials]
+    other = ogive.search(space="nasbench201", table=str(invented_table), budget=120, seed=1)
+    assert [trial.arch for trial in other.trials] != [trial.arch for trial in found.trials]
+
+
+def test_a_search_with_objects_of_ones_own() -> None:
+    space = ogive.space("natssize")
+    strategy = Downhill(space)
+    found = ogive.search(
+        space=space, strategy=strategy, evaluator=Widths(), objective=ogive.Minimize("val_acc"), budget=100
+    )
+    # Four proposals, then the strategy has nothing more to ask.
+    assert [trial.scores for trial in found.trials] == [(-sum(t.arch.choices),) for t in strategy.told]
+    assert len(found.trials) == 4
+    assert found.best is min(found.trials, key=lambda trial: trial.metrics["val_acc"])
+
+
+def test_a_space_of_ones_own() -> None:
+    def draw(arch: ogive.Architecture) -> ogive.Graph:
+        return ogive.Graph(("in", "out"), frozenset({(0, 1)}))
+
+    space = ogive.SearchSpace("mine", (ogive.Choice("a", ("x", "y")), ogive.Real("b", 0.0, 1.0)), draw)
+    found = ogive.search(space=space, strategy="random", evaluator=Widths(), budget="8 trials")
+    assert {trial.arch.space for trial in found.trials} == {"mine"}
+
+
+def test_names_and_objects_mix_in_several_objectives() -> None:
+    found = ogive.search(
+        space="natssize",
+        strategy="nsga2(population=8)",
+        evaluator=Widths(),
+        objective=["maximize(val_acc)", ogive.Minimize("params")],
+        budget=ogive.Budget(trials=60),
+    )
+    assert all(t.scores == (t.metrics["val_acc"], -t.metrics["params"]) for t in found.trials)
+    front = found.pareto()
+    scores = [trial.scores for trial in front if trial.scores]
+    assert scores == sorted(scores, reverse=True)
+    for trial in found.trials:
+        assert trial.scores is not None
+        beaten = any(all(a >= b for a, b in zip(s, trial.scores, strict=True)) and s != trial.scores for s in scores)
+        assert beaten != (trial.scores in scores)
+
+
+def test_the_front_of_one_objective_is_its_best() -> None:
+    found = ogive.search(space="natssize", strategy="random", evaluator=Widths(), budget=40)
+    assert {trial.scores for trial in found.pareto()} == {found.best.scores}
+
+
+def test_a_search_without_a_success_has_no_best(invented_table: Path) -> None:
+    class Broken:
+        metrics = ("val_acc",)
+
+        def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+            return [Measurement(error="always") for _ in proposals]
+
+    found = ogive.search(space="natssize", strategy="random", evaluator=Broken(), budget=3)
+    assert found.pareto() == []
+    with pytest.raises(ogive.SpecError, match="None of the 3 trials succeeded"):
+        _ = found.best
+    with pytest.raises(ogive.ProtocolError, match=r"all failed.*always"):
+        ogive.search(space="natssize", strategy="random", evaluator=Broken(), budget=100)
+
+
+def test_who_watches_sees_every_trial() -> None:
+    seen: list[Trial] = []
+    found = ogive.search(space="natssize", evaluator=Widths(), budget=9, on_trial=seen.append)
+    assert seen == list(found.trials)
+
+
+def test_two_workers_find_what_one_finds(invented_table: Path) -> None:
+    options = {"space": "nasbench201", "table": str(invented_table), "strategy": "random", "budget": 20}
+    one, two = ogive.search(**options), ogive.search(**options, workers=2)  # type: ignore[arg-type]
+    assert sorted(trial.number for trial in two.trials) == list(range(20))
+    assert {trial.arch for trial in two.trials} == {trial.arch for trial in one.trials}
+
+
+def test_a_budget_without_an_end_is_refused() -> None:
+    with pytest.raises(ogive.SpecError, match="never ends here"):
+        ogive.search(space="natssize", evaluator=Widths(), budget="benchmark=100")
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stored_search_is_interrupted_resumed_and_opened(tmp_path: Path) -> None:
+    def stop(trial: Trial) -> None:
+        if trial.number == 6:
+            raise KeyboardInterrupt
+
+    def search(**more: object) -> ogive.Result:
+        return ogive.search(space="natssize", evaluator=Widths(), budget=15, out=tmp_path / "run", **more)  # type: ignore[arg-type]
+
+    with pytest.raises(KeyboardInterrupt):
+        search(on_trial=stop)
+    with pytest.raises(ogive.StoreError, match="begins in an empty folder"):
+        search()
+    found = search(resume=True)
+    assert found.folder == tmp_path / "run"
+    assert [trial.number for trial in found.trials] == list(range(15))
+    assert ogive.open_run(tmp_path / "run") == found
+    whole = ogive.search(space="natssize", evaluator=Widths(), budget=15)
+    assert [trial.arch for trial in found.trials] == [trial.arch for trial in whole.trials]
+
+
+def test_resuming_where_nothing_is_begins(tmp_path: Path) -> None:
+    found = ogive.search(space="natssize", evaluator=Widths(), budget=3, out=tmp_path / "run", resume=True)
+    assert len(found.trials) == 3
+
+
+def test_a_search_is_not_resumed_with_other_settings(tmp_path: Path) -> None:
+    ogive.search(space="natssize", evaluator=Widths(), budget=3, out=tmp_path / "run")
+    changes: list[dict[str, object]] = [{"seed": 1}, {"objective": "minimize(params)"}, {"strategy": "random"}]
+    for change in changes:
+        with pytest.raises(ogive.StoreError, match=f"with the {next(iter(change))}"):
+            ogive.search(
+                space="natssize",
+                evaluator=Widths(),
+                budget=6,
+                out=tmp_path / "run",
+                resume=True,
+                **change,  # type: ignore[arg-type]
+            )
+    longer = ogive.search(space="natssize", evaluator=Widths(), budget=6, out=tmp_path / "run", resume=True)
+    assert len(longer.trials) == 6
+
+
+def test_a_run_of_objects_says_what_they_were(tmp_path: Path) -> None:
+    ogive.search(
+        space=ogive.space("natssize"),
+        strategy=Downhill(ogive.space("natssize")),
+        evaluator=Widths(),
+        objective=ogive.Maximize("params"),
+        budget=2,
+        out=tmp_path / "run",
+    )
+    config = json.loads((tmp_path / "run" / "run.json").read_text())
+    named = {key: config[key] for key in ("space", "strategy", "evaluator", "objectives")}
+    assert named == {
+        "space": "natssize",
+        "strategy": "Downhill",
+        "evaluator": "Widths",
+        "objectives": ["Maximize(metric='params')"],
+    }

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -103,3 +104,14 @@ def ogive_home(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """OGIVE_HOME points at the session's home, for this process and for those that the test starts."""
     monkeypatch.setenv("OGIVE_HOME", str(session_home))
     return session_home
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks as small as those of tests gain nothing from threads, and wait for them on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -6,6 +6,7 @@ Everything public is listed in ``ogive.api`` and imported when it is first used,
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
+    # A module of the package is none of the public names: ``from ogive import catalog`` asks here first, and answering
+    # it through ogive.api, which imports that very module, would be a circle.
+    if name.startswith("_") or importlib.util.find_spec(f"ogive.{name}") is not None:
         raise AttributeError(f"module 'ogive' has no attribute {name!r}")
     api = importlib.import_module("ogive.api")
     if name not in api.__all__:

@@ -14,12 +14,11 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.metadata import entry_points
 from importlib.metadata import version as metadata_version
 from typing import Any, Literal, Union
 
 from ogive.core.errors import MissingData, SpecError, UnknownName
+from ogive.plugins import KINDS, plugins
 from ogive.scores import SCORES
 from ogive.spec import Spec, parse
 
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 Context = Mapping[str, Callable[[], Any]]
-
-KINDS = ("space", "strategy", "evaluator", "objective", "score", "data")
 
 # Every line is one part: name, then module:attribute.
 _PARTS: dict[str, dict[str, str]] = {
@@ -162,21 +159,7 @@ def summary(kind: str, name: str) -> str:
 def _known(kind: str) -> dict[str, str]:
     if kind not in _PARTS:
         raise UnknownName("kind of part", kind, _PARTS)
-    return {**_plugins().get(kind, {}), **_PARTS[kind]}
-
-
-@cache
-def _plugins() -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for point in entry_points(group="ogive.plugins"):
-        kind, _, name = point.name.partition(".")
-        if kind not in _PARTS or not name:
-            raise SpecError(
-                f"The plug-in {point.name!r} ({point.value}) must be named kind.name, "
-                f"with one of the kinds {', '.join(KINDS)}."
-            )
-        found.setdefault(kind, {})[name] = point.value
-    return found
+    return {**plugins(kind), **_PARTS[kind]}
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

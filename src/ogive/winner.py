@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from ogive import catalog
@@ -32,6 +30,7 @@ from ogive.training.data import Data
 from ogive.training.distributed import group
 from ogive.training.loop import Progress, accuracy, train
 from ogive.training.recipe import Recipe
+from ogive.training.threads import threads as torch_threads
 
 __all__ = ["export_winner", "measure_latency", "train_winner"]
 
@@ -65,7 +64,7 @@ def train_winner(
     seed = Seed(settings_of(run.config).seed).child("winner")
     network = build(chosen.arch, skeleton, seed=seed.integer(str(chosen.arch))).to(device)
     place = run.artifacts / "winner"
-    with group(device) as ranks, _threads(threads):
+    with group(device) as ranks, torch_threads(threads):
         outcome = train(
             network,
             task.joined(),
@@ -252,13 +251,3 @@ def _architecture(text: str) -> Architecture:
             continue
         return read
     raise SpecError(f"{text!r} is neither a run folder nor an architecture such as nasbench201:3,1,2,0,0,4.")
-
-
-@contextmanager
-def _threads(number: int | None) -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -22,12 +22,7 @@ from ogive.spaces.natssize import natssize
 CIFAR = (3, 32, 32)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def columns(folder: Path, name: str, *names: str) -> list[np.ndarray[Any, Any]]:

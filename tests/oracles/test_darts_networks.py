@@ -9,7 +9,6 @@ statistics; multiply-accumulates are those of convolutions and linear layers for
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -24,12 +23,7 @@ CIFAR = (3, 32, 32)
 IMAGENET = (3, 224, 224)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(name: str, **overrides: object) -> DartsNetwork:

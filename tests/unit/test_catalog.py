@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import pytest
 
-from ogive import catalog
+from ogive import catalog, plugins
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.evaluator import Cached, Evaluator
 from ogive.core.objective import LatencyTradeoff, Maximize
 from ogive.core.rng import Seed
+from ogive.core.trial import Proposal
 from ogive.spec import Spec
 from ogive.strategies.local import RegularizedEvolution
 from ogive.tables.store import Table
@@ -226,6 +227,10 @@ class TabuSearch:
 
     def tell(self, trials):
         pass
+
+
+def layers(network, images):
+    return float(sum(1 for _ in network.modules()))
 '''
 
 
@@ -240,11 +245,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tabu-for-ogive\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[ogive.plugins]\n{points}\n")
         monkeypatch.syspath_prepend(tmp_path)
-        catalog._plugins.cache_clear()
+        plugins._installed.cache_clear()
 
     yield installed
     sys.modules.pop("tabu_for_ogive", None)
-    catalog._plugins.cache_clear()
+    plugins._installed.cache_clear()
 
 
 def test_an_installed_plug_in_is_a_part_like_any_other(
@@ -259,6 +264,15 @@ def test_an_installed_plug_in_is_a_part_like_any_other(
     assert catalog.build("strategy", "tabu(memory=3)", context).memory == 3
     with pytest.raises(UnknownName, match="Did you mean 'tabu'"):
         catalog.build("strategy", "tabo", context)
+
+
+def test_an_installed_score_can_screen(install: Callable[[str], None]) -> None:
+    install("score.layers = tabu_for_ogive:layers")
+    data = catalog.load("load_data")("digits", limit=10)
+    context = {"data": lambda: data, "space": lambda: catalog.build("space", "nasbench201"), "seed": lambda: Seed(0)}
+    evaluator = catalog.build("evaluator", "training_free(layers, channels=2, cells=1)", context)
+    arch = context["space"]().parse("nasbench201:3,3,3,3,3,3")
+    assert evaluator.evaluate([Proposal(arch)])[0].metrics["layers"] > 10
 
 
 def test_a_plug_in_does_not_replace_a_part_of_ogive(install: Callable[[str], None]) -> None:

@@ -20,6 +20,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import Skeleton, build, fitted_skeleton
+from ogive.training.threads import threads as torch_threads
 
 if TYPE_CHECKING:
     from ogive.training.data import Data
@@ -232,19 +233,15 @@ def _deciles(seconds: list[float]) -> tuple[float, float, float]:
 def _prepared(module: nn.Module, threads: int) -> Iterator[None]:
     """Evaluation mode, so many threads and no collection of garbage; all as it was afterwards."""
     modes = [(part, part.training) for part in module.modules()]
-    before = torch.get_num_threads()
     collecting = gc.isenabled()
     try:
         module.eval()
-        if threads != before:
-            torch.set_num_threads(threads)
         gc.disable()
-        yield
+        with torch_threads(threads):
+            yield
     finally:
         if collecting:
             gc.enable()
-        if threads != before:
-            torch.set_num_threads(before)
         for part, training in modes:
             part.training = training
 

@@ -9,8 +9,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +22,13 @@ from ogive.core.errors import OgiveError, SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
-from ogive.networks.build import Skeleton, build, default_skeleton
+from ogive.networks.build import Skeleton, build, fitted_skeleton
 from ogive.networks.count import macs, parameters
 from ogive.training.data import Data
 from ogive.training.loop import Diverged, Progress, train
 from ogive.training.memory import capacity, is_out_of_memory, training_bytes
 from ogive.training.recipe import Recipe
+from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Trained"]
 
@@ -122,7 +122,7 @@ class Trained:
         return {**self.__dict__, "_progress": None}
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             return [self._measured(proposal) for proposal in proposals]
 
     def _measured(self, proposal: Proposal) -> Measurement:
@@ -199,9 +199,7 @@ class Trained:
     # -- the network -------------------------------------------------------------------------------------------------
 
     def _skeleton(self, space: str) -> Skeleton:
-        inputs, rows, columns = self._data.shape
-        classes = len(self._data.classes)
-        return default_skeleton(space, **self._overrides, classes=classes, inputs=inputs, size=min(rows, columns))
+        return fitted_skeleton(space, self._data.shape, len(self._data.classes), **self._overrides)
 
     def _built(self, arch: Architecture, weights: int) -> nn.Module:
         if self._maker is not None:
@@ -230,13 +228,3 @@ class Trained:
         top = self._top(arch, recipe)
         if top is not None:
             shutil.rmtree(top, ignore_errors=True)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

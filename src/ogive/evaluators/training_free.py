@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
-from ogive.networks.build import Skeleton, build, default_skeleton
+from ogive.networks.build import build, fitted_skeleton
 from ogive.scores import score_function
 from ogive.training.data import Data, Split
+from ogive.training.threads import threads as torch_threads
 
 __all__ = ["TrainingFree"]
 
@@ -54,7 +54,7 @@ class TrainingFree:
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
         for name in names:
             score_function(name)  # an unknown one is refused now
-        self.skeleton = _skeleton(space, data, channels, cells)
+        self.skeleton = fitted_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
         with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
             build(space.sample(seed.numpy("check")), self.skeleton)
         self._batch = _batch(data, min(batch_size, len(data.train)), seed)
@@ -62,7 +62,7 @@ class TrainingFree:
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         batch = self._batch.to(self.device)
-        with _threads(self.threads):
+        with torch_threads(self.threads):
             return [self._measured(proposal.arch, batch) for proposal in proposals]
 
     def network(self, arch: Architecture) -> nn.Module:
@@ -91,12 +91,6 @@ def _score(name: str, network: nn.Module, batch: Split) -> float:
     return float(function(network, batch.images, **({"labels": batch.labels} if with_labels else {})))
 
 
-def _skeleton(space: SearchSpace, data: Data, channels: int | None, cells: int | None) -> Skeleton:
-    chosen = {name: value for name, value in (("channels", channels), ("cells", cells)) if value is not None}
-    inputs, rows, columns = data.shape
-    return default_skeleton(space.name, **chosen, classes=len(data.classes), inputs=inputs, size=min(rows, columns))
-
-
 def _batch(data: Data, size: int, seed: Seed) -> Split:
     """At most `size` different training images, normalised, drawn by the seed.
 
@@ -113,13 +107,3 @@ def _batch(data: Data, size: int, seed: Seed) -> Split:
         )
     indices = torch.from_numpy(np.array(list(chosen.values())))
     return Split(data.normalised(data.train.images[indices]), data.train.labels[indices])
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

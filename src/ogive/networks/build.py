@@ -97,13 +97,15 @@ def fitted_skeleton(
     *,
     channels: int | None = None,
     cells: int | None = None,
+    **overrides: object,
 ) -> Skeleton:
     """The skeleton for images of a shape (channels, height, width) and so many classes.
 
-    `channels` and `cells` are the size of the network, by default the published one of the space.
+    `channels` and `cells` are the size of the network, by default the published one of the space; `overrides` are other
+    fields of the skeleton.
     """
     chosen = {name: value for name, value in (("channels", channels), ("cells", cells)) if value is not None}
-    return default_skeleton(space, **chosen, classes=classes, inputs=shape[0], size=min(shape[1:]))
+    return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=shape[0], size=min(shape[1:]))
 
 
 def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) -> nn.Module:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ogive.core.errors import UnknownName
+from ogive.plugins import plugins
 
 __all__ = ["SCORES", "score_function"]
 
@@ -26,9 +27,10 @@ SCORES: dict[str, str] = {
 
 
 def score_function(name: str) -> Score:
-    """The function behind the name; raises UnknownName."""
-    if name not in SCORES:
-        raise UnknownName("training-free score", name, SCORES)
-    module, _, attribute = SCORES[name].partition(":")
+    """The function behind the name, of ogive or of a plug-in; raises UnknownName."""
+    known = {**plugins("score"), **SCORES}
+    if name not in known:
+        raise UnknownName("training-free score", name, known)
+    module, _, attribute = known[name].partition(":")
     function: Any = getattr(importlib.import_module(module), attribute)
     return function  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -40,13 +40,9 @@ class Small(nn.Module):
         return self.classifier(nn.functional.dropout(features, 0.1, self.training))  # type: ignore[no-any-return]
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from threads, and on a busy machine wait for them most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True, scope="module")
+def every_training_on_one_thread(one_thread: None) -> None:
+    """The fixture of the same effect, for all files of this folder."""
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,34 @@
+"""Parts that other packages add: entry points of the group ``ogive.plugins``, named ``kind.name``."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from ogive.core.errors import SpecError
+
+__all__ = ["KINDS", "plugins"]
+
+KINDS = ("space", "strategy", "evaluator", "objective", "score", "data")
+
+
+def plugins(kind: str) -> dict[str, str]:
+    """Name and ``module:attribute`` of every part of a kind that an installed package adds.
+
+    Raises SpecError for an entry point whose name is not kind.name.
+    """
+    return _installed().get(kind, {})
+
+
+@cache
+def _installed() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for point in entry_points(group="ogive.plugins"):
+        kind, _, name = point.name.partition(".")
+        if kind not in KINDS or not name:
+            raise SpecError(
+                f"The plug-in {point.name!r} ({point.value}) must be named kind.name, "
+                f"with one of the kinds {', '.join(KINDS)}."
+            )
+        found.setdefault(kind, {})[name] = point.value
+    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from typing import Any
 from ogive.compare import Comparison, compare
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.machine import facts
-from ogive.runs import write_json
+from ogive.runs import read_run, write_json
 from ogive.session import Settings, budget_of
 from ogive.spec import parse
 
@@ -105,21 +104,22 @@ def reproduce(
     chosen = recipe(name) if isinstance(name, str) else name
     settings, seeds = chosen.settings(preset)
     row = _row(chosen, preset, settings, seeds)
-    started = time.perf_counter()
+    folder = out / "runs" / f"{chosen.name}-{preset}"
     try:
         found = compare(
             [settings.strategy],
             settings,
             seeds=seeds,
             workers=workers,
-            folder=out / "runs" / f"{chosen.name}-{preset}",
+            folder=folder,
             progress=progress,
         )
         row |= _measured(chosen, found)
         row["baselines"] |= _parameter_baseline(chosen, settings, seeds)
     except MissingData as error:
         row |= {"status": "data missing", "because": str(error)}
-    row["seconds"] = round(time.perf_counter() - started, 1)
+    # Of searching, in whichever sittings: a resumed reproduction has cost what an uninterrupted one would have.
+    row["seconds"] = round(sum(read_run(path.parent).elapsed_s for path in folder.glob("*/run.json")), 1)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / (f"{chosen.name}.json" if preset == "paper" else f"{chosen.name}-{preset}.json"), row)
     return row
@@ -131,8 +131,8 @@ def describe(row: dict[str, Any], say: Callable[[str], None]) -> None:
     say(f"{row['name']} ({row['preset']}): {row['title']}")
     say(f"  published  {row['published']} {row['unit']}{mark}; {row['source']}")
     if row["ours"] is not None:
-        low, high = row["interval"]
-        say(f"  ours       {row['ours']:.3f} [{low:.3f}, {high:.3f}] {row['unit']}, {row['n_seeds']} seeds")
+        interval = "" if row["interval"] is None else " [{:.3f}, {:.3f}]".format(*row["interval"])
+        say(f"  ours       {row['ours']:.3f}{interval} {row['unit']}, {row['n_seeds']} seeds")
     for baseline, value in row["baselines"].items():
         say(f"  {baseline:10} {value:.3f} {row['unit']}")
     if row["deviation"]:

@@ -557,6 +557,30 @@ def test_ctrl_c_before_the_first_trial_promises_nothing(ogive: Run, monkeypatch:
     assert said == Said(130, "Interrupted before the first trial; nothing was stored.\n", "")
 
 
+@pytest.mark.parametrize(
+    ("work", "command", "way"),
+    [
+        ("searching.resume", "resume run", "go on with: ogive resume run"),
+        ("searching.compare", "compare random {t} --out kept", "kept in kept, and the same command completes them"),
+        ("inspecting.reproduce", "reproduce nasbench201-random", "`ogive reproduce nasbench201-random --preset small`"),
+        ("inspecting.demo", "demo --seed 3 --out d", "`ogive demo --seed 3 --out d` goes on where it stopped"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(
+    ogive: Run, table_home: Path, monkeypatch: pytest.MonkeyPatch, work: str, command: str, way: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    ogive("search", *TABULAR, "--budget", 3, "--out", "run")
+    monkeypatch.setattr(f"ogive.cli.{work}", interrupted)
+    said = ogive(*(word for part in command.split(" ") for word in (TABULAR if part == "{t}" else (part,))))
+    assert said.code == 130
+    assert said.out.startswith("Interrupted")
+    assert way in said.out
+    assert said.err == ""
+
+
 def limited() -> None:
     """In the new process: no file may grow beyond 6 KB, which is what a full disk looks like."""
     import resource

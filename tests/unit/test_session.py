@@ -371,9 +371,7 @@ def test_several_workers_share_the_cores_unless_threads_are_asked_for() -> None:
     assert session.threads_of(settings(), cores) == 1
     assert session.threads_of(settings(), 10 * cores) == 1
     assert session.threads_of(settings(threads=3), 10 * cores) == 3
-    assert session.assemble(settings(evaluator="cached(own)", workers=2), given={"evaluator": None}).context[
-        "threads"
-    ]()
+    assert parts(settings(workers=10 * cores)).context["threads"]() == 1
 
 
 # -- estimates --------------------------------------------------------------------------------------------------------

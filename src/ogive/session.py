@@ -264,7 +264,7 @@ def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
     unsure = budget.trials is None and budget.wall_s is None
     for trial in trials:
         if unsure and trial.status == "ok":
-            if trial.cost.benchmark_s <= 0:
+            if not trial.cost.benchmark_s > 0:  # or not a number
                 raise SpecError(
                     f"A budget of {budget} never ends here, because the evaluator counts no benchmark seconds: "
                     "give a number of trials, or a time such as 2h."

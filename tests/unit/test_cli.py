@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,11 @@ def test_the_help_of_every_command_shows_an_example_that_is_understood(ogive: Ru
         assert words[: 1 + len(name.split())] == ["ogive", *name.split()]
         command.make_context(name, words[1 + len(name.split()) :])  # raises for an unknown flag or a missing argument
     assert "Example" in said.out
+
+
+def test_the_version_is_that_of_the_package(ogive: Run) -> None:
+    said = ogive("--version")
+    assert (said.code, said.out.strip()) == (0, f"ogive {version('ogive')}")
 
 
 def test_without_a_command_the_help_is_shown(ogive: Run) -> None:

@@ -47,7 +47,11 @@ def _one_screen_a_strategy(runs: Sequence[Shown]) -> bool:
 
 
 def _split(one: Shown) -> tuple[str, str]:
-    """The screen with its options, or "", and the evaluator behind it."""
+    """The screen with its options, or "", and the evaluator behind it.
+
+    What the cheap side measures besides scores of untrained networks (a latency, say) is measured of every candidate
+    that is evaluated in earnest, so it is part of the evaluator.
+    """
     text = str(one.config.get("evaluator") or "")
     try:
         spec = parse(text)
@@ -55,7 +59,21 @@ def _split(one: Shown) -> tuple[str, str]:
         return "", text
     parts = {**dict(zip(("cheap", "dear"), spec.args, strict=False)), **spec.options}
     if spec.name != "screened" or not {"cheap", "dear"} <= parts.keys():
-        return "", str(spec)
+        return "", _together(_leaves(spec))
     cheap, dear = parts.pop("cheap"), parts.pop("dear")
+    measured = [leaf for leaf in _leaves(cheap) if leaf.name != "training_free"]
     options = str(Spec("", (), parts))
-    return f"{cheap} {options}".strip(), str(dear)
+    return f"{cheap} {options}".strip(), _together([*_leaves(dear), *measured])
+
+
+def _leaves(part: object) -> list[Spec]:
+    """The evaluators that measure, without those that only put others together."""
+    if not isinstance(part, Spec):
+        return [Spec(str(part))]
+    if part.name != "together":
+        return [part]
+    return [leaf for inner in part.args for leaf in _leaves(inner)]
+
+
+def _together(leaves: Sequence[Spec]) -> str:
+    return str(leaves[0] if len(leaves) == 1 else Spec("together", tuple(leaves)))

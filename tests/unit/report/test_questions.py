@@ -45,3 +45,14 @@ def test_runs_of_one_strategy_with_and_without_a_screen_are_no_repetitions(
 def test_how_a_screen_is_written_does_not_matter(sides: Callable[..., list[Shown]]) -> None:
     runs = sides(("evolution", SCREENED), ("random", f"screened(cheap=training_free, pool=12,keep=2, dear={DEAR})"))
     assert differing_settings(runs) == []
+
+
+def test_what_a_screen_measures_of_every_candidate_belongs_to_the_evaluator(
+    sides: Callable[..., list[Shown]],
+) -> None:
+    screened = "screened(together(training_free, latency), trained(epochs=6, threads=1), keep=2, pool=12)"
+    runs = sides(("evolution", screened), ("random", DEAR))
+    assert differing_settings(runs) == []
+    assert [full_evaluator(one) for one in runs] == [DEAR, DEAR]
+    without = sides(("evolution", screened), ("random", "trained(epochs=6, threads=1)"))
+    assert differing_settings(without) == ["evaluator"]

@@ -20,6 +20,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import Skeleton, build, fitted_skeleton
+from ogive.training.memory import is_out_of_memory, refuse_too_large
 from ogive.training.threads import threads as torch_threads
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 5  # runs of the warm-up whose medians are compared
 STEADY = 0.05  # by so much may two of them differ in a network that is warm
 LEAST = 3  # runs that are timed however slow they are
+SMALLER = "give smaller images, a smaller batch or a smaller network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +76,19 @@ def measure(
     After the warm-up (until the times have settled, at most `warm_up_s`) it is run `min_runs` times and for
     `min_seconds`, but not for longer than `max_seconds`. torch's number of threads, the collector of garbage and the
     mode of the module are as before afterwards; the module stays on `device`. On a GPU every run waits for its end.
-    Whatever the module raises passes through.
+    Raises SpecError where the images, or the maps that the module makes of them, are more than the memory holds;
+    whatever else the module raises passes through.
     """
     _check(batch_size, threads, warm_up_s, min_runs, min_seconds, max_seconds)
     device = torch.device(device)
+    refuse_too_large("The batch of images", (batch_size, *shape), item=4, device=device, way_out=SMALLER)
     generator = torch.Generator().manual_seed(seed.integer("latency"))
-    batch = torch.randn(batch_size, *shape, generator=generator).to(device)
-    module = module.to(device)
-    with _prepared(module, threads), torch.inference_mode():
-        warm, steady = _warm_up(module, batch, warm_up_s)
-        walls, cpus = _timed(module, batch, min_runs, min_seconds, max_seconds)
+    with _explained(batch_size, shape, device):
+        batch = torch.randn(batch_size, *shape, generator=generator).to(device)
+        module = module.to(device)
+        with _prepared(module, threads), torch.inference_mode():
+            warm, steady = _warm_up(module, batch, warm_up_s)
+            walls, cpus = _timed(module, batch, min_runs, min_seconds, max_seconds)
     p10, median, p90 = _deciles(walls)
     return LatencyReport(
         median_ms=1e3 * median,
@@ -230,6 +235,20 @@ def _deciles(seconds: list[float]) -> tuple[float, float, float]:
 
 
 @contextlib.contextmanager
+def _explained(batch_size: int, shape: Sequence[int], device: torch.device) -> Iterator[None]:
+    """SpecError in place of what torch raises when it cannot have the memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        images = "×".join(str(side) for side in (batch_size, *shape))
+        raise SpecError(
+            f"A forward pass of images {images} does not fit into the memory of {device}: {SMALLER}."
+        ) from error
+
+
+@contextlib.contextmanager
 def _prepared(module: nn.Module, threads: int) -> Iterator[None]:
     """Evaluation mode, so many threads and no collection of garbage; all as it was afterwards."""
     modes = [(part, part.training) for part in module.modules()]
@@ -263,7 +282,7 @@ def _available(device: str) -> torch.device:
     """The device, tried out: refuses a wrong name, or a GPU that this torch cannot use, before a search starts."""
     try:
         found = torch.device(device)
-        torch.empty(1, device=found)
+        torch.ones(1, device=found).item()  # nothing can be read from "meta", and no time is spent there
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise SpecError(f"The device {device!r} cannot be used here: {reason} Known to work: cpu.") from None

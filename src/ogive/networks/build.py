@@ -29,6 +29,8 @@ __all__ = ["Skeleton", "WeightSource", "build", "build_genotype", "default_skele
 
 Style = Literal["cifar", "imagenet"]
 STYLES = ("cifar", "imagenet")
+# No published network comes near; building larger ones takes minutes and ends without memory.
+LARGEST = {"channels": 65_536, "cells": 1_000}
 # The auxiliary head pools 5×5 windows and then looks at 2×2 of them, so that its maps have a least side.
 AUXILIARY_MAP = {"cifar": 8, "imagenet": 7}
 
@@ -60,6 +62,13 @@ class Skeleton:
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise SpecError(f"The {name} of a skeleton must be at least {bound}, but got {value}.")
+        for name, bound in LARGEST.items():
+            value = getattr(self, name)
+            if value > bound:
+                raise SpecError(
+                    f"The {name} of a skeleton must be at most {bound:,}, but got {value:,}: that is larger than any "
+                    "published network."
+                )
         if self.style not in STYLES:
             raise UnknownName("style of skeleton", self.style, STYLES)
         if not 0.0 <= self.drop_path < 1.0:

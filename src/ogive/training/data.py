@@ -20,6 +20,7 @@ from ogive.training.arrays import encode, read_arrays
 from ogive.training.augment import Augmentation
 from ogive.training.fetch import get
 from ogive.training.folders import read_images
+from ogive.training.memory import refuse_too_large
 from ogive.training.pictures import (
     Array,
     Labelled,
@@ -37,6 +38,8 @@ __all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "loa
 NAMES = ("digits", *PUBLISHED, "images:FOLDER", "arrays:FILE.npz")
 FIXED = Seed(0)  # everybody divides alike who does not ask for another division
 UNCHANGED = Augmentation()
+LARGEST_SIDE = 4096  # pixels; more than any published image classifier was trained on
+CHUNK_PIXELS = 1 << 28  # at most so many numbers of 4 bytes are in flight while images are resized
 SHARE = 0.2  # of the images that are divided, where the data set has no part of its own
 
 
@@ -146,6 +149,8 @@ def load(
     for word, value in (("size", size), ("limit", limit)):
         if value is not None and value < 1:
             raise SpecError(f"{word} must be at least 1, but got {value}.")
+    if size is not None and size > LARGEST_SIDE:
+        raise SpecError(f"size must be at most {LARGEST_SIDE} pixels a side, but got {size}.")
     kind, colon, path = name.partition(":")
     where = Path(path).expanduser()
     if colon and path and kind == "images":
@@ -260,12 +265,21 @@ def assembled(
             )
         if not len(labelled.labels):
             raise SpecError(f"{name} has no {part} images.")
+    if size is not None:
+        _refuse_size(name, [labelled.images for labelled in parts.values()], size, limit)
     train, val, test = (_tensors(labelled, size, limit) for labelled in parts.values())
     if size is not None:
         scale = size / max(1, min(source.train.images.shape[2:]))
         augmentation = replace(augmentation, padding=round(augmentation.padding * scale))
     mean, std = _statistics(train.images)
     return Data(name, train, val, test, source.classes, mean, std, augmentation)
+
+
+def _refuse_size(name: str, parts: Sequence[Array], size: int, limit: int | None) -> None:
+    """SpecError if the images would not fit into memory at this size."""
+    count = sum(len(images) if limit is None else min(limit, len(images)) for images in parts)
+    shape, item = (count, parts[0].shape[1], size, size), parts[0].dtype.itemsize
+    refuse_too_large(f"{name} at size={size}", shape, item=item, way_out="give a smaller size, or a limit")
 
 
 def _tensors(labelled: Labelled, size: int | None, limit: int | None) -> Split:
@@ -276,7 +290,7 @@ def _tensors(labelled: Labelled, size: int | None, limit: int | None) -> Split:
         return split
     shrinks = size < max(split.images.shape[2:])
     chunks = []
-    for chunk in split.images.split(1000):
+    for chunk in split.images.split(max(1, min(1000, CHUNK_PIXELS // (split.images.shape[1] * size * size)))):
         resized = F.interpolate(chunk.float(), (size, size), mode="bilinear", align_corners=False, antialias=shrinks)
         chunks.append(resized.round().clamp(0, 255).byte() if chunk.dtype == torch.uint8 else resized)
     return Split(torch.cat(chunks), split.labels)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ogive.core.errors import MissingData, SpecError
+from ogive.training.memory import refuse_too_large
 from ogive.training.pictures import Array, Labelled, Progress, Source
 
 __all__ = ["read_images"]
@@ -98,12 +99,15 @@ def _decoded(paths: Sequence[Path], size: int | None, channels: int | None, prog
     """All images, (N, C, H, W) of uint8; decoded by threads, since pillow releases the interpreter's lock."""
     if size is None:
         size = _common_size(paths)
+    if size is not None:
+        _refuse_size(len(paths), channels or 1, size)  # grey, as far as is known without decoding one
     read = _reader(size, channels)
     first: Path | None = None
     images: Array | None = None
     with ThreadPoolExecutor() as pool:
         for done, (path, image) in enumerate(_ordered(pool, read, paths)):
             if images is None or first is None:
+                _refuse_size(len(paths), image.shape[0], min(image.shape[1:]) if size is None else size)
                 images, first = np.empty((len(paths), *image.shape), np.uint8), path
             if image.shape != images.shape[1:]:
                 raise SpecError(
@@ -115,6 +119,11 @@ def _decoded(paths: Sequence[Path], size: int | None, channels: int | None, prog
                 progress(done + 1, len(paths))
     assert images is not None
     return images
+
+
+def _refuse_size(count: int, channels: int, size: int) -> None:
+    shape = (count, channels, size, size)
+    refuse_too_large("The images of the folder", shape, item=1, way_out="give a smaller size, as in (size=64)")
 
 
 def _ordered(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ogive.core.errors import SpecError
 from ogive.training.recipe import Recipe
 
-__all__ = ["capacity", "is_out_of_memory", "training_bytes"]
+__all__ = ["capacity", "is_out_of_memory", "refuse_too_large", "training_bytes"]
 
+CPU = torch.device("cpu")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -59,6 +62,17 @@ def capacity(device: torch.device) -> int | None:
         text = path.read_text().strip() if path.is_file() else ""
         limits += [int(text)] if text.isdigit() else []
     return min(limits)
+
+
+def refuse_too_large(what: str, shape: tuple[int, ...], *, item: int, way_out: str, device: torch.device = CPU) -> None:
+    """SpecError if a tensor of this shape, with `item` bytes an element, is larger than the device's whole memory."""
+    limit, needed = capacity(device), math.prod(shape) * item
+    if limit is not None and needed > limit:
+        text = "×".join(str(side) for side in shape)
+        raise SpecError(
+            f"{what} ({text}) would take {needed / (1 << 30):,.1f} GiB, but {device} has {limit / (1 << 30):,.1f} GiB "
+            f"in all: {way_out}."
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

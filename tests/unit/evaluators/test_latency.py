@@ -80,10 +80,10 @@ def test_a_network_runs_in_evaluation_and_inference_mode_with_fixed_threads_and_
 def test_everything_is_as_it_was_after_a_network_that_raises() -> None:
     def fail(run: int) -> None:
         if run == 4:
-            raise RuntimeError("out of memory")
+            raise RuntimeError("a broken network")
 
     spy, before = Spy(fail).train(), torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(RuntimeError, match="a broken network"):
         measure(spy, (3, 4, 4), threads=before + 1, **QUICK)  # type: ignore[arg-type]
     assert torch.get_num_threads() == before
     assert gc.isenabled()
@@ -165,6 +165,25 @@ def measure_first(seed: Seed) -> object:
     spy = Spy()
     measure(spy, (3, 4, 4), seed=seed, **QUICK)  # type: ignore[arg-type]
     return spy.seen[0]["first"]
+
+
+@pytest.mark.parametrize("shape", [(3, 1_000_000, 1_000_000), (3, 10**9, 10**9)])
+def test_images_beyond_all_memory_are_refused_before_they_are_made(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SpecError, match=r"batch of images \(1×3×10+×10+\) would take .* smaller images"):
+        measure(nn.Identity(), shape)
+
+
+def test_a_network_that_does_not_get_its_memory_is_a_line_and_no_traceback() -> None:
+    def starve(run: int) -> None:
+        torch.empty(1 << 60)
+
+    with pytest.raises(SpecError, match=r"images 1×3×2×2 does not fit into the memory of cpu: give smaller images"):
+        measure(Spy(starve), (3, 2, 2))
+
+
+def test_a_device_that_computes_nothing_is_refused() -> None:
+    with pytest.raises(SpecError, match="'meta' cannot be used here"):
+        Latency(device="meta")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,13 @@ def test_a_skeleton_that_makes_no_sense_names_the_field_and_the_value(field: str
         default_skeleton("darts", **{field: value})
 
 
+@pytest.mark.parametrize(("field", "largest"), [("channels", 65_536), ("cells", 1_000)])
+def test_a_skeleton_beyond_any_published_network_is_refused(field: str, largest: int) -> None:
+    assert getattr(default_skeleton("nasbench201", **{field: largest}), field) == largest
+    with pytest.raises(SpecError, match=rf"{field}.*at most {largest:,}, but got.*larger than any published network"):
+        default_skeleton("nasbench201", **{field: largest + 1})
+
+
 def test_an_unknown_style_offers_the_nearest_name() -> None:
     with pytest.raises(UnknownName, match="'imagenet'"):
         default_skeleton("darts", style="imagnet")

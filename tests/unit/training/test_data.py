@@ -107,6 +107,7 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_name() -> None:
     ("options", "message"),
     [
         ({"size": 0}, "size must be at least 1, but got 0"),
+        ({"size": 100_000}, "size must be at most 4096 pixels a side, but got 100000"),
         ({"limit": -1}, "limit must be at least 1, but got -1"),
         ({"validation": 1.0}, "between 0 and 1, but got 1.0"),
     ],
@@ -114,6 +115,15 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_name() -> None:
 def test_nonsense_is_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         load("digits", **options)  # type: ignore[arg-type]
+
+
+def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ogive.training.memory.capacity", lambda device: 1_000_000)
+    # 1,797 images of 24 x 24 bytes are 1.04 million; of 23 x 23 they are 0.95 million.
+    with pytest.raises(SpecError, match=r"digits at size=24 \(1797×1×24×24\) would take .*give a smaller size"):
+        load("digits", size=24)
+    assert load("digits", size=23).shape == (1, 23, 23)
+    assert load("digits", size=24, limit=10).shape == (1, 24, 24)
 
 
 # -- dividing ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ def test_the_processor_can_always_be_used() -> None:
     assert usable_device("cpu") == "cpu"
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cpu:x"])
+@pytest.mark.parametrize("name", ["gpu", "", "cpu:x", "meta"])
 def test_a_device_that_torch_does_not_know_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(SpecError, match=r"cannot be used here \(.+\): give --device cpu\.$") as refused:
         usable_device(name)

@@ -194,3 +194,14 @@ def test_without_pillow_the_way_to_get_it_is_named(folder: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingData, match=r"pip install 'ogive\[images\]'"):
         load(f"images:{folder}")
+
+
+def test_a_folder_that_does_not_fit_into_memory_is_refused_before_it_is_decoded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ogive.training.memory.capacity", lambda device: 100_000)
+    with pytest.raises(SpecError, match=r"20×1×72×72.* would take .*give a smaller size"):
+        load(f"images:{folder}", size=72)
+    with pytest.raises(SpecError, match=r"20×3×48×48.* would take .*give a smaller size"):
+        load(f"images:{folder}", size=48)
+    assert load(f"images:{folder}", size=40).shape == (3, 40, 40)

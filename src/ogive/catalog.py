@@ -73,6 +73,17 @@ _PARTS: dict[str, dict[str, str]] = {
     ),
 }
 
+# What is given once for a whole search, and the flag for it.
+_FLAGS: dict[str, str] = {
+    "data": "--data digits",
+    "table": "--table nasbench201",
+    "space": "--space nasbench201",
+    "seed": "--seed 1",
+    "budget": "--budget 200",
+}
+# Parameters that are filled from the context, so that the options of a part leave them out.
+_GIVEN = frozenset(_FLAGS) | {"device", "folder"}
+
 # What else is reached by name, so that the commands import torch only when they need it.
 _TOOLS: dict[str, str] = {
     "usable_device": "ogive.training.devices:usable_device",
@@ -135,9 +146,10 @@ def make(maker: Callable[..., Any], spec: Spec, context: Context | None = None) 
 
 
 def options(kind: str, name: str) -> dict[str, Any]:
-    """Names and defaults of the options that a part takes in ``name(option=value)``."""
+    """Names and defaults of the options that somebody may write in ``name(option=value)``."""
     parameters = _parameters(resolve(kind, name)).values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+    written = (p for p in parameters if p.kind is p.KEYWORD_ONLY and _writable(p))
+    return {p.name: p.default for p in written if p.default is not p.empty}
 
 
 def parameter_names(function: Callable[..., Any]) -> list[str]:
@@ -204,7 +216,13 @@ def _keywords(
     }
     for option in spec.options:
         if option not in named:
-            raise UnknownName(f"option of {spec.name}", option, set(named) - set(context))
+            offered = {name for name, p in named.items() if name not in context and _writable(p)}
+            raise UnknownName(f"option of {spec.name}", option, offered)
+        if option in context and option in _FLAGS and option != "table":
+            raise SpecError(
+                f"{spec.name}(...) takes no {option} in brackets: it is one for the whole search, "
+                f"as in {_FLAGS[option]}."
+            )
     keywords = {}
     for name, parameter in named.items():
         if name in spec.options:
@@ -219,8 +237,20 @@ def _keywords(
 
 
 def _way(name: str, spec: Spec) -> str:
-    flags = {"data": "--data digits", "table": "--table nasbench201", "space": "--space nasbench201"}
-    return f"give {flags[name]}" if name in flags else f"write {spec.name}({name}=...)"
+    return f"give {_FLAGS[name]}" if name in _FLAGS else f"write {spec.name}({name}=...)"
+
+
+def _writable(parameter: inspect.Parameter) -> bool:
+    """Whether somebody may set the parameter in ``name(option=value)``: it is no context and made of plain values."""
+    return parameter.name not in _GIVEN and any(_plain(choice) for choice in _alternatives(parameter.annotation))
+
+
+def _plain(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    if origin in (list, tuple, Sequence):
+        return all(_plain(inner) for inner in typing.get_args(annotation) if inner is not ...)
+    name = getattr(annotation, "__name__", "")
+    return origin is Literal or annotation in (Any, bool, int, float, str) or name == "Path" or name.lower() in _PARTS
 
 
 def _value(spec: Spec, parameter: inspect.Parameter, value: Any, context: Context) -> Any:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ogive.core.errors import SpecError
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
-from ogive.core.trial import Trial
+from ogive.core.trial import Trial, counted
 from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
 from ogive.runs import best, read_run
 from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, search_trials, threads_of
@@ -88,6 +88,7 @@ class Comparison:
     outcomes: tuple[Outcome, ...]
     score_optimum: float | None
     reported_optimum: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def value(self) -> str:
@@ -131,6 +132,7 @@ class Comparison:
             "optimum": {"score": self.score_optimum, "reported": self.reported_optimum},
             "rows": [asdict(row) for row in self.rows()],
             "pairs": [asdict(pair) for pair in self.pairs()],
+            "notes": list(self.notes),
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
         }
         plain: dict[str, Any] = _without_nan(body)
@@ -178,9 +180,7 @@ def compare(
     Searches are spread over `workers` processes, each of them serial, so that the number of workers never changes a
     result. With `folder`, every search is a run folder in it; runs that are there already are completed, not repeated.
     """
-    if seeds < 1:
-        raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
-    names, parts = check(strategies, settings)
+    names, parts, notes = check(strategies, settings, seeds=seeds, workers=workers)
     threads = threads_of(settings, workers)
     jobs = [
         replace(settings, strategy=name, seed=settings.seed + offset, workers=1, threads=threads)
@@ -203,20 +203,39 @@ def compare(
         outcomes,
         optimum(parts.objectives[0].needs[0]) if single and optimum is not None else None,
         optimum(REPORTED) if optimum is not None and REPORTED in parts.evaluator.metrics else None,
+        notes,
     )
 
 
-def check(strategies: Sequence[str], settings: Settings) -> tuple[list[str], Parts]:
-    """The strategies that will run, random search among them, and the parts of the first.
+def check(
+    strategies: Sequence[str], settings: Settings, *, seeds: int, workers: int = 1
+) -> tuple[list[str], Parts, tuple[str, ...]]:
+    """The strategies that will run, random search among them, the parts of the first, and what to bear in mind.
 
     A mistake is reported now, before the first search and not after the last.
     """
+    for what, count in (("seed", seeds), ("worker", workers)):
+        if count < 1:
+            raise SpecError(f"A comparison needs at least one {what}, but got {what}s={count}.")
     names = _with_random(strategies)
     first = assemble(replace(settings, strategy=names[0]))
     built = {"space": first.space, "evaluator": first.evaluator}
-    for parts in (first, *(assemble(replace(settings, strategy=name), given=built) for name in names[1:])):
+    everybody = [first, *(assemble(replace(settings, strategy=name), given=built) for name in names[1:])]
+    for parts in everybody:
         parts.study()
-    return names, first
+    notes = (_random_start(name, parts, settings) for name, parts in zip(names, everybody, strict=True))
+    return names, first, tuple(note for note in notes if note is not None)
+
+
+def _random_start(name: str, parts: Parts, settings: Settings) -> str | None:
+    """A warning where a strategy is compared whose own part of the work never begins."""
+    population, trials = getattr(parts.strategy, "population", None), settings.budget.trials
+    if not isinstance(population, int) or trials is None or population < trials:
+        return None
+    return (
+        f"{name} never leaves its random start here: its population is {population} and the budget "
+        f"{counted(trials, 'trial')}. Give a larger budget, or population=..."
+    )
 
 
 def _with_random(strategies: Sequence[str]) -> list[str]:

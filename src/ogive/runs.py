@@ -77,6 +77,9 @@ class RunStore:
         """Begin a run in `folder`, which must not hold anything yet."""
         folder = Path(folder)
         way_out = "Nothing was begun; make room, or choose another --out."
+        file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+        if file is not None:
+            raise StoreError(f"The run needs a folder, but {file} is a file: choose another --out.")
         with _explained(folder, way_out):
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
+from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.objective import Objective
@@ -27,10 +28,11 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Study
-from ogive.core.trial import Budget, Proposal, Spent, Trial
+from ogive.core.trial import Budget, Measurement, Proposal, Spent, Trial, counted
 from ogive.machine import facts
 from ogive.runs import Run, RunStore, read_run, write_json
 from ogive.spec import Spec, parse
+from ogive.tables.store import Table
 
 __all__ = [
     "Parts",
@@ -52,10 +54,13 @@ logger = logging.getLogger(__name__)
 # The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
 SAVE_EVERY = 50
 
+# An estimate whose first candidate takes longer than this needs no second one: warming up is a small part of it.
+LONG_S = 20.0
+
 
 # One limit of a budget: a number of trials, or seconds on one of two clocks.
 _LIMIT = re.compile(
-    r"(?P<trials>\d+)(?:trials?)?|(?P<clock>benchmark=)?(?P<seconds>\d+(?:\.\d+)?(?:e\d+)?)(?P<unit>[smh]?)"
+    r"(?P<trials>\d+(?:e\d{1,2})?)(?:trials?)?|(?P<clock>benchmark=)?(?P<seconds>\d+(?:\.\d+)?(?:e\d+)?)(?P<unit>[smh]?)"
 )
 
 # The settings that stand in run.json under their own names and as they are.
@@ -142,7 +147,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
 
 
 def budget_of(text: str) -> Budget:
-    """Read a budget: ``200`` trials, ``90s``, ``15m``, ``2h``, ``benchmark=1e5`` seconds, or several with commas."""
+    """Read a budget: ``200`` or ``1e3`` trials, ``90s``, ``15m``, ``2h``, ``benchmark=1e5`` seconds, or several."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     limits: dict[str, Any] = {}
     for item in text.replace(" ", "").split(","):
@@ -153,7 +158,8 @@ def budget_of(text: str) -> Budget:
         if key in limits:
             raise SpecError(f"A budget sets each limit once, but {text!r} sets {key} twice.")
         seconds = float(match["seconds"] or 0) * units[match["unit"] or "s"]
-        limits[key] = int(match["trials"]) if match["trials"] else seconds
+        number, _, exponent = (match["trials"] or "").partition("e")
+        limits[key] = int(number) * 10 ** int(exponent or 0) if number else seconds
     return Budget(**limits)
 
 
@@ -196,8 +202,21 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         given[kind] if kind in given else catalog.build(kind, text, {**shared, "seed": partial(seed.child, kind)})
         for kind, text in (("evaluator", settings.evaluator), ("strategy", settings.strategy))
     )
+    _refuse_other_space(evaluator, space)
     objectives = tuple(catalog.build("objective", text, shared) for text in settings.objectives)
     return Parts(space, strategy, evaluator, objectives, shared)
+
+
+def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
+    """SpecError if a part of the evaluator reads a table of another space, in which every trial would fail."""
+    table = getattr(evaluator, "table", None)
+    if isinstance(table, Table) and table.space != space.name:
+        raise SpecError(
+            f"The table {table.name} is for the space {table.space}, but the search is in {space.name}: "
+            f"give --space {table.space}, or another table."
+        )
+    for part in getattr(evaluator, "parts", ()):
+        _refuse_other_space(part, space)
 
 
 def threads_of(settings: Settings, workers: int) -> int | None:
@@ -350,8 +369,8 @@ def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
         spent.add(trial)
     if spent.trials > (wanted.trials or math.inf) or spent.cost.benchmark_s > (wanted.benchmark_s or math.inf):
         raise SpecError(
-            f"{store.folder} has spent {spent.trials} trials and {spent.cost.benchmark_s:g} benchmark seconds already, "
-            f"more than a budget of {wanted}: give a larger one."
+            f"{store.folder} has spent {counted(spent.trials, 'trial')} and {spent.cost.benchmark_s:g} benchmark "
+            f"seconds already, more than a budget of {wanted}: give a larger one."
         )
     write_json(path, {"trials": wanted.trials, "wall_s": wanted.wall_s, "benchmark_s": wanted.benchmark_s})
     return wanted
@@ -371,20 +390,38 @@ class Estimate:
 
 
 def estimate(settings: Settings) -> Estimate:
-    """Measure one random candidate, at one epoch if it is trained, and multiply."""
+    """Measure one random candidate, one that is trained at a few epochs, and multiply.
+
+    The first work of a process is several times slower than the rest, and what a training does once is not to be
+    multiplied. So one candidate warms up, unless it takes so long that this does not matter, and of the next one the
+    second epoch is what counts.
+    """
     parts = assemble(settings)
     parts.study()
     epochs = _epochs(parts.evaluator)
-    arch = parts.space.sample(Seed(settings.seed).numpy("estimate"))
-    started = time.perf_counter()
-    measured = attempt(parts.evaluator, [Proposal(arch, fidelity=1 if epochs else None)])[0]
-    trial_s = (time.perf_counter() - started) * (epochs or 1)
+    rng = Seed(settings.seed).numpy("estimate")
+    first, second = parts.space.sample(rng), parts.space.sample(rng)
+    measured, one_s = _timed(parts.evaluator, first, 1 if epochs else None)
+    trial_s = one_s * (epochs or 1)
+    if one_s < LONG_S:
+        measured, one_s = _timed(parts.evaluator, second, 1 if epochs else None)
+        trial_s = one_s
+        if epochs is not None and epochs > 1:
+            two_s = _timed(parts.evaluator, second, 2)[1]
+            # Where the clock is coarser than an epoch, half of two of them is the best that is known.
+            trial_s += (epochs - 1) * (two_s - one_s if two_s > one_s else two_s / 2)
     budget = settings.budget
     trials: float = math.inf if budget.trials is None else budget.trials
     if budget.benchmark_s is not None and measured.cost.benchmark_s > 0:
         trials = min(trials, math.ceil(budget.benchmark_s / measured.cost.benchmark_s))
     total_s = min(trials * trial_s / settings.workers, budget.wall_s or math.inf)
     return Estimate(parts.space.size, trial_s, total_s, measured.error)
+
+
+def _timed(evaluator: Evaluator, arch: Architecture, fidelity: int | None) -> tuple[Measurement, float]:
+    started = time.perf_counter()
+    measured = attempt(evaluator, [Proposal(arch, fidelity=fidelity)])[0]
+    return measured, time.perf_counter() - started
 
 
 def _epochs(evaluator: Evaluator) -> int | None:

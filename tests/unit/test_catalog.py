@@ -209,6 +209,24 @@ def test_the_options_of_a_part_are_its_keywords_with_their_defaults() -> None:
     assert "space" not in catalog.options("strategy", "evolution")
 
 
+@pytest.mark.parametrize("evaluator", ["trained", "training_free", "latency", "tabular"])
+def test_what_nobody_can_write_in_brackets_is_no_option(evaluator: str) -> None:
+    offered = catalog.options("evaluator", evaluator).keys()
+    assert not offered & {"maker", "progress", "folder", "space", "data", "seed", "device", "budget", "table"}
+    wanted = {"trained": "drop_path", "training_free": "batch_size", "latency": "shape", "tabular": "also"}
+    assert wanted[evaluator] in offered
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [("trained(data=cifar10)", "--data digits"), ("latency(seed=3)", "--seed 1"), ("latency(space=darts)", "--space")],
+)
+def test_what_is_given_once_for_a_search_is_not_taken_in_brackets(text: str, flag: str) -> None:
+    context: catalog.Context = dict.fromkeys(("data", "seed", "space"), lambda: None)
+    with pytest.raises(SpecError, match=rf"takes no \w+ in brackets.*{flag}"):
+        catalog.build("evaluator", text, context)
+
+
 # -- plug-ins ---------------------------------------------------------------------------------------------------------
 
 TABU = '''

@@ -103,6 +103,18 @@ def test_mistakes_are_found_before_the_first_search(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_population_as_large_as_the_budget_is_noted_and_a_smaller_one_is_not(settings: Settings) -> None:
+    full, small = "evolution(population=40, tournament=4)", "evolution(population=39, tournament=4)"
+    notes = compare([full, small], settings, seeds=1).notes
+    assert len(notes) == 1
+    assert notes[0].startswith(f"{full} never leaves its random start here: its population is 40 and the budget 40")
+
+
+def test_a_comparison_without_workers_is_refused(settings: Settings) -> None:
+    with pytest.raises(SpecError, match="at least one worker, but got workers=0"):
+        compare(["random"], settings, seeds=1, workers=0)
+
+
 def test_a_comparison_without_seeds_is_refused(settings: Settings) -> None:
     with pytest.raises(SpecError, match="seeds=0"):
         compare(["evolution"], settings, seeds=0)
@@ -186,7 +198,8 @@ def test_a_search_that_found_nothing_is_told_apart_from_a_bad_one() -> None:
 def test_what_is_written_is_strict_json(settings: Settings) -> None:
     for found in (compare(["evolution"], settings, seeds=2), invented(a=[1.0, math.nan], random=[math.nan, 2.0])):
         text = json.dumps(found.to_json(), allow_nan=False)
-        assert set(json.loads(text)) == {"schema", "settings", "seeds", "optimum", "rows", "pairs", "outcomes"}
+        keys = {"schema", "settings", "seeds", "optimum", "rows", "pairs", "notes", "outcomes"}
+        assert set(json.loads(text)) == keys
 
 
 def test_the_json_holds_every_outcome(settings: Settings) -> None:

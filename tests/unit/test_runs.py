@@ -261,7 +261,7 @@ def test_a_run_that_cannot_begin_leaves_its_folder_free(tmp_path: Path) -> None:
 
 def test_a_run_where_no_folder_can_be_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"file.* cannot be written .*choose another --out"):
+    with pytest.raises(StoreError, match=r"file is a file: choose another --out"):
         RunStore.create(tmp_path / "file" / "run", {})
 
 

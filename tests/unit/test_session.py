@@ -112,6 +112,8 @@ def test_a_run_json_without_settings_is_refused(missing: str) -> None:
         ("200", Budget(trials=200)),
         ("200 trials", Budget(trials=200)),
         ("1 trial", Budget(trials=1)),
+        ("1e3", Budget(trials=1000)),
+        ("2e2trials, 1e1s", Budget(trials=200, wall_s=10.0)),
         ("90s", Budget(wall_s=90.0)),
         ("1.5m", Budget(wall_s=90.0)),
         ("2h", Budget(wall_s=7200.0)),
@@ -125,8 +127,8 @@ def test_a_budget_is_read(text: str, budget: Budget) -> None:
 
 
 NO_BUDGETS = (
-    "", "many", "1e5", "1.5", "-3", "2d", "benchmark", "benchmark=", "200,", "2 h x", "0", "0s", "benchmark=1e999",
-    "benchmark=3trials", "trials", "100,200", "1h,30m", "nan", "inf",
+    "", "many", "1.5", "1.5e3", "1e-3", "1e999", "-3", "2d", "benchmark", "benchmark=", "200,", "2 h x", "0", "0s",
+    "benchmark=1e999", "benchmark=3trials", "trials", "100,200", "1h,30m", "nan", "inf",
 )  # fmt: skip
 
 
@@ -357,6 +359,8 @@ def test_nothing_is_begun_that_cannot_run(tmp_path: Path, invented_table: Path) 
         ({"objectives": ("maximize(test_acc)",)}, SpecError, "never sees the test set"),
         ({"objectives": ("maximize(val_acc)", "minimize(val_acc)")}, SpecError, "1 objective"),
         ({"objectives": ()}, SpecError, "at least one objective"),
+        ({"space": "natssize"}, SpecError, "for the space nasbench201, but the search is in natssize"),
+        ({"space": "natssize", "evaluator": "cached(tabular)"}, SpecError, "but the search is in natssize"),
     ]
     for changes, error, reason in wrong:
         with pytest.raises(error, match=reason):
@@ -389,9 +393,34 @@ def test_an_estimate_multiplies_what_one_trial_took(monkeypatch: pytest.MonkeyPa
     assert 5 <= simulated.total_s / simulated.trial_s <= 17
 
 
-def test_an_estimate_says_why_its_trial_failed(invented_table: Path) -> None:
-    chosen = Settings(space="natssize", table=str(invented_table), budget=Budget(benchmark_s=10.0))
+class Epochs:
+    """Takes 0.3 s once, 20 ms for each training and 20 ms for each of its epochs."""
+
+    metrics = ("val_acc",)
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.cold = epochs, True
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        for proposal in proposals:
+            time.sleep(0.3 * self.cold + 0.02 + 0.02 * (proposal.fidelity or self.epochs))
+            self.cold = False
+        return [Measurement({"val_acc": 1.0}) for _ in proposals]
+
+
+def test_an_estimate_does_not_multiply_what_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings(budget=Budget(trials=10))
+    made = parts(chosen, Epochs(50))
+    monkeypatch.setattr(session, "assemble", lambda settings: made)
     found = estimate(chosen)
+    # 0.02 + 50 * 0.02 = 1.02 s; one cold epoch times 50 would be 17 s, and a warm one with its training 2 s.
+    assert 1.0 < found.trial_s < 1.7
+    assert found.total_s == pytest.approx(10 * found.trial_s)
+
+
+def test_an_estimate_says_why_its_trial_failed() -> None:
+    starved = "trained(epochs=1, memory_limit_mb=1)"
+    found = estimate(Settings(space="natssize", data="digits", evaluator=starved, budget=Budget(benchmark_s=10.0)))
     assert found.error is not None
-    assert "nasbench201" in found.error
+    assert "out of memory" in found.error
     assert math.isinf(found.total_s)

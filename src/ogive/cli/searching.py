@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,8 @@ import typer
 from ogive.cli.show import Bar, SearchProgress, console, duration, number, size_of, table
 from ogive.compare import REPORTED, Comparison, check, compare
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.trial import Trial, counted
+from ogive.metrics import Interval
 from ogive.runs import Run, best, read_run, write_json
 from ogive.session import Estimate, Settings, budget_of, estimate, resume, search, settings_of
 
@@ -116,7 +119,7 @@ def resume_command(
             finished = resume(run, budget=granted, on_trial=progress)
     except KeyboardInterrupt:
         _interrupted(run)
-    console.print(f"{len(finished.records) - len(before.records)} new trials.")
+    console.print(f"{counted(len(finished.records) - len(before.records), 'new trial')}.")
     _print_found(finished)
 
 
@@ -149,10 +152,12 @@ def compare_command(
         "table": table, "channels": channels, "cells": cells, "device": device, "threads": threads,
     }  # fmt: skip
     settings = _settings({key: value for key, value in flags.items() if value is not None})
+    processes = 1 if workers is None else workers
     if dry_run:
-        names = check(strategies, settings)[0]
-        shown = replace(settings, strategy=names[-1], workers=workers or 1)
-        _print_estimate(estimate(shown), shown, searches=seeds * len(names))
+        names, _, notes = check(strategies, settings, seeds=seeds, workers=processes)
+        shown = replace(settings, strategy=names[-1], workers=processes)
+        _print_estimate(_estimated(shown), shown, searches=seeds * len(names))
+        _print_notes(notes)
         return
     try:
         with Bar("searches", None) as bar:
@@ -160,7 +165,7 @@ def compare_command(
                 strategies,
                 settings,
                 seeds=seeds,
-                workers=workers or 1,
+                workers=processes,
                 folder=out,
                 progress=lambda done, total: bar.at(done, total=total),
             )
@@ -244,7 +249,9 @@ def _estimated(settings: Settings) -> Estimate:
 def _print_estimate(found: Estimate, settings: Settings, searches: int = 1) -> None:
     console.print(f"space      {settings.space}: {size_of(found.size)} architectures")
     console.print(f"strategy   {settings.strategy}, {searches} search{'es' if searches > 1 else ''}")
-    console.print(f"evaluator  {settings.evaluator}, about {duration(found.trial_s)} a trial (one was measured)")
+    console.print(
+        f"evaluator  {settings.evaluator}, about {duration(found.trial_s)} a trial (measured on one candidate)"
+    )
     total = found.total_s * searches
     told = f"about {duration(total)}" if math.isfinite(total) else "for a time that one trial does not tell"
     console.print(f"budget     {settings.budget}: {told} with {settings.workers} worker(s)")
@@ -257,17 +264,21 @@ def _print_found(run: Run) -> None:
     winner = best(trials)
     failed = sum(trial.status == "failed" for trial in trials)
     screened = sum(trial.status == "screened" for trial in trials)
-    console.print(
-        f"{len(trials) - screened} trials ({failed} failed, {screened} screened out) in {duration(run.elapsed_s)}"
-    )
+    done = counted(len(trials) - screened, "trial")
+    console.print(f"{done} ({failed} failed, {screened} screened out) in {duration(run.elapsed_s)}")
     if winner is None:
-        console.print("No trial succeeded; trials.jsonl says why.")
+        console.print(_why_nothing(trials))
         raise typer.Exit(1)
     space = assemble_space(run)
     console.print(f"best: trial {winner.number}, {winner.arch}, score {(winner.scores or (0.0,))[0]:.4f}")
     console.print(f"      {space.format(winner.arch)}")
     table("", ("metric", "value>"), [(name, number(value, 3)) for name, value in winner.metrics.items()])
     console.print(f"run:  {run.folder}   next: ogive report {run.folder}")
+
+
+def _why_nothing(trials: Sequence[Trial]) -> str:
+    reasons = [trial.measurement.error for trial in trials if trial.measurement.error]
+    return f"No trial succeeded; the last reason: {reasons[-1] if reasons else 'unknown'}; trials.jsonl has all."
 
 
 def assemble_space(run: Run) -> Any:
@@ -278,17 +289,15 @@ def assemble_space(run: Run) -> Any:
 
 
 def _print_comparison(result: Comparison) -> None:
-    what = "test accuracy" if result.value == "reported" else "objective"
+    score = "objective" if len(result.settings.objectives) == 1 else "hypervolume"
+    what = "test accuracy" if result.value == "reported" else score
     rows = [
         (
             row.strategy,
             str(row.seeds),
-            f"{number(row.score, 3)} [{number(row.score_interval.low, 3)}, {number(row.score_interval.high, 3)}]",
+            f"{number(row.score, 3)} {_interval(row.score_interval)}",
             number(row.score_regret, 3),
-            "–"
-            if row.reported_interval is None
-            else f"{number(row.reported, 3)} [{number(row.reported_interval.low, 3)}, "
-            f"{number(row.reported_interval.high, 3)}]",
+            "–" if row.reported_interval is None else f"{number(row.reported, 3)} {_interval(row.reported_interval)}",
             number(row.reported_regret, 3),
             str(row.failed),
         )
@@ -296,12 +305,12 @@ def _print_comparison(result: Comparison) -> None:
     ]
     objective = ", ".join(result.settings.objectives)
     title = f"{result.settings.space}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
-    table(title, ("strategy", "seeds>", "objective>", "regret>", f"{REPORTED}>", "regret>", "failed>"), rows)
+    table(title, ("strategy", "seeds>", f"{score}>", "regret>", f"{REPORTED}>", "regret>", "failed>"), rows)
     console.print()
     pairs = [
         (
             f"{pair.first} – {pair.second}",
-            f"{pair.difference:+.3f} [{pair.interval.low:+.3f}, {pair.interval.high:+.3f}]",
+            f"{pair.difference:+.3f} {_interval(pair.interval, '+')}",
             f"{pair.p_value:.4f}",
             f"{pair.adjusted_p_value:.4f}",
         )
@@ -310,6 +319,19 @@ def _print_comparison(result: Comparison) -> None:
     table(f"paired permutation tests of the {what}", ("pair", "difference>", "p>", "p (Holm)>"), pairs)
     if len(result.seeds) < 5:
         console.print(f"{len(result.seeds)} seed(s) are no evidence; use at least 5.")
+    _print_notes(result.notes)
+
+
+def _interval(interval: Interval, sign: str = "") -> str:
+    """Both ends; a dash where one seed gives none."""
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return "[–]"
+    return f"[{interval.low:{sign},.3f}, {interval.high:{sign},.3f}]"
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        console.print(note)
 
 
 def _write_comparison(result: Comparison, out: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 
-__all__ = ["Budget", "Cost", "Measurement", "Proposal", "Status", "Trial"]
+__all__ = ["Budget", "Cost", "Measurement", "Proposal", "Status", "Trial", "counted"]
 
 Status = Literal["ok", "failed", "screened"]
 
@@ -117,11 +117,16 @@ class Budget:
 
     def __str__(self) -> str:
         parts = (
-            f"{self.trials} trials" if self.trials is not None else "",
+            counted(self.trials, "trial") if self.trials is not None else "",
             f"{self.wall_s:g} s" if self.wall_s is not None else "",
             f"{self.benchmark_s:g} benchmark s" if self.benchmark_s is not None else "",
         )
         return ", ".join(part for part in parts if part)
+
+
+def counted(count: int, noun: str) -> str:
+    """1 trial, 2 trials."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @dataclass(slots=True)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ogive.cli import main
+
+TABULAR = ("--space", "nasbench201", "--table", "nasbench201")
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ogive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process, in an empty folder: exit status, output, errors."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ogive", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def refused(said: tuple[int, str, str], reason: str) -> None:
+    code, out, err = said
+    assert code == 2
+    assert re.search(f"^error: .*{reason}", err, re.MULTILINE), err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("command", [("search",), ("search", "--dry-run"), ("compare", "random", "--dry-run")])
+def test_a_table_of_another_space_is_refused_before_anything_is_begun(
+    ogive: Run, table_home: Path, command: tuple[str, ...]
+) -> None:
+    said = ogive(*command, "--space", "natssize", "--table", "nasbench201", "--budget", 3)
+    refused(said, "is for the space nasbench201, but the search is in natssize")
+    assert list(Path().iterdir()) == []
+
+
+def test_a_search_in_which_nothing_works_ends_with_the_reason_of_the_last_failure(ogive: Run) -> None:
+    starved = "trained(epochs=1, memory_limit_mb=1)"
+    code, out, _ = ogive(
+        "search", "--space", "natssize", "--data", "digits", "--evaluator", starved, "--budget", 2, "--out", "run"
+    )
+    assert code == 1
+    assert re.search(r"No trial succeeded; the last reason: out of memory: .*MiB; trials\.jsonl has all\.", out)
+
+
+def test_one_trial_is_not_called_trials(ogive: Run, table_home: Path) -> None:
+    _, out, _ = ogive("search", *TABULAR, "--budget", 1, "--out", "run")
+    assert out.startswith("1 trial (0 failed")
+    _, dry, _ = ogive("search", *TABULAR, "--budget", 1, "--dry-run")
+    assert "budget     1 trial: about" in dry
+    _, more, _ = ogive("resume", "run", "--budget", 2)
+    assert more.startswith("1 new trial.\n2 trials (0 failed")
+
+
+def test_a_budget_may_have_an_exponent(ogive: Run, table_home: Path) -> None:
+    assert "budget     1000 trials" in ogive("search", *TABULAR, "--budget", "1e3", "--dry-run")[1]
+
+
+def test_an_out_that_is_a_file_is_called_a_file(ogive: Run, table_home: Path) -> None:
+    Path("taken").write_text("mine")
+    for out in ("taken", "taken/below"):
+        refused(ogive("search", *TABULAR, "--budget", 2, "--out", out), "taken is a file.*choose another --out")
+    assert Path("taken").read_text() == "mine"
+
+
+def test_data_are_not_given_inside_a_part(ogive: Run) -> None:
+    said = ogive("search", "--space", "natssize", "--evaluator", "trained(data=cifar10)", "--budget", 1)
+    refused(said, "trained.* takes no data in brackets.*--data digits")
+
+
+@pytest.mark.parametrize("size", [("--cells", 100_000), ("--channels", 100_000)])
+@pytest.mark.parametrize("evaluator", ["trained", "training_free(naswot)", "latency"])
+def test_a_network_beyond_any_published_one_is_refused_at_once(
+    ogive: Run, evaluator: str, size: tuple[str, int]
+) -> None:
+    arguments = ("--space", "nasbench201", "--data", "digits", "--evaluator", evaluator, "--budget", 1)
+    refused(ogive("search", *arguments, *size), "larger than any published network")
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize("count", [("--seeds", 0), ("--seeds", -2), ("--workers", 0), ("--workers", -1)])
+def test_a_comparison_without_seeds_or_workers_is_refused(
+    ogive: Run, table_home: Path, count: tuple[str, int], dry: tuple[str, ...]
+) -> None:
+    said = ogive("compare", "random", *TABULAR, "--budget", 2, *count, *dry)
+    refused(said, f"at least one {count[0][2:-1]}, but got {count[0][2:]}={count[1]}")
+
+
+def test_an_interval_of_one_seed_is_a_dash(ogive: Run, table_home: Path) -> None:
+    _, out, _ = ogive("compare", "local_search", *TABULAR, "--budget", 5, "--seeds", 1)
+    assert "nan" not in out
+    assert re.search(r" – (?:random|local_search) +[+-]\d+\.\d{3} \[–\]", out)
+
+
+def test_fronts_are_compared_by_their_hypervolume(ogive: Run, table_home: Path) -> None:
+    both = ("--objective", "maximize(val_acc)", "--objective", "minimize(params)")
+    arguments = (*TABULAR, "--evaluator", "tabular(also=[params])", *both, "--budget", 12, "--seeds", 2)
+    _, out, _ = ogive("compare", "nsga2(population=4)", *arguments)
+    assert re.search(r"^strategy +seeds +hypervolume ", out, re.MULTILINE)
+    assert "paired permutation tests of the hypervolume" in out
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_population_that_the_budget_does_not_fill_is_mentioned(
+    ogive: Run, table_home: Path, dry: tuple[str, ...]
+) -> None:
+    small, large = "evolution(population=4, tournament=2)", "evolution(population=6, tournament=2)"
+    _, out, _ = ogive("compare", small, large, *TABULAR, "--budget", 6, "--seeds", 2, *dry)
+    notes = [line for line in out.splitlines() if "random start" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith(large)

@@ -54,5 +54,9 @@ def test_what_a_screen_measures_of_every_candidate_belongs_to_the_evaluator(
     runs = sides(("evolution", screened), ("random", DEAR))
     assert differing_settings(runs) == []
     assert [full_evaluator(one) for one in runs] == [DEAR, DEAR]
-    without = sides(("evolution", screened), ("random", "trained(epochs=6, threads=1)"))
-    assert differing_settings(without) == ["evaluator"]
+
+
+def test_what_only_the_screen_measures_is_another_question(sides: Callable[..., list[Shown]]) -> None:
+    screened = "screened(together(training_free, latency), trained(epochs=6, threads=1), keep=2, pool=12)"
+    runs = sides(("evolution", screened), ("random", "trained(epochs=6, threads=1)"))
+    assert differing_settings(runs) == ["evaluator"]

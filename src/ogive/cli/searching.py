@@ -260,6 +260,8 @@ def _print_found(run: Run) -> None:
     console.print(
         f"{len(trials) - screened} trials ({failed} failed, {screened} screened out) in {duration(run.elapsed_s)}"
     )
+    if run.config.get("world") is not None:
+        console.print(f"Searched in a {run.config['world']}; {run.projections:,} proposals were projected onto its rows.")
     if winner is None:
         console.print("No trial succeeded; trials.jsonl says why.")
         raise typer.Exit(1)
@@ -295,8 +297,14 @@ def _print_comparison(result: Comparison) -> None:
         for row in result.rows()
     ]
     objective = ", ".join(result.settings.objectives)
-    title = f"{result.settings.space}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
+    where = result.settings.space if result.world is None else f"{result.settings.space} ({result.world})"
+    title = f"{where}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
     table(title, ("strategy", "seeds>", "objective>", "regret>", f"{REPORTED}>", "regret>", "failed>"), rows)
+    if result.world is not None:
+        projected = ", ".join(
+            f"{name} {sum(outcome.projections for outcome in result.of(name)):,}" for name in result.strategies
+        )
+        console.print(f"Regret is within a {result.world}. Proposals projected onto its rows: {projected}.")
     console.print()
     pairs = [
         (

@@ -44,11 +44,11 @@ def test_the_first_row_of_an_array_that_is_wrong_is_named() -> None:
 
 
 def test_a_key_is_made_again_from_its_description() -> None:
-    key = key_from(MixedRadix(SIZES).description())
+    key = key_from(MixedRadix(SIZES).description(), {}.__getitem__)
     assert isinstance(key, MixedRadix)
     assert key.sizes == SIZES
 
 
 def test_an_unknown_kind_of_key_is_refused() -> None:
     with pytest.raises(UnknownName, match="table key"):
-        key_from({"kind": "sorted digests"})
+        key_from({"kind": "unheard of"}, {}.__getitem__)

@@ -82,6 +82,7 @@ _TOOLS: dict[str, str] = {
     "get_data": "ogive.training.data:get",
     "open_table": "ogive.tables.store:open_table",
     "import_table": "ogive.tables.importers:import_table",
+    "name_of_table": "ogive.tables.importers:suggested_name",
     "mapped": "ogive.tables.importers:Mapped",
     "closed_world": "ogive.tables.world:ClosedWorld.of",
     "within": "ogive.strategies.within:within",

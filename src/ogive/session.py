@@ -199,7 +199,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     open_space = shared["space"]()
 
     def built(kind: str, text: str, space: SearchSpace) -> Any:
-        context = {**shared, "space": lambda: space, "seed": partial(seed.child, kind)}
+        context: dict[str, Callable[[], Any]] = {**shared, "space": lambda: space, "seed": partial(seed.child, kind)}
         return given[kind] if kind in given else catalog.build(kind, text, context)
 
     evaluator = built("evaluator", settings.evaluator, open_space)

@@ -261,7 +261,9 @@ def _print_found(run: Run) -> None:
         f"{len(trials) - screened} trials ({failed} failed, {screened} screened out) in {duration(run.elapsed_s)}"
     )
     if run.config.get("world") is not None:
-        console.print(f"Searched in a {run.config['world']}; {run.projections:,} proposals were projected onto its rows.")
+        console.print(
+            f"Searched in a {run.config['world']}; {run.projections:,} proposals were projected onto its rows."
+        )
     if winner is None:
         console.print("No trial succeeded; trials.jsonl says why.")
         raise typer.Exit(1)

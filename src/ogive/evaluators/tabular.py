@@ -112,7 +112,7 @@ class Tabular:
         return self._lower[fidelity]
 
     def _reading(self, columns: dict[str, str], clock: str | None, scale: float) -> _Reading:
-        readers = {name: self.table.column(column).item for name, column in columns.items()}
+        readers: dict[str, Reader] = {name: self.table.column(column).item for name, column in columns.items()}
         return _Reading(columns, readers, None if clock is None else self.table.column(clock).item, scale)
 
     @staticmethod

@@ -171,7 +171,19 @@ def environment_section(runs: Sequence[Shown]) -> Html:
     return tag("section", tag("h2", "Environment"), machine, folded, sources(runs), id="environment")
 
 
-_SETTINGS = ("space", "world", "strategy", "evaluator", "objectives", "budget", "data", "table", "skeleton", "seed", "role")
+_SETTINGS = (
+    "space",
+    "world",
+    "strategy",
+    "evaluator",
+    "objectives",
+    "budget",
+    "data",
+    "table",
+    "skeleton",
+    "seed",
+    "role",
+)
 
 
 def _shared(runs: Sequence[Shown], keys: Iterable[str]) -> list[list[str]]:

@@ -59,9 +59,7 @@ def read(text: str) -> Architecture:
         )
     return Architecture(
         NAME,
-        tuple(
-            options.index(value) for word in values for value, options in zip(word, OPTIONS.values(), strict=True)
-        ),
+        tuple(options.index(value) for word in values for value, options in zip(word, OPTIONS.values(), strict=True)),
     )
 
 

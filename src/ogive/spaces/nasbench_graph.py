@@ -98,7 +98,8 @@ def _readers(choices: Choices) -> list[list[int]]:
 
 
 def _below(node: int, readers: list[list[int]], ops: list[int]) -> Flow:
-    outputs, found = 0, []
+    outputs = 0
+    found: list[tuple[int, Any]] = []
     for reader in readers[node]:
         below = _below(reader, readers, ops)
         if ops[reader - 1] == SKIP:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from ogive.core.errors import InvalidArchitecture, OgiveError, SpecError
 from ogive.spaces import accel_nasbench, nasbench101, nasbench_graph
 from ogive.tables.keys import SortedDigests
-from ogive.tables.rows import Columns, Published, Values, accuracy, converted, count, scaled, seconds
+from ogive.tables.nasbench101 import canonical_cells
+from ogive.tables.rows import Published, Values, accuracy, converted, count, scaled, seconds
 from ogive.tables.store import Table, write_table
 
 __all__ = ["EXTRACTS", "Extract"]
@@ -90,7 +91,7 @@ def _mean(values: Values, place: Integers) -> Values:
     present = np.isfinite(values.astype(np.float64))
     total = np.bincount(place, np.where(present, values, 0.0), rows)
     number = np.bincount(place, present, rows)
-    mean = np.divide(total, number, out=np.full(rows, np.nan), where=number > 0)
+    mean: Values = np.divide(total, number, out=np.full(rows, np.nan), where=number > 0)
     return (np.rint(mean) if values.dtype.kind in "iu" else mean).astype(values.dtype)
 
 
@@ -102,7 +103,12 @@ def _cells_of_nasbench101(columns: Mapping[str, Values]) -> Integers:
     rows = []
     letters = {"1": 0, "2": 1, "3": 2, "-": 0}
     for bits, ops in zip(columns["adj_bits"].tolist(), columns["ops"].tolist(), strict=True):
-        if len(bits) != len(nasbench101.PAIRS) or set(bits) - set("01") or len(ops) != 7 or (ops[0], ops[-1]) != ("0", "4"):
+        if (
+            len(bits) != len(nasbench101.PAIRS)
+            or set(bits) - set("01")
+            or len(ops) != 7
+            or (ops[0], ops[-1]) != ("0", "4")
+        ):
             raise InvalidArchitecture(f"a cell is 21 bits and seven operations 0...4, but one row has {bits}, {ops}")
         rows.append([*map(int, bits), *(letters[op] for op in ops[1:-1])])
     choices = np.array(rows, np.int64)
@@ -115,9 +121,7 @@ def _cells_of_nasbench101(columns: Mapping[str, Values]) -> Integers:
         )
     # Isomorphic cells are one row, and edit distances are measured between canonical cells.
     _, first, place = np.unique(hashes, return_index=True, return_inverse=True)
-    space = nasbench101.nasbench101()
-    canonical = [nasbench101.canonical(space.check(choices[row].tolist())).choices for row in first.tolist()]
-    return np.array(canonical, np.int64)[place.reshape(-1)]
+    return canonical_cells(choices[first], hashes[first])[place.reshape(-1)]
 
 
 _EPOCHS = (4, 12, 36, 108)
@@ -274,4 +278,3 @@ _GRAPH = Extract(
 
 # In the order in which a file is tried; a file that fits several is the first of them.
 EXTRACTS = (_NASBENCH101_30K, _ECNAS, _ACCEL, _GRAPH)
-

@@ -16,7 +16,7 @@ from ogive.tables.own import Mapped, import_mapped
 from ogive.tables.rows import Values, read_columns
 from ogive.tables.store import Table
 
-__all__ = ["NASBENCH201", "Mapped", "import_table"]
+__all__ = ["NASBENCH201", "Mapped", "import_table", "suggested_name"]
 
 # Columns of nb201.parquet, by their names in the table.
 NASBENCH201 = ACCURACIES
@@ -48,7 +48,7 @@ def import_table(
     reader = _reader(paths[0])
     if reader is not None:
         return reader(_only(paths), Path(folder), name, progress)
-    files = [(part, read_columns(part)) for part in paths]
+    files = [(part, _columns(part)) for part in paths]
     if all(is_cells(columns) for _, columns in files):
         return import_cells(files, Path(folder), name)
     if len(files) > 1:
@@ -57,6 +57,20 @@ def import_table(
             "import the others one by one."
         )
     return _extract(*files[0], Path(folder), name)
+
+
+def suggested_name(path: Path | str) -> str:
+    """What to call the table of a file or folder that was given no name: its benchmark, or the name of the file."""
+    path = Path(path)
+    if path.is_dir():
+        return "natssize" if path.name.startswith("NATS-sss") else "nasbench201"
+    by_suffix = {".pth": "nasbench201", ".tfrecord": "nasbench101", ".pickle": "nasbench201_hardware"}
+    if path.suffix in by_suffix:
+        return by_suffix[path.suffix]
+    columns = read_columns(path)
+    if is_cells(columns):
+        return "nasbench201"
+    return next((extract.name for extract in EXTRACTS if extract.fits(columns)), path.stem)
 
 
 def _extract(path: Path, columns: Mapping[str, Values], folder: Path, name: str) -> Table:
@@ -95,8 +109,13 @@ def _reader(path: Path) -> Reader | None:
         from ogive.tables.nasbench101 import import_records
 
         return import_records
-    if path.suffix in (".pickle", ".pkl"):
-        from ogive.tables.hardware import import_hardware
-
-        return import_hardware
     return None
+
+
+def _columns(path: Path) -> Mapping[str, Values]:
+    """The columns of a file of rows."""
+    if path.suffix in (".pickle", ".pkl"):
+        from ogive.tables.hardware import columns_of_pickle
+
+        return columns_of_pickle(path)
+    return read_columns(path)

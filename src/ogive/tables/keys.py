@@ -110,7 +110,7 @@ class MixedRadix:
         return f"The table is for {len(self.sizes)} integer choices below {', '.join(map(str, self.sizes))}"
 
 
-# -- tables of some architectures ---------------------------------------------------------------------------------------
+# -- tables of some architectures -------------------------------------------------------------------------------------
 
 
 class SortedDigests:
@@ -131,12 +131,20 @@ class SortedDigests:
         self._arrays = cache(arrays)
 
     @classmethod
-    def of(cls, space: str, choices_RV: npt.ArrayLike, *, by: str = "choices") -> tuple[SortedDigests, Integers]:
-        """The key of R architectures, and their order: row r is architecture ``order[r]``; SpecError for doubles."""
+    def of(
+        cls, space: str, choices_RV: npt.ArrayLike, *, by: str = "choices", digests: Sequence[bytes] | None = None
+    ) -> tuple[SortedDigests, Integers]:
+        """The key of R architectures, and their order: row r is architecture ``order[r]``; SpecError for doubles.
+
+        `digests` are those of the architectures, 16 bytes each, where they are known already.
+        """
         choices = np.asarray(choices_RV)
         if by not in _DIGESTS:
             raise UnknownName("way of digesting architectures", by, _DIGESTS)
-        words = _words([_DIGESTS[by]()(Architecture(space, tuple(row))) for row in choices.tolist()])
+        if digests is None:
+            digest = _DIGESTS[by]()
+            digests = [digest(Architecture(space, tuple(row))) for row in choices.tolist()]
+        words = _words(digests)
         order = np.lexsort((words[1], words[0]))
         words = np.ascontiguousarray(words[:, order])
         twice = np.flatnonzero((words[:, 1:] == words[:, :-1]).all(axis=0))

@@ -54,7 +54,9 @@ ACCURACIES: dict[str, Published] = {
     "c100_test_200_nats": _accuracy("c100_test_200_nats", "CIFAR-100 test after 200 epochs, as NATS-Bench has it"),
     "in16_test_200_nats": _accuracy("in16_test_200_nats", "ImageNet16-120 test after 200 epochs, as NATS-Bench has it"),
     "params": count("params_M_c10", "trainable parameters of the network for 10 classes (C=16, N=5)", factor=1e6),
-    "flops": scaled("flops_M_c10", "MACs", "NASLib's count for 32 x 32 images: convolutions, BatchNorm and pooling", 1e6),
+    "flops": scaled(
+        "flops_M_c10", "MACs", "NASLib's count for 32 x 32 images: convolutions, BatchNorm and pooling", 1e6
+    ),
 }
 
 _SETS = {"c10": "CIFAR-10 (train + validation)", "c100": "CIFAR-100", "in16": "ImageNet16-120"}
@@ -206,9 +208,7 @@ def _with_clocks(columns: Columns) -> Columns:
     return found
 
 
-def _aligned(
-    values: Values, cells: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], column: str
-) -> Values:
+def _aligned(values: Values, cells: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], column: str) -> Values:
     """The values of the wanted cells, nan where there is none."""
     place = np.full(nasbench201.SIZE, -1)
     place[cells] = np.arange(len(cells))

@@ -79,7 +79,9 @@ def import_mapped(path: Path, folder: Path, name: str, mapped: Mapped) -> Table:
     )
 
 
-def _choices(columns: Mapping[str, Values], path: Path, mapped: Mapped) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _choices(
+    columns: Mapping[str, Values], path: Path, mapped: Mapped
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     if mapped.arch_column:
         if mapped.arch_column not in columns:
             raise UnknownName(f"column of {path.name}", mapped.arch_column, columns)

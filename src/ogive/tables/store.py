@@ -44,9 +44,7 @@ PUBLISHED = {
     "nasbench101": (
         "FILE is nasbench_only108.tfrecord or nasbench_full.tfrecord of https://github.com/google-research/nasbench"
     ),
-    "nasbench101_30k": (
-        "FILE is nb101_val_30001.parquet, 30,001 cells of https://github.com/google-research/nasbench"
-    ),
+    "nasbench101_30k": ("FILE is nb101_val_30001.parquet, 30,001 cells of https://github.com/google-research/nasbench"),
     "nasbench101_ecnas": (
         "FILE is nb101_upto5v_ecnas_4epochs.parquet, an extract of https://github.com/PedramBakh/EC-NAS-Bench"
     ),

@@ -59,7 +59,7 @@ class ClosedWorld(SearchSpace):
     def __str__(self) -> str:
         return f"closed world of {len(self):,} rows"
 
-    # -- rows -----------------------------------------------------------------------------------------------------------
+    # -- rows ---------------------------------------------------------------------------------------------------------
 
     @property
     def visited(self) -> list[int]:
@@ -91,7 +91,7 @@ class ClosedWorld(SearchSpace):
         self._projections[0] += 1
         return self._table.architecture(int(self._nearest(arch, 1)[0]))
 
-    # -- what strategies use ---------------------------------------------------------------------------------------------
+    # -- what strategies use ------------------------------------------------------------------------------------------
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A random row."""
@@ -125,7 +125,7 @@ class ClosedWorld(SearchSpace):
         steps = sum(len(variable.options) - 1 for variable in self.variables if isinstance(variable, Choice))
         return [self._table.architecture(row) for row in self._nearest(arch, steps).tolist()]
 
-    # -- distances ------------------------------------------------------------------------------------------------------
+    # -- distances ----------------------------------------------------------------------------------------------------
 
     @property
     def _table(self) -> Table:

@@ -90,9 +90,9 @@ def list_tables_command() -> None:
         return
     opened = [catalog.load("open_table")(str(folder)) for folder in folders]
     rows = [
-        (t.name, t.space, f"{t.rows:,}", "all" if t.complete else "closed world", ", ".join(t.columns)) for t in opened
+        (t.name, t.space, f"{t.rows:,}", "all" if t.complete else "closed world", f"{len(t.columns)}") for t in opened
     ]
-    table(None, ("table", "space", "rows>", "of the space", "columns"), rows)
+    table(None, ("table", "space", "rows>", "of the space", "columns>"), rows)
 
 
 def info_command(name: Annotated[str, typer.Argument(help="An imported table, or its folder.")]) -> None:

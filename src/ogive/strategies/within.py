@@ -26,7 +26,7 @@ class World(Protocol):
     """The part of a space in which a search stays."""
 
     def project(self, arch: Architecture) -> Architecture:
-        """The architecture itself if it is inside, otherwise the nearest that was not visited."""
+        """The architecture itself, or its equal, if it is inside, otherwise the nearest that was not visited."""
         ...
 
     def visit(self, arch: Architecture) -> None:

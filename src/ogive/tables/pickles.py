@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import bz2
 import io
-import pickle  # S301 names the calls; here only classes are taken from it, whose find_class is replaced
+import pickle
 import zipfile
-from collections import OrderedDict
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -25,8 +27,10 @@ __all__ = ["ALLOWED", "decompressed", "load", "stream_torch", "stream_values"]
 
 MIB = 2**20
 CHUNK = MIB
-# Containers that a streamed pickle may still refer to; published records refer to nothing further back than themselves.
-WINDOW = 100_000
+# What a streamed pickle may still refer to: the last containers, of which a published training has 16, and the texts
+# that were used last, of which an architecture has about 20,000.
+CONTAINERS = 200
+TEXTS = 200_000
 
 
 class _Dtype:
@@ -193,18 +197,43 @@ class _Streaming(pickle._Unpickler):  # the documented class in Python, whose st
 
 
 class _Memo(dict[int, Any]):
-    """Remembers what a pickle refers back to: texts and numbers for ever, containers for a while."""
+    """Remembers what a pickle refers back to: functions for ever, texts while they are used, containers for a while.
+
+    The texts of a published file are the few names of attributes, which every record refers to, and millions of others
+    that nothing refers to. A container that is referred to from afar is part of what is not imported, or else the
+    number that is missed in the stand-in is an error.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._containers: OrderedDict[int, None] = OrderedDict()
+        self._texts: OrderedDict[int, None] = OrderedDict()
+        self._containers: deque[int] = deque()
+        self._forgotten = array("Q")
 
     def __setitem__(self, key: int, value: Any) -> None:
         super().__setitem__(key, value)
-        if not isinstance(value, (str, bytes, int, float, _Dtype, type)) and not callable(value):
-            self._containers[key] = None
-            if len(self._containers) > WINDOW:
-                del self[self._containers.popitem(last=False)[0]]
+        if isinstance(value, (str, bytes)):
+            self._texts[key] = None
+            if len(self._texts) > TEXTS:
+                del self[self._texts.popitem(last=False)[0]]
+        elif isinstance(value, (dict, list, tuple, set)):
+            self._containers.append(key)
+            if len(self._containers) > CONTAINERS:
+                oldest = self._containers.popleft()
+                self._forgotten.append(oldest)
+                del self[oldest]
+
+    def __getitem__(self, key: int) -> Any:
+        if key in self._texts:
+            self._texts.move_to_end(key)
+        return super().__getitem__(key)
+
+    def __missing__(self, key: int) -> Any:
+        # Containers are forgotten in the order of their numbers, so that they can be found by bisection.
+        place = bisect_left(self._forgotten, key)
+        if place < len(self._forgotten) and self._forgotten[place] == key:
+            return _Weights()
+        raise KeyError(key)
 
 
 def stream_values(file: IO[bytes], path: Path, reduce: Reduce) -> Any:

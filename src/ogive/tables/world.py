@@ -85,9 +85,12 @@ class ClosedWorld(SearchSpace):
         return arch.space == self.name and _has(self._table, arch.choices)
 
     def project(self, arch: Architecture) -> Architecture:
-        """The architecture itself if it is in this world, otherwise the nearest unvisited row, the first of equals."""
+        """The row of the architecture if it is in this world, otherwise the nearest unvisited one, the first of equals.
+
+        An isomorphic architecture is in this world too, and becomes the one of the row.
+        """
         if arch in self:
-            return arch
+            return self._table.architecture(self._table.row(arch))
         self._projections[0] += 1
         return self._table.architecture(int(self._nearest(arch, 1)[0]))
 

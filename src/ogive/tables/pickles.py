@@ -28,9 +28,10 @@ __all__ = ["ALLOWED", "decompressed", "load", "stream_torch", "stream_values"]
 MIB = 2**20
 CHUNK = MIB
 # What a streamed pickle may still refer to: the last containers, of which a published training has 16, and the texts
-# that were used last, of which an architecture has about 20,000.
+# that were used last, of which an architecture has about 10,000. Long ones, which name architectures, are kept.
 CONTAINERS = 200
 TEXTS = 200_000
+LONG = 24
 
 
 class _Dtype:
@@ -199,8 +200,8 @@ class _Streaming(pickle._Unpickler):  # the documented class in Python, whose st
 class _Memo(dict[int, Any]):
     """Remembers what a pickle refers back to: functions for ever, texts while they are used, containers for a while.
 
-    The texts of a published file are the few names of attributes, which every record refers to, and millions of others
-    that nothing refers to. A container that is referred to from afar is part of what is not imported, or else the
+    The texts of a published file are the few names of attributes, which every record refers to, those of architectures,
+    which are long and are kept, and millions of short ones that nothing refers to. A container that is referred to from afar is part of what is not imported, or else the
     number that is missed in the stand-in is an error.
     """
 
@@ -209,8 +210,12 @@ class _Memo(dict[int, Any]):
         self._texts: OrderedDict[int, None] = OrderedDict()
         self._containers: deque[int] = deque()
         self._forgotten = array("Q")
+        self._long: dict[str, str] = {}
 
     def __setitem__(self, key: int, value: Any) -> None:
+        if isinstance(value, str) and len(value) >= LONG:
+            super().__setitem__(key, self._long.setdefault(value, value))
+            return
         super().__setitem__(key, value)
         if isinstance(value, (str, bytes)):
             self._texts[key] = None

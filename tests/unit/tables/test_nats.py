@@ -164,13 +164,13 @@ def long_training(seed: int) -> dict[str, Any]:
     return run | losses | {"eval_acc1es": {**curves, **run["eval_acc1es"]}}
 
 
-def peak_of_import(place: Path, seeds: int) -> tuple[int, int]:
-    """The size of a file of so many trainings of each of five cells, and the peak of memory while it is imported."""
+def peak_of_import(place: Path, cells: int) -> tuple[int, int]:
+    """The size of a file of ten trainings of each of so many cells, and the peak of memory while it is imported."""
     place.mkdir()
     ops = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-    texts = [f"|none~0|+|none~0|none~1|+|none~0|none~1|{op}~2|" for op in ops]
+    texts = [f"|none~0|+|none~0|none~1|+|none~0|{a}~1|{b}~2|" for a in ops for b in ops][:cells]
     infos = {
-        number: {"full": results(text, *(long_training(seeds * number + seed) for seed in range(seeds)))}
+        number: {"full": results(text, *(long_training(10 * number + seed) for seed in range(10)))}
         for number, text in enumerate(texts)
     }
     torch.save({"meta_archs": texts, "arch2infos": infos}, place / "a.pth")
@@ -184,9 +184,9 @@ def peak_of_import(place: Path, seeds: int) -> tuple[int, int]:
 
 
 def test_a_file_of_torch_is_never_in_memory_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickles, "TEXTS", 5_000)
-    small, low = peak_of_import(tmp_path / "small", seeds=20)
-    large, high = peak_of_import(tmp_path / "large", seeds=60)
+    monkeypatch.setattr(pickles, "TEXTS", 8_000)
+    small, low = peak_of_import(tmp_path / "small", cells=8)
+    large, high = peak_of_import(tmp_path / "large", cells=25)
     # Unpickled at once, every byte of the file becomes several of dictionaries.
     assert large - small > 2_000_000
     assert high - low < (large - small) / 4

@@ -151,7 +151,7 @@ _NASBENCH101_30K = Extract(
     left_out=("vertices", "edges"),
 )
 
-_RETRAINED = "a cell retrained by EC-NAS, not the NAS-Bench-101 release"
+_RETRAINED = "mean of the repeats, cells retrained by EC-NAS, not the NAS-Bench-101 release"
 
 _ECNAS = Extract(
     name="nasbench101_ecnas",

@@ -201,8 +201,8 @@ class _Memo(dict[int, Any]):
     """Remembers what a pickle refers back to: functions for ever, texts while they are used, containers for a while.
 
     The texts of a published file are the few names of attributes, which every record refers to, those of architectures,
-    which are long and are kept, and millions of short ones that nothing refers to. A container that is referred to from afar is part of what is not imported, or else the
-    number that is missed in the stand-in is an error.
+    which are long and are kept, and millions of short ones that nothing refers to. A container that is referred to from
+    afar is part of what is not imported, or else the number that is missed in the stand-in is an error.
     """
 
     def __init__(self) -> None:

@@ -36,19 +36,21 @@ def test_numbers_that_compute_the_same(first: str, second: str) -> None:
     assert nasbench_graph().canonical(arch(first)) == nasbench_graph().canonical(arch(second))
 
 
-@pytest.mark.parametrize(("first", "second"), [("80123", "80132"), ("0", "10000"), ("50001", "50010"[::-1].zfill(5))])
+@pytest.mark.parametrize(
+    ("first", "second"), [("80123", "80132"), ("80001", "10001"), ("58001", "50001"), ("10128", "10182")]
+)
 def test_numbers_that_do_not(first: str, second: str) -> None:
-    if first != second and arch(second).choices[0] != 0:
-        assert flow(arch(first)) != flow(arch(second))
+    parsed = [Architecture("nasbench_graph", tuple(map(int, number))) for number in (first, second)]
+    assert flow(parsed[0]) != flow(parsed[1])
 
 
-@pytest.mark.parametrize("number", ["8", "88888", "12348", "18888"])
+@pytest.mark.parametrize("number", ["8", "88888", "12384", "18888"])
 def test_an_architecture_with_an_output_that_is_the_input_is_illegal(number: str) -> None:
     with pytest.raises(InvalidArchitecture, match="not a legal architecture"):
         arch(number)
 
 
-@pytest.mark.parametrize("text", ["", "9", "123456", "-1", "1.0", "Ⅷ", "١"])
+@pytest.mark.parametrize("text", ["", "9", "123456", "-1", "1.0", "\u2167", "\u0661"])
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(InvalidArchitecture, match="a number of up to five digits"):
         arch(text)

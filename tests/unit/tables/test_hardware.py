@@ -16,7 +16,7 @@ CELLS = [nasbench201.write(nasbench201._architecture(int(cell))) for cell in np.
 
 
 def content(**changed: Any) -> dict[str, Any]:
-    """HW-NAS-Bench in its published form, with invented numbers: lists by data set and device, in the official order."""
+    """HW-NAS-Bench in its published form, with invented numbers: lists by data set and device."""
     count = len(CELLS)
     lists: dict[str, Any] = {
         "config": [{"name": "infer.tiny", "C": 16, "N": 5, "arch_str": text} for text in CELLS],
@@ -84,5 +84,5 @@ def test_a_truncated_or_absent_pickle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="damaged or hostile"):
         import_table(path, tmp_path / "t", name="t")
     path.unlink()
-    with pytest.raises(SpecError, match="Cannot read .* No such file"):
+    with pytest.raises(SpecError, match=r"Cannot read .* No such file"):
         import_table(path, tmp_path / "t", name="t")

@@ -30,7 +30,7 @@ EPOCHS, REPEATS = (4, 12, 36, 108), (0, 1, 2)
 Cell = tuple[list[list[int]], list[str]]
 
 
-# -- the format, written as the authors' programs did -------------------------------------------------------------------
+# -- the format, written as the authors' programs did -----------------------------------------------------------------
 
 
 def varint(number: int) -> bytes:
@@ -101,7 +101,7 @@ def table(tmp_path: Path) -> Table:
     return import_table(written(tmp_path, in_order), tmp_path / "table", name="nb101")
 
 
-# -- the table ----------------------------------------------------------------------------------------------------------
+# -- the table --------------------------------------------------------------------------------------------------------
 
 
 def test_every_repeat_and_every_length_of_training_is_there(table: Table) -> None:
@@ -185,7 +185,7 @@ def test_a_record_that_cannot_be_right_is_refused(changed: dict[str, object], co
 
 def test_a_fourth_repeat_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, [row(0, 108, 0)] * 4)
-    with pytest.raises(SpecError, match="Record 3 of .* more than 3 trainings of 108 epochs"):
+    with pytest.raises(SpecError, match=r"Record 3 of .* more than 3 trainings of 108 epochs"):
         import_table(path, tmp_path / "table", name="t")
 
 

@@ -108,15 +108,15 @@ def test_files_that_make_no_sense_are_refused(text: str, mapped: Mapped, complai
 
 def test_unknown_columns_and_options_are_named(tmp_path: Path) -> None:
     path = csv(tmp_path, "width,depth,acc\n8,1,50\n")
-    with pytest.raises(UnknownName, match="'dept'.*Did you mean 'depth'"):
+    with pytest.raises(UnknownName, match=r"'dept'.*Did you mean 'depth'"):
         imported(path, Mapped(space=MLP, arch_column="dept"))
-    with pytest.raises(UnknownName, match="'ac'.*Did you mean 'acc'"):
+    with pytest.raises(UnknownName, match=r"'ac'.*Did you mean 'acc'"):
         imported(path, Mapped(space=MLP, columns={"val": "ac"}))
     wrong = csv(tmp_path, "width,depth,acc\n9,1,50\n")
     with pytest.raises(UnknownName, match="option of width named '9'"):
         imported(wrong, Mapped(space=MLP))
     short = csv(tmp_path, "width,acc\n8,50\n")
-    with pytest.raises(UnknownName, match="column of mine.csv named 'depth'"):
+    with pytest.raises(UnknownName, match=r"column of mine\.csv named 'depth'"):
         imported(short, Mapped(space=MLP))
 
 

@@ -89,7 +89,7 @@ def test_a_truncated_pickle_is_refused(cut: int) -> None:
         stream_values(io.BytesIO(raw), HERE, lambda _: None)
 
 
-# -- archives -----------------------------------------------------------------------------------------------------------
+# -- archives ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_archive_is_read_whole(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_decompression_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> No
         decompressed(path)
 
 
-# -- files of torch.save ------------------------------------------------------------------------------------------------
+# -- files of torch.save ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -42,6 +42,7 @@ __all__ = [
     "refuse_other_settings",
     "resume",
     "search",
+    "search_trials",
     "searched",
     "settings_of",
     "threads_of",
@@ -288,11 +289,13 @@ def resume(
     return read_run(folder)
 
 
-def searched(settings: Settings) -> tuple[list[Trial], int]:
-    """Run a search in this process without storing it.
+def search_trials(settings: Settings) -> list[Trial]:
+    """Run a search in this process without storing it; the trials in the order of being told."""
+    return searched(settings)[0]
 
-    The trials in the order of being told, and how many proposals were projected onto rows of a closed world.
-    """
+
+def searched(settings: Settings) -> tuple[list[Trial], int]:
+    """The same, and how many proposals were projected onto rows of a closed world."""
     parts = assemble(settings)
     trials = list(ticking(parts.study().run(settings.budget), settings.budget))
     return trials, projections(parts)

@@ -171,4 +171,3 @@ def test_every_evaluator_keeps_the_contract(name: str, table: Table) -> None:
 def test_every_score_scores_every_space(name: str, space: str, table: Table) -> None:
     evaluator = made_evaluator(f"training_free({name}, batch_size=8)", made_space(space), table)
     check_evaluator(evaluator, made_space(space), proposals=2)
-from ogive.networks.build import DEFAULTS

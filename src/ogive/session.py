@@ -384,9 +384,9 @@ def _inputs(parts: Parts, settings: Settings) -> dict[str, Any]:
 def _check_inputs(store: RunStore, now: Mapping[str, Any]) -> None:
     for name, digest in now.items():
         before = store.run.config.get(name)
-        if before != digest:
+        if name.endswith("_digest") and before != digest:
             raise StoreError(
-                f"The {name.removesuffix('_digest')} of {store.folder} was {before}, now it is {digest}: "
+                f"The {name.removesuffix('_digest')} of {store.folder} had the digest {before}, now it is {digest}: "
                 "bring back the old one, or begin a new run."
             )
 

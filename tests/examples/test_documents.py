@@ -72,7 +72,7 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_command_of_the_documents_works(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [command for document in DOCUMENTS for command in commands(document)]
+    told = list(dict.fromkeys(command for document in DOCUMENTS for command in commands(document)))
     assert len(told) >= 10
     imports = [command for command in told if "tables import" in command]
     for command in [*imports, *(command for command in told if command not in imports)]:

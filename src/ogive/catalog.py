@@ -45,6 +45,8 @@ _PARTS: dict[str, dict[str, str]] = {
         "nasbench101": "ogive.spaces.nasbench101:nasbench101",
         "natssize": "ogive.spaces.natssize:natssize",
         "darts": "ogive.spaces.darts:darts",
+        "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
+        "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
     },
     "strategy": {
         "random": "ogive.strategies.local:RandomSearch",
@@ -91,6 +93,10 @@ _TOOLS: dict[str, str] = {
     "get_data": "ogive.training.data:get",
     "open_table": "ogive.tables.store:open_table",
     "import_table": "ogive.tables.importers:import_table",
+    "name_of_table": "ogive.tables.importers:suggested_name",
+    "mapped": "ogive.tables.importers:Mapped",
+    "closed_world": "ogive.tables.world:ClosedWorld.of",
+    "within": "ogive.strategies.within:within",
     "write_page": "ogive.report.page:write_page",
     "train_winner": "ogive.winner:train_winner",
     "export_winner": "ogive.winner:export_winner",
@@ -117,14 +123,16 @@ def load(target: str) -> Any:
     """Import ``module:attribute``, or a tool by its name in this catalog."""
     module, _, attribute = _TOOLS.get(target, target).partition(":")
     try:
-        found = importlib.import_module(module)
+        found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "ogive":
             raise
         raise MissingData(f"{target} needs the package {error.name!r}: pip install {error.name}.") from error
-    if not hasattr(found, attribute):
-        raise SpecError(f"The module {module} has no {attribute!r}: the plug-in that names {target} is broken.")
-    return getattr(found, attribute)
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise SpecError(f"The module {module} has no {attribute!r}: the plug-in that names {target} is broken.")
+        found = getattr(found, name)
+    return found
 
 
 def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:

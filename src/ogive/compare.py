@@ -20,7 +20,7 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
 from ogive.runs import best, read_run
-from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, search_trials, threads_of
+from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, searched, threads_of
 from ogive.spec import parse
 
 __all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare"]
@@ -48,6 +48,7 @@ class Outcome:
     reported_curve: tuple[float, ...]
     failed: int
     arch: str | None
+    projections: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All outcomes of a comparison and what follows from them."""
+    """All outcomes of a comparison and what follows from them.
+
+    `world` says within what the regrets are, where that is not the whole space: "closed world of 30,001 rows".
+    """
 
     settings: Settings
     strategies: tuple[str, ...]
@@ -89,6 +93,7 @@ class Comparison:
     score_optimum: float | None
     reported_optimum: float | None
     notes: tuple[str, ...] = ()
+    world: str | None = None
 
     @property
     def value(self) -> str:
@@ -128,6 +133,7 @@ class Comparison:
         body = {
             "schema": 1,
             "settings": self.settings.config(),
+            "world": self.world,
             "seeds": list(self.seeds),
             "optimum": {"score": self.score_optimum, "reported": self.reported_optimum},
             "rows": [asdict(row) for row in self.rows()],
@@ -188,12 +194,16 @@ def compare(
         for name in names
     ]
     histories: list[list[Trial]] = [[] for _ in jobs]
-    for done, (index, trials) in enumerate(_searched(jobs, folder, workers), start=1):
-        histories[index] = trials
+    projected = [0 for _ in jobs]
+    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers), start=1):
+        histories[index], projected[index] = trials, projections
         if progress is not None:
             progress(done, len(jobs))
     reference = _reference(histories) if len(settings.objectives) > 1 else None
-    outcomes = tuple(_outcome(job, trials, reference) for job, trials in zip(jobs, histories, strict=True))
+    outcomes = tuple(
+        replace(_outcome(job, trials, reference), projections=projections)
+        for job, trials, projections in zip(jobs, histories, projected, strict=True)
+    )
     optimum = getattr(parts.evaluator, "optimum", None)
     single = optimum is not None and len(parts.objectives) == 1 and settings.objectives[0].startswith("maximize")
     return Comparison(
@@ -204,6 +214,7 @@ def compare(
         optimum(parts.objectives[0].needs[0]) if single and optimum is not None else None,
         optimum(REPORTED) if optimum is not None and REPORTED in parts.evaluator.metrics else None,
         notes,
+        parts.world,
     )
 
 
@@ -246,8 +257,11 @@ def _with_random(strategies: Sequence[str]) -> list[str]:
     return names if any(parse(name).name == "random" for name in names) else ["random", *names]
 
 
-def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int) -> Iterator[tuple[int, list[Trial]]]:
-    """Every job's trials, as they are finished."""
+Found = tuple[list[Trial], int]
+
+
+def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int) -> Iterator[tuple[int, Found]]:
+    """Every job's trials and number of projections, as they are finished."""
     folders = [None if folder is None else folder / f"{_slug(job.strategy)}-seed{job.seed}" for job in jobs]
     if workers == 1:
         for index, (job, place) in enumerate(zip(jobs, folders, strict=True)):
@@ -256,7 +270,7 @@ def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int) -> It
     with ExitStack() as stack:
         pool = Workers(workers)
         stack.callback(pool.stop)
-        pending: dict[Future[list[Trial]], int] = {
+        pending: dict[Future[Found], int] = {
             pool.submit(_search_one, job, place): index
             for index, (job, place) in enumerate(zip(jobs, folders, strict=True))
         }
@@ -264,13 +278,15 @@ def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int) -> It
             yield pending[future], future.result()
 
 
-def _search_one(settings: Settings, folder: Path | None) -> list[Trial]:
+def _search_one(settings: Settings, folder: Path | None) -> Found:
     if folder is None:
-        return search_trials(settings)
+        return searched(settings)
     if not (folder / "run.json").exists():
-        return search(settings, folder, role="compare").trials
-    refuse_other_settings(read_run(folder), settings)
-    return resume(folder, budget=settings.budget).trials
+        run = search(settings, folder, role="compare")
+    else:
+        refuse_other_settings(read_run(folder), settings)
+        run = resume(folder, budget=settings.budget)
+    return run.trials, run.projections
 
 
 def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | None) -> Outcome:

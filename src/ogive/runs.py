@@ -63,6 +63,16 @@ class Run:
         """The folder of everything derived from the trials."""
         return self.folder / "artifacts"
 
+    @property
+    def projections(self) -> int:
+        """How many proposals of a finished search were projected onto rows of a closed world."""
+        try:
+            return int(json.loads((self.artifacts / "world.json").read_text(encoding="utf-8"))["projections"])
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{self.artifacts / 'world.json'} is damaged ({error!r}): delete it.") from error
+
 
 class RunStore:
     """The one writer of a run folder. Use it as a context manager: leaving it gives the folder free."""

@@ -32,7 +32,6 @@ from ogive.core.trial import Budget, Measurement, Proposal, Spent, Trial, counte
 from ogive.machine import facts
 from ogive.runs import Run, RunStore, read_run, write_json
 from ogive.spec import Spec, parse
-from ogive.tables.store import Table
 
 __all__ = [
     "Parts",
@@ -40,10 +39,12 @@ __all__ = [
     "assemble",
     "budget_of",
     "load_data",
+    "projections",
     "refuse_other_settings",
     "resume",
     "search",
     "search_trials",
+    "searched",
     "settings_of",
     "threads_of",
     "ticking",
@@ -120,13 +121,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one search, built."""
+    """The parts of one search, built.
+
+    `world` says among what is searched where that is not the whole space: "closed world of 30,001 rows".
+    """
 
     space: SearchSpace
     strategy: Strategy
     evaluator: Evaluator
     objectives: tuple[Objective, ...]
     context: catalog.Context
+    world: str | None = None
 
     def study(self) -> Study:
         """A fresh study of these parts, which checks them against each other."""
@@ -197,26 +202,51 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     }
     for name in shared.keys() & given.keys():
         shared[name] = partial(given.get, name)
-    space = shared["space"]()
-    evaluator, strategy = (
-        given[kind] if kind in given else catalog.build(kind, text, {**shared, "seed": partial(seed.child, kind)})
-        for kind, text in (("evaluator", settings.evaluator), ("strategy", settings.strategy))
-    )
-    _refuse_other_space(evaluator, space)
+    open_space = shared["space"]()
+
+    def built(kind: str, text: str, space: SearchSpace) -> Any:
+        context: dict[str, Callable[[], Any]] = {**shared, "space": lambda: space, "seed": partial(seed.child, kind)}
+        return given[kind] if kind in given else catalog.build(kind, text, context)
+
+    evaluator = built("evaluator", settings.evaluator, open_space)
+    _refuse_other_space(evaluator, open_space)
+    space, world = _world(open_space, evaluator)
+    strategy = built("strategy", settings.strategy, space)
+    if world is not None:
+        strategy = catalog.load("within")(strategy, space)
     objectives = tuple(catalog.build("objective", text, shared) for text in settings.objectives)
-    return Parts(space, strategy, evaluator, objectives, shared)
+    return Parts(space, strategy, evaluator, objectives, shared, world)
+
+
+def _world(space: SearchSpace, evaluator: Evaluator) -> tuple[SearchSpace, str | None]:
+    """Where the strategy may look: in a closed world if the evaluator reads a table that has only part of the space."""
+    partial_tables = {table.digest: table for table in _tables(evaluator) if not table.complete}
+    if not partial_tables:
+        return space, None
+    if len(partial_tables) > 1:
+        raise SpecError(
+            "A search is closed by one table that has only part of its space, but the evaluator reads several: "
+            f"{', '.join(table.name for table in partial_tables.values())}."
+        )
+    world = catalog.load("closed_world")(space, *partial_tables.values())
+    return world, str(world)
+
+
+def _tables(part: Any) -> list[Any]:
+    """The tables that an evaluator, or one of its parts, reads."""
+    own = getattr(part, "table", None)
+    inner = [table for one in getattr(part, "parts", ()) for table in _tables(one)]
+    return inner if own is None or not hasattr(own, "complete") else [own, *inner]
 
 
 def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
     """SpecError if a part of the evaluator reads a table of another space, in which every trial would fail."""
-    table = getattr(evaluator, "table", None)
-    if isinstance(table, Table) and table.space != space.name:
-        raise SpecError(
-            f"The table {table.name} is for the space {table.space}, but the search is in {space.name}: "
-            f"give --space {table.space}, or another table."
-        )
-    for part in getattr(evaluator, "parts", ()):
-        _refuse_other_space(part, space)
+    for table in _tables(evaluator):
+        if table.space != space.name:
+            raise SpecError(
+                f"The table {table.name} is for the space {table.space}, but the search is in {space.name}: "
+                f"give --space {table.space}, or another table."
+            )
 
 
 def threads_of(settings: Settings, workers: int) -> int | None:
@@ -248,6 +278,7 @@ def search(
         for trial in _drive(settings, study, store, skip=0, save_every=save_every):
             if on_trial is not None:
                 on_trial(trial)
+        _note_projections(store, parts)
     return read_run(folder)
 
 
@@ -270,12 +301,31 @@ def resume(
         for trial in _drive(replace(settings, budget=granted), study, store, skip=skip, save_every=save_every):
             if on_trial is not None:
                 on_trial(trial)
+        _note_projections(store, parts)
     return read_run(folder)
 
 
 def search_trials(settings: Settings) -> list[Trial]:
     """Run a search in this process without storing it; the trials in the order of being told."""
-    return list(ticking(assemble(settings).study().run(settings.budget), settings.budget))
+    return searched(settings)[0]
+
+
+def searched(settings: Settings) -> tuple[list[Trial], int]:
+    """The same, and how many proposals were projected onto rows of a closed world."""
+    parts = assemble(settings)
+    trials = list(ticking(parts.study().run(settings.budget), settings.budget))
+    return trials, projections(parts)
+
+
+def projections(parts: Parts) -> int:
+    """How many proposals were projected onto rows of a closed world."""
+    return int(getattr(parts.strategy, "projections", 0))
+
+
+def _note_projections(store: RunStore, parts: Parts) -> None:
+    """Say in artifacts/world.json how many proposals of a finished search were projected."""
+    if parts.world is not None:
+        write_json(store.artifacts / "world.json", {"world": parts.world, "projections": projections(parts)})
 
 
 def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
@@ -342,13 +392,15 @@ def _inputs(parts: Parts, settings: Settings) -> dict[str, Any]:
     for name, wanted in (("table", settings.table), ("data", settings.data)):
         if wanted is not None:
             digests[f"{name}_digest"] = parts.context[name]().digest
+    if parts.world is not None:
+        digests["world"] = parts.world
     return digests
 
 
 def _check_inputs(store: RunStore, now: Mapping[str, Any]) -> None:
     for name, digest in now.items():
         before = store.run.config.get(name)
-        if before != digest:
+        if name.endswith("_digest") and before != digest:
             raise StoreError(
                 f"The {name.removesuffix('_digest')} of {store.folder} had the digest {before}, now it is {digest}: "
                 "bring back the old one, or begin a new run."

@@ -15,13 +15,18 @@ from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
+from ogive.networks.build import DEFAULTS
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.tables.keys import MixedRadix
+from ogive.strategies.within import within
+from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
+from ogive.tables.world import ClosedWorld
 from ogive.testing import check_evaluator, check_space, check_strategy
 from ogive.training.data import Data, Split
 
 SPACES = catalog.names("space")
+# Spaces of which ogive builds networks; the others are searched in tables only.
+BUILT = sorted(DEFAULTS)
 STRATEGIES = catalog.names("strategy")
 SCORES = catalog.names("score")
 
@@ -129,6 +134,29 @@ def test_every_strategy_asks_the_same_in_every_process(name: str) -> None:
     check_strategy(target(maker), target(nasbench201), objectives=objectives, rounds=60, subprocess=True)
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("space", ["nasbench101", "nasbench201", "accel_nasbench"])
+def test_every_strategy_keeps_the_contract_in_a_closed_world(name: str, space: str, tmp_path: Path) -> None:
+    """Both where the world is small enough to be exhausted, and seeing every proposal inside."""
+    open_space = made_space(space)
+    rng = np.random.default_rng(0)
+    choices = {open_space.sample(rng).choices for _ in range(40)}
+    if open_space.canonical is not None:
+        choices = {open_space.canonical(open_space.check(one)).choices for one in choices}
+    by = "module hash" if space == "nasbench101" else "choices"
+    key, _ = SortedDigests.of(space, np.array(sorted(choices)), by=by)
+    columns = {"val": (Column("%", "", "float64"), rng.uniform(0, 100, key.rows))}
+    about = {"space": space, "source": "", "licence": "", "importer": ""}
+    some = write_table(tmp_path / "some", columns, name="some", key=key, complete=False, **about)
+
+    def inside(_: SearchSpace, seed: Seed) -> Strategy:
+        world = ClosedWorld.of(open_space, some)
+        return within(made_strategy(name, world, seed), world)
+
+    world = ClosedWorld.of(open_space, some)
+    check_strategy(inside, world, objectives=goals(made_strategy(name, open_space, Seed(0))), rounds=60)
+
+
 def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
     assert sorted(EVALUATORS) == catalog.names("evaluator")
 
@@ -139,7 +167,7 @@ def test_every_evaluator_keeps_the_contract(name: str, table: Table) -> None:
 
 
 @pytest.mark.parametrize("name", SCORES)
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", BUILT)
 def test_every_score_scores_every_space(name: str, space: str, table: Table) -> None:
     evaluator = made_evaluator(f"training_free({name}, batch_size=8)", made_space(space), table)
     check_evaluator(evaluator, made_space(space), proposals=2)

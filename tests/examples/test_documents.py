@@ -15,6 +15,7 @@ from PIL import Image
 
 from ogive.cli import main
 from ogive.cli.searching import _KEYS
+from ogive.spaces.nasbench201 import OPS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,7 +46,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path) ->
     """A folder with all that the documents name, where they are read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "home"))
-    (tmp_path / "nb201.parquet").symlink_to(shared_data / "nb201.parquet")
+    for file in ("nb201.parquet", "nb201_hardware.parquet", "nb101_val_30001.parquet"):
+        (tmp_path / file).symlink_to(shared_data / file)
+    rows = (
+        "cell,top1,seconds",
+        *(f"|none~0|+|none~0|none~1|+|none~0|none~1|{op}~2|,{10 + n}.5,{n}" for n, op in enumerate(OPS)),
+    )
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
     rng = np.random.default_rng(0)
     for label in ("cat", "dog"):
         (tmp_path / "photos" / label).mkdir(parents=True)
@@ -65,7 +72,7 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_command_of_the_documents_works(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [command for document in DOCUMENTS for command in commands(document)]
+    told = list(dict.fromkeys(command for document in DOCUMENTS for command in commands(document)))
     assert len(told) >= 10
     imports = [command for command in told if "tables import" in command]
     for command in [*imports, *(command for command in told if command not in imports)]:

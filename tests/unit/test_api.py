@@ -111,7 +111,10 @@ WORK = {
         {"numpy"},
     ),
     "ogive list": (
-        "sys.argv[1:] = ['list']; from ogive.cli.application import application; application('list')(standalone_mode=False)",
+        (
+            "sys.argv[1:] = ['list']; from ogive.cli.application import application as put_together\n"
+            "put_together('list')(standalone_mode=False)"
+        ),
         {"numpy", "typer", "rich"},
     ),
 }

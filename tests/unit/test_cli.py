@@ -45,8 +45,10 @@ COMMANDS: dict[str, set[str]] = {
     "list": {"kind", "name"},
     "doctor": set(),
     "reproduce": {"name", "--preset", "--out"},
-    "tables import": {"path", "--as"},
+    "tables import": {"paths", "--as", "--arch-column", "--columns", "--space"},
     "tables list": set(),
+    "tables info": {"name"},
+    "tables query": {"name", "archs", "--columns"},
     "tables verify": {"name"},
     "data get": {"name", "--from"},
     "data list": set(),
@@ -250,7 +252,7 @@ def test_tables_are_imported_listed_and_verified(
     assert "No table is imported in" in ogive("tables", "list").out
     said = ogive("tables", "import", shared_data / "nb201.parquet", "--as", "mine")
     assert said.out.startswith("mine: 15,625 architectures of nasbench201, digest ")
-    assert re.search(r"^mine +nasbench201 +15,625 .*c10v_val_200", ogive("tables", "list").out, re.MULTILINE)
+    assert re.search(r"^mine +nasbench201 +15,625 +all +23$", ogive("tables", "list").out, re.MULTILINE)
     assert ogive("tables", "verify", "mine").out.startswith("mine: the digest is right")
     column = tmp_path / "home" / "tables" / "mine" / "c10v_val_200.npy"
     changed = bytearray(column.read_bytes())
@@ -258,6 +260,61 @@ def test_tables_are_imported_listed_and_verified(
     column.write_bytes(changed)
     assert_refused(ogive("tables", "verify", "mine"), "c10v_val_200 of the table mine is not what was imported")
     assert_refused(ogive("tables", "import", shared_data / "nb201.parquet", "--as", "mine"), "exists already")
+
+
+CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|{}~2|"
+
+
+@pytest.fixture
+def few_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A CSV of one's own with three cells of nasbench201, in a home without tables."""
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "home"))
+    path = tmp_path / "few.csv"
+    rows = (f"{CELL.format(op)},{60 + n}.5,{n}" for n, op in enumerate(("none", "skip_connect", "nor_conv_1x1")))
+    path.write_text("\n".join(("cell,top1,seconds", *rows)))
+    return path
+
+
+def test_a_file_of_ones_own_is_imported_described_and_queried(ogive: Run, few_cells: Path) -> None:
+    mapping = ("--space", "nasbench201", "--arch-column", "cell", "--columns", "val=top1,seconds")
+    said = ogive("tables", "import", few_cells, *mapping)
+    assert said.out.startswith("few: 3 architectures of nasbench201, digest ")
+    assert re.search(r"^few +nasbench201 +3 +closed world +2$", ogive("tables", "list").out, re.MULTILINE)
+    about = ogive("tables", "info", "few").out
+    assert re.search(r"^space +nasbench201: a closed world of 3 rows *$", about, re.MULTILINE)
+    assert re.search(r"^searched on +val *$", about, re.MULTILINE)
+    assert re.search(r"^val +60\.5000 +62\.5000 +column top1 of few\.csv *$", about, re.MULTILINE)
+    asked = ogive("tables", "query", "few", CELL.format("skip_connect"), "nasbench201:0,0,0,0,0,2").out
+    assert re.search(r"^val +61\.5000 +62\.5000$", asked, re.MULTILINE)
+    assert re.search(r"^seconds +1 +2$", asked, re.MULTILINE)
+    only = ogive("tables", "query", "few", "nasbench201:0,0,0,0,0,2", "--columns", "seconds").out
+    assert "val" not in only
+    missing = ogive("tables", "query", "few", "nasbench201:3,3,3,3,3,3")
+    assert_refused(missing, "nasbench201:3,3,3,3,3,3 is none of the 3 architectures of the table")
+    assert_refused(
+        ogive("tables", "query", "few", "nasbench201:0,0,0,0,0,2", "--columns", "vall"), "Did you mean 'val'"
+    )
+
+
+def test_a_search_in_some_cells_says_that_it_is_in_a_closed_world(ogive: Run, few_cells: Path, tmp_path: Path) -> None:
+    ogive("tables", "import", few_cells, "--space", "nasbench201", "--arch-column", "cell", "--columns", "val=top1")
+    where = ("--space", "nasbench201", "--table", "few")
+    said = ogive("search", *where, "--strategy", "random", "--budget", "5", "--out", tmp_path / "run")
+    assert "Searched in a closed world of 3 rows; 0 proposals were projected onto its rows." in said.out
+    compared = ogive("compare", "local_search", *where, "--budget", "3", "--seeds", "2", "--out", tmp_path / "both")
+    assert "nasbench201 (closed world of 3 rows)" in compared.out
+    assert "Regret is within a closed world of 3 rows. Proposals projected onto its rows: random 0" in compared.out
+    assert json.loads((tmp_path / "both" / "comparison.json").read_text())["world"] == "closed world of 3 rows"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["world"] == "closed world of 3 rows"
+    page = (tmp_path / "both" / "report.html").read_text()
+    figures = page.count("<figcaption")
+    assert figures >= 1
+    assert page.count("Within a closed world of 3 rows; 0 proposals were projected onto its rows.") > figures
+
+
+def test_a_file_of_ones_own_needs_its_space(ogive: Run, few_cells: Path) -> None:
+    assert_refused(ogive("tables", "import", few_cells, "--arch-column", "cell"), "--space nasbench201")
+    assert_refused(ogive("tables", "import", few_cells), "none of the benchmark files that ogive reads")
 
 
 def test_data_sets_on_this_machine_are_listed(ogive: Run, table_home: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_search_that_found_nothing_is_told_apart_from_a_bad_one() -> None:
 def test_what_is_written_is_strict_json(settings: Settings) -> None:
     for found in (compare(["evolution"], settings, seeds=2), invented(a=[1.0, math.nan], random=[math.nan, 2.0])):
         text = json.dumps(found.to_json(), allow_nan=False)
-        keys = {"schema", "settings", "seeds", "optimum", "rows", "pairs", "notes", "outcomes"}
+        keys = {"schema", "settings", "world", "seeds", "optimum", "rows", "pairs", "notes", "outcomes"}
         assert set(json.loads(text)) == keys
 
 

@@ -275,7 +275,6 @@ def test_a_search_ends_after_its_time_on_this_machine(tmp_path: Path) -> None:
     run = search(chosen, tmp_path / "run", parts=parts(chosen, Weighted("val_acc", 1.0, sleep_s=0.02)))
     assert time.perf_counter() - started >= 0.3
     assert 1 <= len(run.trials) <= 15  # of at least 0.02 s each
-    assert run.records[-1].at_s >= 0.28  # the last one began before the time was over
 
 
 def test_a_search_ends_after_its_benchmark_seconds(tmp_path: Path, invented_table: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ogive import catalog
-from ogive.cli.show import Bar, console, table
+from ogive.cli.show import Bar, console, number, table
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
 from ogive.home import data_folder, tables_folder
 
 __all__ = ["register"]
@@ -16,10 +18,12 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    tables = typer.Typer(help="Import and list benchmark tables.", no_args_is_help=True, rich_markup_mode=None)
+    tables = typer.Typer(help="Import, list and query benchmark tables.", no_args_is_help=True, rich_markup_mode=None)
     tables.command("import")(import_command)
     tables.command("list")(list_tables_command)
+    tables.command("info")(info_command)
     tables.command("verify")(verify_command)
+    tables.command("query")(query_command)
     app.add_typer(tables, name="tables")
     data = typer.Typer(help="Fetch and list data sets.", no_args_is_help=True, rich_markup_mode=None)
     data.command("get")(get_command)
@@ -28,15 +32,51 @@ def register(app: typer.Typer) -> None:
 
 
 def import_command(
-    path: Annotated[Path, typer.Argument(help="The published file.")],
-    name: Annotated[str, typer.Option("--as", help="The name of the table from now on.")] = "nasbench201",
+    paths: Annotated[list[Path], typer.Argument(help="The published file or folder.")],
+    name: Annotated[
+        str | None, typer.Option("--as", help="The name of the table from now on.  [default: its benchmark]")
+    ] = None,
+    arch_column: Annotated[
+        str | None, typer.Option("--arch-column", help="Your own file: which column names the architecture.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", help="Your own file: val_acc=top1,params,… (name in the table=in the file)."),
+    ] = None,
+    space: Annotated[str | None, typer.Option("--space", help="Your own file: the space of its architectures.")] = None,
 ) -> None:
-    """Read a published benchmark file once, into a folder that opens in milliseconds.
+    """Read a published benchmark once, into a folder that opens in milliseconds.
+
+    Several files of NAS-Bench-201 become one table of the cells of the first.
 
     Example: ogive tables import nb201.parquet --as nasbench201
+
+    Example: ogive tables import nb201.parquet nb201_hardware.parquet --as nasbench201_devices
+
+    Example: ogive tables import mine.csv --as mine --space nasbench201 --arch-column cell --columns val_acc=top1,params
     """
-    imported = catalog.load("import_table")(path, tables_folder() / name, name=name)
-    console.print(f"{name}: {imported.rows:,} architectures of {imported.space}, digest {imported.digest[:16]}")
+    mapped = _mapped(space, arch_column, columns)
+    called = name or (paths[0].stem if mapped is not None else catalog.load("name_of_table")(paths[0]))
+    with Bar(called, None) as bar:
+        imported = catalog.load("import_table")(
+            paths,
+            tables_folder() / called,
+            name=called,
+            mapped=mapped,
+            progress=lambda done, total: bar.at(done, total=total),
+        )
+    console.print(f"{called}: {imported.rows:,} architectures of {imported.space}, digest {imported.digest[:16]}")
+
+
+def _mapped(space: str | None, arch_column: str | None, columns: str | None) -> Any:
+    """What a file of one's own means, if it is one."""
+    if space is None and arch_column is None and columns is None:
+        return None
+    if space is None:
+        raise SpecError("A file of your own needs the space of its architectures: --space nasbench201.")
+    pairs = [part.strip().partition("=") for part in (columns or "").split(",") if part.strip()]
+    wanted = {name.strip(): (source or name).strip() for name, _, source in pairs}
+    return catalog.load("mapped")(space=catalog.build("space", space), arch_column=arch_column or "", columns=wanted)
 
 
 def list_tables_command() -> None:
@@ -49,8 +89,84 @@ def list_tables_command() -> None:
         console.print(f"No table is imported in {tables_folder()}. Example: ogive tables import nb201.parquet")
         return
     opened = [catalog.load("open_table")(str(folder)) for folder in folders]
-    rows = [(t.name, t.space, f"{t.rows:,}", ", ".join(t.columns)) for t in opened]
-    table(None, ("table", "space", "rows>", "columns"), rows)
+    rows = [
+        (t.name, t.space, f"{t.rows:,}", "all" if t.complete else "closed world", f"{len(t.columns)}") for t in opened
+    ]
+    table(None, ("table", "space", "rows>", "of the space", "columns>"), rows)
+
+
+def info_command(name: Annotated[str, typer.Argument(help="An imported table, or its folder.")]) -> None:
+    """Say what a table is, where it comes from, and what each column means.
+
+    Example: ogive tables info nasbench201
+    """
+    opened = catalog.load("open_table")(name)
+    part = "every architecture" if opened.complete else f"a closed world of {opened.rows:,} rows"
+    facts = (
+        ("space", f"{opened.space}: {part}"),
+        ("source", opened.source),
+        ("licence", opened.licence),
+        ("importer", opened.importer),
+        ("digest", opened.digest),
+        ("searched on", opened.metric or "whatever tabular(metric=...) names"),
+        ("reported", opened.report or "nothing"),
+        ("clock", (opened.clock_of(opened.metric) if opened.metric else opened.clock) or "none"),
+        ("folder", str(opened.folder)),
+    )
+    console.print(f"{opened.name}, {opened.rows:,} rows")
+    table(None, ("", ""), facts)
+    console.print()
+    rows = [
+        (
+            column,
+            about.unit,
+            _epochs(about.fidelity),
+            "test" if about.test else "",
+            *_range(opened.column(column)),
+            about.meaning,
+        )
+        for column, about in opened.columns.items()
+    ]
+    table(None, ("column", "unit", "epochs>", "", "from>", "to>", "missing>", "meaning"), rows)
+
+
+def query_command(
+    name: Annotated[str, typer.Argument(help="An imported table, or its folder.")],
+    archs: Annotated[list[str], typer.Argument(help="Architectures, in ogive's text form or the published one.")],
+    columns: Annotated[str | None, typer.Option("--columns", help="Only these, with commas between them.")] = None,
+) -> None:
+    """Print what a table says about some architectures.
+
+    Example: ogive tables query nasbench201 nasbench201:3,3,3,1,3,2 --columns c10v_val_200,params
+    """
+    opened = catalog.load("open_table")(name)
+    wanted = [column.strip() for column in columns.split(",")] if columns else list(opened.columns)
+    values = [opened.column(column) for column in wanted]
+    # A table of a space of one's own, which no package here names, is asked in ogive's text form.
+    known = opened.space in catalog.names("space")
+    read = catalog.build("space", opened.space).parse if known else Architecture.parse
+    found = [opened.row(read(text)) for text in archs]
+    rows = [
+        (column, opened.columns[column].unit, *(_written(of_column.item(row)) for row in found))
+        for column, of_column in zip(wanted, values, strict=True)
+    ]
+    table(None, ("column", "unit", *(f"{text}>" for text in archs)), rows)
+
+
+def _epochs(fidelity: int | None) -> str:
+    return "" if fidelity is None else str(fidelity)
+
+
+def _range(values: Any) -> tuple[str, str, str]:
+    """The smallest and the largest number of a column, and how many are missing."""
+    known = values[values == values]
+    missing = len(values) - len(known)
+    ends = (_written(known.min().item()), _written(known.max().item())) if len(known) else ("–", "–")
+    return *ends, f"{missing:,}" if missing else ""
+
+
+def _written(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else number(value, 4)
 
 
 def verify_command(name: Annotated[str, typer.Argument(help="An imported table, or its folder.")]) -> None:

@@ -266,6 +266,10 @@ def _print_found(run: Run) -> None:
     screened = sum(trial.status == "screened" for trial in trials)
     done = counted(len(trials) - screened, "trial")
     console.print(f"{done} ({failed} failed, {screened} screened out) in {duration(run.elapsed_s)}")
+    if run.config.get("world") is not None:
+        console.print(
+            f"Searched in a {run.config['world']}; {run.projections:,} proposals were projected onto its rows."
+        )
     if winner is None:
         console.print(_why_nothing(trials))
         raise typer.Exit(1)
@@ -304,8 +308,14 @@ def _print_comparison(result: Comparison) -> None:
         for row in result.rows()
     ]
     objective = ", ".join(result.settings.objectives)
-    title = f"{result.settings.space}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
+    where = result.settings.space if result.world is None else f"{result.settings.space} ({result.world})"
+    title = f"{where}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
     table(title, ("strategy", "seeds>", f"{score}>", "regret>", f"{REPORTED}>", "regret>", "failed>"), rows)
+    if result.world is not None:
+        projected = ", ".join(
+            f"{name} {sum(outcome.projections for outcome in result.of(name)):,}" for name in result.strategies
+        )
+        console.print(f"Regret is within a {result.world}. Proposals projected onto its rows: {projected}.")
     console.print()
     pairs = [
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ogive.core.errors import InvalidArchitecture, SpecError
@@ -13,42 +14,64 @@ from ogive.tables.store import Table
 
 __all__ = ["Tabular"]
 
+# Stands for "what the table itself says", where None stands for "nothing".
+DEFAULT = "default"
+# What a table without a word about it is searched on, and what is reported: two different trainings of NAS-Bench-201,
+# on half of the images and on all of them.
+METRIC, REPORT = "c10v_val_200", "c10_test_200"
+
+# ndarray.item is the fast way from one element to a Python number.
+Reader = Callable[[int], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is read at one fidelity: a column for each metric, and the seconds, which are scaled where need be."""
+
+    columns: dict[str, str]
+    readers: dict[str, Reader]
+    seconds: Reader | None
+    scale: float = 1.0
+
 
 class Tabular:
     """Reads what published trainings found: one column to search on, one to report, and more beside them.
 
-    `metric` becomes ``val_acc`` and `report`, if any, ``test_acc``. Columns named in `also` keep their names, with
-    ``test_`` before them if they were measured on a test set, so that no strategy sees them either. A table with a
-    clock gives its training seconds as benchmark seconds. What is not in the table is a failed measurement.
+    `metric` becomes ``val_acc`` and `report`, if any, ``test_acc``; the default of both is what the table says. Columns
+    named in `also` keep their names, with ``test_`` before them if they were measured on a test set, so that no
+    strategy sees them either. A table with a clock gives its training seconds as benchmark seconds. What is not in the
+    table is a failed measurement.
+
+    A proposal's fidelity is a number of epochs: every column is then read at that fidelity, if it is there at several.
+    A fidelity without seconds of its own is charged its share of those of `metric`.
 
     Raises UnknownName for a column that the table does not have, SpecError for a `metric` measured on a test set.
     """
 
-    # The defaults are for NAS-Bench-201: search on validation accuracy after training on half of the images, report
-    # test accuracy after training on all of them (two different trainings).
     def __init__(
         self,
         table: Table,
         *,
-        metric: str = "c10v_val_200",
-        report: str | None = "c10_test_200",
+        metric: str = DEFAULT,
+        report: str | None = DEFAULT,
         also: tuple[str, ...] = (),
     ) -> None:
-        self.table = table
-        self.metric, self.report, self.also = metric, report, tuple(also)
-        wanted = {"val_acc": metric} | ({"test_acc": report} if report is not None else {})
+        self.table, self.also = table, tuple(also)
+        self.metric = _default_metric(table) if metric == DEFAULT else metric
+        self.report = _default_report(table) if report == DEFAULT else report
+        wanted = {"val_acc": self.metric} | ({"test_acc": self.report} if self.report is not None else {})
         for column in self.also:
             table.column(column)
             name = f"test_{column}" if table.columns[column].test else column
             if name in wanted:
                 raise SpecError(f"Each metric of tabular(...) may be given once, but {name} is given twice.")
             wanted[name] = column
-        # ndarray.item is the fast way from one element to a Python number.
-        self._readers: dict[str, Callable[[int], Any]] = {n: table.column(c).item for n, c in wanted.items()}
-        self._columns = wanted
-        if table.columns[metric].test:
-            raise SpecError(f"The search never sees the test set, but {metric} was measured on it: give it as report.")
-        self._seconds = None if table.clock is None else table.column(table.clock).item
+        self._full = self._reading(wanted, table.clock_of(self.metric), 1.0)
+        self._lower: dict[int, _Reading] = {}
+        if table.columns[self.metric].test:
+            raise SpecError(
+                f"The search never sees the test set, but {self.metric} was measured on it: give it as report."
+            )
         self.metrics = tuple(wanted)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
@@ -57,29 +80,65 @@ class Tabular:
 
     def optimum(self, metric: str) -> float:
         """The largest value of a metric in the whole table, from which regret is measured."""
-        return self.table.best(self._columns[metric])[1]
+        return self.table.best(self._full.columns[metric])[1]
 
     def _measured(self, proposal: Proposal) -> Measurement:
-        if proposal.fidelity is not None:
-            return Measurement(
-                error=f"the table {self.table.name} has no fidelities, but {proposal.fidelity} was asked"
-            )
         try:
+            reading = self._full if proposal.fidelity is None else self._at(proposal.fidelity)
             row = self.table.row(proposal.arch)
         except InvalidArchitecture as error:
             return Measurement(error=str(error))
-        metrics = {name: float(read(row)) for name, read in self._readers.items()}
+        if reading is None:
+            known = ", ".join(map(str, self.table.fidelities(self.metric))) or "no fidelities"
+            return Measurement(
+                error=f"the table {self.table.name} has {known} for {self.metric}, but {proposal.fidelity} was asked"
+            )
+        metrics = {name: float(read(row)) for name, read in reading.readers.items()}
         for name, value in metrics.items():
             if math.isnan(value):
-                return Measurement(error=f"{self.table.name} has no {self._columns[name]} for {proposal.arch}")
-        return Measurement(metrics, self._cost(row))
+                return Measurement(error=f"{self.table.name} has no {reading.columns[name]} for {proposal.arch}")
+        return Measurement(metrics, self._cost(reading, row))
 
-    def _cost(self, row: int) -> Cost:
-        if self._seconds is None:
+    def _at(self, fidelity: int) -> _Reading | None:
+        """What is read at a fidelity; None if the metric is not there at it."""
+        if fidelity not in self._lower:
+            table, metric = self.table, self.table.fidelities(self.metric).get(fidelity)
+            if metric is None:
+                return None
+            columns = {name: table.fidelities(c).get(fidelity, c) for name, c in self._full.columns.items()}
+            own, full = table.columns[metric].clock, table.columns[self.metric].fidelity
+            scale = 1.0 if own is not None or full is None else fidelity / full
+            self._lower[fidelity] = self._reading(columns, own or table.clock_of(self.metric), scale)
+        return self._lower[fidelity]
+
+    def _reading(self, columns: dict[str, str], clock: str | None, scale: float) -> _Reading:
+        readers: dict[str, Reader] = {name: self.table.column(column).item for name, column in columns.items()}
+        return _Reading(columns, readers, None if clock is None else self.table.column(clock).item, scale)
+
+    @staticmethod
+    def _cost(reading: _Reading, row: int) -> Cost:
+        if reading.seconds is None:
             return FREE
-        seconds = float(self._seconds(row))
+        seconds = float(reading.seconds(row)) * reading.scale
         return FREE if math.isnan(seconds) else Cost(benchmark_s=seconds)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process opens the table itself; the columns need not be sent.
         return functools.partial(Tabular, metric=self.metric, report=self.report, also=self.also), (self.table,)
+
+
+def _default_metric(table: Table) -> str:
+    if table.metric is not None:
+        return table.metric
+    if METRIC in table.columns:
+        return METRIC
+    raise SpecError(
+        f"The table {table.name} does not say what to search on: write tabular(metric=COLUMN) with one of "
+        f"{', '.join(name for name, column in table.columns.items() if not column.test)}."
+    )
+
+
+def _default_report(table: Table) -> str | None:
+    if table.metric is not None:
+        return table.report
+    return REPORT if REPORT in table.columns else None

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from ogive.core.architecture import Architecture
-from ogive.report.blocks import command_block, sources, table
+from ogive.report.blocks import command_block, sources, table, within
 from ogive.report.findings import (
     Shown,
     Winner,
@@ -88,7 +88,8 @@ def _lead(runs: Sequence[Shown], best: Winner) -> Html:
         top = number(score(best.trial)) if best.trial else "unknown"
         text = f"The best candidate so far is {where}, with {objective_of(best.shown)} = "
         said = joined(text, tag("strong", top), ". ", _untrained(best))
-    return tag("p", said, _choice(runs, best), class_="lead")
+    world = within(runs)
+    return tag("p", said, _choice(runs, best), f" {world}" if world else "", class_="lead")
 
 
 def _untrained(best: Winner) -> Html | None:

@@ -10,7 +10,7 @@ from ogive.report.findings import Shown, Winner, by_strategy
 from ogive.report.markup import Html, joined, tag
 from ogive.report.wording import number, search_command
 
-__all__ = ["cell", "command_block", "number_cell", "page_title", "sources", "table"]
+__all__ = ["cell", "command_block", "number_cell", "page_title", "sources", "table", "within"]
 
 # So many runs are named under each figure; more stand folded.
 NAMED = 3
@@ -72,4 +72,14 @@ def page_title(runs: Sequence[Shown]) -> str:
     subject = config.get("data") or (f"the table {config['table']}" if config.get("table") else None)
     strategies = [members[0].found_by for members in by_strategy(runs).values()]
     how = ", ".join(strategies[:3]) + (f" and {len(strategies) - 3} more" if len(strategies) > 3 else "")
-    return f"{config.get('space', 'A search')}{f' on {subject}' if subject else ''}: {how}"
+    world = f", a {runs[0].world}" if runs[0].world else ""
+    return f"{config.get('space', 'A search')}{f' on {subject}' if subject else ''}{world}: {how}"
+
+
+def within(runs: Sequence[Shown]) -> str:
+    """The sentence that every figure of a closed world carries; nothing where the whole space was searched."""
+    worlds = {one.world for one in runs if one.world is not None}
+    if not worlds:
+        return ""
+    projected = sum(one.run.projections for one in runs)
+    return f"Within a {' or a '.join(sorted(worlds))}; {projected:,} proposals were projected onto its rows."

@@ -86,6 +86,12 @@ class Shown:
         return str(self.config.get("seed", "unknown"))
 
     @property
+    def world(self) -> str | None:
+        """Among what was searched, where that is not the whole space: "closed world of 30,001 rows"."""
+        found = self.config.get("world")
+        return None if found is None else str(found)
+
+    @property
     def label(self) -> str:
         """Strategy, seed and tag."""
         return f"{self.strategy}, seed {self.seed} [{self.tag}]"

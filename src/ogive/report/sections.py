@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from ogive.core.trial import Trial
-from ogive.report.blocks import cell, number_cell, sources, table
+from ogive.report.blocks import cell, number_cell, sources, table, within
 from ogive.report.findings import (
     Shown,
     Winner,
@@ -44,7 +44,7 @@ def figure_section(figure: Figure, runs: Sequence[Shown], *, after: Html | None 
         "figure",
         tag("div", id=f"picks-{figure.name}", class_="picks"),
         tag("div", id=f"chart-{figure.name}", class_="chart", role="img", aria_label=figure.summary),
-        tag("figcaption", figure.note),
+        tag("figcaption", joined(figure.note, " ", within(runs))),
     )
     return tag("section", tag("h2", figure.title), drawing, shown_table, after, sources(runs), id=figure.name)
 
@@ -171,7 +171,19 @@ def environment_section(runs: Sequence[Shown]) -> Html:
     return tag("section", tag("h2", "Environment"), machine, folded, sources(runs), id="environment")
 
 
-_SETTINGS = ("space", "strategy", "evaluator", "objectives", "budget", "data", "table", "skeleton", "seed", "role")
+_SETTINGS = (
+    "space",
+    "world",
+    "strategy",
+    "evaluator",
+    "objectives",
+    "budget",
+    "data",
+    "table",
+    "skeleton",
+    "seed",
+    "role",
+)
 
 
 def _shared(runs: Sequence[Shown], keys: Iterable[str]) -> list[list[str]]:

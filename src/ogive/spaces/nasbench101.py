@@ -35,6 +35,7 @@ __all__ = [
     "module_hashes",
     "nasbench101",
     "pruned_cell",
+    "spellings",
 ]
 
 NAME = "nasbench101"
@@ -128,6 +129,19 @@ def canonical(arch: Architecture) -> Architecture:
     best = moved[moved >= 0].min()
     label = labels[moved == best].min()
     return Architecture(NAME, tuple(orders.choices(np.array([best]), np.array([label]))[0].tolist()))
+
+
+def spellings(arch: Architecture) -> npt.NDArray[np.int8]:
+    """The choices of all cells that equal this one up to pruning and the order of the vertices, shape (N, 26).
+
+    As in the canonical one, unused vertices are last before the output.
+    """
+    cell = pruned_cell(arch)
+    orders = _orders(len(cell.matrix))
+    bits = functools.reduce(lambda number, bit: 2 * number + bit, _upper(cell.matrix), 0)
+    moved = orders.moved(np.array([bits]))[:, 0]
+    labels = orders.labels[:, functools.reduce(lambda number, op: len(OPS) * number + op, cell.ops, 0)]
+    return orders.choices(moved[moved >= 0], labels[moved >= 0])
 
 
 def draw(arch: Architecture) -> Graph:

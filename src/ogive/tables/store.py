@@ -1,7 +1,8 @@
 """A benchmark table on disk: a folder with table.json and one memory-mapped .npy file for each column.
 
 Opening reads table.json and looks at the sizes of the files; a column is mapped when it is first asked for. Nothing is
-ever unpickled. The digest is what ``LC_ALL=C; sha256sum *.npy | sha256sum`` prints in the folder.
+ever unpickled. The digest is what ``LC_ALL=C; sha256sum *.npy | sha256sum`` prints in the folder. What a key needs
+beside table.json stands in files of its own, whose names begin with "key.".
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +33,49 @@ FILE = "table.json"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
-# What `open_table` says about tables that it knows of.
+# What `open_table` says about tables that it knows of: the files to import, and where they are published.
 PUBLISHED = {
     "nasbench201": (
-        "FILE is nb201.parquet, an extract with one row for each of the 15,625 cells; "
-        "the benchmark is published at https://github.com/D-X-Y/NATS-Bench"
+        "FILE is nb201.parquet, an extract with one row for each of the 15,625 cells, or the folder "
+        "NATS-tss-v1_0-3ffb9-simple or the file NAS-Bench-201-v1_1-096897.pth that "
+        "https://github.com/D-X-Y/NATS-Bench and https://github.com/D-X-Y/NAS-Bench-201 publish"
     ),
+    "natssize": "FILE is the folder NATS-sss-v1_0-50262-simple that https://github.com/D-X-Y/NATS-Bench publishes",
+    "nasbench101": (
+        "FILE is nasbench_only108.tfrecord or nasbench_full.tfrecord of https://github.com/google-research/nasbench"
+    ),
+    "nasbench101_30k": ("FILE is nb101_val_30001.parquet, 30,001 cells of https://github.com/google-research/nasbench"),
+    "nasbench101_ecnas": (
+        "FILE is nb101_upto5v_ecnas_4epochs.parquet, an extract of https://github.com/PedramBakh/EC-NAS-Bench"
+    ),
+    "accel_nasbench": "FILE is accel_nasbench.parquet, an extract of https://github.com/afzalxo/Accel-NASBench",
+    "nasbench_graph": "FILE is nasbench_graph.parquet, an extract of https://github.com/THUMNLab/NAS-Bench-Graph",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only."""
+    """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only.
+
+    Columns of one `family` are the same measurement at several fidelities (epochs). `clock` names the column with the
+    seconds that the training behind this one took.
+    """
 
     unit: str
     meaning: str
     dtype: str
     test: bool = False
+    family: str | None = None
+    fidelity: int | None = None
+    clock: str | None = None
 
 
 class Table:
     """An opened table: looks up numbers by architecture or by row, and never changes.
 
-    `clock` names the column with the seconds that training took, by which a simulated search is timed, if there is one.
+    `clock` names the column with the seconds that training took, by which a simulated search is timed, if there is one
+    for the whole table; a column may name one of its own. `metric` and `report` are the columns that a search uses
+    unless it is told otherwise. `complete` says whether every architecture of the space has a row.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
@@ -66,12 +87,17 @@ class Table:
         self.source, self.licence = str(description["source"]), str(description["licence"])
         self.importer = str(description["importer"])
         self.clock: str | None = description["clock"]
-        self.key: Key = key_from(description["key"])
+        self.metric: str | None = description.get("metric")
+        self.report: str | None = description.get("report")
+        self.key: Key = key_from(description["key"], self._load)
+        self.complete = bool(description.get("complete", True))
         files = description["columns"]
+        known = [field.name for field in fields(Column)]
         self.columns = {
-            name: Column(file["unit"], file["meaning"], file["dtype"], file["test"]) for name, file in files.items()
+            name: Column(**{key: file[key] for key in known if key in file}) for name, file in files.items()
         }
-        _check_description(self.columns, self.key, self.rows, self.clock)
+        _check_description(self.columns, self.key, self.rows, (self.clock, self.metric, self.report))
+        files = files | {f"key.{name}": file for name, file in description["key"].get("files", {}).items()}
         self._sizes = {name: int(file["bytes"]) for name, file in files.items()}
         self._sums = {name: str(file["sha256"]) for name, file in files.items()}
         self._mapped: dict[str, npt.NDArray[Any]] = {}
@@ -134,14 +160,31 @@ class Table:
         row = int(np.nanargmin(values) if smallest else np.nanargmax(values))
         return self.architecture(row), float(values[row])
 
+    def fidelities(self, column: str) -> dict[int, str]:
+        """The columns that hold the same measurement at other fidelities, itself included, by ascending fidelity."""
+        about = self._about(column)
+        if about.family is None:
+            return {} if about.fidelity is None else {about.fidelity: column}
+        found = {
+            other.fidelity: name
+            for name, other in self.columns.items()
+            if other.family == about.family and other.fidelity is not None
+        }
+        return dict(sorted(found.items()))
+
+    def clock_of(self, column: str) -> str | None:
+        """The column with the training seconds behind a column, if there is one."""
+        return self._about(column).clock or self.clock
+
     def verify(self) -> None:
         """Read everything and compare it with the digests of the import; StoreError names what differs."""
-        for name in self.columns:
-            if _digest_of_file(self._path(name)) != self._sums[name]:
+        for name, total in self._sums.items():
+            if _digest_of_file(self._path(name)) != total:
                 raise StoreError(
                     f"The column {name} of the table {self.name} is not what was imported: "
                     f"remove {self.folder} and import the table again."
                 )
+        for name in self.columns:
             self.column(name)
         if _digest(self._sums) != self.digest:
             raise StoreError(f"The digest in {self.folder / FILE} is not that of the columns: import the table again.")
@@ -172,13 +215,25 @@ class Table:
                     f"remove {self.folder} and import the table again."
                 )
 
-    def _map(self, name: str) -> npt.NDArray[Any]:
+    def _about(self, name: str) -> Column:
         if name not in self.columns:
             raise UnknownName(f"column of the table {self.name}", name, self.columns)
+        return self.columns[name]
+
+    def _load(self, name: str) -> npt.NDArray[Any]:
+        """An array of the key."""
+        return np.asarray(self._read(f"key.{name}"))
+
+    def _read(self, name: str) -> npt.NDArray[Any]:
         try:
             values: npt.NDArray[Any] = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"Cannot read the column {name} of the table {self.name} ({_reason(error)}).") from None
+        return values
+
+    def _map(self, name: str) -> npt.NDArray[Any]:
+        self._about(name)
+        values = self._read(name)
         if values.shape != (self.rows,) or values.dtype != np.dtype(self.columns[name].dtype):
             raise StoreError(
                 f"{self._path(name)} holds {values.dtype} of shape {values.shape}, but {FILE} says "
@@ -212,18 +267,23 @@ def write_table(
     licence: str,
     importer: str,
     clock: str | None = None,
+    metric: str | None = None,
+    report: str | None = None,
+    complete: bool = True,
 ) -> Table:
     """Write a new table, all of it or nothing, and open it.
 
-    Every column holds ``key.rows`` numbers in the order of the key's rows. Raises SpecError if `folder` exists.
+    Every column holds ``key.rows`` numbers in the order of the key's rows. `complete` says whether every architecture
+    of the space has a row. Raises SpecError if `folder` exists.
     """
     folder = Path(folder).absolute()
     if not _NAME.fullmatch(name):
         raise SpecError(f"The name of a table is made of letters, digits, '_', '.' and '-', but got {name!r}.")
     if folder.exists():
         raise SpecError(f"{folder} exists already: remove it to import the table again, or give another name (--as).")
-    if clock is not None and clock not in columns:
-        raise UnknownName("column", clock, columns)
+    for named in (clock, metric, report, *(about.clock for about, _ in columns.values())):
+        if named is not None and named not in columns:
+            raise UnknownName("column", named, columns)
     for column, (about, values) in columns.items():
         _check_column(column, about, values, key.rows)
     description = {
@@ -232,26 +292,39 @@ def write_table(
         "space": space,
         "rows": key.rows,
         "key": key.description(),
+        "complete": complete,
         "clock": clock,
+        "metric": metric,
+        "report": report,
         "source": source,
         "licence": licence,
         "importer": importer,
     }
-    _write_all(folder, description, columns)
+    _write_all(folder, description, columns, key.arrays())
     return Table.open(folder)
 
 
 def _write_all(
-    folder: Path, description: dict[str, Any], columns: Mapping[str, tuple[Column, npt.NDArray[Any]]]
+    folder: Path,
+    description: dict[str, Any],
+    columns: Mapping[str, tuple[Column, npt.NDArray[Any]]],
+    arrays: Mapping[str, npt.NDArray[Any]],
 ) -> None:
     """Fill a hidden folder beside the wanted one and give it its name when all is on the disk."""
     partial: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        files = {column: _written(partial / f"{column}.npy", *columns[column]) for column in columns}
-        digest = _digest({column: file["sha256"] for column, file in files.items()})
-        text = json.dumps({**description, "digest": digest, "columns": files}, indent=2, ensure_ascii=False)
+        files = {
+            column: {**_without_none(asdict(about)), **_written(partial / f"{column}.npy", values)}
+            for column, (about, values) in columns.items()
+        }
+        keys = {name: _written(partial / f"key.{name}.npy", values) for name, values in arrays.items()}
+        key = description["key"] | ({"files": keys} if keys else {})
+        every = files | {f"key.{name}": file for name, file in keys.items()}
+        digest = _digest({name: file["sha256"] for name, file in every.items()})
+        whole = {**description, "key": key, "digest": digest, "columns": files}
+        text = json.dumps(whole, indent=2, ensure_ascii=False)
         _write(partial / FILE, f"{text}\n".encode())
         # mkdtemp makes folders that only their owner can read.
         partial.chmod(0o755)
@@ -263,19 +336,27 @@ def _write_all(
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check_description(columns: Mapping[str, Column], key: Key, rows: int, clock: str | None) -> None:
+def _check_description(
+    columns: Mapping[str, Column], key: Key, rows: int, named: tuple[str | None, str | None, str | None]
+) -> None:
     if key.rows != rows:
         raise ValueError(f"{rows} rows, but keys for {key.rows}")
-    if clock is not None and clock not in columns:
-        raise ValueError(f"its clock {clock!r} is no column")
-    for name, column in columns.items():
-        if not _NAME.fullmatch(name) or np.dtype(column.dtype).kind not in "iuf":
-            raise ValueError(f"no column can be named {name!r} and hold {column.dtype!r}")
+    for what, column in zip(("clock", "metric", "report"), named, strict=True):
+        if column is not None and column not in columns:
+            raise ValueError(f"its {what} {column!r} is no column")
+    for name, about in columns.items():
+        if about.clock is not None and about.clock not in columns:
+            raise ValueError(f"the clock {about.clock!r} of {name} is no column")
+        if not _usable(name) or np.dtype(about.dtype).kind not in "iuf":
+            raise ValueError(f"no column can be named {name!r} and hold {about.dtype!r}")
 
 
 def _check_column(name: str, about: Column, values: npt.NDArray[Any], rows: int) -> None:
-    if not _NAME.fullmatch(name):
-        raise SpecError(f"A column's name is made of letters, digits, '_', '.' and '-', but got {name!r}.")
+    if not _usable(name):
+        raise SpecError(
+            f"A column's name is made of letters, digits, '_', '.' and '-', and does not begin with 'key.', "
+            f"but got {name!r}."
+        )
     if values.shape != (rows,) or values.dtype.kind not in "iuf" or values.dtype != np.dtype(about.dtype):
         raise SpecError(
             f"The column {name} must be an array of {about.dtype} of shape ({rows},), "
@@ -283,12 +364,20 @@ def _check_column(name: str, about: Column, values: npt.NDArray[Any], rows: int)
         )
 
 
-def _written(path: Path, about: Column, values: npt.NDArray[Any]) -> dict[str, Any]:
+def _usable(column: str) -> bool:
+    return _NAME.fullmatch(column) is not None and not column.startswith("key.")
+
+
+def _without_none(entries: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entries.items() if value is not None}
+
+
+def _written(path: Path, values: npt.NDArray[Any]) -> dict[str, Any]:
     with path.open("wb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(values), version=(1, 0), allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
-    return {**asdict(about), "bytes": path.stat().st_size, "sha256": _digest_of_file(path)}
+    return {"bytes": path.stat().st_size, "sha256": _digest_of_file(path)}
 
 
 def _write(path: Path, content: bytes) -> None:

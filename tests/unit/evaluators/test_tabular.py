@@ -77,7 +77,7 @@ def test_what_is_not_in_the_table_is_a_failed_measurement_with_its_reason(table:
 
 def test_a_fidelity_is_not_silently_ignored(table: Table) -> None:
     asked = Proposal(Architecture("toy", (0, 0)), fidelity=12)
-    assert "no fidelities, but 12 was asked" in (
+    assert "no fidelities for val, but 12 was asked" in (
         Tabular(table, metric="val", report=None).evaluate([asked])[0].error or ""
     )
 

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ogive.core.errors import MissingData, SpecError
+from ogive.core.errors import InvalidArchitecture, MissingData, SpecError
 from ogive.spaces import nasbench201
 from ogive.tables.importers import import_table
 
@@ -130,20 +130,72 @@ def test_numbers_written_as_text_are_refused(published: Columns, tmp_path: Path)
         import_table(path, tmp_path / "table", name="mine")
 
 
-def test_a_file_that_lacks_cells_or_names_one_twice_is_refused(published: Columns, tmp_path: Path) -> None:
-    part = {name: values[:1000] for name, values in published.items()}
-    with pytest.raises(SpecError, match="has 1,000 rows for 1,000 cells"):
-        import_table(written(tmp_path, part), tmp_path / "table", name="mine")
+def test_a_file_that_names_a_cell_twice_is_refused(published: Columns, tmp_path: Path) -> None:
     twice = damaged({name: published[name] for name in ("ops", "c10v_val_200")}, "ops", 7, published["ops"][8])
     with pytest.raises(SpecError, match="has 15,625 rows for 15,624 cells"):
         import_table(written(tmp_path, twice), tmp_path / "table", name="mine")
 
 
+def test_a_file_of_some_cells_becomes_a_closed_world(published: Columns, tmp_path: Path) -> None:
+    part = {name: values[:1000] for name, values in published.items()}
+    table = import_table(written(tmp_path, part), tmp_path / "table", name="mine")
+    assert (table.rows, table.complete, table.metric, table.report) == (1000, False, "c10v_val_200", "c10_test_200")
+    for text, value in zip(part["arch_str"], part["c10v_val_200"].tolist(), strict=True):
+        assert table.value(nasbench201.read(text), "c10v_val_200") == value
+    with pytest.raises(InvalidArchitecture, match="none of the 1,000 architectures"):
+        table.row(nasbench201.read(published["arch_str"][1000]))
+
+
+def test_several_files_become_one_table_of_the_cells_of_the_first(published: Columns, tmp_path: Path) -> None:
+    seconds = np.arange(15_625) + 0.5
+    times = {"index": published["index"][:500], "c100_train_time_s_200": seconds[:500]}
+    accuracies = {"index": published["index"], "c100_val_200": published["c10v_val_200"]}
+    paths = []
+    for name, columns in {"times": times, "accuracies": accuracies}.items():
+        (tmp_path / name).mkdir()
+        paths.append(written(tmp_path / name, columns))
+    few = import_table(paths, tmp_path / "few", name="few")
+    assert (few.rows, few.complete, few.clock_of("c100_val_200")) == (500, False, "c100_train_seconds_200")
+    rows = np.argsort(few.column("index"))
+    np.testing.assert_array_equal(few.column("c100_train_seconds_200")[rows], seconds[:500])
+    np.testing.assert_array_equal(few.column("c100_val_200")[rows], published["c10v_val_200"][:500])
+    # A clock that is unknown for most rows would make them look free, so it is none.
+    many = import_table(paths[::-1], tmp_path / "many", name="many")
+    assert (many.rows, many.complete, many.clock_of("c100_val_200")) == (15_625, True, None)
+    assert np.isnan(many.column("c100_train_seconds_200")).sum() == 15_125
+
+
+def test_two_files_with_the_same_column_are_refused(published: Columns, tmp_path: Path) -> None:
+    path = written(tmp_path, published)
+    with pytest.raises(SpecError, match=r"have the column .*c10_test_200|have the column"):
+        import_table([path, path], tmp_path / "table", name="mine")
+
+
+def test_what_cannot_run_on_a_device_is_missing_there(published: Columns, tmp_path: Path) -> None:
+    latency = np.full(15_625, 2.5, np.float32)
+    latency[7] = -1
+    columns = {"index": published["index"], "hwnas_c10_edgetpu_latency": latency}
+    table = import_table(written(tmp_path, columns), tmp_path / "table", name="mine")
+    cell = nasbench201.read(published["arch_str"][7])
+    assert np.isnan(table.value(cell, "c10_edgetpu_latency"))
+    assert np.nansum(table.column("c10_edgetpu_latency")) == 2.5 * 15_624
+
+
 def test_a_file_of_another_benchmark_is_refused(published: Columns, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"none of the benchmark files that ogive reads.*the columns here are hash"):
+    with pytest.raises(SpecError, match=r"none of the benchmark files that ogive reads.*The columns here are hash"):
         import_table(written(tmp_path, {"hash": ["a"], "val": [1.0]}), tmp_path / "table", name="mine")
-    with pytest.raises(SpecError, match=r"none of the benchmark files that ogive reads.*the columns here are ops\."):
+    with pytest.raises(SpecError, match=r"--arch-column COLUMN.*The columns here are ops\."):
         import_table(written(tmp_path, {"ops": published["ops"]}), tmp_path / "table", name="mine")
+
+
+def test_one_benchmark_at_a_time_becomes_a_table(published: Columns, tmp_path: Path) -> None:
+    path = written(tmp_path, published)
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    with pytest.raises(SpecError, match="only if all of them are about cells of NAS-Bench-201"):
+        import_table([path, other], tmp_path / "table", name="mine")
+    with pytest.raises(SpecError, match="at least one file"):
+        import_table([], tmp_path / "table", name="mine")
 
 
 def test_a_file_that_is_no_parquet_file_is_refused_in_one_line(tmp_path: Path) -> None:

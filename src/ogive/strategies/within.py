@@ -1,0 +1,135 @@
+"""Keep any strategy inside a closed world: what it proposes from outside becomes the nearest row, and is counted."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import StoreError
+from ogive.core.strategy import Checkpointed, Strategy
+from ogive.core.trial import Proposal, Trial
+
+__all__ = ["Within", "World", "within"]
+
+FILE = "world.json"
+INNER = "strategy"
+
+Key = tuple[Architecture, int | None]
+
+
+class World(Protocol):
+    """The part of a space in which a search stays."""
+
+    def project(self, arch: Architecture) -> Architecture:
+        """The architecture itself, or its equal, if it is inside, otherwise the nearest that was not visited."""
+        ...
+
+    def visit(self, arch: Architecture) -> None:
+        """Note that an architecture was proposed."""
+        ...
+
+    @property
+    def visited(self) -> list[int]:
+        """What was visited."""
+        ...
+
+    @property
+    def projections(self) -> int:
+        """How often an architecture from outside was replaced by one from inside."""
+        ...
+
+    def revisit(self, rows: list[int], projections: int) -> None:
+        """Take over what `visited` and `projections` returned."""
+        ...
+
+
+class Within:
+    """A strategy whose proposals from outside a world are projected into it.
+
+    The strategy is told of its own proposals, with what was measured on their projections, so that it learns from what
+    it did.
+    """
+
+    def __init__(self, strategy: Strategy, world: World) -> None:
+        self.strategy, self.world = strategy, world
+        self.objectives = getattr(strategy, "objectives", None)
+        # The proposals behind the projections that were not told yet.
+        self._originals: dict[Key, deque[Proposal]] = {}
+
+    @property
+    def projections(self) -> int:
+        """How often an architecture from outside was replaced by one from inside."""
+        return self.world.projections
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        """One at a time, so that each finds the earlier ones visited."""
+        proposals: list[Proposal] = []
+        while len(proposals) < n and (asked := self.strategy.ask(1)):
+            proposals += [self._inside(proposal) for proposal in asked]
+        return proposals
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Each trial under the proposal that the strategy made."""
+        self.strategy.tell([self._told(trial) for trial in trials])
+
+    def _inside(self, proposal: Proposal) -> Proposal:
+        arch = self.world.project(proposal.arch)
+        self.world.visit(arch)
+        if arch == proposal.arch:
+            return proposal
+        self._originals.setdefault((arch, proposal.fidelity), deque()).append(proposal)
+        return replace(proposal, arch=arch)
+
+    def _told(self, trial: Trial) -> Trial:
+        waiting = self._originals.get((trial.arch, trial.proposal.fidelity))
+        if not waiting:
+            return trial
+        original = waiting.popleft()
+        if not waiting:
+            del self._originals[trial.arch, trial.proposal.fidelity]
+        return replace(trial, proposal=original)
+
+
+class _WithinCheckpointed(Within):
+    """The same for a strategy that saves its state."""
+
+    strategy: Checkpointed  # type: ignore[assignment]  # `within` sees to it
+
+    def save(self, folder: Path) -> None:
+        """The strategy's own files in a folder of theirs, and what was visited, counted and is still open."""
+        inner = Path(folder) / INNER
+        inner.mkdir()
+        self.strategy.save(inner)
+        originals = [
+            [list(arch.choices), fidelity, [list(one.arch.choices) for one in waiting]]
+            for (arch, fidelity), waiting in self._originals.items()
+        ]
+        state = {"visited": self.world.visited, "projections": self.projections, "originals": originals}
+        (Path(folder) / FILE).write_text(json.dumps(state), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Go on from there; StoreError if the file is damaged."""
+        path = Path(folder) / FILE
+        self.strategy.load(Path(folder) / INNER)
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            self.world.revisit([int(row) for row in state["visited"]], int(state["projections"]))
+            name = str(getattr(self.world, "name", ""))
+            self._originals = {
+                (Architecture(name, tuple(choices)), fidelity): deque(
+                    Proposal(Architecture(name, tuple(one)), fidelity) for one in waiting
+                )
+                for choices, fidelity, waiting in state["originals"]
+            }
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise StoreError(f"{path} is damaged ({error!r}). Resume without it, by replay.") from error
+
+
+def within(strategy: Strategy, world: World) -> Within:
+    """The strategy kept inside the world, able to save its state if the strategy is."""
+    return (_WithinCheckpointed if isinstance(strategy, Checkpointed) else Within)(strategy, world)

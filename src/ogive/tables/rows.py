@@ -1,0 +1,146 @@
+"""Read the columns of parquet and CSV files, and turn published columns into columns of a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.errors import MissingData, SpecError
+from ogive.tables.store import Column
+
+__all__ = ["Published", "Values", "accuracy", "as_is", "converted", "count", "read_columns", "scaled", "seconds"]
+
+Values = npt.NDArray[Any]
+Columns = dict[str, tuple[Column, Values]]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A column of a published file, and how it becomes a column of a table."""
+
+    source: str
+    about: Column
+    convert: Callable[[Values], Values]
+
+    def at(self, family: str, fidelity: int, clock: str | None = None) -> Published:
+        """The same, as one fidelity of a family, with the column that tells what its training took."""
+        return replace(self, about=replace(self.about, family=family, fidelity=fidelity, clock=clock))
+
+
+# -- kinds of columns -------------------------------------------------------------------------------------------------
+
+
+def accuracy(source: str, meaning: str, *, test: bool | None = None, factor: float = 1.0) -> Published:
+    """An accuracy in per cent once it is multiplied by `factor`; of a test set if the name says so."""
+    of_test = "test" in source.split("_") if test is None else test
+    return Published(source, Column("%", meaning, "float32", test=of_test), lambda values: _per_cent(values * factor))
+
+
+def count(source: str, meaning: str, *, unit: str = "parameters", factor: float = 1.0) -> Published:
+    """A whole number once it is multiplied by `factor`."""
+    # Published with six decimals as float32, which has the digits to tell counts below 16.7 million apart.
+    return Published(
+        source, Column(unit, meaning, "int64"), lambda v: np.rint(v.astype(np.float64) * factor).astype(np.int64)
+    )
+
+
+def scaled(source: str, unit: str, meaning: str, factor: float = 1.0, *, test: bool = False) -> Published:
+    """A number in `unit` once it is multiplied by `factor`."""
+    about = Column(unit, meaning, "float64", test=test)
+    return Published(source, about, lambda values: values.astype(np.float64) * factor)
+
+
+def as_is(source: str, unit: str, meaning: str) -> Published:
+    """A number as it was published."""
+    return Published(source, Column(unit, meaning, "float32"), lambda values: values.astype(np.float32))
+
+
+def seconds(source: str, meaning: str) -> Published:
+    """Seconds of training, none of them negative."""
+    return Published(source, Column("s", meaning, "float64"), _not_negative)
+
+
+def _per_cent(values: Values) -> Values:
+    # Comparisons with nan, which stands for "not measured", are false.
+    if np.any((values < 0) | (values > 100)):
+        raise ValueError(f"accuracies are per cent, but these lie in {np.nanmin(values):g}..{np.nanmax(values):g}")
+    return values.astype(np.float32)
+
+
+def _not_negative(values: Values) -> Values:
+    if np.any(values < 0):
+        raise ValueError(f"seconds are not negative, but one is {np.nanmin(values):g}")
+    return values.astype(np.float64)
+
+
+def converted(
+    columns: Mapping[str, Values], known: Mapping[str, Published], order: npt.NDArray[np.int64], path: Path
+) -> Columns:
+    """The published columns that are known, their rows in another order; SpecError if one cannot be right."""
+    found: Columns = {}
+    for name, published in known.items():
+        if published.source not in columns:
+            continue
+        values = columns[published.source]
+        if values.dtype.kind not in "iuf":
+            raise SpecError(f"The column {published.source} of {path} must hold numbers, not {values.dtype}.")
+        try:
+            found[name] = published.about, published.convert(values[order])
+        except ValueError as error:
+            raise SpecError(f"The column {published.source} of {path} cannot be right: {error}.") from None
+    return found
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def read_columns(path: Path) -> dict[str, Values]:
+    """The columns of a parquet or CSV file as arrays, missing numbers as nan; SpecError if it is neither."""
+    if not path.is_file():
+        raise SpecError(f"There is no file {path}.")
+    return _csv(path) if path.suffix.lower() in (".csv", ".tsv") else _parquet(path)
+
+
+def _parquet(path: Path) -> dict[str, Values]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise MissingData("Reading a parquet file needs pyarrow: pip install 'ogive[parquet]'.") from None
+    try:
+        table = parquet.read_table(path)
+        return {name: table[name].to_numpy() for name in table.column_names}
+    except (ArrowException, OSError) as error:
+        raise SpecError(f"Cannot read {path} as a parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _csv(path: Path) -> dict[str, Values]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+            names = [name.strip() for name in next(rows, [])]
+            lines = [row for row in rows if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise SpecError(f"Cannot read {path} as a CSV file: {error}") from None
+    if len(set(names)) != len(names):
+        raise SpecError(f"{path} names two columns alike: {', '.join(names)}.")
+    for number, row in enumerate(lines, start=2):
+        if len(row) != len(names):
+            raise SpecError(f"Line {number} of {path} has {len(row)} fields, but the file has {len(names)} columns.")
+    return {name: _numbers(row[place] for row in lines) for place, name in enumerate(names)}
+
+
+def _numbers(texts: Iterable[str]) -> Values:
+    """Whole numbers if all are, else numbers with nan for empty fields, else text."""
+    cells = [text.strip() for text in texts]
+    for dtype in (np.int64, np.float64):
+        try:
+            return np.array([cell if cell or dtype is np.int64 else "nan" for cell in cells]).astype(dtype)
+        except (ValueError, OverflowError):
+            continue
+    return np.array(cells, dtype=object)

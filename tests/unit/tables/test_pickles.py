@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import bz2
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ogive.core.errors import SpecError
+from ogive.tables.pickles import decompressed, load, stream_torch, stream_values
+
+HERE = Path("file.pickle")
+
+
+class Command:
+    """What a hostile pickle does: call something when it is read."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.function, self.arguments
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_dictionaries_and_numbers_of_numpy_are_read_in_the_protocols_of_their_time(protocol: int) -> None:
+    content = OrderedDict(
+        a=[1, 2.5, None, True, "text", b"bytes"],
+        scalars=(np.float64(0.25), np.int64(-3), np.float32(1.5), np.array([1.5, 2.5])),
+        seen={1, 2},
+    )
+    found = load(pickle.dumps(content, protocol=protocol), HERE)
+    assert found["a"] == content["a"]
+    assert found["scalars"][:3] == (0.25, -3, 1.5)
+    assert found["scalars"][3].tolist() == [1.5, 2.5]
+    assert found["seen"] == {1, 2}
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (Command(os.system, "touch hacked"), "posix.system"),
+        (Command(eval, "1"), "eval"),
+        (Command(open, "hacked", "w"), "io.open"),
+        (Command(getattr, "", "format"), "getattr"),
+    ],
+)
+def test_a_hostile_pickle_is_refused_and_does_nothing(
+    command: Command, named: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    raw = pickle.dumps({"meta_archs": command}, protocol=protocol)
+    with pytest.raises(SpecError, match=rf"damaged or hostile \(it names .*{named}, which no benchmark needs\)"):
+        load(raw, HERE)
+    with pytest.raises(SpecError, match="which no benchmark needs"):
+        stream_values(io.BytesIO(raw), HERE, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_of_objects_are_refused() -> None:
+    with pytest.raises(SpecError, match="not that of a number"):
+        load(pickle.dumps(np.array([{}], object)), HERE)
+    with pytest.raises(SpecError, match="not that of a number"):
+        load(pickle.dumps(np.dtype("V8")), HERE)
+
+
+def test_allowed_names_called_with_nonsense_are_refused_in_one_line() -> None:
+    for arguments in ((1,), (np.dtype("f8"), b"short")):
+        raw = pickle.dumps({"a": Command(np.float64(1).__reduce__()[0], *arguments)})
+        with pytest.raises(SpecError, match="damaged or hostile") as refusal:
+            load(raw, HERE)
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 30])
+def test_a_truncated_pickle_is_refused(cut: int) -> None:
+    raw = pickle.dumps({"a": list(range(100))})[:-cut]
+    with pytest.raises(SpecError, match="damaged or hostile"):
+        load(raw, HERE)
+    with pytest.raises(SpecError, match="damaged or hostile"):
+        stream_values(io.BytesIO(raw), HERE, lambda _: None)
+
+
+# -- archives ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_archive_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.pbz2"
+    content = os.urandom(3_000_000)
+    path.write_bytes(bz2.compress(content))
+    assert decompressed(path) == content
+
+
+@pytest.mark.parametrize("kept", [0, 20, -5])
+def test_a_truncated_archive_is_refused(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.pbz2"
+    path.write_bytes(bz2.compress(os.urandom(10_000))[:kept])
+    with pytest.raises(SpecError, match=r"a\.pbz2 is damaged \(it ends in the middle\): fetch it again"):
+        decompressed(path)
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pbz2"
+    path.write_bytes(b"something else")
+    with pytest.raises(SpecError, match=r"is damaged \(Invalid data stream\)"):
+        decompressed(path)
+
+
+def test_a_decompression_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pbz2"
+    path.write_bytes(bz2.compress(bytes(200 * 2**20)))
+    assert path.stat().st_size < 1000
+    with pytest.raises(SpecError, match="unpacks to more than 16 MiB"):
+        decompressed(path)
+
+
+# -- files of torch.save ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_of_torch_are_read_without_their_tensors(zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    content = {"numbers": [1, 2.5], "weights": {"w": torch.ones(3, 3)}, "scalar": np.float64(0.5)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    seen: list[dict[Any, Any]] = []
+    found = stream_torch(path, lambda part: seen.append(dict(part)))
+    assert (found["numbers"], found["scalar"]) == ([1, 2.5], 0.5)
+    assert {"numbers", "weights", "scalar"} in [set(part) for part in seen]
+
+
+def test_a_stream_keeps_what_the_reader_keeps(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({n: {"epochs": {e: e / 3 for e in range(100)}, "kept": n} for n in range(50)}, path)
+
+    def reduce(part: dict[Any, Any]) -> None:
+        part.pop("epochs", None)
+
+    assert stream_torch(path, reduce) == {n: {"kept": n} for n in range(50)}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_hostile_files_of_torch_are_refused(zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"a": Command(os.system, "true")}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(SpecError, match=r"it names posix\.system"):
+        stream_torch(path, lambda _: None)
+
+
+def test_a_compressed_archive_is_no_file_of_torch(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(50 * 2**20))
+    with pytest.raises(SpecError, match="does not compress: it was not read"):
+        stream_torch(path, lambda _: None)
+
+
+def test_other_and_truncated_files_are_no_files_of_torch(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(SpecError, match=r"is no file of torch\.save"):
+        stream_torch(path, lambda _: None)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("other", b"")
+    with pytest.raises(SpecError, match=r"holds 0 files data\.pkl"):
+        stream_torch(path, lambda _: None)
+    torch.save({"a": list(range(1000))}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(SpecError, match="damaged"):
+        stream_torch(path, lambda _: None)

@@ -78,6 +78,7 @@ _PARTS: dict[str, dict[str, str]] = {
 
 # What else is reached by name, so that the commands import torch only when they need it.
 _TOOLS: dict[str, str] = {
+    "usable_device": "ogive.training.devices:usable_device",
     "load_data": "ogive.training.data:load",
     "get_data": "ogive.training.data:get",
     "open_table": "ogive.tables.store:open_table",

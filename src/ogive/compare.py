@@ -100,9 +100,10 @@ class Comparison:
         return sorted((o for o in self.outcomes if o.strategy == strategy), key=lambda o: o.seed)
 
     def rows(self) -> list[Row]:
-        """One row a strategy, the best first."""
-        rows = [self._row(strategy) for strategy in self.strategies]
-        return sorted(rows, key=lambda row: -(row.reported if row.reported is not None else row.score))
+        """One row a strategy, the best first; one that found nothing with some seed comes last."""
+        shown = {strategy: float(self._values(strategy, self.value).mean()) for strategy in self.strategies}
+        best_first = sorted(shown, key=lambda strategy: (math.isnan(shown[strategy]), -shown[strategy]))
+        return [self._row(strategy) for strategy in best_first]
 
     def pairs(self) -> list[Pair]:
         """Every two strategies, with Holm's correction for the number of pairs."""

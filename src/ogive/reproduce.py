@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,8 +19,9 @@ from typing import Any
 from ogive.compare import Comparison, compare
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.machine import facts
-from ogive.runs import write_json
+from ogive.runs import read_run, write_json
 from ogive.session import Settings, budget_of
+from ogive.spec import parse
 
 __all__ = ["CHECKS", "PRESETS", "Recipe", "describe", "recipe", "recipes", "reproduce"]
 
@@ -90,7 +90,7 @@ def recipe(name: str) -> Recipe:
 
 
 def reproduce(
-    name: str,
+    name: str | Recipe,
     *,
     preset: str = "small",
     out: Path = Path("reproductions"),
@@ -101,26 +101,27 @@ def reproduce(
 
     Finished searches are kept under ``out/runs`` and not repeated. Missing data is a row too: it says what is missing.
     """
-    chosen = recipe(name)
+    chosen = recipe(name) if isinstance(name, str) else name
     settings, seeds = chosen.settings(preset)
     row = _row(chosen, preset, settings, seeds)
-    started = time.perf_counter()
+    folder = out / "runs" / f"{chosen.name}-{preset}"
     try:
         found = compare(
             [settings.strategy],
             settings,
             seeds=seeds,
             workers=workers,
-            folder=out / "runs" / f"{name}-{preset}",
+            folder=folder,
             progress=progress,
         )
         row |= _measured(chosen, found)
         row["baselines"] |= _parameter_baseline(chosen, settings, seeds)
     except MissingData as error:
         row |= {"status": "data missing", "because": str(error)}
-    row["seconds"] = round(time.perf_counter() - started, 1)
+    # Of searching, in whichever sittings: a resumed reproduction has cost what an uninterrupted one would have.
+    row["seconds"] = round(sum(read_run(path.parent).elapsed_s for path in folder.glob("*/run.json")), 1)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / (f"{name}.json" if preset == "paper" else f"{name}-{preset}.json"), row)
+    write_json(out / (f"{chosen.name}.json" if preset == "paper" else f"{chosen.name}-{preset}.json"), row)
     return row
 
 
@@ -130,10 +131,12 @@ def describe(row: dict[str, Any], say: Callable[[str], None]) -> None:
     say(f"{row['name']} ({row['preset']}): {row['title']}")
     say(f"  published  {row['published']} {row['unit']}{mark}; {row['source']}")
     if row["ours"] is not None:
-        low, high = row["interval"]
-        say(f"  ours       {row['ours']:.3f} [{low:.3f}, {high:.3f}] {row['unit']}, {row['n_seeds']} seeds")
+        interval = "" if row["interval"] is None else " [{:.3f}, {:.3f}]".format(*row["interval"])
+        say(f"  ours       {row['ours']:.3f}{interval} {row['unit']}, {row['n_seeds']} seeds")
     for baseline, value in row["baselines"].items():
         say(f"  {baseline:10} {value:.3f} {row['unit']}")
+    if row["deviation"]:
+        say(f"  deviation  {row['deviation']}")
     because = f", because {row['because']}" if row["because"] else ""
     say(f"  status     {row['status']}{because}; {row['seconds']} s")
 
@@ -151,6 +154,7 @@ def _row(chosen: Recipe, preset: str, settings: Settings, seeds: int) -> dict[st
         "source": chosen.source,
         "source_checked": chosen.source_checked,
         "tolerance": chosen.tolerance,
+        "deviation": chosen.deviation,
         "ours": None,
         "interval": None,
         "n_seeds": seeds,
@@ -166,19 +170,16 @@ def _row(chosen: Recipe, preset: str, settings: Settings, seeds: int) -> dict[st
 
 
 def _measured(chosen: Recipe, found: Comparison) -> dict[str, Any]:
-    ours = next(row for row in found.rows() if row.strategy == str(chosen.search["strategy"]))
-    mean, interval = (
-        (ours.reported, ours.reported_interval) if ours.reported is not None else (ours.score, ours.score_interval)
-    )
-    assert mean is not None
+    wanted = str(parse(chosen.search.get("strategy", Settings.strategy)))
+    means = {row.strategy: getattr(row, found.value) for row in found.rows()}
+    mean, ours = means.pop(wanted), next(row for row in found.rows() if row.strategy == wanted)
+    if math.isnan(mean):
+        return {"status": "differs", "because": "a search with some seed found nothing that works"}
+    interval = ours.score_interval if found.value == "score" else ours.reported_interval
     assert interval is not None
-    others = {
-        row.strategy: row.reported if row.reported is not None else row.score
-        for row in found.rows()
-        if row.strategy != ours.strategy
-    }
+    others = {strategy: value for strategy, value in means.items() if math.isfinite(value)}
     holds = abs(mean - chosen.published) <= chosen.tolerance
-    status, because = ("holds", chosen.deviation) if holds else ("differs", chosen.deviation or "of an unknown reason")
+    status, because = ("holds", None) if holds else ("differs", chosen.deviation or "of an unknown reason")
     if chosen.source_checked == "memory":
         status, because = "measured", "the published figure is unverified and no target"
     bounds = None if math.isnan(interval.low) else [interval.low, interval.high]
@@ -199,25 +200,25 @@ def _read(name: str, text: str) -> Recipe:
         entries = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"The recipe {name} is no TOML: {error}.") from error
-    _check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL)
-    missing = _REQUIRED - entries.keys()
-    if missing:
-        raise SpecError(f"The recipe {name} lacks {', '.join(sorted(missing))}.")
-    _check_keys(f"the search of {name}", entries["search"], _SEARCH)
+    _check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL, _REQUIRED)
+    _check_keys(f"the search of {name}", entries["search"], _SEARCH, {"space"})
     if entries["source_checked"] not in CHECKS:
         raise UnknownName("way in which a source was checked", entries["source_checked"], CHECKS)
     for preset, size in entries["presets"].items():
         if preset not in PRESETS:
             raise UnknownName("preset", preset, PRESETS)
-        _check_keys(f"the preset {preset} of {name}", size, _PRESET)
+        _check_keys(f"the preset {preset} of {name}", size, _PRESET, _PRESET)
     optional = {"published_spread": None, "deviation": None, "parameter_baseline": False, "needs_gpu": False}
     return Recipe(name=name, **{**optional, **entries})
 
 
-def _check_keys(where: str, entries: dict[str, Any], known: set[str]) -> None:
+def _check_keys(where: str, entries: dict[str, Any], known: set[str], required: set[str]) -> None:
     for key in entries:
         if key not in known:
             raise UnknownName(f"key of {where}", key, known)
+    missing = required - entries.keys()
+    if missing:
+        raise SpecError(f"There must be {', '.join(sorted(missing))} in {where}.")
 
 
 def load_row(path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ unfinished trainings, the winner). Every line carries a checksum, so a flipped b
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import math
@@ -131,8 +130,8 @@ class RunStore:
         try:
             # One call for the whole line: Ctrl-C cannot come between its bytes.
             written = os.write(self._trials, line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, "the line was written in part")
+            while written < len(line):  # the disk is full, or nearly: the rest can be written or says why not
+                written += os.write(self._trials, line[written:])
             os.fsync(self._trials)
         except OSError as error:
             os.ftruncate(self._trials, before)

@@ -181,7 +181,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         "space": cache(lambda: catalog.build("space", settings.space)),
         "data": cache(lambda: load_data(settings.data) if settings.data else None),
         "table": cache(lambda: catalog.load("open_table")(settings.table) if settings.table else None),
-        "device": lambda: settings.device,
+        "device": cache(lambda: catalog.load("usable_device")(settings.device)),
         "threads": lambda: settings.threads,
         "channels": lambda: settings.channels,
         "cells": lambda: settings.cells,

@@ -125,6 +125,22 @@ def test_what_needs_no_torch_imports_none(tmp_path: Path, invented_table: Path, 
     assert set(json.loads(done.stdout.splitlines()[-1])) <= allowed
 
 
+FIRST = """
+import importlib, sys
+for module in {modules!r}:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ogive"]:
+        del sys.modules[name]
+    importlib.import_module(module)
+"""
+
+
+def test_any_module_may_be_the_first_that_is_imported() -> None:
+    names = ("session", "compare", "reproduce", "catalog", "runs", "api", "cli", "demo", "report.page", "testing")
+    code = FIRST.format(modules=[f"ogive.{name}" for name in names])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
 # -- parts ------------------------------------------------------------------------------------------------------------
 
 

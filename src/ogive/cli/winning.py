@@ -65,7 +65,7 @@ def train_command(
                 channels=channels,
                 cells=cells,
                 recipe=recipe,
-                device=device,
+                device=catalog.load("usable_device")(device),
                 threads=threads,
                 tensorboard=events,
                 command=command_line(),
@@ -136,7 +136,7 @@ def latency_command(
         channels=channels,
         cells=cells,
         batch_size=batch_size,
-        device=device,
+        device=catalog.load("usable_device")(device),
         threads=threads,
     )
     console.print(

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ogive.compare import Comparison, Outcome, compare
+from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.trial import Budget
+from ogive.runs import read_run
+from ogive.session import Settings, resume, search_trials
+from ogive.tables.store import Table
+
+EVOLUTION = "evolution(population=8, tournament=4)"
+
+
+@pytest.fixture
+def settings(invented_table: Path) -> Settings:
+    return Settings(
+        space="nasbench201",
+        table=str(invented_table),
+        evaluator="tabular(also=[params])",
+        budget=Budget(trials=40),
+        seed=5,
+    )
+
+
+def invented(**values: list[float]) -> Comparison:
+    """A comparison whose searches ended with these scores."""
+    outcomes = tuple(
+        Outcome(name, seed, score, math.nan, (score,), (math.nan,), 0, None)
+        for name, scores in values.items()
+        for seed, score in enumerate(scores)
+    )
+    seeds = tuple(range(max(map(len, values.values()))))
+    return Comparison(Settings(space="nasbench201"), tuple(values), seeds, outcomes, None, None)
+
+
+# -- what is run ------------------------------------------------------------------------------------------------------
+
+
+def test_random_search_is_always_among_them(settings: Settings) -> None:
+    found = compare([EVOLUTION], settings, seeds=2)
+    assert found.strategies == ("random", EVOLUTION)
+    assert compare(["local_search", "random"], settings, seeds=1).strategies == ("local_search", "random")
+    variant = "random(without_replacement=true)"
+    assert compare([variant], settings, seeds=1).strategies == (variant,)
+
+
+def test_every_strategy_gets_the_same_seeds_and_the_same_budget(settings: Settings) -> None:
+    found = compare([EVOLUTION], settings, seeds=3)
+    assert found.seeds == (5, 6, 7)
+    for strategy in found.strategies:
+        assert [outcome.seed for outcome in found.of(strategy)] == [5, 6, 7]
+        assert [len(outcome.curve) for outcome in found.of(strategy)] == [40, 40, 40]
+
+
+def test_each_outcome_is_that_of_the_search_alone(settings: Settings, invented_table: Path) -> None:
+    found = compare([EVOLUTION], settings, seeds=2)
+    trials = search_trials(replace(settings, strategy=EVOLUTION, seed=6))
+    winner = max(trials, key=lambda trial: trial.scores or ())
+    outcome = found.of(EVOLUTION)[1]
+    assert outcome.arch == str(winner.arch)
+    assert outcome.score == winner.metrics["val_acc"]
+    assert outcome.reported == winner.metrics["test_acc"]
+    running = np.maximum.accumulate([trial.metrics["val_acc"] for trial in trials])
+    assert list(outcome.curve) == running.tolist()
+    assert outcome.reported_curve[-1] == outcome.reported
+
+
+def test_workers_change_nothing(settings: Settings) -> None:
+    one = compare([EVOLUTION], settings, seeds=3)
+    two = compare([EVOLUTION], settings, seeds=3, workers=2)
+    assert two.to_json() == one.to_json()
+
+
+def test_who_watches_sees_every_search_end(settings: Settings) -> None:
+    seen: list[tuple[int, int]] = []
+    compare([EVOLUTION], settings, seeds=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("strategies", "changes", "error", "reason"),
+    [
+        (["evolution", "evolution()"], {}, SpecError, "evolution is given twice"),
+        (["random", "evoluton"], {}, UnknownName, "Did you mean 'evolution'"),
+        (["evolution(populaton=3)"], {}, UnknownName, "Did you mean 'population'"),
+        (["nsga2", "evolution"], {"objectives": ("maximize(val_acc)", "minimize(params)")}, SpecError, "1 objective"),
+        (["evolution"], {"objectives": ("maximize(naswot)",)}, SpecError, "needs the metric 'naswot'"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_search(
+    settings: Settings, tmp_path: Path, strategies: list[str], changes: dict[str, Any], error: type, reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        compare(strategies, replace(settings, **changes), seeds=2, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_without_seeds_is_refused(settings: Settings) -> None:
+    with pytest.raises(SpecError, match="seeds=0"):
+        compare(["evolution"], settings, seeds=0)
+
+
+# -- what follows -----------------------------------------------------------------------------------------------------
+
+
+def test_means_intervals_and_regrets_are_those_of_the_outcomes(settings: Settings, invented_table: Path) -> None:
+    found = compare([EVOLUTION], settings, seeds=6)
+    table = Table.open(invented_table)
+    best_val, best_test = (float(np.max(table.column(name))) for name in ("c10v_val_200", "c10_test_200"))
+    assert found.score_optimum == best_val
+    assert found.reported_optimum == best_test
+    for row in found.rows():
+        scores = [outcome.score for outcome in found.of(row.strategy)]
+        reports = [outcome.reported for outcome in found.of(row.strategy)]
+        assert row.seeds == 6
+        assert row.score == pytest.approx(np.mean(scores))
+        assert row.reported == pytest.approx(np.mean(reports))
+        assert row.score_regret == pytest.approx(best_val - np.mean(scores))
+        assert row.reported_regret == pytest.approx(best_test - np.mean(reports))
+        assert min(scores) <= row.score_interval.low <= row.score <= row.score_interval.high <= max(scores)
+        assert row.reported_interval is not None
+        assert row.reported is not None
+        assert row.reported_interval.low <= row.reported <= row.reported_interval.high
+    reported = [row.reported for row in found.rows() if row.reported is not None]
+    assert reported == sorted(reported, reverse=True)
+
+
+def test_evolution_beats_random_search_on_a_smooth_table(settings: Settings) -> None:
+    found = compare([EVOLUTION], replace(settings, budget=Budget(trials=150)), seeds=12)
+    pair = found.pairs()[0]
+    assert (pair.first, pair.second, pair.value) == (EVOLUTION, "random", "reported")
+    assert pair.interval.low > 0
+    assert pair.p_value < 0.05
+
+
+def test_a_search_that_minimises_has_no_known_optimum(settings: Settings) -> None:
+    found = compare(["evolution"], replace(settings, objectives=("minimize(params)",)), seeds=1)
+    assert found.score_optimum is None
+    assert all(row.score_regret is None for row in found.rows())
+
+
+def test_pairs_are_corrected_for_their_number() -> None:
+    rng = np.random.default_rng(0)
+    scores = {name: (mean + rng.normal(0, 1, 12)).tolist() for name, mean in (("a", 3.0), ("b", 0.0), ("random", 0.0))}
+    pairs = invented(**scores).pairs()
+    assert {frozenset((pair.first, pair.second)) for pair in pairs} == {
+        frozenset(two) for two in (("a", "b"), ("a", "random"), ("b", "random"))
+    }
+    assert all(pair.adjusted_p_value >= pair.p_value for pair in pairs)
+    for pair in pairs:
+        difference = np.subtract(scores[pair.first], scores[pair.second])
+        assert pair.difference == pytest.approx(difference.mean())
+        assert pair.interval.low <= pair.difference <= pair.interval.high
+        assert (pair.adjusted_p_value < 0.05) == ("a" in (pair.first, pair.second))
+
+
+def test_equal_strategies_are_not_told_apart() -> None:
+    pair = invented(a=[1.0, 2.0, 3.0], random=[1.0, 2.0, 3.0]).pairs()[0]
+    assert pair.difference == 0
+    assert pair.p_value == 1
+
+
+def test_one_seed_gives_no_evidence(settings: Settings) -> None:
+    found = compare(["evolution"], settings, seeds=1)
+    assert all(math.isnan(row.score_interval.low) for row in found.rows())
+    assert found.pairs()[0].p_value == 1
+
+
+def test_a_search_that_found_nothing_is_told_apart_from_a_bad_one() -> None:
+    found = invented(a=[1.0, math.nan], random=[1.0, 2.0])
+    row = next(row for row in found.rows() if row.strategy == "a")
+    assert math.isnan(row.score)
+    assert math.isnan(row.score_interval.low)
+    assert found.pairs() == []
+    assert [row.strategy for row in found.rows()] == ["random", "a"]
+
+
+def test_what_is_written_is_strict_json(settings: Settings) -> None:
+    for found in (compare(["evolution"], settings, seeds=2), invented(a=[1.0, math.nan], random=[math.nan, 2.0])):
+        text = json.dumps(found.to_json(), allow_nan=False)
+        assert set(json.loads(text)) == {"schema", "settings", "seeds", "optimum", "rows", "pairs", "outcomes"}
+
+
+def test_the_json_holds_every_outcome(settings: Settings) -> None:
+    found = compare([EVOLUTION], settings, seeds=2)
+    assert json.loads(json.dumps(found.to_json()["outcomes"])) == json.loads(
+        json.dumps([asdict(outcome) for outcome in found.outcomes])
+    )
+
+
+# -- several objectives -----------------------------------------------------------------------------------------------
+
+
+def test_several_objectives_are_compared_by_the_volume_of_the_front(settings: Settings) -> None:
+    both = replace(settings, objectives=("maximize(val_acc)", "minimize(params)"))
+    found = compare(["nsga2(population=8)"], both, seeds=3)
+    assert found.value == "score"
+    assert found.score_optimum is None
+    runs = {o: search_trials(replace(both, strategy=o.strategy, seed=o.seed)) for o in found.outcomes}
+    points = {o: [t.scores for t in trials if t.scores] for o, trials in runs.items()}
+    corner = np.min([point for each in points.values() for point in each], axis=0)
+    for outcome, each in points.items():
+        # The area below a staircase: by falling first score, each step adds what rises above the ones before.
+        area, height = 0.0, corner[1]
+        for first, second in sorted(each, reverse=True):  # type: ignore[misc]
+            area += max(0.0, second - height) * (first - corner[0])
+            height = max(height, second)
+        assert outcome.score == pytest.approx(area)
+        assert math.isnan(outcome.reported)
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+def test_with_a_folder_every_search_is_a_run_and_is_not_repeated(settings: Settings, tmp_path: Path) -> None:
+    first = compare([EVOLUTION], settings, seeds=2, folder=tmp_path)
+    folders = sorted(path.name for path in tmp_path.iterdir())
+    assert folders == [
+        "evolution-population-8--tournament-4-seed5",
+        "evolution-population-8--tournament-4-seed6",
+        "random-seed5",
+        "random-seed6",
+    ]
+    assert {read_run(tmp_path / name).config["role"] for name in folders} == {"compare"}
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/trials.jsonl")}
+    again = compare([EVOLUTION], settings, seeds=3, folder=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert [o for o in again.outcomes if o.seed < 7] == list(first.outcomes)
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_an_interrupted_comparison_is_completed(settings: Settings, tmp_path: Path) -> None:
+    whole = compare([EVOLUTION], settings, seeds=1, folder=tmp_path / "whole")
+    folder = tmp_path / "cut"
+    compare([EVOLUTION], settings, seeds=1, folder=folder)
+    path = folder / "random-seed5" / "trials.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:17]))
+    for saved in (folder / "random-seed5" / "artifacts").iterdir():
+        raise AssertionError(f"40 trials are too few for a saved strategy, but there is {saved}")
+    assert compare([EVOLUTION], settings, seeds=1, folder=folder) == whole
+
+
+def test_runs_of_another_comparison_are_not_taken_for_these(settings: Settings, tmp_path: Path) -> None:
+    compare(["local_search"], settings, seeds=1, folder=tmp_path)
+    with pytest.raises(StoreError, match=r"with the budget .*40.* but now it is .*50"):
+        compare(["local_search"], replace(settings, budget=Budget(trials=50)), seeds=1, folder=tmp_path)
+    with pytest.raises(StoreError, match="with the evaluator"):
+        compare(["local_search"], replace(settings, evaluator="tabular"), seeds=1, folder=tmp_path)
+
+
+def test_a_run_that_was_continued_alone_is_not_compared(settings: Settings, tmp_path: Path) -> None:
+    compare(["local_search"], settings, seeds=1, folder=tmp_path)
+    resume(tmp_path / "random-seed5", budget=Budget(trials=60))
+    with pytest.raises(SpecError, match="has spent 60 trials"):
+        compare(["local_search"], settings, seeds=1, folder=tmp_path)

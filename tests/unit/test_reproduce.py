@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ogive import reproduce as ledger
+from ogive.core.errors import SpecError, UnknownName
+from ogive.reproduce import CHECKS, PRESETS, Recipe, describe, recipe, recipes, reproduce
+from ogive.runs import read_run
+
+# What the ledger's rows hold, as later recipes and their readers rely on it.
+FIELDS = {
+    "schema", "name", "preset", "title", "published", "published_spread", "unit", "source", "source_checked",
+    "tolerance", "ours", "interval", "n_seeds", "baselines", "command", "settings", "hardware", "commit", "date",
+    "seconds", "status", "because", "deviation",
+}  # fmt: skip
+
+TEXT = """
+title = "Local search on an invented table"
+published = {published}
+unit = "%"
+source = "nobody, table 0"
+source_checked = "{checked}"
+tolerance = 1.0
+
+[search]
+space = "nasbench201"
+table = "nasbench201"
+strategy = "local_search( )"
+
+[presets.tiny]
+budget = 12
+seeds = {seeds}
+"""
+
+
+def invented_recipe(*, published: float = 70.0, checked: str = "table", seeds: int = 3) -> Recipe:
+    return ledger._read("invented", TEXT.format(published=published, checked=checked, seeds=seeds))
+
+
+# -- recipes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("found", recipes(), ids=lambda found: found.name)
+def test_every_recipe_of_the_package_can_be_run(found: Recipe) -> None:
+    assert found.source_checked in CHECKS
+    assert found.tolerance > 0
+    assert set(found.presets) == set(PRESETS)
+    budgets = []
+    for preset in PRESETS:
+        settings, seeds = found.settings(preset)
+        assert seeds >= 1
+        budgets.append(seeds * (settings.budget.trials or 0))
+    assert budgets == sorted(budgets)
+
+
+def test_a_recipe_is_found_by_its_name() -> None:
+    assert recipe("nasbench201-evolution").published == 93.92  # Mellor et al., ICML 2021, table 2a, row REA
+    with pytest.raises(UnknownName, match=r"no recipe named 'nasbench201-evoluton'. Did you mean"):
+        recipe("nasbench201-evoluton")
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(UnknownName, match="Known: tiny"):
+        invented_recipe().settings("large")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "reason"),
+    [
+        ('unit = "%"', 'unit = "%"\nunits = "%"', UnknownName, "no key of the recipe invented named 'units'"),
+        ('strategy = "', 'strateg = "', UnknownName, "no key of the search of invented named 'strateg'"),
+        ("budget = 12", "budget = 12\nsed = 1", UnknownName, "no key of the preset tiny of invented named 'sed'"),
+        ("[presets.tiny]", "[presets.large]", UnknownName, "no preset named 'large'"),
+        ('checked = "table"', 'checked = "hearsay"', UnknownName, "Known: abstract, code"),
+        ("tolerance = 1.0", "", SpecError, "must be tolerance in the recipe invented"),
+        ('space = "nasbench201"', "", SpecError, "must be space in the search of invented"),
+        ("budget = 12", "", SpecError, "must be budget in the preset tiny of invented"),
+        ("title = ", "title : ", SpecError, "is no TOML"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(old: str, new: str, error: type[SpecError], reason: str) -> None:
+    text = TEXT.format(published=70.0, checked="table", seeds=3)
+    assert text.count(old) == 1
+    with pytest.raises(error, match=reason):
+        ledger._read("invented", text.replace(old, new))
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_holds_all_that_the_ledger_asks_for(table_home: Path, tmp_path: Path) -> None:
+    row = reproduce("nasbench201-evolution", preset="tiny", out=tmp_path / "ledger")
+    assert json.loads((tmp_path / "ledger" / "nasbench201-evolution-tiny.json").read_text()) == row
+    assert set(row) == FIELDS
+    assert row["n_seeds"] == 5
+    assert row["command"] == "ogive reproduce nasbench201-evolution --preset tiny"
+    assert row["settings"]["budget"]["trials"] == 50
+    assert set(row["baselines"]) == {"random", "most parameters"}
+    assert row["hardware"]["cpu"]
+    assert row["commit"] == row["hardware"]["commit"]
+    # The numbers of the table are invented, and so far from the published ones.
+    assert row["status"] == "differs"
+    assert "12,000 simulated seconds" in row["because"]
+
+
+def test_ours_is_the_mean_over_the_seeds_with_its_interval(table_home: Path, tmp_path: Path) -> None:
+    row = reproduce(invented_recipe(), preset="tiny", out=tmp_path)
+    runs = [read_run(path.parent) for path in sorted(tmp_path.glob("runs/invented-tiny/local-search*/run.json"))]
+    winners = [max(run.trials, key=lambda trial: trial.scores or ()) for run in runs]
+    reported = [winner.metrics["test_acc"] for winner in winners]
+    assert len(reported) == 3
+    assert row["ours"] == pytest.approx(sum(reported) / 3)
+    low, high = row["interval"]
+    assert low <= row["ours"] <= high
+    assert row["seconds"] == pytest.approx(
+        sum(read_run(path.parent).elapsed_s for path in tmp_path.glob("runs/*/*/run.json")), abs=0.05
+    )
+
+
+def test_a_row_holds_where_ours_is_within_the_tolerance(table_home: Path, tmp_path: Path) -> None:
+    ours = reproduce(invented_recipe(), preset="tiny", out=tmp_path)["ours"]
+    for distance, status in ((0.9, "holds"), (-0.9, "holds"), (1.1, "differs"), (-1.1, "differs")):
+        row = reproduce(invented_recipe(published=ours + distance), preset="tiny", out=tmp_path)
+        assert row["status"] == status
+        assert row["ours"] == ours
+
+
+def test_a_figure_from_memory_is_no_target(table_home: Path, tmp_path: Path) -> None:
+    ours = reproduce(invented_recipe(), preset="tiny", out=tmp_path)["ours"]
+    remembered = invented_recipe(published=ours, checked="memory")
+    row = reproduce(remembered, preset="tiny", out=tmp_path)
+    assert row["status"] == "measured"
+    assert "unverified" in row["because"]
+    assert remembered.published_text.endswith("(unverified)")
+    said: list[str] = []
+    describe(row, said.append)
+    assert "(unverified: from memory, no target)" in "\n".join(said)
+    assert "holds" not in "\n".join(said)
+
+
+def test_a_missing_table_is_a_row_that_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "empty"))
+    row = reproduce("nasbench201-random", preset="tiny", out=tmp_path / "ledger")
+    assert set(row) == FIELDS
+    assert row["status"] == "data missing"
+    assert "ogive tables import" in row["because"]
+    assert row["ours"] is None
+    assert json.loads((tmp_path / "ledger" / "nasbench201-random-tiny.json").read_text()) == row
+
+
+def test_finished_searches_are_not_repeated(table_home: Path, tmp_path: Path) -> None:
+    first = reproduce(invented_recipe(), preset="tiny", out=tmp_path)
+    shutil.rmtree(tmp_path / "runs" / "invented-tiny" / "random-seed1")
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/*/trials.jsonl")}
+    assert len(written) == 5
+    again = reproduce(invented_recipe(), preset="tiny", out=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    changing = ("seconds", "date")
+    assert {k: v for k, v in again.items() if k not in changing} == {
+        k: v for k, v in first.items() if k not in changing
+    }
+
+
+def test_one_seed_has_no_interval(table_home: Path, tmp_path: Path) -> None:
+    row = reproduce(invented_recipe(seeds=1), preset="tiny", out=tmp_path)
+    assert row["interval"] is None
+    said: list[str] = []
+    describe(row, said.append)
+    assert any(line.startswith(f"  ours       {row['ours']:.3f} %, 1 seeds") for line in said)
+
+
+def test_a_row_is_described_in_plain_lines() -> None:
+    row: dict[str, Any] = {
+        "name": "a", "preset": "small", "title": "A", "published": 93.9, "unit": "%", "source": "B, table 1",
+        "source_checked": "table", "ours": 93.81, "interval": [93.7, 93.9], "n_seeds": 50,
+        "baselines": {"random": 93.5}, "status": "holds", "because": None, "deviation": "D", "seconds": 12.0,
+    }  # fmt: skip
+    said: list[str] = []
+    describe(row, said.append)
+    assert said == [
+        "a (small): A",
+        "  published  93.9 %; B, table 1",
+        "  ours       93.810 [93.700, 93.900] %, 50 seeds",
+        "  random     93.500 %",
+        "  deviation  D",
+        "  status     holds; 12.0 s",
+    ]

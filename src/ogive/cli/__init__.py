@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ogive.cli import inputs, inspecting, searching, winning
+from ogive.cli import inputs, inspecting, scoring, searching, winning
 from ogive.core.errors import OgiveError
 
 __all__ = ["app", "main"]
@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-for module in (searching, winning, inspecting, inputs):
+for module in (searching, scoring, winning, inspecting, inputs):
     module.register(app)
 
 

@@ -117,10 +117,8 @@ def gradients(of: Tensor, by: Sequence[Tensor], *, create_graph: bool = False, a
     """The derivative by each tensor; zeros where there is none. `again` keeps the graph for a further call."""
     if not of.requires_grad:
         return [torch.zeros_like(tensor) for tensor in by]
-    found = torch.autograd.grad(
-        of, by, create_graph=create_graph, retain_graph=again or create_graph, allow_unused=True
-    )
-    return [torch.zeros_like(tensor) if g is None else g for tensor, g in zip(by, found, strict=True)]
+    keep = again or create_graph
+    return list(torch.autograd.grad(of, by, create_graph=create_graph, retain_graph=keep, materialize_grads=True))
 
 
 def finite_or_last(value: float) -> float:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ogive.scores.probe import finite_or_last, gradients, logits_of, probed, refuse_images, weights_of
+from ogive.scores.probe import gradients, logits_of, probed, refuse_images, weights_of
 
 __all__ = ["synflow", "synflow_bn"]
 
@@ -42,16 +42,13 @@ def _flow(score: str, network: nn.Module, images: Tensor, *, normalised: bool) -
         for parameter in network.parameters():
             parameter.data = parameter.data.double().abs()
         for module in network.modules():
-            module._buffers.update(
-                {
-                    name: b.double() if b is not None and b.is_floating_point() else b
-                    for name, b in module._buffers.items()
-                }
-            )
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.is_floating_point():
+                    module._buffers[name] = buffer.double()
         ones = torch.ones_like(images[:1], dtype=torch.float64)
         flow = gradients(logits_of(network, ones).sum(), weights)
         total = sum(float((w.detach() * f).abs().sum()) for w, f in zip(weights, flow, strict=True))
-    return math.log(total) if total > 0 else finite_or_last(-math.inf)
+    return math.log(total) if total > 0 else -math.inf
 
 
 class _WithoutBatchNorm(TorchFunctionMode):

@@ -64,7 +64,7 @@ def epe_nas(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def _jacobian(score: str, network: nn.Module, images: Tensor) -> Matrix | None:
-    """J, shape (B, P); None if the network is cut off from its input, or an image has a gradient of one value."""
+    """J, shape (B, P); None if the network is cut off from its input, or a gradient is constant or no number."""
     refuse_images(score, images)
     with probed(network):
         inputs = images.detach().clone().requires_grad_()
@@ -73,4 +73,4 @@ def _jacobian(score: str, network: nn.Module, images: Tensor) -> Matrix | None:
             return None
         jacobian_BP: Matrix = gradients(logits.sum(), [inputs])[0].flatten(1).double().numpy(force=True)
     constant = (jacobian_BP == jacobian_BP[:, :1]).all(axis=1)
-    return None if constant.any() else jacobian_BP
+    return None if constant.any() or not np.isfinite(jacobian_BP).all() else jacobian_BP

@@ -99,8 +99,8 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def says_nothing(logits: Tensor) -> bool:
-    """Whether the answer is the same for all images, as that of a network cut off from its input is."""
-    return bool((logits == logits[:1]).all())
+    """Whether the answer is the same for all images, as that of a network cut off from its input is, or no number."""
+    return bool((logits == logits[:1]).all()) or not bool(logits.isfinite().all())
 
 
 def loss_of(score: str, logits: Tensor, labels: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ SIZE = ("--batch-size", "8", "--channels", "4", "--cells", "1")
 def started(folder: Path, images: Path, *more: object) -> subprocess.Popen[str]:
     arguments = ["-c", COMMAND, "score", "--space", "nasbench201", "--sample", "60", "--out", str(folder / "t.csv")]
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *arguments, *SIZE, "--data", f"arrays:{images}", *map(str, more)],
+        [sys.executable, *arguments, *SIZE, "--data", f"arrays:{images}", *map(str, more)],
         stdout=subprocess.PIPE,
         text=True,
     )

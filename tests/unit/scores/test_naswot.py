@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
-from ogive.scores.naswot import activation_kernel, naswot, naswot_reference, naswot_smooth
+from ogive.scores.naswot import _counted, activation_kernel, naswot, naswot_reference, naswot_smooth
 
 
 def images(count: int = 6) -> Tensor:
@@ -195,3 +195,13 @@ def test_of_two_heads_the_first_is_the_answer() -> None:
             return F.relu(x), x * 0.0
 
     assert naswot(TwoHeads(), images()) == naswot(Wrapped(nn.ReLU()), images())
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (3, 5), (7, 64), (128, 1000), (33, 4097)])
+def test_products_of_bytes_and_of_floats_are_the_same(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    on = torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.4
+    counts = (on[:, None] & on[None]).sum(-1)
+    assert torch.equal(_counted(on).long(), counts)
+    assert torch.equal(_counted(on.T.contiguous().T).long(), counts)
+    monkeypatch.setattr("ogive.scores.naswot._multiplies_bytes", lambda: False)
+    assert torch.equal(_counted(on).long(), counts)

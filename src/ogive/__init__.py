@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("ogive.catalog").version()
     # A module of the package is none of the public names: ``from ogive import catalog`` asks here first, and answering
     # it through ogive.api, which imports that very module, would be a circle.
     if name.startswith("_") or importlib.util.find_spec(f"ogive.{name}") is not None:

@@ -20,7 +20,7 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
 from ogive.runs import best, read_run
-from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, search_trials
+from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, search_trials, threads_of
 from ogive.spec import parse
 
 __all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare"]
@@ -181,8 +181,9 @@ def compare(
     if seeds < 1:
         raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
     names, parts = check(strategies, settings)
+    threads = threads_of(settings, workers)
     jobs = [
-        replace(settings, strategy=name, seed=settings.seed + offset, workers=1)
+        replace(settings, strategy=name, seed=settings.seed + offset, workers=1, threads=threads)
         for offset in range(seeds)
         for name in names
     ]

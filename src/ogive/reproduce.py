@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ogive import catalog
 from ogive.compare import Comparison, compare
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.machine import facts
@@ -99,25 +100,22 @@ def reproduce(
 ) -> dict[str, Any]:
     """Run a recipe and write its row ``out/NAME.json``, or ``NAME-PRESET.json`` for a preset other than paper.
 
-    Finished searches are kept under ``out/runs`` and not repeated. Missing data is a row too: it says what is missing.
+    Finished searches are kept under ``out/runs`` and not repeated. Missing data is a row too: it says what is missing;
+    so is a recipe that needs a GPU where there is none.
     """
     chosen = recipe(name) if isinstance(name, str) else name
     settings, seeds = chosen.settings(preset)
     row = _row(chosen, preset, settings, seeds)
     folder = out / "runs" / f"{chosen.name}-{preset}"
-    try:
-        found = compare(
-            [settings.strategy],
-            settings,
-            seeds=seeds,
-            workers=workers,
-            folder=folder,
-            progress=progress,
-        )
-        row |= _measured(chosen, found)
-        row["baselines"] |= _parameter_baseline(chosen, settings, seeds)
-    except MissingData as error:
-        row |= {"status": "data missing", "because": str(error)}
+    if not chosen.needs_gpu or catalog.load("torch.cuda:is_available")():
+        try:
+            found = compare(
+                [settings.strategy], settings, seeds=seeds, workers=workers, folder=folder, progress=progress
+            )
+            row |= _measured(chosen, found)
+            row["baselines"] |= _parameter_baseline(chosen, settings, seeds)
+        except MissingData as error:
+            row |= {"status": "data missing", "because": str(error)}
     # Of searching, in whichever sittings: a resumed reproduction has cost what an uninterrupted one would have.
     row["seconds"] = round(sum(read_run(path.parent).elapsed_s for path in folder.glob("*/run.json")), 1)
     out.mkdir(parents=True, exist_ok=True)

@@ -286,7 +286,7 @@ def _line(trial: Trial, at_s: float) -> bytes:
         "error": measurement.error,
         "at_s": round(at_s, 6),
     }
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
     return f'{text[:-1]},"crc32":"{_checksum(text)}"}}\n'.encode()
 
 
@@ -320,6 +320,11 @@ def _read_proposal(entry: Mapping[str, Any]) -> Proposal:
 
 def _cost(cost: Cost) -> dict[str, float]:
     return {"wall_s": cost.wall_s, "benchmark_s": cost.benchmark_s}
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python; json asks for nothing else."""
+    return value.item()
 
 
 def _finite(value: float) -> float | str:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import RunInUse, SpecError, StoreError
@@ -31,12 +33,13 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal
 from ogive.machine import facts
+from ogive.metrics import Interval, kendall_tau, spearman
 from ogive.runs import lock_file, write_json
 from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RandomSearch
 
-__all__ = ["Row", "Scoring", "planned", "read_scores", "score"]
+__all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score"]
 
 SCHEMA = 1
 ARCH, ERROR = "arch", "error"
@@ -117,6 +120,51 @@ def read_scores(path: Path) -> tuple[dict[str, Any], list[Row]]:
     path = Path(path)
     settings = _settings(path)
     return settings, _rows(path, tuple(settings["proxies"]))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """How a score ranks architectures, compared with a column: τ and ρ with bootstrap intervals of 95 %."""
+
+    proxy: str
+    tau: float
+    tau_interval: Interval
+    rho: float
+    rho_interval: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON; null where a score is constant, which has no ranks to correlate."""
+        known = not math.isnan(self.tau)
+        plain = {"tau": self.tau, "tau_interval": self.tau_interval, "rho": self.rho, "rho_interval": self.rho_interval}
+        return {"proxy": self.proxy, **{name: value if known else None for name, value in plain.items()}}
+
+
+def correlations(
+    proxies: Sequence[str], rows: Sequence[Row], truth: Mapping[Architecture, float], *, resamples: int = 1000
+) -> tuple[list[Correlation], int]:
+    """One for each score over the rows that have all of them and a truth, and the number of those rows.
+
+    -inf ranks last, as in a search. The intervals draw architectures again, for all scores the same ones.
+    """
+    both = [(row.scores, truth[row.arch]) for row in rows if row.scores is not None and row.arch in truth]
+    if len(both) < 3:
+        raise SpecError(f"A rank correlation needs at least 3 scored architectures of the table, but got {len(both)}.")
+    values = np.array([[*scores, known] for scores, known in both])
+    rng = Seed(0).numpy("correlations")
+    drawn = [values[rng.integers(0, len(values), len(values))] for _ in range(resamples)]
+    found = []
+    for place, proxy in enumerate(proxies):
+        tau, rho = (
+            (measure(values[:, place], values[:, -1]), _interval([measure(s[:, place], s[:, -1]) for s in drawn]))
+            for measure in (kendall_tau, spearman)
+        )
+        found.append(Correlation(proxy, tau[0], tau[1], rho[0], rho[1]))
+    return found, len(both)
+
+
+def _interval(samples: Sequence[float]) -> Interval:
+    low, high = np.nanpercentile(samples, [2.5, 97.5]) if np.isfinite(samples).any() else (math.nan, math.nan)
+    return Interval(float(low), float(high))
 
 
 # -- scoring ----------------------------------------------------------------------------------------------------------

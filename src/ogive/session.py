@@ -43,6 +43,7 @@ __all__ = [
     "search",
     "search_trials",
     "settings_of",
+    "threads_of",
     "ticking",
 ]
 
@@ -182,7 +183,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         "data": cache(lambda: load_data(settings.data) if settings.data else None),
         "table": cache(lambda: catalog.load("open_table")(settings.table) if settings.table else None),
         "device": cache(lambda: catalog.load("usable_device")(settings.device)),
-        "threads": lambda: settings.threads,
+        "threads": lambda: threads_of(settings, settings.workers),
         "channels": lambda: settings.channels,
         "cells": lambda: settings.cells,
         "budget": lambda: settings.budget,
@@ -197,6 +198,15 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     )
     objectives = tuple(catalog.build("objective", text, shared) for text in settings.objectives)
     return Parts(space, strategy, evaluator, objectives, shared)
+
+
+def threads_of(settings: Settings, workers: int) -> int | None:
+    """Threads of each process: what was asked for; otherwise several workers share the cores, one has them all (None).
+
+    Threads that wait for a core which another process uses make both many times slower.
+    """
+    cores = facts()["cores"] if settings.threads is None and workers > 1 else None
+    return max(1, cores // workers) if isinstance(cores, int) else settings.threads
 
 
 def search(
@@ -254,7 +264,7 @@ def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
     unsure = budget.trials is None and budget.wall_s is None
     for trial in trials:
         if unsure and trial.status == "ok":
-            if trial.cost.benchmark_s <= 0:
+            if not trial.cost.benchmark_s > 0:  # or not a number
                 raise SpecError(
                     f"A budget of {budget} never ends here, because the evaluator counts no benchmark seconds: "
                     "give a number of trials, or a time such as 2h."

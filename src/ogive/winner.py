@@ -7,6 +7,7 @@ log) and ``export/`` (the plain files, and the test images to try them on).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -241,8 +242,9 @@ def _row(exported: Exported) -> dict[str, Any]:
 
 def _architecture(text: str) -> Architecture:
     """An architecture in ogive's own form, or in the published form of whichever space reads it."""
-    if ":" in text and text.partition(":")[0] in catalog.names("space"):
-        arch: Architecture = catalog.build("space", text.partition(":")[0]).parse(text)
+    own = re.fullmatch(r"(?P<space>[A-Za-z]\w*):[-+.,\w]*", text.strip())
+    if own is not None:
+        arch: Architecture = catalog.build("space", own["space"]).parse(text)
         return arch
     for name in catalog.names("space"):
         try:

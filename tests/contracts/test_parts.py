@@ -1,4 +1,4 @@
-"""Everything in the catalog keeps its contract, and every two parts work together."""
+"""Everything in the catalog keeps its contract; that every two parts work together is in test_pairs.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ import torch
 
 from ogive import catalog
 from ogive.core.evaluator import Evaluator
-from ogive.core.objective import Maximize, Minimize
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
-from ogive.core.study import Study
-from ogive.core.trial import Budget
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
@@ -184,29 +181,3 @@ def test_every_evaluator_keeps_the_contract(name: str, table: Table) -> None:
 def test_every_score_scores_every_space(name: str, space: str, table: Table) -> None:
     evaluator = made_evaluator(f"training_free({name}, batch_size=8)", made_space(space), table)
     check_evaluator(evaluator, made_space(space), proposals=2)
-
-
-# -- in pairs, two trials each -----------------------------------------------------------------------------------------
-
-
-def searched(space: SearchSpace, strategy: str, evaluator: str, table: Table) -> None:
-    made, measure = made_strategy(strategy, space, Seed(0)), made_evaluator(evaluator, space, table)
-    metrics = [metric for metric in measure.metrics if not metric.startswith("test_")]
-    objectives = [Maximize(metrics[0]), Minimize(metrics[-1])][: goals(made)]
-    trials = list(Study(made, measure, objectives).run(Budget(trials=2)))
-    evaluated = [trial for trial in trials if trial.status != "screened"]
-    assert len(evaluated) == 2
-    assert [trial.status for trial in evaluated] == ["ok", "ok"]
-    assert all(len(trial.scores or ()) == len(objectives) for trial in evaluated)
-
-
-@pytest.mark.parametrize("evaluator", list(EVALUATORS))
-@pytest.mark.parametrize("strategy", list(STRATEGIES))
-def test_every_strategy_searches_with_every_evaluator(strategy: str, evaluator: str, table: Table) -> None:
-    searched(nasbench201(), strategy, EVALUATORS[evaluator], table)
-
-
-@pytest.mark.parametrize("evaluator", [name for name in EVALUATORS if name != "tabular"])
-@pytest.mark.parametrize("space", [name for name in SPACES if name != "nasbench201"])
-def test_every_space_is_searched_with_every_evaluator(space: str, evaluator: str, table: Table) -> None:
-    searched(made_space(space), "random", EVALUATORS[evaluator], table)

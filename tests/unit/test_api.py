@@ -152,6 +152,13 @@ def test_a_space_is_named() -> None:
         ogive.space("nasbench21")
 
 
+@pytest.mark.parametrize("text", ["natssize:0,1,2,3,4", "natssize:0,1,2,3,4,0", "8:16:24:32:40", "nasbench201:0,1,2"])
+def test_an_architecture_of_another_space_is_refused(text: str) -> None:
+    with pytest.raises(ogive.InvalidArchitecture, match="nasbench201") as refused:
+        ogive.space("nasbench201").parse(text)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_table_is_named_or_opened(invented_table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ogive.table(invented_table).rows == 15_625
     monkeypatch.setenv("OGIVE_HOME", str(invented_table.parent.parent))

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ COMMANDS: dict[str, set[str]] = {
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
-    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--out"},
+    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"},
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),
@@ -126,6 +127,11 @@ def test_the_help_of_every_command_shows_an_example_that_is_understood(ogive: Ru
         assert words[: 1 + len(name.split())] == ["ogive", *name.split()]
         command.make_context(name, words[1 + len(name.split()) :])  # raises for an unknown flag or a missing argument
     assert "Example" in said.out
+
+
+def test_the_version_is_that_of_the_package(ogive: Run) -> None:
+    said = ogive("--version")
+    assert (said.code, said.out.strip()) == (0, f"ogive {version('ogive')}")
 
 
 def test_without_a_command_the_help_is_shown(ogive: Run) -> None:
@@ -559,6 +565,30 @@ def test_ctrl_c_before_the_first_trial_promises_nothing(ogive: Run, monkeypatch:
     monkeypatch.setattr("ogive.cli.searching.search", interrupted)
     said = ogive("search", *TABULAR, "--out", "run")
     assert said == Said(130, "Interrupted before the first trial; nothing was stored.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("work", "command", "way"),
+    [
+        ("searching.resume", "resume run", "go on with: ogive resume run"),
+        ("searching.compare", "compare random {t} --out kept", "kept in kept, and the same command completes them"),
+        ("inspecting.reproduce", "reproduce nasbench201-random", "`ogive reproduce nasbench201-random --preset small`"),
+        ("inspecting.demo", "demo --seed 3 --out d", "`ogive demo --seed 3 --out d` goes on where it stopped"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(
+    ogive: Run, table_home: Path, monkeypatch: pytest.MonkeyPatch, work: str, command: str, way: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    ogive("search", *TABULAR, "--budget", 3, "--out", "run")
+    monkeypatch.setattr(f"ogive.cli.{work}", interrupted)
+    said = ogive(*(word for part in command.split(" ") for word in (TABULAR if part == "{t}" else (part,))))
+    assert said.code == 130
+    assert said.out.startswith("Interrupted")
+    assert way in said.out
+    assert said.err == ""
 
 
 def limited() -> None:

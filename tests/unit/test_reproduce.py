@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,17 @@ def test_a_missing_table_is_a_row_that_says_how_to_get_it(tmp_path: Path, monkey
     assert "ogive tables import" in row["because"]
     assert row["ours"] is None
     assert json.loads((tmp_path / "ledger" / "nasbench201-random-tiny.json").read_text()) == row
+
+
+def test_a_recipe_for_a_gpu_waits_where_there_is_none(
+    table_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    row = reproduce(replace(invented_recipe(), needs_gpu=True), preset="tiny", out=tmp_path)
+    assert row["status"] == "pending GPU"
+    assert row["ours"] is None
+    assert not (tmp_path / "runs").exists()
+    assert json.loads((tmp_path / "invented-tiny.json").read_text())["status"] == "pending GPU"
 
 
 def test_finished_searches_are_not_repeated(table_home: Path, tmp_path: Path) -> None:

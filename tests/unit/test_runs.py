@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ogive.core.architecture import Architecture
@@ -83,6 +84,17 @@ def test_every_field_of_every_kind_of_trial_comes_back(tmp_path: Path) -> None:
     assert [record.at_s for record in run.records] == [0.0, 0.5, 1.0, 1.5]
     assert run.elapsed_s == 1.5
     assert run.config == {"schema": 1, "seed": 0}
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    choices = tuple(np.array([0, 1, 2, 3, 4]))
+    odd = trial(
+        0,
+        proposal=Proposal(Architecture("natssize", choices), np.int64(12)),  # type: ignore[arg-type]
+        measurement=Measurement({"val_acc": np.float32(0.5)}, Cost(np.float32(0.25))),  # type: ignore[arg-type, dict-item]
+        scores=(np.float64(0.5),),
+    )
+    assert read_run(written(tmp_path / "run", [odd])).trials == [odd]
 
 
 def test_every_line_is_strict_json(tmp_path: Path) -> None:

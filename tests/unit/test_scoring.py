@@ -15,9 +15,11 @@ import pytest
 
 from ogive.cli import main
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
-from ogive.scoring import Scoring, planned, read_scores, score
+from ogive.metrics import kendall_tau, spearman
+from ogive.scoring import Row, Scoring, correlations, planned, read_scores, score
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.tables.store import Table
 
 SPACE = nasbench201()
 DISCONNECTED = SPACE.parse("nasbench201:0,0,0,0,0,0")
@@ -265,6 +267,45 @@ def test_a_wrong_command_is_one_line(ogive: Run, images: Path, arguments: list[s
     assert err.startswith("error: ")
     assert reason in err
     assert err.count("\n") == 1
+
+
+def test_scores_are_compared_with_a_column_of_a_table(
+    ogive: Run, images: Path, invented_table: Path, tmp_path: Path
+) -> None:
+    more = ("--space", "nasbench201", "--sample", 40, "--out", "t.csv", *flags(images))
+    against = ("--table", invented_table, "--against", "c10_test_200")
+    code, out, _ = ogive("score", *more, *against, "--above", 62)
+    assert code == 0
+    kept = json.loads((tmp_path / "t.c10_test_200.json").read_text())
+    truth = Table.open(invented_table)
+    rows = [row for row in read_scores(tmp_path / "t.csv")[1] if truth.value(row.arch, "c10_test_200") > 62]
+    assert 0 < kept["n"] == len(rows) <= 40
+    naswot, params = kept["scores"]
+    values = [truth.value(row.arch, "c10_test_200") for row in rows]
+    assert naswot["tau"] == kendall_tau([(row.scores or ())[0] for row in rows], values)
+    assert params["rho"] == spearman([(row.scores or ())[1] for row in rows], values)
+    assert naswot["tau_interval"][0] < naswot["tau"] < naswot["tau_interval"][1]
+    assert f"rank correlation with c10_test_200 of {kept['n']} architectures, those above 62" in out
+    assert f"{naswot['tau']:.3f} [{naswot['tau_interval'][0]:.3f}, " in out
+    code, out, _ = ogive("score", "--proxies", "linear_regions", *more[:4], "--out", "u.csv", *flags(images), *against)
+    assert code == 0
+    assert "baseline to beat" in out
+    for wrong, reason in ((against[2:], "need both"), ((*against[:3], "c10_test_20"), "Did you mean")):
+        code, _, err = ogive("score", *more, *wrong)
+        assert code == 2
+        assert reason in err
+
+
+def test_a_constant_score_has_no_correlation_and_minus_infinity_ranks_last() -> None:
+    archs = planned(SPACE, 5, 0)
+    rows = [Row(arch, (1.0, -math.inf if place == 0 else float(place))) for place, arch in enumerate(archs)]
+    failed = Row(DISCONNECTED, None, "made up")
+    found, count = correlations(("same", "rising"), [*rows, failed], {arch: i for i, arch in enumerate(archs)})
+    assert count == 5
+    assert found[0].to_json() == {"proxy": "same", **dict.fromkeys(("tau", "tau_interval", "rho", "rho_interval"))}
+    assert found[1].tau == found[1].rho == 1.0
+    with pytest.raises(SpecError, match="at least 3"):
+        correlations(("same", "rising"), rows, {archs[0]: 1.0})
 
 
 def test_images_must_be_named(ogive: Run) -> None:

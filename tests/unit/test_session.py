@@ -16,6 +16,7 @@ from ogive import session
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.machine import facts
 from ogive.runs import read_run
 from ogive.session import Parts, Settings, budget_of, estimate, resume, search, settings_of
 
@@ -361,6 +362,16 @@ def test_nothing_is_begun_that_cannot_run(tmp_path: Path, invented_table: Path) 
         with pytest.raises(error, match=reason):
             search(replace(chosen, **changes), tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+
+def test_several_workers_share_the_cores_unless_threads_are_asked_for() -> None:
+    cores = facts()["cores"]
+    assert isinstance(cores, int)
+    assert session.threads_of(settings(), 1) is None
+    assert session.threads_of(settings(), cores) == 1
+    assert session.threads_of(settings(), 10 * cores) == 1
+    assert session.threads_of(settings(threads=3), 10 * cores) == 3
+    assert parts(settings(workers=10 * cores)).context["threads"]() == 1
 
 
 # -- estimates --------------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from ogive.catalog import version
 from ogive.cli import inputs, inspecting, scoring, searching, winning
+from ogive.cli.show import console
 from ogive.core.errors import OgiveError
 
 __all__ = ["app", "main"]
@@ -22,6 +24,22 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"ogive {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Neural architecture search for PyTorch: any space, strategy, evaluator and objective in one loop."""
+
 
 for module in (searching, scoring, winning, inspecting, inputs):
     module.register(app)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +14,9 @@ from ogive.cli.show import Bar, console, duration, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.space import SearchSpace
-from ogive.scoring import Row, Scoring, planned, score
+from ogive.metrics import Interval
+from ogive.runs import write_json
+from ogive.scoring import Row, Scoring, correlations, planned, score
 
 __all__ = ["register"]
 
@@ -45,6 +48,15 @@ def score_command(
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
     threads: Annotated[int, typer.Option("--threads", help="Threads of each process.")] = 1,
     workers: Annotated[int, typer.Option("--workers", help="Processes at work at the same time.")] = 1,
+    against: Annotated[
+        str | None, typer.Option("--against", help="A column of --table: how well do the scores rank it?")
+    ] = None,
+    table_name: Annotated[
+        str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option("--above", help="Correlate only where the column is above this, as papers do.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The table, a .csv file; goes on where it stopped.")] = None,
 ) -> None:
     """Score architectures without training them, into a table that can be stopped and gone on with.
@@ -54,8 +66,13 @@ def score_command(
     Example: ogive score --space nasbench201 --sample 1000 --proxies naswot,synflow,params --data cifar10 --workers 2
     --out scores.csv
     """
+    if (against is None) != (table_name is None) or (above is not None and against is None):
+        raise SpecError("Correlations need both: --table nasbench201 --against c10_test_200.")
     if data is None:
         raise SpecError("Scores look at images: give --data digits, or cifar10, images:FOLDER, ….")
+    truth = None if table_name is None else catalog.load("open_table")(table_name)
+    if truth is not None:
+        truth.column(against)  # an unknown one is refused now
     chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed)
     settings = Scoring(
         space=chosen[0].space,
@@ -78,6 +95,8 @@ def score_command(
         console.print(f"Interrupted.{kept}")
         raise typer.Exit(130) from None
     _print(rows, settings.proxies, out, time.perf_counter() - started)
+    if truth is not None and against is not None:
+        _print_correlations(rows, settings.proxies, truth, against, above, out)
 
 
 def _architectures(
@@ -108,6 +127,31 @@ def _parsed(text: str, name: str | None) -> Architecture:
         except InvalidArchitecture:
             continue
     raise SpecError(f"{text!r} is no architecture such as nasbench201:3,1,2,0,0,4.")
+
+
+def _print_correlations(
+    rows: list[Row], proxies: tuple[str, ...], truth: Any, against: str, above: float | None, out: Path | None
+) -> None:
+    known = {row.arch: truth.value(row.arch, against) for row in rows}
+    counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
+    found, count = correlations(proxies, rows, counted)
+    where = "" if above is None else f", those above {above:g}"
+    title = f"rank correlation with {against} of {count} architectures{where}, [95 % bootstrap interval]"
+    lines = [(it.proxy, _ranged(it.tau, it.tau_interval), _ranged(it.rho, it.rho_interval)) for it in found]
+    table(title, ("score", "Kendall's τ>", "Spearman's ρ>"), lines)
+    if "params" not in proxies:
+        console.print("The number of parameters is the baseline to beat: add params to --proxies.")
+    if out is not None:
+        about = {"table": truth.name, "table_digest": truth.digest, "column": against, "above": above, "n": count}
+        path = out.with_suffix(f".{against}.json")
+        write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})
+        console.print(f"kept: {path}")
+
+
+def _ranged(value: float, interval: Interval) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _print(rows: list[Row], proxies: tuple[str, ...], out: Path | None, seconds: float) -> None:

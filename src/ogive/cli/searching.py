@@ -88,7 +88,7 @@ def search_command(
     }  # fmt: skip
     settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
     if dry_run:
-        _print_estimate(estimate(settings), settings)
+        _print_estimate(_estimated(settings), settings)
         return
     folder = out or _free_folder(settings)
     try:
@@ -233,6 +233,12 @@ def _interrupted(folder: Path) -> None:
         raise typer.Exit(130)
     console.print(f"Interrupted. Every finished trial is stored; go on with: ogive resume {folder}")
     raise typer.Exit(130)
+
+
+def _estimated(settings: Settings) -> Estimate:
+    # On large networks and data one candidate takes minutes, of which there is nothing else to see.
+    print(f"measuring one candidate of {settings.space} ...", file=sys.stderr)
+    return estimate(settings)
 
 
 def _print_estimate(found: Estimate, settings: Settings, searches: int = 1) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from ogive.core.errors import InvalidArchitecture
 
@@ -25,7 +27,7 @@ class Architecture:
     choices: tuple[int | float, ...]
 
     def __str__(self) -> str:
-        return f"{self.space}:{','.join(map(repr, self.choices))}"
+        return f"{self.space}:{','.join(map(_written, self.choices))}"
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
@@ -41,3 +43,10 @@ class Architecture:
         except ValueError:
             raise InvalidArchitecture(f"The choices of an architecture are numbers; got {text!r}.") from None
         return cls(match["space"], choices)
+
+
+def _written(choice: Any) -> str:
+    """A number as Python writes its own; those of numpy, which strategies may well draw, print as ``np.int64(3)``."""
+    if type(choice) is int or type(choice) is float:
+        return repr(choice)
+    return repr(int(choice) if isinstance(choice, Integral) else float(choice))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -9,9 +10,11 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,8 +27,8 @@ __all__ = ["Workers"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# What this process was given if it is a worker: at most one entry, set once when the process starts.
-_given: list[Evaluator] = []
+# The pickled evaluator that this process was given if it is a worker: at most one entry, set when the process starts.
+_given: list[bytes] = []
 
 
 class Workers(Executor):
@@ -40,7 +43,7 @@ class Workers(Executor):
         if count < 1:
             raise SpecError(f"A pool needs at least one worker, but got {count}.")
         self.count = count
-        self._payload: Evaluator | None = None
+        self._payload: bytes | None = None
         self._lock = threading.RLock()
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._running: set[Future[Any]] = set()
@@ -52,7 +55,7 @@ class Workers(Executor):
     def share(self, evaluator: Evaluator) -> Evaluator:
         """A small stand-in for `evaluator`: each process is sent the real one once, when it starts."""
         try:
-            pickle.dumps(evaluator)
+            payload = pickle.dumps(evaluator)
         except Exception as error:
             raise SpecError(
                 f"{type(evaluator).__name__} cannot be sent to a worker process ({error}): it and what it holds must "
@@ -61,7 +64,7 @@ class Workers(Executor):
         with self._lock:
             if any(pool is not None for pool in self._pools):
                 raise ProtocolError("Share an evaluator before the first task is submitted.")
-            self._payload = evaluator
+            self._payload = payload
         return _Shared(evaluator.metrics)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -109,11 +112,12 @@ class Workers(Executor):
         self._close_idle()
 
     def _submitted(self, slot: int, call: Callable[[], Any]) -> Future[Any]:
-        try:
-            return self._pool(slot).submit(call)
-        except BrokenExecutor:  # the process died while it waited for a task
-            self._retire(slot)
-            return self._pool(slot).submit(call)
+        with _ctrl_c_blocked():  # a submitted task may start a process
+            try:
+                return self._pool(slot).submit(call)
+            except BrokenExecutor:  # the process died while it waited for a task
+                self._retire(slot)
+                return self._pool(slot).submit(call)
 
     def _retire(self, slot: int) -> None:
         broken, self._pools[slot] = self._pools[slot], None
@@ -170,12 +174,40 @@ class _Shared:
         self.metrics = metrics
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        if not _given:
-            raise ProtocolError("This process is no worker: it was not given an evaluator.")
-        return _given[0].evaluate(proposals)
+        return _evaluator().evaluate(proposals)
 
 
-def _start(payload: Evaluator | None, lifeline: Connection) -> None:
+@functools.cache
+def _evaluator() -> Evaluator:
+    """The evaluator that this worker was given, made when it is first used, so that a failure can be reported."""
+    if not _given:
+        raise ProtocolError("This process is no worker: it was not given an evaluator.")
+    try:
+        evaluator: Evaluator = pickle.loads(_given[0])  # noqa: S301  our own parent wrote it
+    except Exception as error:
+        raise SpecError(
+            f"The evaluator cannot be made in a worker process ({type(error).__name__}: {error}): it and what it holds "
+            "must be defined in modules that can be imported there, or search without workers."
+        ) from error
+    return evaluator
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C, not even before they could ignore it themselves."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Starting the tracker, as the first process does, would let Ctrl-C through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(payload: bytes | None, lifeline: Connection) -> None:
     if payload is not None:
         _given.append(payload)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

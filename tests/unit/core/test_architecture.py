@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from ogive.core.architecture import Architecture
@@ -40,3 +41,9 @@ def test_architectures_are_hashable_ordered_and_without_attributes_of_their_own(
     assert sorted([second, first]) == [first, second]
     with pytest.raises(AttributeError):
         first.choices = (1, 1)  # type: ignore[misc]
+
+
+def test_numbers_of_numpy_are_written_like_those_of_python() -> None:
+    drawn = Architecture("mixed", (np.int64(3), np.uint8(0), np.float64(0.1), np.float32(0.5)))  # type: ignore[arg-type]
+    assert str(drawn) == "mixed:3,0,0.1,0.5"
+    assert Architecture.parse(str(drawn)) == drawn

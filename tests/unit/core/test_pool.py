@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor, wait
@@ -107,6 +108,50 @@ def test_a_pool_that_is_shut_down_takes_no_tasks_and_can_drop_those_that_wait(ta
     assert all(future.cancelled() for future in waiting)
     with pytest.raises(RuntimeError, match="after shutdown"):
         workers.submit(abs, 1)
+
+
+def test_an_evaluator_that_a_worker_cannot_import_is_named(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Workers(1) as workers:
+        shared = workers.share(tasks.Pid())
+        monkeypatch.setattr(
+            sys, "path", [place for place in sys.path if Path(place) != Path(tasks.__file__ or "").parent]
+        )
+        error = workers.submit(shared.evaluate, []).exception(30)
+    assert isinstance(error, SpecError)
+    assert "No module named 'worker_tasks'" in str(error)
+
+
+STARTING = """
+import time
+from ogive.core.pool import Workers
+if __name__ == "__main__":
+    workers = Workers(2)
+    tasks = [workers.submit(time.sleep, 60) for _ in range(2)]
+    try:
+        print("started", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        workers.stop()
+        print("stopped", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups that get Ctrl-C together")
+def test_ctrl_c_does_not_reach_workers_that_are_still_starting(tmp_path: Path) -> None:
+    (tmp_path / "starting.py").write_text(STARTING, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "starting.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # what a terminal interrupts is a group of its own
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert out == "stopped\n"
+    assert err == ""
 
 
 def test_stopping_ends_a_task_that_would_take_long(tasks: ModuleType) -> None:

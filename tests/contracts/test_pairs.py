@@ -1,0 +1,111 @@
+"""Every legal pair of parts appears in a search of two trials, written as a user writes it: a covering array."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+
+from ogive import catalog
+from ogive.core.trial import Budget
+from ogive.session import Settings, search_trials
+
+# One way to write each evaluator of the catalog, so that a candidate takes a fraction of a second; a metric of it to
+# maximise and one to minimise.
+TRAINED = "trained(epochs=1, batch_size=16)"
+LATENCY = "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)"
+BOTH = f"together({TRAINED}, {LATENCY})"
+EVALUATORS = {
+    "tabular": ("tabular(also=[params])", "val_acc", "params"),
+    "trained": (TRAINED, "val_acc", "macs"),
+    "training_free": ("training_free([naswot, macs], batch_size=16)", "naswot", "macs"),
+    "latency": (LATENCY, "latency_ms", "latency_ms"),
+    "together": (BOTH, "val_acc", "params"),
+    "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
+    "ranked": ("ranked(training_free([naswot, macs], batch_size=16), reference=3)", "standing", "macs"),
+    "screened": (f"screened(training_free(naswot, batch_size=16), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
+}
+# One way to write each strategy; a scorer needs images, or the table of a search that has none.
+STRATEGIES = {
+    "random": "random",
+    "local_search": "local_search",
+    "evolution": "evolution",
+    "nsga2": "nsga2",
+    "naswot": "naswot({scorer}, scored=6)",
+    "area": "area({scorer}, population=3, tournament=2, scored=6)",
+}
+OBJECTIVES = {
+    "maximize": "maximize({good})",
+    "minimize": "minimize({bad})",
+    "latency_tradeoff": "latency_tradeoff(target_ms=1)",
+}
+# The smallest networks of each space that take images of 8 by 8 pixels.
+SIZES = {"nasbench201": (4, 1), "nasbench101": (8, 1), "natssize": (None, 1), "darts": (4, 3)}
+
+Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
+
+
+def legal(four: Four) -> bool:
+    """Whether the parts can search together at all: one table, and a trade-off needs accuracy and latency."""
+    space, _, evaluator, objective = four
+    in_table = evaluator != "tabular" or space == "nasbench201"
+    measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
+    return in_table and measured
+
+
+def pairs_of(four: Four) -> set[tuple[int, str, int, str]]:
+    return {(i, four[i], j, four[j]) for i, j in itertools.combinations(range(4), 2)}
+
+
+def covering() -> list[Four]:
+    """Few searches in which every pair appears that appears in any legal one: always the one with most new pairs."""
+    kinds = (SIZES, STRATEGIES, EVALUATORS, OBJECTIVES)
+    candidates = [four for four in itertools.product(*kinds) if legal(four)]
+    left = set().union(*map(pairs_of, candidates))
+    chosen = []
+    while left:
+        best = max(candidates, key=lambda four: len(pairs_of(four) & left))
+        left -= pairs_of(best)
+        chosen.append(best)
+    return chosen
+
+
+def test_every_part_of_the_catalog_takes_part() -> None:
+    assert sorted(SIZES) == catalog.names("space")
+    assert sorted(EVALUATORS) == catalog.names("evaluator")
+    assert sorted(STRATEGIES) == catalog.names("strategy")
+    assert sorted(OBJECTIVES) == catalog.names("objective")
+
+
+@pytest.mark.parametrize("four", covering(), ids="-".join)
+def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path) -> None:
+    space, strategy, evaluator, objective = four
+    text, good, bad = EVALUATORS[evaluator]
+    objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
+    if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
+        objectives.append(f"maximize({good})")
+    channels, cells = SIZES[space]
+    trials = search_trials(
+        Settings(
+            space=space,
+            strategy=STRATEGIES[strategy].format(scorer="tabular" if evaluator == "tabular" else "training_free(macs)"),
+            evaluator=text,
+            objectives=tuple(objectives),
+            budget=Budget(trials=2),
+            data=None if evaluator == "tabular" else "digits(limit=32)",
+            table=str(invented_table) if evaluator == "tabular" else None,
+            channels=channels,
+            cells=cells,
+            threads=1,
+        )
+    )
+    evaluated = [trial for trial in trials if trial.status != "screened"]
+    assert [trial.status for trial in evaluated] == ["ok", "ok"]
+    assert (len(trials) > 2) == (evaluator == "screened")
+    for trial in evaluated:
+        assert trial.scores is not None
+        assert len(trial.scores) == len(objectives)
+        assert all(map(math.isfinite, trial.scores))
+        assert trial.arch.space == space

@@ -276,7 +276,7 @@ def test_scores_are_compared_with_a_column_of_a_table(
     against = ("--table", invented_table, "--against", "c10_test_200")
     code, out, _ = ogive("score", *more, *against, "--above", 62)
     assert code == 0
-    kept = json.loads((tmp_path / "t.c10_test_200.json").read_text())
+    kept = json.loads((tmp_path / "t.c10_test_200-above-62.json").read_text())
     truth = Table.open(invented_table)
     rows = [row for row in read_scores(tmp_path / "t.csv")[1] if truth.value(row.arch, "c10_test_200") > 62]
     assert 0 < kept["n"] == len(rows) <= 40

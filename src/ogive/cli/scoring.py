@@ -143,7 +143,8 @@ def _print_correlations(
         console.print("The number of parameters is the baseline to beat: add params to --proxies.")
     if out is not None:
         about = {"table": truth.name, "table_digest": truth.digest, "column": against, "above": above, "n": count}
-        path = out.with_suffix(f".{against}.json")
+        only = "" if above is None else f"-above-{above:g}"
+        path = out.with_suffix(f".{against}{only}.json")
         write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})
         console.print(f"kept: {path}")
 

@@ -87,6 +87,7 @@ _TOOLS: dict[str, str] = {
     "train_winner": "ogive.winner:train_winner",
     "export_winner": "ogive.winner:export_winner",
     "measure_latency": "ogive.winner:measure_latency",
+    "winner_facts": "ogive.winner:winner_facts",
     "doctor": "ogive.machine:doctor",
 }
 

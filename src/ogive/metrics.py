@@ -92,10 +92,8 @@ def _ranked_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[np.int
     missing = int(np.isnan(x).sum() + np.isnan(y).sum())
     if missing:
         raise SpecError(f"NaN has no rank, but {missing} of the values are NaN; drop them or rank them last (-inf).")
-    return (
-        np.unique(x, return_inverse=True)[1].astype(np.int64),
-        np.unique(y, return_inverse=True)[1].astype(np.int64),
-    )
+    dense = [np.unique(values, return_inverse=True)[1].astype(np.int64) for values in (x, y)]
+    return dense[0], dense[1]
 
 
 def _tied_pairs(ranks: npt.NDArray[np.int64]) -> int:
@@ -105,8 +103,7 @@ def _tied_pairs(ranks: npt.NDArray[np.int64]) -> int:
 
 def _mean_ranks(ranks: npt.NDArray[np.int64]) -> Floats:
     counts = np.bincount(ranks)
-    last = np.cumsum(counts)
-    mean: Floats = last - (counts - 1) / 2
+    mean: Floats = np.cumsum(counts) - (counts - 1) / 2
     return mean[ranks]
 
 
@@ -187,8 +184,7 @@ def non_dominated(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     left = np.argsort(-array.sum(axis=1), kind="stable")
     while len(left):
         first = array[left[0]]
-        equal = np.all(array[left] == first, axis=1)
-        kept[left[equal]] = True
+        kept[left[np.all(array[left] == first, axis=1)]] = True
         left = left[np.any(array[left] > first, axis=1)]
     return kept
 
@@ -200,14 +196,11 @@ def front_ranks(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """
     array = _points(points)
     ranks = np.full(len(array), -1, np.int64)
-    if not len(array):
-        return ranks
-    at_least = np.ones((len(array), len(array)), np.bool_)
-    better = np.zeros_like(at_least)
+    # Objective by objective, so that no array of n x n x objectives is made.
+    worse = np.zeros((len(array), len(array)), np.bool_)
     for objective in array.T:
-        at_least &= objective[:, None] >= objective[None, :]
-        better |= objective[:, None] > objective[None, :]
-    dominates = at_least & better
+        worse |= objective[:, None] < objective[None, :]
+    dominates = ~worse & worse.T
     dominators = dominates.sum(axis=0)
     rank = 0
     while np.any(ranks < 0):
@@ -238,16 +231,15 @@ def crowding_distance(points: npt.ArrayLike) -> Floats:
 def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """The volume that the points dominate above the reference point; exact, for any number of objectives.
 
-    Points that are not better than the reference in every objective add nothing. Time grows with the number of
-    objectives: n log n for two, at most n ** (objectives - 1) log n for more.
+    Points that are not better than the reference in every objective add nothing. Time: n log n for two objectives, at
+    most n ** (objectives - 1) log n for more.
     """
     array, corner = _points(points), np.asarray(reference, np.float64)
     if corner.shape != array.shape[1:]:
         raise SpecError(f"The reference point has {corner.size} objectives, but the points have {array.shape[1]}.")
     if not np.all(np.isfinite(corner)):
         raise SpecError(f"The reference point must be finite, but is {corner.tolist()}.")
-    shifted = array[np.all(array > corner, axis=1)] - corner
-    return _volume(shifted)
+    return _volume(array[np.all(array > corner, axis=1)] - corner)
 
 
 def _volume(points: Floats) -> float:
@@ -267,8 +259,8 @@ def _volume(points: Floats) -> float:
         return float(widths @ points[:, 1])
     total = 0.0
     for index, point in enumerate(points):
-        covered = _volume(np.minimum(points[index + 1 :, :-1], point[:-1]))
-        total += float(point[-1]) * (float(np.prod(point[:-1])) - covered)
+        box, covered = float(np.prod(point[:-1])), _volume(np.minimum(points[index + 1 :, :-1], point[:-1]))
+        total += float(point[-1]) * (box - covered)
     return total
 
 
@@ -315,24 +307,21 @@ def bootstrap_interval(
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "bca":
         tails = _corrected_tails(tails, sample, observed, replicates, statistic)
-    low, high = np.quantile(replicates, tails)
-    return Interval(float(low), float(high))
+    return Interval(*np.quantile(replicates, tails).tolist())
 
 
-def _corrected_tails(
-    tails: Floats, sample: Floats, observed: float, replicates: Floats, statistic: Statistic
-) -> Floats:
+def _corrected_tails(tails: Floats, sample: Floats, observed: float, draws: Floats, statistic: Statistic) -> Floats:
     from scipy.special import ndtr, ndtri
 
-    # Replicates equal to the observed value count half, which keeps the bias of a symmetric discrete sample at zero.
-    below = float(np.mean(replicates < observed) + 0.5 * np.mean(replicates == observed))
+    # Draws equal to the observed value count half, which keeps the bias of a symmetric discrete sample at zero.
+    below = float(np.mean(draws < observed) + 0.5 * np.mean(draws == observed))
     if not 0 < below < 1:
         return tails
-    bias = ndtri(below)
     without = np.array([statistic(np.delete(sample, index), axis=-1) for index in range(len(sample))])
     centred = without.mean() - without
     scale = float((centred**2).sum()) ** 1.5
     acceleration = float((centred**3).sum()) / (6 * scale) if scale else 0.0
+    bias = ndtri(below)
     moved = bias + ndtri(tails)
     corrected: Floats = ndtr(bias + moved / (1 - acceleration * moved))
     return corrected
@@ -379,9 +368,8 @@ def paired_permutation_test(
     differences = x - y
     if np.any(np.isnan(differences)):
         raise SpecError("A paired test needs a value for every seed, but some are NaN.")
-    observed = abs(float(differences.sum()))
     # Sums of the same numbers in another order may differ in the last digits and are still equal.
-    least = observed - 1e-9 * float(np.abs(differences).sum())
+    least = abs(float(differences.sum())) - 1e-9 * float(np.abs(differences).sum())
     if len(differences) <= EXACT_PAIRS:
         bits = np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences)) & 1
         return float(np.mean(np.abs((1 - 2 * bits) @ differences) >= least))

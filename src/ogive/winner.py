@@ -6,14 +6,18 @@ log) and ``export/`` (the plain files, and the test images to try them on).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
@@ -33,7 +37,7 @@ from ogive.training.loop import Progress, accuracy, train
 from ogive.training.recipe import Recipe
 from ogive.training.threads import threads as torch_threads
 
-__all__ = ["export_winner", "measure_latency", "train_winner"]
+__all__ = ["export_winner", "measure_latency", "train_winner", "winner_facts"]
 
 
 def train_winner(
@@ -65,6 +69,7 @@ def train_winner(
     seed = Seed(settings_of(run.config).seed).child("winner")
     network = build(chosen.arch, skeleton, seed=seed.integer(str(chosen.arch))).to(device)
     place = run.artifacts / "winner"
+    unfinished = place / f"training-{_key(chosen.arch, skeleton, options, task)}"
     with group(device) as ranks, torch_threads(threads):
         outcome = train(
             network,
@@ -72,7 +77,7 @@ def train_winner(
             options,
             seed=seed,
             device=device,
-            folder=place / "training",
+            folder=unfinished,
             validate_every=0,
             tensorboard=tensorboard,
             progress=progress if ranks.writes else None,
@@ -80,31 +85,23 @@ def train_winner(
         if not ranks.writes:
             return {}
         test_acc = accuracy(network, task.test, task, device)
-    latency = measure(network.to("cpu"), task.shape)
-    save_file(
-        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, place / "winner.safetensors"
-    )
+    network = network.to("cpu")
+    _save(network.state_dict(), place / "winner.safetensors")
     facts = {
-        "arch": str(chosen.arch),
-        "trial": chosen.number,
-        "val_acc": chosen.metrics.get("val_acc"),
-        "test_acc": test_acc,
-        "test_correct": round(test_acc * len(task.test) / 100),
-        "test_images": len(task.test),
-        "params": count.parameters(network),
-        "macs": count.macs(network, task.shape),
-        "latency_ms": latency.median_ms,
-        "latency": asdict(latency),
+        **_identity(chosen, run, data),
+        **_figures(network, task, test_acc),
         "epochs": options.epochs,
         "recipe": asdict(options),
         "skeleton": asdict(skeleton),
-        "data": data if isinstance(data, str) else run.config.get("data"),
         "history": [{"epoch": epoch.number, **asdict(epoch)} for epoch in outcome.history],
         "training_s": outcome.seconds,
         "command": command,
         "exports": [],
     }
     write_json(run.artifacts / "winner.json", facts)
+    for earlier in place.glob("training-*"):  # of another trial or recipe, whose winner this one replaces
+        if earlier != unfinished:
+            shutil.rmtree(earlier, ignore_errors=True)
     return facts
 
 
@@ -117,14 +114,16 @@ def export_winner(
     data: str | Data | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Exported]:
-    """Write the trained winner in other formats, each checked against the network on its own test images."""
+    """Write the trained winner in other formats, each checked against the network on its own test images.
+
+    Formats that were exported before stay on record; one that is exported again replaces its record.
+    """
+    if not formats:
+        raise SpecError("An export needs a format, such as --to torch.")
     run = read_run(folder)
-    facts = _facts(run)
+    facts = winner_facts(run)
     task = _data(run, data or facts["data"])
-    skeleton = Skeleton(**facts["skeleton"])
-    arch = Architecture.parse(facts["arch"])
-    network = build(arch, skeleton, seed=0)
-    network.load_state_dict(load_file(run.artifacts / "winner" / "winner.safetensors"))
+    network = _trained_network(run, facts)
     place = out or run.artifacts / "export"
     exported = export(
         network,
@@ -140,8 +139,9 @@ def export_winner(
     )
     # As they were read, since the exported file normalises them itself: NAME.py --data test.safetensors.
     images, labels = task.test.images.contiguous(), task.test.labels.contiguous()
-    save_file({"images": images, "labels": labels}, place / "test.safetensors")
-    write_json(run.artifacts / "winner.json", {**facts, "exports": [_row(entry) for entry in exported]})
+    _save({"images": images, "labels": labels}, place / "test.safetensors")
+    rows = {row["format"]: row for row in (*facts["exports"], *map(_row, exported))}
+    write_json(run.artifacts / "winner.json", {**facts, "exports": list(rows.values())})
     return exported
 
 
@@ -214,12 +214,70 @@ def _recipe(text: str) -> Recipe:
     return made
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def winner_facts(run: Run) -> dict[str, Any]:
+    """What winner.json of a run holds; StoreError if no winner was trained, or the file is damaged."""
     path = run.artifacts / "winner.json"
     if not path.exists():
         raise StoreError(f"{run.folder} has no trained winner yet: ogive train {run.folder}")
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"arch", "skeleton", "data", "exports", "epochs", "test_acc", "test_images"} - facts.keys()
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged ({error}); train the winner again: ogive train {run.folder}") from error
+    if missing:
+        raise StoreError(
+            f"{path} is damaged (it lacks {', '.join(sorted(missing))}); train the winner again: "
+            f"ogive train {run.folder}"
+        )
     return facts
+
+
+def _trained_network(run: Run, facts: dict[str, Any]) -> nn.Module:
+    weights = run.artifacts / "winner" / "winner.safetensors"
+    try:
+        network = build(Architecture.parse(facts["arch"]), Skeleton(**facts["skeleton"]), seed=0)
+        network.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(
+            f"{weights} does not hold the winner ({reason}); train it again: ogive train {run.folder}"
+        ) from error
+    return network
+
+
+def _key(arch: Architecture, skeleton: Skeleton, recipe: Recipe, task: Data) -> str:
+    """What a checkpoint belongs to: with anything else, a training begins anew."""
+    told = json.dumps([str(arch), asdict(skeleton), asdict(recipe), task.digest])
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _identity(chosen: Trial, run: Run, data: str | Data | None) -> dict[str, Any]:
+    return {
+        "arch": str(chosen.arch),
+        "trial": chosen.number,
+        "val_acc": chosen.metrics.get("val_acc"),
+        "data": data if isinstance(data, str) else run.config.get("data"),
+    }
+
+
+def _figures(network: nn.Module, task: Data, test_acc: float) -> dict[str, Any]:
+    latency = measure(network, task.shape)
+    return {
+        "test_acc": test_acc,
+        "test_correct": round(test_acc * len(task.test) / 100),
+        "test_images": len(task.test),
+        "params": count.parameters(network),
+        "macs": count.macs(network, task.shape),
+        "latency_ms": latency.median_ms,
+        "latency": asdict(latency),
+    }
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as a file that is either complete or absent."""
+    scratch = path.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch)
+    scratch.replace(path)
 
 
 def _headline(run: Run, facts: dict[str, Any]) -> str:

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from ogive.tables.importers import import_table
-
 KILLING = Path(__file__).with_name("killing.py")
 
 TABULAR = {"space": "nasbench201", "evaluator": "tabular"}
@@ -24,13 +22,6 @@ TRAINED = {
     "channels": 2,
     "cells": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def small_table(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tables") / "nasbench201"
-    import_table(shared_data / "nb201.parquet", folder, name="nasbench201")
-    return folder
 
 
 def killed_and_resumed(place: Path, **config: Any) -> list[dict[str, Any]]:
@@ -63,14 +54,14 @@ def assert_all_survived(kills: list[dict[str, Any]], expected: int) -> None:
     ids=["evolution", "nsga2"],
 )
 def test_a_table_search_survives_20_kills(
-    tmp_path: Path, small_table: Path, strategy: str, objectives: list[str], kind: str
+    tmp_path: Path, invented_table: Path, strategy: str, objectives: list[str], kind: str
 ) -> None:
     settings = {
         **TABULAR,
         "evaluator": "tabular(also=[params])",
         "strategy": strategy,
         "objectives": objectives,
-        "table": str(small_table),
+        "table": str(invented_table),
     }
     kills = killed_and_resumed(tmp_path, settings=settings, trials=40, save_every=5, kind=kind, kills=20, seed=0)
     assert_all_survived(kills, 20)

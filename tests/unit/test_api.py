@@ -111,7 +111,7 @@ WORK = {
         {"numpy"},
     ),
     "ogive list": (
-        "sys.argv[1:] = ['list']; from ogive.cli import app; app(standalone_mode=False)",
+        "sys.argv[1:] = ['list']; from ogive.cli.application import application; application('list')(standalone_mode=False)",
         {"numpy", "typer", "rich"},
     ),
 }

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import typer.main
 
-from ogive.cli import app, main
+from ogive.cli import main
+from ogive.cli.application import OWNERS, application
 from ogive.cli.show import duration, number, size_of
 from ogive.runs import RunStore, read_run
 
@@ -100,7 +101,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         for name, each in inner.items():
             yield from below(each, (*path, name))
 
-    return below(typer.main.get_command(app), ())
+    return below(typer.main.get_command(application()), ())
 
 
 # -- the surface ------------------------------------------------------------------------------------------------------
@@ -112,6 +113,12 @@ def test_the_commands_and_their_flags_are_these() -> None:
         for name, command in commands()
     }
     assert found == COMMANDS
+
+
+def test_each_command_is_found_in_the_file_that_is_imported_for_it() -> None:
+    for name in OWNERS:
+        assert name in typer.main.get_command(application(name)).commands
+    assert set(typer.main.get_command(application()).commands) == set(OWNERS)
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
@@ -570,10 +577,10 @@ def test_ctrl_c_before_the_first_trial_promises_nothing(ogive: Run, monkeypatch:
 @pytest.mark.parametrize(
     ("work", "command", "way"),
     [
-        ("searching.resume", "resume run", "go on with: ogive resume run"),
-        ("searching.compare", "compare random {t} --out kept", "kept in kept, and the same command completes them"),
-        ("inspecting.reproduce", "reproduce nasbench201-random", "`ogive reproduce nasbench201-random --preset small`"),
-        ("inspecting.demo", "demo --seed 3 --out d", "`ogive demo --seed 3 --out d` goes on where it stopped"),
+        ("cli.searching.resume", "resume run", "go on with: ogive resume run"),
+        ("cli.searching.compare", "compare random {t} --out kept", "kept in kept, and the same command completes them"),
+        ("reproduce.reproduce", "reproduce nasbench201-random", "`ogive reproduce nasbench201-random --preset small`"),
+        ("demo.demo", "demo --seed 3 --out d", "`ogive demo --seed 3 --out d` goes on where it stopped"),
     ],
 )
 def test_ctrl_c_says_how_to_go_on(
@@ -583,7 +590,7 @@ def test_ctrl_c_says_how_to_go_on(
         raise KeyboardInterrupt
 
     ogive("search", *TABULAR, "--budget", 3, "--out", "run")
-    monkeypatch.setattr(f"ogive.cli.{work}", interrupted)
+    monkeypatch.setattr(f"ogive.{work}", interrupted)
     said = ogive(*(word for part in command.split(" ") for word in (TABULAR if part == "{t}" else (part,))))
     assert said.code == 130
     assert said.out.startswith("Interrupted")

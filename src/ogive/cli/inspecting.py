@@ -10,9 +10,6 @@ import typer
 from ogive import catalog
 from ogive.cli.show import Bar, console, duration, number, table
 from ogive.core.errors import SpecError, UnknownName
-from ogive.demo import demo
-from ogive.reproduce import describe, recipes, reproduce
-from ogive.runs import read_run
 
 __all__ = ["register"]
 
@@ -71,6 +68,8 @@ def report_command(
 
     Example: ogive report runs/evolution runs/random --out report.html
     """
+    from ogive.runs import read_run
+
     read = [read_run(folder) for folder in runs]
     page = catalog.load("write_page")(read, out or runs[0] / "report.html")
     console.print(f"wrote {page}")
@@ -86,6 +85,8 @@ def demo_command(
 
     Example: ogive demo --seed 1
     """
+    from ogive.demo import demo
+
     folder = out or Path("runs") / ("demo" if seed == 0 else f"demo-seed{seed}")
     try:
         with Bar("demo", 100) as bar:
@@ -130,6 +131,8 @@ def reproduce_command(
 
     Example: ogive reproduce nasbench201-evolution --preset tiny
     """
+    from ogive.reproduce import describe, recipes, reproduce
+
     if name is None:
         table(None, ("recipe", "published", "source"), [(r.name, r.published_text, r.source) for r in recipes()])
         return

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, ProtocolError, SpecError, UnknownName
+from ogive.core.objective import Maximize, Objective
 from ogive.core.trial import Measurement, Proposal, Trial
 
 __all__ = ["Batched", "Cached", "Evaluator", "Screened", "Together", "attempt", "recall"]
@@ -106,13 +107,13 @@ class Cached:
 class Screened:
     """Scores a pool of proposals with a cheap evaluator and passes only the best on to a dear one.
 
-    Of every `pool` proposals the best `keep` by the metric `by` (larger is better; default: the first of the cheap
-    evaluator) are evaluated in earnest; the others come back as screened, with their cheap metrics. Of a smaller pool
-    the same share is kept, at least one. What the cheap evaluator cannot score ranks last.
+    Of every `pool` proposals the best `keep` by `by` are evaluated in earnest; the others come back as screened, with
+    their cheap metrics. `by` is a metric of the cheap evaluator (larger is better; default: its first) or an objective
+    over its metrics. Of a smaller pool the same share is kept, at least one. What cannot be scored ranks last.
     """
 
     def __init__(
-        self, cheap: Evaluator, dear: Evaluator, *, keep: int = 4, pool: int = 20, by: str | None = None
+        self, cheap: Evaluator, dear: Evaluator, *, keep: int = 4, pool: int = 20, by: str | Objective | None = None
     ) -> None:
         if not 1 <= keep <= pool:
             raise SpecError(f"screened(...) needs 1 <= keep <= pool, but got keep={keep}, pool={pool}.")
@@ -121,9 +122,11 @@ class Screened:
         self.parts = (cheap, dear)
         self.metrics = joined_metrics(self.parts)
         self.keep, self.batch = keep, pool
-        self._by = cheap.metrics[0] if by is None else by
-        if self._by not in cheap.metrics:
-            raise UnknownName("metric of the cheap evaluator", self._by, cheap.metrics)
+        wanted = cheap.metrics[0] if by is None else by
+        self._by: Objective = Maximize(wanted) if isinstance(wanted, str) else wanted
+        for metric in self._by.needs:
+            if metric not in cheap.metrics:
+                raise UnknownName("metric of the cheap evaluator", metric, cheap.metrics)
 
     def proposals_for(self, trials: int) -> int:
         """The smallest pool of which `trials` are kept."""
@@ -133,16 +136,19 @@ class Screened:
         """A full measurement for the best, a screened one for the rest."""
         cheap, dear = self.parts
         measurements = cheap.evaluate(proposals)
-        ranked = sorted(range(len(proposals)), key=lambda index: self._rank(measurements[index]), reverse=True)
+        ranks = [self._rank(proposal, found) for proposal, found in zip(proposals, measurements, strict=True)]
+        ranked = sorted(range(len(proposals)), key=ranks.__getitem__, reverse=True)
         kept = sorted(ranked[: max(1, len(proposals) * self.keep // self.batch)])
         results = [replace(measurement, screened=True) for measurement in measurements]
         for index, found in zip(kept, dear.evaluate([proposals[index] for index in kept]), strict=True):
             results[index] = _merged(measurements[index], found)
         return results
 
-    def _rank(self, measurement: Measurement) -> float:
-        value = measurement.metrics.get(self._by, -math.inf)
-        return -math.inf if measurement.error is not None or math.isnan(value) else value
+    def _rank(self, proposal: Proposal, measurement: Measurement) -> float:
+        if measurement.error is not None:
+            return -math.inf
+        value = self._by(proposal.arch, measurement.metrics)
+        return -math.inf if math.isnan(value) else value
 
 
 def attempt(evaluator: Evaluator, proposals: Sequence[Proposal]) -> list[Measurement]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from ogive.core.architecture import Architecture
 from ogive.report.blocks import command_block, sources, table
 from ogive.report.findings import (
-    ENOUGH_SEEDS,
     Shown,
     Winner,
     by_strategy,
-    differing_settings,
-    measure,
     objective_of,
     score,
-    standings,
     winner,
 )
 from ogive.report.markup import Html, joined, tag
-from ogive.report.wording import compare_command, metric_name, number, random_command, value_of
+from ogive.report.questions import differing_settings, full_evaluator, screens
+from ogive.report.standings import ENOUGH_SEEDS, measure, standings
+from ogive.report.wording import compare_command, metric_name, number, random_command, search_command, value_of
 
 __all__ = ["answer_section"]
 
@@ -196,11 +195,10 @@ def _doubts(runs: Sequence[Shown], best: Winner | None) -> Html | None:
                 "p",
                 tag("strong", "One run is no evidence: "),
                 f"another seed may turn the order round, and here there are fewer than {ENOUGH_SEEDS} seeds a strategy "
-                f"({counted}). This compares them over {ENOUGH_SEEDS} seeds:",
+                f"({counted}). {_more_seeds(runs)[0]}",
             )
         )
-        rival = next((one for one in runs if not one.is_random), runs[0])
-        paragraphs.append(tag("pre", compare_command(rival.config, ENOUGH_SEEDS)))
+        paragraphs.append(tag("pre", _more_seeds(runs)[1]))
     interval = best.test_interval() if best is not None else None
     if interval is not None:
         right, images, ends = interval
@@ -217,7 +215,39 @@ def _doubts(runs: Sequence[Shown], best: Winner | None) -> Html | None:
     if differing:
         text = f"These runs differ in {', '.join(differing)}: their curves answer different questions."
         paragraphs.append(tag("p", tag("strong", text)))
+    if screens(runs):
+        paragraphs.append(tag("p", _screened(runs)))
     return tag("div", paragraphs, class_="notice", role="note") if paragraphs else None
+
+
+def _more_seeds(runs: Sequence[Shown]) -> tuple[str, str]:
+    """What has to be done for enough seeds, and the commands."""
+    sides = {(one.strategy, json.dumps(one.config.get("evaluator"))): one for one in reversed(runs)}
+    if len({evaluator for _, evaluator in sides}) == 1:
+        rival = next((one for one in runs if not one.is_random), runs[0])
+        return f"This compares them over {ENOUGH_SEEDS} seeds:", compare_command(rival.config, ENOUGH_SEEDS)
+    used = [int(one.seed) for one in runs if one.seed.isdecimal()]
+    fresh = max(used, default=-1) + 1
+    commands = [search_command({**one.config, "seed": fresh}) for one in reversed(sides.values())]
+    text = (
+        f"Each side has an evaluator of its own, so each needs its own searches. These are the ones with seed {fresh}; "
+        f"repeat them with other seeds until there are {ENOUGH_SEEDS} a side, and report on all the folders together:"
+    )
+    return text, "\n".join(commands)
+
+
+def _screened(runs: Sequence[Shown]) -> str:
+    """Which strategies choose with a cheap evaluator what is evaluated in full, and what that means."""
+    told = [
+        f"{strategy} screens its candidates with {screen} first" if screen else f"{strategy} does not screen"
+        for strategy, screen in sorted(screens(runs).items(), key=lambda side: not side[1])
+    ]
+    full = full_evaluator(runs[0])
+    counted = "trainings" if "trained" in full else "candidates that passed"
+    return (
+        f"{'; '.join(told)}. The screen is part of what is compared: all sides are measured alike, by {full}, and only "
+        f"{counted} are counted."
+    )
 
 
 def _other_winners(runs: Sequence[Shown], best: Winner | None) -> str:

@@ -1,4 +1,4 @@
-"""What the page says, worked out from run folders: the winner, curves, fronts, rank agreement, failures, seeds."""
+"""What the page says, worked out from run folders: the winner, curves, fronts, rank agreement, failures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, StoreError
-from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.metrics import (
     Interval,
     anytime,
     binomial_interval,
-    bootstrap_interval,
     hypervolume,
     kendall_tau,
     non_dominated,
@@ -28,41 +26,28 @@ from ogive.report.wording import metric_order
 from ogive.runs import Run
 
 __all__ = [
-    "ENOUGH_SEEDS",
-    "HYPERVOLUME",
     "Agreement",
     "Curve",
     "Shown",
-    "Standing",
     "Winner",
     "agreement",
     "best_metric_so_far",
     "best_so_far",
     "by_strategy",
     "comparable",
-    "differing_settings",
     "failure_reasons",
     "front",
     "hypervolume_so_far",
     "incumbent_metric",
     "lead",
-    "measure",
     "metric_names",
     "objective_of",
     "quality_metric",
     "score",
     "shown",
-    "standings",
     "winner",
     "worst_scores",
 ]
-
-# Below so many seeds of a strategy the page calls its curves an anecdote.
-ENOUGH_SEEDS = 5
-# What two runs must share for their curves to be answers to one question.
-QUESTION = ("space", "objectives", "evaluator", "data", "data_digest", "table", "table_digest", "skeleton")
-
-HYPERVOLUME = "hypervolume above the worst scores"
 
 Floats = npt.NDArray[np.float64]
 
@@ -183,19 +168,6 @@ class Winner:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What one strategy reached after the number of trials that all runs have."""
-
-    strategy: str
-    seeds: int
-    trials: int
-    mean: float
-    low: float
-    high: float
-    interval: Interval | None
-
-
-@dataclass(frozen=True, slots=True)
 class Agreement:
     """How well a cheap score ranks the accuracies of trained candidates."""
 
@@ -243,18 +215,6 @@ def by_strategy(runs: Iterable[Shown]) -> dict[str, list[Shown]]:
 def objective_of(one: Shown) -> str:
     """The first objective of a run as it was written."""
     return one.objectives[0] if one.objectives else "the objective"
-
-
-def measure(runs: Sequence[Shown]) -> str:
-    """What strategies are compared by: the objective, or with several of them the hypervolume."""
-    first = comparable(runs)[0]
-    several = len(first.objectives) > 1 and worst_scores([first], len(first.objectives))
-    return HYPERVOLUME if several else objective_of(first)
-
-
-def differing_settings(runs: Sequence[Shown]) -> list[str]:
-    """Names of the settings in which the runs ask different questions."""
-    return [key for key in QUESTION if len({json.dumps(one.config.get(key), sort_keys=True) for one in runs}) > 1]
 
 
 def winner(one: Shown) -> Winner | None:
@@ -354,31 +314,6 @@ def _curve(one: Shown, values: Floats, trials: Sequence[Trial] | None = None) ->
             rows.append((count, record.at_s, benchmark))
     clocks = np.array(rows, np.float64).reshape(-1, 3)
     return Curve(clocks[:, 0], clocks[:, 1], clocks[:, 2], np.where(np.isfinite(values), values, np.nan))
-
-
-def standings(runs: Sequence[Shown]) -> list[Standing]:
-    """Every strategy of comparable runs after the smallest number of trials that any of them has, best mean first.
-
-    Means over seeds; their 95 % bootstrap interval only from five seeds on, for fewer say nothing about the spread.
-    """
-    runs = comparable(runs)
-    corner = worst_scores(runs, len(runs[0].objectives))
-    several = measure(runs) == HYPERVOLUME
-    least = min(len(one.evaluated) for one in runs)
-    reached: dict[str, list[float]] = {}
-    for one in runs:
-        curve = hypervolume_so_far(one, corner) if several else best_so_far(one)
-        values = curve.values[:least]
-        if len(values) and np.isfinite(values[-1]):
-            reached.setdefault(one.strategy, []).append(float(values[-1]))
-    found = []
-    for strategy, values_ in reached.items():
-        enough = len(values_) >= ENOUGH_SEEDS
-        rng = Seed(0).numpy(f"report/{strategy}")
-        interval = bootstrap_interval(values_, rng) if enough else None
-        mean = float(np.mean(values_))
-        found.append(Standing(strategy, len(values_), least, mean, min(values_), max(values_), interval))
-    return sorted(found, key=lambda standing: -standing.mean)
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -30,6 +30,9 @@ from ogive.runs import Run
 
 __all__ = ["page", "write_page"]
 
+# Settings without which there is nothing to say about a run.
+REQUIRED = ("space", "strategy", "objectives")
+
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ def write_page(runs: Sequence[Run], path: Path, *, title: str | None = None) -> 
     """Write the page of one or several runs to `path`; missing folders are made.
 
     The answer comes from the run with the best score; random searches are the baseline. Raises SpecError without runs,
-    StoreError for a damaged ``artifacts/winner.json`` and when the file cannot be written.
+    StoreError for an incomplete ``run.json``, a damaged ``artifacts/winner.json`` and when the file cannot be written.
     """
     path = Path(path)
     text = page(runs, title=title, path=path)
@@ -53,6 +56,8 @@ def page(runs: Sequence[Run], *, title: str | None = None, path: Path | None = N
     """The page as text. `path` is where it will lie, for the command that makes it again."""
     if not runs:
         raise SpecError("A page needs at least one run folder, but got none.")
+    for run in runs:
+        _require_settings(run)
     members = shown(runs)
     first = lead(members)
     best = winner(first)
@@ -62,6 +67,16 @@ def page(runs: Sequence[Run], *, title: str | None = None, path: Path | None = N
     heading = title or page_title(members)
     data = script_json({"charts": [figure.data() for figure in figures], **album.data()})
     return _document(heading, body, data)
+
+
+def _require_settings(run: Run) -> None:
+    """Refuse a run.json that does not say what was searched."""
+    missing = [name for name in REQUIRED if not run.config.get(name)]
+    if missing:
+        raise StoreError(
+            f"{run.folder / 'run.json'} is incomplete: it has no {', '.join(missing)}. Restore the file, or leave this "
+            "run out."
+        )
 
 
 def _body(

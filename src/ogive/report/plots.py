@@ -16,7 +16,6 @@ import numpy as np
 
 from ogive.metrics import stepwise
 from ogive.report.findings import (
-    HYPERVOLUME,
     Curve,
     Shown,
     Winner,
@@ -28,6 +27,7 @@ from ogive.report.findings import (
     quality_metric,
     worst_scores,
 )
+from ogive.report.standings import HYPERVOLUME
 from ogive.report.wording import metric_name, metric_unit, number, value_of
 
 __all__ = ["JSON", "ROWS", "Figure", "anytime_figure", "axis_title", "colour", "short", "training_figure"]

@@ -104,7 +104,9 @@ def pareto_figure(runs: Sequence[Shown], album: Album, best: Winner | None) -> F
                 ]
                 for x, y, one, trial in (points[position] for position in fronts)
             ]
-        views.append({"traces": [*traces, *_star(best, cost, quality, album)], "layout": _axes(cost, quality, heights)})
+        star = _star(best, cost, quality, album)
+        seen = [height for trace in star for height in trace["y"]]
+        views.append({"traces": [*traces, *star], "layout": _axes(cost, quality, heights, seen)})
     return Figure(
         "pareto",
         "Accuracy against cost",
@@ -114,8 +116,7 @@ def pareto_figure(runs: Sequence[Shown], album: Album, best: Winner | None) -> F
         ["Strategy", "Cost", "Cost value", metric_name(quality), "Architecture", "Run and trial"],
         rows[:ROWS],
         "A line joins the candidates that no other of the same strategy beats in both. "
-        "Point at a candidate to see its picture. The vertical axis may leave out the weakest tenth; a double click on "
-        "the chart shows it.",
+        f"Point at a candidate to see its picture.{_left_out(views)}",
     )
 
 
@@ -176,20 +177,37 @@ def _thinned(positions: Sequence[int], limit: int) -> list[int]:
     return [positions[step * len(positions) // limit] for step in range(limit)]
 
 
-def _axes(x: str, y: str, qualities: Sequence[float]) -> JSON:
+def _axes(x: str, y: str, qualities: Sequence[float], keep: Sequence[float] = ()) -> JSON:
     titles = [{"title": {"text": html.escape(axis_title(metric))}} for metric in (x, y)]
-    return {"xaxis": titles[0], "yaxis": {**titles[1], **_window(qualities)}}
+    return {"xaxis": titles[0], "yaxis": {**titles[1], **_window(qualities, keep)}}
 
 
-def _window(qualities: Sequence[float]) -> JSON:
-    """An axis without the weakest tenth, if that would flatten the rest to less than a third of the chart."""
+def _window(qualities: Sequence[float], keep: Sequence[float]) -> JSON:
+    """An axis without the outliers at the bottom, if they would flatten the rest to less than half of the chart.
+
+    An outlier lies more than three times the distance of the quartiles below the lower one ("far out" in Tukey,
+    Exploratory Data Analysis, 1977, section 2D), so up to a quarter of the candidates may be hopeless. Those of `keep`
+    are always seen.
+    """
     if not qualities:
         return {}
-    bottom, tenth, top = (float(end) for end in np.quantile(qualities, (0, 0.1, 1)))
-    if not 0 < top - tenth < (top - bottom) / 3:
+    values = np.asarray(qualities, np.float64)
+    low, high = (float(end) for end in np.quantile(values, (0.25, 0.75), method="higher"))
+    start, top = min([*values[values >= low - 3 * (high - low)].tolist(), *keep]), float(values.max())
+    if not 0 < top - start < (top - float(values.min())) / 2:
         return {}
-    margin = 0.08 * (top - tenth)
-    return {"range": [tenth - margin, top + margin]}
+    margin = 0.08 * (top - start)
+    return {"range": [start - margin, top + margin]}
+
+
+def _left_out(views: Sequence[JSON]) -> str:
+    """A sentence about the points below the vertical axis, empty if there are none."""
+    if not any("range" in view["layout"]["yaxis"] for view in views):
+        return ""
+    return (
+        " The vertical axis leaves out the weakest candidates, which lie far below the others; a double click on the "
+        "chart shows all."
+    )
 
 
 # -- score against accuracy -------------------------------------------------------------------------------------------
@@ -209,17 +227,19 @@ def agreement_figure(runs: Sequence[Shown], album: Album) -> Figure | None:
     taus = [[metric_name(one.metric), f"{one.tau:+.3f}", str(len(one.trials))] for one in found]
     said = "; ".join(f"{name} {tau} over {count} architectures" for name, tau, count in taus)
     screened = any(one.count("screened") for one in runs)
+    views = [_agreement_view(one, quality, album) for one in found]
     return Figure(
         "agreement",
         "Do cheap scores rank as training does?",
         f"Scatter of cheap scores against {metric_name(quality)}. Kendall's tau: {said}.",
         [("Score", [f"{metric_name(one.metric)} (τ = {one.tau:+.2f})" for one in found])],
-        [_agreement_view(one, quality, album) for one in found],
+        views,
         ["Score", "Kendall's τ with the accuracy", "Distinct architectures"],
         taus,
         "τ is 1 where a score ranks the candidates as training does, 0 where it knows nothing. A score that ranks no "
         "better than the number of parameters is not worth its time."
-        + (" Only candidates that passed the screen were trained, which narrows the range." if screened else ""),
+        + (" Only candidates that passed the screen were trained, which narrows the range." if screened else "")
+        + _left_out(views),
     )
 
 

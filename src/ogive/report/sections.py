@@ -9,18 +9,16 @@ from collections.abc import Iterable, Sequence
 from ogive.core.trial import Trial
 from ogive.report.blocks import cell, number_cell, sources, table
 from ogive.report.findings import (
-    ENOUGH_SEEDS,
     Shown,
     Winner,
     failure_reasons,
-    measure,
     metric_names,
     score,
-    standings,
 )
 from ogive.report.markup import Html, joined, tag
 from ogive.report.plots import Figure
 from ogive.report.scatters import Album
+from ogive.report.standings import ENOUGH_SEEDS, measure, standings
 from ogive.report.wording import duration, flat, metric_name, number, value_of
 
 __all__ = [

@@ -10,6 +10,8 @@ from ogive.core.errors import StoreError
 from ogive.core.trial import Trial
 from ogive.metrics import binomial_interval
 from ogive.report import findings
+from ogive.report.questions import differing_settings
+from ogive.report.standings import standings
 from ogive.runs import Run
 
 Make = Callable[..., Run]
@@ -86,8 +88,8 @@ def test_a_run_with_another_objective_is_not_compared(make: Make, trial: Of) -> 
     other = make("other", [trial(0, {"val_acc": 81.0}, (999.0,))], objectives=["maximize(val_acc)"])
     members = findings.shown([own, other])
     assert findings.lead(members).run is own
-    assert [one.strategy for one in findings.standings(members)] == [members[0].strategy]
-    assert findings.differing_settings(members) == ["objectives"]
+    assert [one.strategy for one in standings(members)] == [members[0].strategy]
+    assert differing_settings(members) == ["objectives"]
 
 
 def test_a_trained_winner_goes_before_a_better_score(make: Make, trial: Of) -> None:
@@ -121,19 +123,6 @@ def test_no_interval_is_made_up_where_the_images_were_not_counted(make: Make, tr
     assert best is not None
     assert best.value("test_acc") == 90
     assert best.test_interval() is None
-
-
-def test_standings_stop_where_the_shortest_run_does_and_want_five_seeds_for_an_interval(make: Make, trial: Of) -> None:
-    def run(name: str, values: list[float], **changes: object) -> Run:
-        return make(name, [trial(k, {"val_acc": v}, (v,)) for k, v in enumerate(values)], **changes)
-
-    runs = [run(f"e{seed}", [10.0 + seed, 20.0 + seed, 99.0], seed=seed) for seed in range(5)]
-    runs.append(run("r", [15.0, 16.0], strategy="random"))
-    evolution, chance = findings.standings(findings.shown(runs))
-    assert (evolution.seeds, evolution.trials, evolution.mean) == (5, 2, 22.0)
-    assert evolution.interval is not None
-    assert 20 <= evolution.interval.low < 22 < evolution.interval.high <= 24
-    assert (chance.seeds, chance.mean, chance.interval) == (1, 16.0, None)
 
 
 def test_rank_agreement_counts_an_architecture_once(make: Make, trial: Of) -> None:

@@ -194,6 +194,35 @@ def test_runs_that_ask_different_questions_are_not_passed_off_as_comparable(sear
     assert "These runs differ in data: their curves answer different questions." in text
 
 
+def test_a_screen_before_the_same_evaluator_is_told_and_each_side_gets_its_own_command(
+    searched: Callable[..., Run],
+) -> None:
+    own = searched("own", seed=3)
+    chance = searched("chance", seed=4, screened=False, strategy="random", evaluator="together(trained, latency)")
+    text = read(own, chance).text("answer")
+    assert "answer different questions" not in text
+    assert (
+        "evolution(population=6) screens its candidates with training_free (keep=4) first; random does not screen. "
+        "The screen is part of what is compared: all sides are measured alike, by together(trained, latency), and only "
+        "trainings are counted."
+    ) in text
+    # `ogive compare` would give both sides one evaluator.
+    assert "ogive compare" not in text
+    usual = "--objective 'latency_tradeoff(target_ms=5)' --data digits --channels 8 --cells 1 --budget 24 --seed 5"
+    screened = "'screened(training_free, together(trained, latency), keep=4)'"
+    for side in (
+        f"--strategy 'evolution(population=6)' --evaluator {screened} {usual}",
+        f"--strategy random --evaluator 'together(trained, latency)' {usual}",
+    ):
+        assert f"ogive search --space nasbench201 {side}" in text
+
+
+def test_runs_measured_by_different_evaluators_are_not_passed_off_as_comparable(searched: Callable[..., Run]) -> None:
+    text = read(searched("a"), searched("b", strategy="random", evaluator="tabular")).text("answer")
+    assert "These runs differ in evaluator: their curves answer different questions." in text
+    assert "The screen is part" not in text
+
+
 def test_the_best_trials_are_listed_with_the_numbers_of_the_store(searched: Callable[..., Run]) -> None:
     run = searched("own")
     text = read(run).text("trials")
@@ -295,6 +324,10 @@ def test_bad_input_is_refused_in_one_line(searched: Callable[..., Run], tmp_path
     with pytest.raises(SpecError, match="at least one run"):
         page([])
     (tmp_path / "file").write_text("")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "run.json").write_text('{"schema": 1}')
+    with pytest.raises(StoreError, match=r"bare/run\.json is incomplete: it has no space, strategy, objectives\."):
+        page([searched("whole"), read_run(tmp_path / "bare")])
     with pytest.raises(StoreError, match="cannot be written"):
         write_page([searched("own")], tmp_path / "file" / "report.html")
 

@@ -255,6 +255,23 @@ def test_a_button_changes_what_a_chart_shows(opened: Browser) -> None:
     assert opened.value(pressed) == ["false", "true"]
 
 
+def test_a_double_click_shows_the_candidates_that_the_axis_leaves_out(
+    browser: Browser, make: Callable[..., Run], tmp_path: Path, trial: Any
+) -> None:
+    values = [10.0, 10.0, *(90.0 + k / 10 for k in range(20))]
+    trials = [trial(k, {"val_acc": v, "params": 1000.0 + 10 * k}, (v,)) for k, v in enumerate(values)]
+    open_page(browser, write_page([make("own", trials)], tmp_path / "report.html"))
+    low = "document.getElementById('chart-pareto')._fullLayout.yaxis.range[0]"
+    assert 85 < browser.value(low) < 90
+    assert "a double click on the chart shows all" in browser.value("document.querySelector('#pareto').textContent")
+    x, y = centre(browser, "#chart-pareto .nsewdrag")
+    browser.point_at(x, y)
+    browser.click(x, y)
+    browser.click(x, y)
+    browser.wait(f"{low} < 10")
+    assert complaints(browser) == []
+
+
 def test_a_click_on_a_heading_sorts_the_table(opened: Browser) -> None:
     column = "[...document.querySelectorAll('#trials tbody tr')].map((row) => Number(row.cells[1].textContent))"
     opened.click(*centre(opened, "#trials th:nth-child(2) button"))

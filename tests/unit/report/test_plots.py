@@ -171,16 +171,33 @@ def test_names_are_escaped_for_plotly_which_reads_html(make: Make, trial: Of, na
         assert name not in json.dumps([[one["traces"], one["layout"]] for one in figure.views])
 
 
-def test_a_few_hopeless_candidates_do_not_flatten_a_scatter(make: Make, trial: Of) -> None:
-    def axis(values: list[float]) -> dict[str, Any]:
-        trials = [trial(k, {"params": 1.0 + k, "val_acc": v}, (v,)) for k, v in enumerate(values)]
-        figure = pareto_figure(shown([make(f"r{values[0]:g}", trials)]), Album(drawn), None)
-        assert figure is not None
-        found: dict[str, Any] = figure.views[0]["layout"]["yaxis"]
-        return found
+def hopeless_and_good(make: Make, trial: Of, values: list[float], best: int | None = None) -> Figure:
+    trials = [trial(k, {"params": 1.0 + k, "val_acc": v}, (v,)) for k, v in enumerate(values)]
+    runs = shown([make(f"r{len(values)}-{values[0]:g}-{best}", trials)])
+    chosen = None if best is None else Winner(runs[0], trials[best].arch, trials[best], {})
+    figure = pareto_figure(runs, Album(drawn), chosen)
+    assert figure is not None
+    return figure
 
+
+@pytest.mark.parametrize(("hopeless", "good"), [(1, 30), (3, 30), (3, 21), (2, 6)])
+def test_a_few_hopeless_candidates_do_not_flatten_a_scatter(make: Make, trial: Of, hopeless: int, good: int) -> None:
+    values = [10.0] * hopeless + [90.0 + k / 10 for k in range(good)]
+    figure = hopeless_and_good(make, trial, values)
+    low, high = figure.views[0]["layout"]["yaxis"]["range"]
+    assert 85 < low < 90
+    assert max(values) < high < 95
+    assert "leaves out the weakest candidates" in figure.note
+    # All points are drawn, so that a double click shows them.
+    assert sum(len(trace["y"]) for trace in figure.views[0]["traces"]) == len(values)
+
+
+def test_a_scatter_is_cut_for_outliers_only_and_never_above_the_winner(make: Make, trial: Of) -> None:
     good = [90.0 + k / 10 for k in range(30)]
-    low, high = axis([10.0, *good])["range"]
-    assert 85 < low < 91
-    assert high > 92.9
-    assert "range" not in axis([88.0, *good])
+    for figure in (
+        hopeless_and_good(make, trial, [88.0, *good]),
+        hopeless_and_good(make, trial, [10.0 + 3 * k for k in range(30)]),
+        hopeless_and_good(make, trial, [10.0, *good], best=0),
+    ):
+        assert "range" not in figure.views[0]["layout"]["yaxis"]
+        assert "leaves out" not in figure.note

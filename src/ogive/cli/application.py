@@ -1,0 +1,61 @@
+"""The commands put together, as few of them as one command line needs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated
+
+import typer
+
+from ogive.catalog import version
+from ogive.cli.show import console
+
+__all__ = ["OWNERS", "application"]
+
+# Which file of this folder holds each command. Only that one is imported to run it: `ogive list` needs no numpy.
+OWNERS = {
+    "search": "searching",
+    "resume": "searching",
+    "compare": "searching",
+    "train": "winning",
+    "export": "winning",
+    "latency": "winning",
+    "demo": "inspecting",
+    "list": "inspecting",
+    "doctor": "inspecting",
+    "report": "inspecting",
+    "reproduce": "inspecting",
+    "tables": "inputs",
+    "data": "inputs",
+}
+
+
+def application(command: str | None = None) -> typer.Typer:
+    """The application with the commands of the file that holds `command`, or with all commands."""
+    app = typer.Typer(
+        name="ogive",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(_options)
+    files = [OWNERS[command]] if command in OWNERS else dict.fromkeys(OWNERS.values())
+    for file in files:
+        importlib.import_module(f"ogive.cli.{file}").register(app)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"ogive {version()}")
+        raise typer.Exit
+
+
+def _options(
+    version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Neural architecture search for PyTorch: any space, strategy, evaluator and objective in one loop."""

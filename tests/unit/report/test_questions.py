@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ogive.report.findings import Shown, shown
+from ogive.report.questions import differing_settings, full_evaluator, screens
+from ogive.runs import Run
+
+DEAR = "together(trained(epochs=6, threads=1), latency)"
+SCREENED = f"screened(training_free, {DEAR}, keep=2, pool=12)"
+
+
+@pytest.fixture
+def sides(make: Callable[..., Run]) -> Callable[..., list[Shown]]:
+    """Runs of these pairs of a strategy and an evaluator."""
+    return lambda *pairs: shown(
+        [make(str(rank), [], strategy=strategy, evaluator=text) for rank, (strategy, text) in enumerate(pairs)]
+    )
+
+
+def test_a_screen_in_front_of_the_same_evaluator_belongs_to_the_strategy(sides: Callable[..., list[Shown]]) -> None:
+    runs = sides(("evolution", SCREENED), ("random", DEAR))
+    assert differing_settings(runs) == []
+    assert screens(runs) == {"evolution": "training_free (keep=2, pool=12)", "random": ""}
+    assert [full_evaluator(one) for one in runs] == [DEAR, DEAR]
+
+
+@pytest.mark.parametrize("text", ["together(trained(epochs=7, threads=1), latency)", "tabular", "?!", None])
+def test_evaluators_that_really_differ_are_told(sides: Callable[..., list[Shown]], text: str | None) -> None:
+    runs = sides(("evolution", SCREENED), ("random", text))
+    assert differing_settings(runs) == ["evaluator"]
+    assert screens(runs) == {}
+
+
+def test_runs_of_one_strategy_with_and_without_a_screen_are_no_repetitions(
+    sides: Callable[..., list[Shown]],
+) -> None:
+    runs = sides(("random", SCREENED), ("random", DEAR))
+    assert differing_settings(runs) == ["evaluator"]
+    assert screens(runs) == {}
+
+
+def test_how_a_screen_is_written_does_not_matter(sides: Callable[..., list[Shown]]) -> None:
+    runs = sides(("evolution", SCREENED), ("random", f"screened(cheap=training_free, pool=12,keep=2, dear={DEAR})"))
+    assert differing_settings(runs) == []

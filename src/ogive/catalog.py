@@ -53,12 +53,15 @@ _PARTS: dict[str, dict[str, str]] = {
         "local_search": "ogive.strategies.local:LocalSearch",
         "evolution": "ogive.strategies.local:RegularizedEvolution",
         "nsga2": "ogive.strategies.nsga2:NSGA2",
+        "naswot": "ogive.strategies.scored:BestScored",
+        "area": "ogive.strategies.scored:Area",
     },
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",
         "trained": "ogive.evaluators.trained:Trained",
         "training_free": "ogive.evaluators.training_free:TrainingFree",
         "latency": "ogive.evaluators.latency:Latency",
+        "ranked": "ogive.evaluators.ranked:Ranked",
         "together": "ogive.core.evaluator:Together",
         "cached": "ogive.core.evaluator:Cached",
         "screened": "ogive.core.evaluator:Screened",
@@ -245,6 +248,8 @@ def _keywords(
 
 
 def _way(name: str, spec: Spec) -> str:
+    if name == "scorer":
+        return f"write {spec.name}(training_free(naswot))"
     return f"give {_FLAGS[name]}" if name in _FLAGS else f"write {spec.name}({name}=...)"
 
 

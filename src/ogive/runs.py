@@ -25,7 +25,7 @@ from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
-__all__ = ["Record", "Run", "RunStore", "read_run", "write_json"]
+__all__ = ["Record", "Run", "RunStore", "lock_file", "read_run", "write_json"]
 
 logger = logging.getLogger(__name__)
 
@@ -368,14 +368,15 @@ def _locked(folder: Path) -> int:
     """Hold the folder's lock until the descriptor is closed; the kernel gives it free even after kill -9."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _lock_file(descriptor)
+        lock_file(descriptor)
     except OSError:
         os.close(descriptor)
         raise RunInUse(f"{folder} is being written by another process; wait for it, or choose another --out.") from None
     return descriptor
 
 
-def _lock_file(descriptor: int) -> None:
+def lock_file(descriptor: int) -> None:
+    """Lock an open file until it is closed; OSError if another process holds it."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -41,6 +41,8 @@ COMMANDS: dict[str, set[str]] = {
     "report": {"runs", "--out"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},
+    "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
+    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"},
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),
@@ -238,7 +240,9 @@ def test_a_kept_comparison_is_a_folder_of_runs_with_a_page(ogive: Run, table_hom
 
 
 def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
-    assert re.search(r"^strategy: +evolution, local_search, nsga2, random$", ogive("list").out, re.MULTILINE)
+    assert re.search(
+        r"^strategy: +area, evolution, local_search, naswot, nsga2, random$", ogive("list").out, re.MULTILINE
+    )
     assert re.search(r"^random +Independent random architectures", ogive("list", "strategy").out, re.MULTILINE)
     options = ogive("list", "strategy", "evolution").out
     assert re.search(r"^population +50", options, re.MULTILINE)

@@ -15,6 +15,7 @@ __all__ = ["OWNERS", "application"]
 # Which file of this folder holds each command. Only that one is imported to run it: `ogive list` needs no numpy.
 OWNERS = {
     "search": "searching",
+    "score": "scoring",
     "resume": "searching",
     "compare": "searching",
     "train": "winning",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ class TrainingFree:
     All candidates see the same batch: distinct training images, normalised and not augmented. The initial weights of
     a candidate depend on the seed and the architecture only. A score of -inf is a value, which ranks last; nan is a
     failure. `channels`, `cells` and so on are the size of the networks, by default the published one of the space.
+
+    The published protocols score an architecture as it is, dead branches included. With `pruned` it is scored without
+    them; the two do not belong in one table, because the same architecture has two scores.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class TrainingFree:
         batch_size: int = 128,  # NASWOT's score_networks.py; no more than the data set holds
         channels: int | None = None,
         cells: int | None = None,
+        pruned: bool = False,
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
@@ -50,7 +55,9 @@ class TrainingFree:
             raise SpecError(f"training_free needs one or several different scores, but got {list(names)}.")
         if threads is not None and threads < 1:
             raise SpecError(f"At least one thread is needed, but got threads={threads}.")
-        self.metrics = names
+        if pruned and space.prune is None:
+            raise SpecError(f"{space.name} has no dead branches to leave out: score it without pruned=true.")
+        self.metrics, self.pruned = names, pruned
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
         for name in names:
             score_function(name)  # an unknown one is refused now
@@ -67,14 +74,15 @@ class TrainingFree:
 
     def network(self, arch: Architecture) -> nn.Module:
         """The untrained network that is scored."""
-        weights = self.seed.child(str(arch)).integer("weights")
-        return build(self.space.admit(arch), self.skeleton, seed=weights).to(self.device)
+        admitted = self.space.admit(arch)
+        scored = self.space.prune(admitted) if self.pruned and self.space.prune is not None else admitted
+        return build(scored, self.skeleton, seed=self.seed.child(str(scored)).integer("weights")).to(self.device)
 
     def _measured(self, arch: Architecture, batch: Split) -> Measurement:
         started = time.perf_counter()
         try:
             network = self.network(arch)
-            found = {name: _score(name, network, batch) for name in self.metrics}
+            found = {name: self._score(name, arch, network, batch) for name in self.metrics}
         except Exception as error:  # noqa: BLE001  whatever one candidate runs into must not cost the others
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             return Measurement(cost=Cost(time.perf_counter() - started), error=reason)
@@ -84,11 +92,15 @@ class TrainingFree:
             return Measurement(cost=cost, error=", ".join(f"{name} is {value}" for name, value in bad.items()))
         return Measurement(found, cost)
 
-
-def _score(name: str, network: nn.Module, batch: Split) -> float:
-    function = score_function(name)
-    with_labels = "labels" in inspect.signature(function).parameters
-    return float(function(network, batch.images, **({"labels": batch.labels} if with_labels else {})))
+    def _score(self, name: str, arch: Architecture, network: nn.Module, batch: Split) -> float:
+        function = score_function(name)
+        offers: dict[str, Callable[[], object]] = {
+            "labels": lambda: batch.labels,
+            "seed": lambda: self.seed.child(str(arch)).integer(name),
+        }
+        asked = inspect.signature(function).parameters.keys() & offers.keys()
+        arguments: dict[str, Any] = {key: offers[key]() for key in asked}
+        return float(function(network, batch.images, **arguments))
 
 
 def _batch(data: Data, size: int, seed: Seed) -> Split:

@@ -1,8 +1,9 @@
 """Training-free scores: functions of any untrained network and a batch of images; larger is better. One file a family.
 
-A score is called as ``score(network, images)`` with images (N, C, H, W), and with ``labels=`` (N,) if it has such a
-parameter. It returns a number, -inf for a network that cannot be ranked above any other, and leaves the network as it
-found it.
+A score is called as ``score(network, images)`` with images (N, C, H, W), and with ``labels=`` (N,) and ``seed=`` if it
+has such parameters. It returns a number, -inf for a network that cannot be ranked above any other, as one cut off from
+its input, and leaves the network as it found it. What a score cannot work with (no ReLU, no weights, one image, images
+of whole numbers) is a SpecError.
 """
 
 from __future__ import annotations
@@ -21,6 +22,22 @@ Score = Callable[..., float]
 # Imported when asked for: naming a score does not import torch.
 SCORES: dict[str, str] = {
     "naswot": "ogive.scores.naswot:naswot",
+    "naswot_reference": "ogive.scores.naswot:naswot_reference",
+    "naswot_smooth": "ogive.scores.naswot:naswot_smooth",
+    "grad_norm": "ogive.scores.saliency:grad_norm",
+    "snip": "ogive.scores.saliency:snip",
+    "plain": "ogive.scores.saliency:plain",
+    "grasp": "ogive.scores.saliency:grasp",
+    "fisher": "ogive.scores.saliency:fisher",
+    "synflow": "ogive.scores.synflow:synflow",
+    "synflow_bn": "ogive.scores.synflow:synflow_bn",
+    "jacob_cov": "ogive.scores.jacobian:jacob_cov",
+    "epe_nas": "ogive.scores.jacobian:epe_nas",
+    "zen": "ogive.scores.zen:zen",
+    "zico": "ogive.scores.zico:zico",
+    "ntk": "ogive.scores.tenas:ntk",
+    "linear_regions": "ogive.scores.tenas:linear_regions",
+    "swap": "ogive.scores.swap:swap",
     "params": "ogive.scores.size:params",
     "macs": "ogive.scores.size:macs",
 }

@@ -14,9 +14,10 @@ from ogive.core.trial import Proposal, Trial
 from ogive.strategies.state import Resumable
 from ogive.strategies.unseen import Unseen
 
-__all__ = ["LocalSearch", "RandomSearch", "RegularizedEvolution", "refuse_immutable"]
+__all__ = ["LocalSearch", "Member", "RandomSearch", "RegularizedEvolution", "refuse_immutable"]
 
 Choices = tuple[int | float, ...]
+Member = tuple[float, Architecture]
 
 
 class RandomSearch(Resumable):
@@ -87,7 +88,7 @@ class RegularizedEvolution(Resumable):
         refuse_immutable(space)
         self.space, self.population, self.tournament = space, population, tournament
         self._rng = seed.numpy("proposals")
-        self._members: deque[tuple[float, Architecture]] = deque(maxlen=population)
+        self._members: deque[Member] = deque(maxlen=population)
 
     def ask(self, n: int = 1) -> list[Proposal]:
         return [Proposal(self._candidate()) for _ in range(n)]
@@ -98,12 +99,14 @@ class RegularizedEvolution(Resumable):
                 self._members.append((trial.scores[0], trial.proposal.arch))
 
     def _candidate(self) -> Architecture:
-        members = self._members
-        if len(members) < self.population:
+        if len(self._members) < self.population:
             return self.space.sample(self._rng)
-        drawn = self._rng.integers(0, self.population, self.tournament).tolist()
-        parent = max([members[index] for index in drawn], key=_score)[1]
+        parent = max(self._drawn(), key=_score)[1]
         return self.space.mutate(parent, self._rng)
+
+    def _drawn(self) -> list[Member]:
+        drawn = self._rng.integers(0, self.population, self.tournament).tolist()
+        return [self._members[index] for index in drawn]
 
     def settings(self) -> dict[str, Any]:
         return {"space": self.space.name, "population": self.population, "tournament": self.tournament}
@@ -221,5 +224,5 @@ def refuse_immutable(space: SearchSpace) -> None:
         raise SpecError(f"Evolution needs something to change, but {space.name} has a single architecture.")
 
 
-def _score(member: tuple[float, Architecture]) -> float:
+def _score(member: Member) -> float:
     return member[0]

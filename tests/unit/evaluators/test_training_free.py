@@ -9,7 +9,7 @@ import torch
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
-from ogive.core.evaluator import Screened
+from ogive.core.evaluator import Screened, Together
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -171,3 +171,32 @@ def test_what_cannot_work_is_refused_before_anything_is_scored(data: Data) -> No
         make(data, threads=0)
     with pytest.raises(SpecError, match="channels"):
         make(data, space=natssize(), channels=16)
+
+
+def test_pruned_scores_are_those_of_the_pruned_cell(data: Data) -> None:
+    # Node 1 leads nowhere, so that the convolution into it is dead.
+    dead = Architecture("nasbench201", (3, 1, 0, 3, 0, 4))
+    prune = nasbench201().prune
+    assert prune is not None
+    assert prune(dead) == Architecture("nasbench201", (0, 1, 0, 3, 0, 4))
+    raw, pruned = make(data, ["naswot", "params"]), make(data, ["naswot", "params"], pruned=True)
+    found = pruned.evaluate([Proposal(dead), Proposal(prune(dead))])
+    assert found[0].metrics == found[1].metrics == raw.evaluate([Proposal(prune(dead))])[0].metrics
+    assert found[0].metrics["params"] < raw.evaluate([Proposal(dead)])[0].metrics["params"]
+    check_evaluator(pruned, nasbench201())
+
+
+def test_raw_and_pruned_scores_are_not_put_together(data: Data) -> None:
+    with pytest.raises(SpecError, match="naswot by more than one"):
+        Together(make(data), make(data, pruned=True))
+
+
+def test_a_space_without_dead_branches_is_not_pruned(data: Data) -> None:
+    with pytest.raises(SpecError, match="natssize has no dead branches"):
+        make(data, space=natssize(), channels=None, pruned=True)
+
+
+def test_a_random_score_depends_on_the_seed_and_the_architecture(data: Data) -> None:
+    first, again = (make(data, "zen").evaluate([Proposal(ALIVE)])[0].metrics["zen"] for _ in range(2))
+    assert first == again
+    assert make(data, "zen", seed=Seed(1)).evaluate([Proposal(ALIVE)])[0].metrics["zen"] != first

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
-from ogive.scores.naswot import activation_kernel, naswot
+from ogive.scores.naswot import _counted, activation_kernel, naswot, naswot_reference, naswot_smooth
 
 
 def images(count: int = 6) -> Tensor:
@@ -146,3 +146,62 @@ def test_half_precision_networks_are_counted_exactly_too() -> None:
     expected, _ = activation_kernel(Wrapped(nn.ReLU()), batch.float())
     assert units == 75
     np.testing.assert_array_equal(kernel, expected)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Mish(), nn.Hardswish(), F.silu, F.gelu],
+    ids=str,
+)
+def test_the_extension_takes_smooth_units_by_the_sign_of_what_goes_in(step: Callable[[Tensor], Tensor]) -> None:
+    kernel, units = activation_kernel(Wrapped(step), images(), smooth=True)
+    expected, _ = activation_kernel(Wrapped(nn.ReLU()), images())
+    assert units == 75
+    np.testing.assert_array_equal(kernel, expected)
+    assert naswot_smooth(Wrapped(step), images()) == naswot(Wrapped(nn.ReLU()), images())
+
+
+def test_the_extension_counts_relus_too_and_has_no_published_form() -> None:
+    both = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.SiLU())
+    assert activation_kernel(both, images())[1] == 75
+    assert activation_kernel(both, images(), smooth=True)[1] == 150
+    with pytest.raises(SpecError, match="release knows no smooth units"):
+        naswot(both, images(), reference_compat=True, smooth=True)
+    with pytest.raises(SpecError, match="naswot_smooth, an extension of ours"):
+        naswot(Wrapped(nn.SiLU()), images())
+
+
+def test_the_names_for_the_options_are_the_options() -> None:
+    class ReLUThenNorm(nn.Sequential):
+        pass
+
+    network = ReLUThenNorm(nn.ReLU(), nn.BatchNorm2d(3))
+    assert naswot_reference(network, images()) == naswot(network, images(), reference_compat=True)
+    assert naswot_reference(network, images()) != naswot(network, images())
+
+
+def test_units_on_a_dead_branch_do_not_save_a_network_cut_off_from_its_input() -> None:
+    class Dead(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(x) * 0.0
+
+    assert activation_kernel(Dead(), images())[1] == 75
+    assert naswot(Dead(), images()) == -math.inf
+
+
+def test_of_two_heads_the_first_is_the_answer() -> None:
+    class TwoHeads(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return F.relu(x), x * 0.0
+
+    assert naswot(TwoHeads(), images()) == naswot(Wrapped(nn.ReLU()), images())
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (3, 5), (7, 64), (128, 1000), (33, 4097)])
+def test_products_of_bytes_and_of_floats_are_the_same(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    on = torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.4
+    counts = (on[:, None] & on[None]).sum(-1)
+    assert torch.equal(_counted(on).long(), counts)
+    assert torch.equal(_counted(on.T.contiguous().T).long(), counts)
+    monkeypatch.setattr("ogive.scores.naswot._multiplies_bytes", lambda: False)
+    assert torch.equal(_counted(on).long(), counts)

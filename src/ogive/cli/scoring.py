@@ -1,0 +1,176 @@
+"""``ogive score``: score architectures without training them."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ogive import catalog
+from ogive.cli.show import Bar, console, duration, table
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.space import SearchSpace
+from ogive.metrics import Interval
+from ogive.runs import write_json
+from ogive.scoring import Row, Scoring, correlations, planned, score
+
+__all__ = ["register"]
+
+# So many rows are shown on the terminal; a file holds them all.
+SHOWN = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to the application."""
+    app.command("score")(score_command)
+
+
+def score_command(
+    archs: Annotated[list[str] | None, typer.Argument(help="Architectures, in any text form.")] = None,
+    space: Annotated[str | None, typer.Option("--space", help="The space of a sample, or of all.")] = None,
+    sample: Annotated[int | None, typer.Option("--sample", help="So many different random architectures.")] = None,
+    whole: Annotated[bool, typer.Option("--all", help="All architectures of the space.")] = False,
+    proxies: Annotated[
+        str, typer.Option("--proxies", help="Scores with commas; `ogive list score` names them.")
+    ] = "naswot,params",
+    data: Annotated[
+        str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, arrays:FILE.npz, …")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Images that all networks see.")] = 128,
+    channels: Annotated[int | None, typer.Option("--channels", help="Width of the networks.")] = None,
+    cells: Annotated[int | None, typer.Option("--cells", help="Depth of the networks.")] = None,
+    pruned: Annotated[bool, typer.Option("--pruned", help="Leave dead branches out, unlike the papers.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="The root of all randomness.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
+    threads: Annotated[int, typer.Option("--threads", help="Threads of each process.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", help="Processes at work at the same time.")] = 1,
+    against: Annotated[
+        str | None, typer.Option("--against", help="A column of --table: how well do the scores rank it?")
+    ] = None,
+    table_name: Annotated[
+        str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option("--above", help="Correlate only where the column is above this, as papers do.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The table, a .csv file; goes on where it stopped.")] = None,
+) -> None:
+    """Score architectures without training them, into a table that can be stopped and gone on with.
+
+    Example: ogive score nasbench201:3,3,3,3,3,3 nasbench201:1,1,1,1,1,1 --data digits --channels 8 --cells 1
+
+    Example: ogive score --space nasbench201 --sample 1000 --proxies naswot,synflow,params --data cifar10 --workers 2
+    --out scores.csv
+    """
+    if (against is None) != (table_name is None) or (above is not None and against is None):
+        raise SpecError("Correlations need both: --table nasbench201 --against c10_test_200.")
+    if data is None:
+        raise SpecError("Scores look at images: give --data digits, or cifar10, images:FOLDER, ….")
+    truth = None if table_name is None else catalog.load("open_table")(table_name)
+    if truth is not None:
+        truth.column(against)  # an unknown one is refused now
+    chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed)
+    settings = Scoring(
+        space=chosen[0].space,
+        data=data,
+        proxies=tuple(name.strip() for name in proxies.split(",") if name.strip()),
+        seed=seed,
+        batch_size=batch_size,
+        channels=channels,
+        cells=cells,
+        pruned=pruned,
+        device=device,
+        threads=threads,
+    )
+    started = time.perf_counter()
+    try:
+        with Bar("scores", len(chosen)) as bar:
+            rows = score(settings, chosen, out, workers=workers, progress=lambda done, _: bar.at(done))
+    except KeyboardInterrupt:
+        kept = f" The rows in {out} are kept; the same command goes on." if out is not None else ""
+        console.print(f"Interrupted.{kept}")
+        raise typer.Exit(130) from None
+    _print(rows, settings.proxies, out, time.perf_counter() - started)
+    if truth is not None and against is not None:
+        _print_correlations(rows, settings.proxies, truth, against, above, out)
+
+
+def _architectures(
+    texts: list[str], space: str | None, sample: int | None, *, whole: bool, seed: int
+) -> list[Architecture]:
+    if bool(texts) + (sample is not None) + whole != 1:
+        raise SpecError("Give architectures, or --space with --sample 1000, or --space with --all.")
+    if not texts:
+        if space is None:
+            raise SpecError("A sample needs a space: give --space nasbench201 (`ogive list space` names them all).")
+        return planned(catalog.build("space", space), sample, seed)
+    found = [_parsed(text, space) for text in texts]
+    if len({arch.space for arch in found}) > 1:
+        raise SpecError("The architectures of one table belong to one space; score the others into another --out.")
+    return found
+
+
+def _parsed(text: str, name: str | None) -> Architecture:
+    """An architecture in the one text form, or in that of its space."""
+    prefix = text.partition(":")[0]
+    told = name or (prefix if prefix in catalog.names("space") else None)
+    if told is not None:
+        space: SearchSpace = catalog.build("space", told)
+        return space.parse(text)
+    for known in catalog.names("space"):
+        try:
+            return _parsed(text, known)
+        except InvalidArchitecture:
+            continue
+    raise SpecError(f"{text!r} is no architecture such as nasbench201:3,1,2,0,0,4.")
+
+
+def _print_correlations(
+    rows: list[Row], proxies: tuple[str, ...], truth: Any, against: str, above: float | None, out: Path | None
+) -> None:
+    known = {row.arch: truth.value(row.arch, against) for row in rows}
+    counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
+    found, count = correlations(proxies, rows, counted)
+    where = "" if above is None else f", those above {above:g}"
+    title = f"rank correlation with {against} of {count} architectures{where}, [95 % bootstrap interval]"
+    lines = [(it.proxy, _ranged(it.tau, it.tau_interval), _ranged(it.rho, it.rho_interval)) for it in found]
+    table(title, ("score", "Kendall's τ>", "Spearman's ρ>"), lines)
+    if "params" not in proxies:
+        console.print("The number of parameters is the baseline to beat: add params to --proxies.")
+    if out is not None:
+        about = {"table": truth.name, "table_digest": truth.digest, "column": against, "above": above, "n": count}
+        only = "" if above is None else f"-above-{above:g}"
+        path = out.with_suffix(f".{against}{only}.json")
+        write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})
+        console.print(f"kept: {path}")
+
+
+def _ranged(value: float, interval: Interval) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _print(rows: list[Row], proxies: tuple[str, ...], out: Path | None, seconds: float) -> None:
+    failed = sum(row.scores is None for row in rows)
+    shown = rows if out is None else rows[:SHOWN]
+    lines = [
+        (
+            str(row.arch),
+            *(f"{value:.6g}" for value in row.scores or ()),
+            *([""] * len(proxies) if row.error else []),
+            row.error,
+        )
+        for row in shown
+    ]
+    table(None, ("architecture", *(f"{name}>" for name in proxies), ""), lines)
+    more = f", of which {len(shown)} are shown" if len(shown) < len(rows) else ""
+    console.print(f"{len(rows)} architectures{more}, {failed} failed; this time {duration(seconds)}")
+    if out is not None:
+        console.print(f"table: {out}   settings: {out.with_suffix('.json')}")
+    if failed == len(rows):
+        raise typer.Exit(1)

@@ -1,0 +1,363 @@
+"""Score many architectures without training into one table, a CSV file that any interruption leaves whole.
+
+``FILE.csv`` has one row an architecture: its text form, one column a score (-inf ranks last, empty if it could not be
+found) and the reason of a failure. Rows stand in the order of the plan whatever finished first, so that an interrupted
+table ends up the same as an uninterrupted one. ``FILE.json`` beside it holds the settings; others are refused. Torch is
+reached only through the catalog.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ogive import catalog
+from ogive.core.architecture import Architecture
+from ogive.core.errors import RunInUse, SpecError, StoreError
+from ogive.core.evaluator import Evaluator, attempt
+from ogive.core.pool import Workers
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.trial import Measurement, Proposal
+from ogive.machine import facts
+from ogive.metrics import Interval, kendall_tau, spearman
+from ogive.runs import lock_file, write_json
+from ogive.session import load_data
+from ogive.spec import Spec
+from ogive.strategies.local import RandomSearch
+
+__all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score"]
+
+SCHEMA = 1
+ARCH, ERROR = "arch", "error"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What decides the numbers of a table of scores; `threads` is one, because more of them round otherwise."""
+
+    space: str
+    data: str
+    proxies: tuple[str, ...] = ("naswot", "params")
+    seed: int = 0
+    batch_size: int = 128
+    channels: int | None = None
+    cells: int | None = None
+    pruned: bool = False
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One architecture with its scores, in the order of the proxies; None, and a reason, if it could not be scored."""
+
+    arch: Architecture
+    scores: tuple[float, ...] | None
+    error: str = ""
+
+
+def planned(space: SearchSpace, sample: int | None, seed: int) -> list[Architecture]:
+    """`sample` different random architectures, or all of a finite space in its order.
+
+    A larger sample begins with the smaller one of the same seed.
+    """
+    if sample is None:
+        if not space.size < 1e7:
+            raise SpecError(f"{space.name} is too large to be scored whole: give --sample 1000.")
+        return list(space)
+    if sample < 1:
+        raise SpecError(f"At least one architecture must be scored, but got --sample {sample}.")
+    drawn = RandomSearch(space, Seed(seed).child("sample"), without_replacement=True).ask(sample)
+    return [proposal.arch for proposal in drawn]
+
+
+def score(
+    settings: Scoring,
+    archs: Sequence[Architecture],
+    out: Path | None = None,
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Row]:
+    """Score the architectures, and return all rows of the table in their order.
+
+    With `out`, every row is on the disk before the next is begun, rows that the file holds are not scored again, and
+    StoreError says if it was begun with other settings or other architectures. `progress` is called with the number of
+    rows that are there and that of all.
+    """
+    if workers < 1:
+        raise SpecError(f"At least one worker is needed, but got --workers {workers}.")
+    if len(set(archs)) < len(archs):
+        raise SpecError("Each architecture is scored once, but one was given twice.")
+    space: SearchSpace = catalog.build("space", settings.space)
+    data = load_data(settings.data)
+    evaluator = _evaluator(settings, space, data)
+    if out is None:
+        return _collected(evaluator, archs, [], workers, progress, lambda row: None)
+    with _opened(Path(out), {**_written(settings), "data_digest": data.digest}, settings.proxies, archs) as (
+        rows,
+        append,
+    ):
+        return _collected(evaluator, archs, rows, workers, progress, append)
+
+
+def read_scores(path: Path) -> tuple[dict[str, Any], list[Row]]:
+    """The settings and the rows of a table of scores."""
+    path = Path(path)
+    settings = _settings(path)
+    return settings, _rows(path, tuple(settings["proxies"]))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """How a score ranks architectures, compared with a column: τ and ρ with bootstrap intervals of 95 %."""
+
+    proxy: str
+    tau: float
+    tau_interval: Interval
+    rho: float
+    rho_interval: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON; null where a score is constant, which has no ranks to correlate."""
+        known = not math.isnan(self.tau)
+        plain = {"tau": self.tau, "tau_interval": self.tau_interval, "rho": self.rho, "rho_interval": self.rho_interval}
+        return {"proxy": self.proxy, **{name: value if known else None for name, value in plain.items()}}
+
+
+def correlations(
+    proxies: Sequence[str], rows: Sequence[Row], truth: Mapping[Architecture, float], *, resamples: int = 1000
+) -> tuple[list[Correlation], int]:
+    """One for each score over the rows that have all of them and a truth, and the number of those rows.
+
+    -inf ranks last, as in a search. The intervals draw architectures again, for all scores the same ones.
+    """
+    both = [(row.scores, truth[row.arch]) for row in rows if row.scores is not None and row.arch in truth]
+    if len(both) < 3:
+        raise SpecError(f"A rank correlation needs at least 3 scored architectures of the table, but got {len(both)}.")
+    values = np.array([[*scores, known] for scores, known in both])
+    rng = Seed(0).numpy("correlations")
+    drawn = [values[rng.integers(0, len(values), len(values))] for _ in range(resamples)]
+    found = []
+    for place, proxy in enumerate(proxies):
+        tau, rho = (
+            (measure(values[:, place], values[:, -1]), _interval([measure(s[:, place], s[:, -1]) for s in drawn]))
+            for measure in (kendall_tau, spearman)
+        )
+        found.append(Correlation(proxy, tau[0], tau[1], rho[0], rho[1]))
+    return found, len(both)
+
+
+def _interval(samples: Sequence[float]) -> Interval:
+    low, high = np.nanpercentile(samples, [2.5, 97.5]) if np.isfinite(samples).any() else (math.nan, math.nan)
+    return Interval(float(low), float(high))
+
+
+# -- scoring ----------------------------------------------------------------------------------------------------------
+
+
+def _evaluator(settings: Scoring, space: SearchSpace, data: Any) -> Evaluator:
+    context: dict[str, Callable[[], Any]] = {
+        "space": lambda: space,
+        "data": lambda: data,
+        "seed": lambda: Seed(settings.seed).child("evaluator"),
+        "device": lambda: settings.device,
+        "threads": lambda: settings.threads,
+        "channels": lambda: settings.channels,
+        "cells": lambda: settings.cells,
+    }
+    proxies = [Spec(name) for name in settings.proxies]
+    spec = Spec("training_free", (proxies,), {"batch_size": settings.batch_size, "pruned": settings.pruned})
+    made: Evaluator = catalog.build("evaluator", spec, context)
+    return made
+
+
+def _collected(
+    evaluator: Evaluator,
+    archs: Sequence[Architecture],
+    rows: list[Row],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+    append: Callable[[Row], None],
+) -> list[Row]:
+    show = progress or (lambda done, total: None)
+    show(len(rows), len(archs))
+    left = archs[len(rows) :]
+    measured = _serial(evaluator, left) if workers == 1 or len(left) < 2 else _parallel(evaluator, left, workers)
+    for arch, measurement in zip(left, measured, strict=True):
+        scores = (
+            tuple(float(measurement.metrics[name]) for name in evaluator.metrics) if not measurement.error else None
+        )
+        row = Row(arch, scores, measurement.error or "")
+        append(row)
+        rows.append(row)
+        show(len(rows), len(archs))
+    return rows
+
+
+def _serial(evaluator: Evaluator, archs: Sequence[Architecture]) -> Iterator[Measurement]:
+    for arch in archs:
+        yield attempt(evaluator, [Proposal(arch)])[0]
+
+
+def _parallel(evaluator: Evaluator, archs: Sequence[Architecture], workers: int) -> Iterator[Measurement]:
+    """The measurements in the order of the architectures; a worker that dies costs the one that it was scoring."""
+    pool = Workers(workers)
+    try:
+        shared = pool.share(evaluator)
+        waiting = deque(archs)
+        flying: deque[Future[list[Measurement]]] = deque()
+        while waiting or flying:
+            # Some more than there are workers, so that none of them waits for the slowest before it.
+            while waiting and len(flying) < 4 * workers:
+                flying.append(pool.submit(attempt, shared, [Proposal(waiting.popleft())]))
+            try:
+                yield flying.popleft().result()[0]
+            except BrokenExecutor:
+                yield Measurement(error="the worker process died (killed, or out of memory)")
+    finally:
+        pool.stop()
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(
+    path: Path, settings: Mapping[str, Any], proxies: tuple[str, ...], archs: Sequence[Architecture]
+) -> Iterator[tuple[list[Row], Callable[[Row], None]]]:
+    """The rows that are there, and how to append one; the file is ours alone until the end."""
+    if path.suffix != ".csv":
+        raise SpecError(f"A table of scores is a .csv file, but got --out {path}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    existed = path.exists() and path.stat().st_size > 0
+    if existed and not _beside(path).exists():
+        raise StoreError(
+            f"{path} is there but is no table of scores, for {_beside(path).name} is not: choose another --out."
+        )
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        try:
+            lock_file(descriptor)
+        except OSError:
+            raise RunInUse(
+                f"{path} is being written by another process; wait for it, or choose another --out."
+            ) from None
+        if _beside(path).exists():
+            _refuse_other(path, settings)
+        else:
+            write_json(_beside(path), {"schema": SCHEMA, **settings, "ogive": catalog.version(), "machine": facts()})
+        rows, whole = _rows(path, proxies)
+        os.ftruncate(descriptor, whole)
+        if not whole:
+            _append(path, descriptor, [ARCH, *proxies, ERROR])
+        _refuse_other_archs(path, rows, archs)
+        yield rows, lambda row: _append(path, descriptor, _cells(row, len(proxies)))
+    finally:
+        os.close(descriptor)
+
+
+def _append(path: Path, descriptor: int, cells: Sequence[str]) -> None:
+    """Write one line and wait until it is on the disk; a line that does not fit is taken back."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    line, before = text.getvalue().encode(), os.fstat(descriptor).st_size
+    try:
+        # One call for the whole line: Ctrl-C cannot come between its bytes.
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, "the line was written in part")
+        os.fsync(descriptor)
+    except OSError as error:
+        os.ftruncate(descriptor, before)
+        raise StoreError(
+            f"A row could not be written to {path} ({error.strerror}). All rows before it are kept; make room, and the "
+            "same command goes on."
+        ) from error
+
+
+def _cells(row: Row, proxies: int) -> list[str]:
+    scores = [""] * proxies if row.scores is None else [repr(score) for score in row.scores]
+    return [str(row.arch), *scores, row.error]
+
+
+def _rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
+    """The whole rows of the file, and how many bytes they take with the header; a torn last line does not count."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    lines = list(csv.reader(io.StringIO(content[:whole].decode("utf-8", errors="replace"))))
+    if not lines:
+        return [], 0
+    if lines[0] != [ARCH, *proxies, ERROR]:
+        raise StoreError(
+            f"{path} has the columns {', '.join(lines[0])}, but the settings beside it name other proxies."
+        )
+    return [_row(path, number, line, len(proxies)) for number, line in enumerate(lines[1:], start=2)], whole
+
+
+def _row(path: Path, number: int, line: list[str], proxies: int) -> Row:
+    try:
+        arch, *cells, error = line
+        scores = None if error else tuple(float(cell) for cell in cells)
+        if len(cells) != proxies or any(map(math.isnan, scores or ())):
+            raise ValueError("not as many numbers as proxies")
+        return Row(Architecture.parse(arch), scores, error)
+    except ValueError as reason:
+        raise StoreError(f"Line {number} of {path} is damaged ({reason}): delete it and all after it.") from reason
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _written(settings: Scoring) -> dict[str, Any]:
+    plain = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    return {**plain, "proxies": list(settings.proxies)}
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_beside(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path} is no table of scores: {_beside(path)} is missing. `ogive score` makes both."
+        ) from None
+    except ValueError as error:
+        raise StoreError(f"{_beside(path)} is damaged: {error}.") from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("proxies"), list):
+        raise StoreError(f"{_beside(path)} does not hold the settings of a table of scores of schema {SCHEMA}.")
+    return found
+
+
+def _refuse_other(path: Path, settings: Mapping[str, Any]) -> None:
+    before = _settings(path)
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise StoreError(
+                f"{path} was begun with {name} = {before.get(name)}, but now it is {value}: "
+                "give that again, or choose another --out."
+            )
+
+
+def _refuse_other_archs(path: Path, rows: Sequence[Row], archs: Sequence[Architecture]) -> None:
+    for number, (row, arch) in enumerate(zip(rows, archs, strict=False), start=1):
+        if row.arch != arch:
+            raise StoreError(
+                f"Row {number} of {path} is {row.arch}, but this command would score {arch} there: "
+                "give the architectures or the sample of then, or choose another --out."
+            )
+    if len(rows) > len(archs):
+        raise StoreError(f"{path} holds {len(rows)} rows already, more than the {len(archs)} asked for.")

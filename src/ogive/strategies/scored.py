@@ -1,0 +1,164 @@
+"""Strategies that score random architectures without training before they propose any: NASWOT's search, and AREA.
+
+Mellor et al., "Neural Architecture Search without Training", ICML 2021, algorithms 1 and 2. The scores come from an
+evaluator, which is a part of the strategy: ``naswot(training_free(naswot))``, ``area(training_free(naswot))``. What is
+scored is no trial; its seconds are part of the cost of the first proposal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, UnknownName
+from ogive.core.evaluator import Batched, Evaluator, attempt
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.trial import Cost, Measurement, Proposal, Trial
+from ogive.strategies.local import Member, RegularizedEvolution
+from ogive.strategies.state import Resumable
+
+__all__ = ["Area", "BestScored"]
+
+
+class BestScored(Resumable):
+    """Score so many random architectures and propose them from the best to the worst (algorithm 1, ``naswot``).
+
+    The paper's search is the first proposal, so a budget of one trial; a larger budget goes on with the next best, and
+    the search is over after the last. Architectures are drawn with replacement, as in the release, and proposed once
+    each; what cannot be scored comes last.
+    """
+
+    objectives = None
+
+    def __init__(
+        self,
+        scorer: Evaluator,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        scored: int = 100,  # the paper has 10, 100 and 1,000
+        by: str | None = None,
+    ) -> None:
+        self.space, self.scored = space, scored
+        self._first = _FirstBest(scorer, space, seed, scored, by)
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        proposals: list[Proposal] = []
+        while len(proposals) < n and (proposal := self._first.next()) is not None:
+            proposals.append(proposal)
+        return proposals
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """The order is settled before the first proposal."""
+
+    def settings(self) -> dict[str, Any]:
+        return {"space": self.space.name, "scored": self.scored, "by": self._first.by}
+
+    def state(self) -> dict[str, Any]:
+        return {"first": self._first.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._first.restore(state["first"])
+
+
+class Area(RegularizedEvolution):
+    """Assisted regularised evolution: the first population is the best of so many scored ones (algorithm 2).
+
+    Of `scored` random architectures the best `population` by the scorer are evaluated first; from then on it is
+    regularised evolution: the best of `tournament` members, drawn without replacement, has a child, and the oldest
+    dies. A failed trial is made up for by the next best of those scored, and by random ones after the last.
+    """
+
+    def __init__(
+        self,
+        scorer: Evaluator,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        population: int = 10,  # the paper's
+        scored: int = 20,  # the paper's
+        tournament: int = 5,  # not stated in the paper's text
+        by: str | None = None,
+    ) -> None:
+        if scored < population:
+            raise SpecError(
+                f"The first population is chosen among the scored, but got scored={scored}, population={population}."
+            )
+        super().__init__(space, seed, population=population, tournament=tournament)
+        self.scored = scored
+        self._first = _FirstBest(scorer, space, seed, scored, by)
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        return [self._next() for _ in range(n)]
+
+    def _next(self) -> Proposal:
+        if len(self._members) < self.population:
+            return self._first.next() or Proposal(self.space.sample(self._rng))
+        return Proposal(self._candidate())
+
+    def _drawn(self) -> list[Member]:
+        chosen = self._rng.choice(self.population, self.tournament, replace=False)
+        return [self._members[index] for index in chosen.tolist()]
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "scored": self.scored, "by": self._first.by}
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "first": self._first.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._first.restore(state["first"])
+
+
+class _FirstBest:
+    """Random architectures from the best score to the worst; drawn and scored when the first is asked for."""
+
+    def __init__(self, scorer: Evaluator, space: SearchSpace, seed: Seed, scored: int, by: str | None) -> None:
+        if scored < 1:
+            raise SpecError(f"At least one architecture must be scored, but got scored={scored}.")
+        if isinstance(scorer, Batched):
+            raise SpecError(f"{type(scorer).__name__} screens proposals; scoring wants every one of them measured.")
+        self.by = scorer.metrics[0] if by is None else by
+        if self.by not in scorer.metrics:
+            raise UnknownName("metric of the scorer", self.by, scorer.metrics)
+        if self.by.startswith("test_"):
+            raise SpecError(f"{self.by} is for the record: a strategy that chose by it would have seen the test set.")
+        self._scorer, self._space, self._scored = scorer, space, scored
+        self._rng = seed.numpy("scored")
+        self._queue: deque[Architecture] | None = None
+
+    def next(self) -> Proposal | None:
+        """The best of those left; None after the last."""
+        cost = Cost()
+        if self._queue is None:
+            self._queue, cost = self._ranked()
+        return Proposal(self._queue.popleft(), cost=cost) if self._queue else None
+
+    def _ranked(self) -> tuple[deque[Architecture], Cost]:
+        drawn = dict.fromkeys(self._space.sample(self._rng) for _ in range(self._scored))
+        proposals = [Proposal(arch) for arch in drawn]
+        measurements = attempt(self._scorer, proposals)
+        # Sorting is stable: of equal scores, the one drawn first comes first.
+        order = sorted(range(len(drawn)), key=lambda index: self._rank(measurements[index]), reverse=True)
+        return deque(proposals[index].arch for index in order), sum((m.cost for m in measurements), Cost())
+
+    def _rank(self, measurement: Measurement) -> float:
+        value = measurement.metrics.get(self.by, -math.inf)
+        return -math.inf if measurement.error is not None or math.isnan(value) else value
+
+    def state(self) -> dict[str, Any]:
+        queue = None if self._queue is None else [list(arch.choices) for arch in self._queue]
+        return {"rng": self._rng.bit_generator.state, "queue": queue}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        queue = state["queue"]
+        self._queue = (
+            None if queue is None else deque(Architecture(self._space.name, tuple(choices)) for choices in queue)
+        )
+        self._rng.bit_generator.state = state["rng"]

@@ -73,7 +73,7 @@ def import_records(path: Path, folder: Path, name: str, progress: Progress | Non
     """Write the table of a file nasbench_full.tfrecord or nasbench_only108.tfrecord, or of a part of one.
 
     SpecError names the first record that is damaged or whose hash is not that of its cell. Memory grows with the
-    number of cells (0.2 GB for all of them), not with the 2 GB of the file.
+    number of cells, not with the size of the file.
     """
     if not path.is_file():
         raise SpecError(f"There is no file {path}.")

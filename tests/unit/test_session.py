@@ -16,9 +16,10 @@ from ogive import session
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.estimate import estimate
 from ogive.machine import facts
 from ogive.runs import read_run
-from ogive.session import Parts, Settings, budget_of, estimate, resume, search, settings_of
+from ogive.session import Parts, Settings, budget_of, resume, search, settings_of
 
 
 class Weighted:

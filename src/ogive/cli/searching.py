@@ -17,9 +17,10 @@ from ogive.cli.show import Bar, SearchProgress, console, duration, number, size_
 from ogive.compare import REPORTED, Comparison, check, compare
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.trial import Trial, counted
+from ogive.estimate import Estimate, estimate
 from ogive.metrics import Interval
 from ogive.runs import Run, best, read_run, write_json
-from ogive.session import Estimate, Settings, budget_of, estimate, resume, search, settings_of
+from ogive.session import Settings, budget_of, resume, search, settings_of
 
 __all__ = ["command_line", "register"]
 

@@ -413,8 +413,8 @@ def test_an_estimate_does_not_multiply_what_happens_once(monkeypatch: pytest.Mon
     made = parts(chosen, Epochs(50))
     monkeypatch.setattr("ogive.estimate.assemble", lambda settings: made)
     found = estimate(chosen)
-    # 0.02 + 50 * 0.02 = 1.02 s on an idle machine; one cold epoch times 50 would be 17 s on any.
-    assert 1.0 < found.trial_s < 10
+    # About 0.02 + 50 * 0.02 = 1.02 s; 50 times one cold epoch would be 17 s, however busy the machine is.
+    assert 0 < found.trial_s < 10
     assert found.total_s == pytest.approx(10 * found.trial_s)
 
 

@@ -58,6 +58,8 @@ class Within:
     def __init__(self, strategy: Strategy, world: World) -> None:
         self.strategy, self.world = strategy, world
         self.objectives = getattr(strategy, "objectives", None)
+        # How many random proposals come first, which a comparison sets against its budget.
+        self.population = getattr(strategy, "population", None)
         # The proposals behind the projections that were not told yet.
         self._originals: dict[Key, deque[Proposal]] = {}
 
@@ -132,4 +134,7 @@ class _WithinCheckpointed(Within):
 
 def within(strategy: Strategy, world: World) -> Within:
     """The strategy kept inside the world, able to save its state if the strategy is."""
-    return (_WithinCheckpointed if isinstance(strategy, Checkpointed) else Within)(strategy, world)
+    base = _WithinCheckpointed if isinstance(strategy, Checkpointed) else Within
+    # Messages about it name the strategy, which is what the user wrote.
+    kept: Within = type(type(strategy).__name__, (base,), {})(strategy, world)
+    return kept

@@ -99,6 +99,7 @@ def test_asking_for_several_is_asking_one_by_one(table: Table) -> None:
 def test_objectives_and_the_ability_to_save_are_those_of_the_strategy(table: Table) -> None:
     world = ClosedWorld.of(SPACE, table)
     assert within(Listed([]), world).objectives == 1
+    assert type(within(Listed([]), world)).__name__ == "Listed"
     assert not isinstance(within(Listed([]), world), Checkpointed)
     assert isinstance(within(Saved([]), world), Checkpointed)
 

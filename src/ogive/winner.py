@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ from ogive.spec import Spec, parse_options
 from ogive.training.data import Data
 from ogive.training.distributed import group
 from ogive.training.loop import Progress, accuracy, train
+from ogive.training.memory import refuse_too_large
 from ogive.training.recipe import Recipe
 from ogive.training.threads import threads as torch_threads
 
@@ -170,6 +172,9 @@ def measure_latency(
             shape, classes = task.shape, len(task.classes)
         inputs = shape
         skeleton = fitted_skeleton(arch.space, inputs, classes, channels=channels, cells=cells)
+    with torch.device("meta"):  # counted before it is made: weights that do not fit would take the machine with them
+        weights = count.parameters(build(arch, skeleton))
+    refuse_too_large("The network's weights", (weights,), item=4, way_out="give smaller --channels or --cells")
     network = build(arch, skeleton, seed=0)
     return arch, measure(network, inputs, batch_size=batch_size, device=device, threads=threads)
 

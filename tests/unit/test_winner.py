@@ -165,3 +165,8 @@ def test_latency_of_a_run_is_that_of_its_winner(run: Path) -> None:
 def test_what_is_no_architecture_is_refused(text: str, reason: str) -> None:
     with pytest.raises(SpecError, match=reason):
         measure_latency(text)
+
+
+def test_a_network_larger_than_the_memory_is_refused_before_it_is_made() -> None:
+    with pytest.raises(SpecError, match=r"weights \(\d+\) would take .* GiB.*smaller --channels or --cells"):
+        measure_latency("nasbench201:3,3,3,3,3,3", channels=65_536, cells=5)

@@ -39,15 +39,6 @@ BATCH = 128
 
 
 @pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Show:
-    def line(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", flush=True)
-
-    return line
-
-
-@pytest.fixture
 def one_thread() -> Any:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

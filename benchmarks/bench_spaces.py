@@ -10,21 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 
 from ogive.spaces import nasbench101, nasbench201
 from ogive.spaces.fingerprint import fingerprint
 
 Show = Callable[[str], None]
-
-
-@pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Show:
-    def line(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", flush=True)
-
-    return line
 
 
 def seconds(work: Callable[[], Any]) -> float:

@@ -60,15 +60,6 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
     return write_table(tmp_path_factory.mktemp("tables") / "made-up", columns, key=MixedRadix([5] * 6), **about)
 
 
-@pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Show:
-    def line(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", flush=True)
-
-    return line
-
-
 def seconds(work: Callable[[], Any]) -> float:
     started = time.perf_counter()
     work()

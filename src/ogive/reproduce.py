@@ -6,7 +6,6 @@ A recipe is a TOML file in ``ogive/recipes``; a row of the ledger is a JSON file
 
 from __future__ import annotations
 
-import json
 import math
 import tomllib
 from collections.abc import Callable
@@ -217,9 +216,3 @@ def _check_keys(where: str, entries: dict[str, Any], known: set[str], required: 
     missing = required - entries.keys()
     if missing:
         raise SpecError(f"There must be {', '.join(sorted(missing))} in {where}.")
-
-
-def load_row(path: Path) -> dict[str, Any]:
-    """Read a row of the ledger."""
-    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return row

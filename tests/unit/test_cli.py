@@ -1,3 +1,5 @@
+"""The command line as a person meets it. Over 500 lines: its flags and refusals are one surface, kept in one list."""
+
 from __future__ import annotations
 
 import json

@@ -1,9 +1,9 @@
 """Score many architectures without training into one table, a CSV file that any interruption leaves whole.
 
 ``FILE.csv`` has one row an architecture: its text form, one column a score (-inf ranks last, empty if it could not be
-found) and the reason of a failure. Rows stand in the order of the plan whatever finished first, so that an interrupted
-table ends up the same as an uninterrupted one. ``FILE.json`` beside it holds the settings; others are refused. Torch is
-reached only through the catalog.
+found), the processor seconds that building and scoring took, and the reason of a failure. Rows stand in the order of
+the plan whatever finished first, so that an interrupted table ends up the same as an uninterrupted one, but for the
+seconds. ``FILE.json`` beside it holds the settings; others are refused. Torch is reached only through the catalog.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import io
 import json
 import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ from ogive.strategies.local import RandomSearch
 
 __all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score"]
 
-SCHEMA = 1
-ARCH, ERROR = "arch", "error"
+SCHEMA = 2  # since 2 with the seconds of every row
+ARCH, SECONDS, ERROR = "arch", "cpu_seconds", "error"
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,14 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One architecture with its scores, in the order of the proxies; None, and a reason, if it could not be scored."""
+    """One architecture with its scores, in the order of the proxies; None, and a reason, if it could not be scored.
+
+    `cpu_seconds` are those of the process that built and scored it, whatever else the machine was busy with.
+    """
 
     arch: Architecture
     scores: tuple[float, ...] | None
+    cpu_seconds: float = field(default=0.0, compare=False)
     error: str = ""
 
 
@@ -198,37 +203,47 @@ def _collected(
     show(len(rows), len(archs))
     left = archs[len(rows) :]
     measured = _serial(evaluator, left) if workers == 1 or len(left) < 2 else _parallel(evaluator, left, workers)
-    for arch, measurement in zip(left, measured, strict=True):
+    for arch, (measurement, cpu_seconds) in zip(left, measured, strict=True):
         scores = (
             tuple(float(measurement.metrics[name]) for name in evaluator.metrics) if not measurement.error else None
         )
-        row = Row(arch, scores, measurement.error or "")
+        row = Row(arch, scores, cpu_seconds, measurement.error or "")
         append(row)
         rows.append(row)
         show(len(rows), len(archs))
     return rows
 
 
-def _serial(evaluator: Evaluator, archs: Sequence[Architecture]) -> Iterator[Measurement]:
+Timed = tuple[Measurement, float]
+
+
+def _timed(evaluator: Evaluator, arch: Architecture) -> Timed:
+    """The measurement and the processor seconds that it took, all threads of this process together."""
+    started = time.process_time()
+    measurement = attempt(evaluator, [Proposal(arch)])[0]
+    return measurement, time.process_time() - started
+
+
+def _serial(evaluator: Evaluator, archs: Sequence[Architecture]) -> Iterator[Timed]:
     for arch in archs:
-        yield attempt(evaluator, [Proposal(arch)])[0]
+        yield _timed(evaluator, arch)
 
 
-def _parallel(evaluator: Evaluator, archs: Sequence[Architecture], workers: int) -> Iterator[Measurement]:
+def _parallel(evaluator: Evaluator, archs: Sequence[Architecture], workers: int) -> Iterator[Timed]:
     """The measurements in the order of the architectures; a worker that dies costs the one that it was scoring."""
     pool = Workers(workers)
     try:
         shared = pool.share(evaluator)
         waiting = deque(archs)
-        flying: deque[Future[list[Measurement]]] = deque()
+        flying: deque[Future[Timed]] = deque()
         while waiting or flying:
             # Some more than there are workers, so that none of them waits for the slowest before it.
             while waiting and len(flying) < 4 * workers:
-                flying.append(pool.submit(attempt, shared, [Proposal(waiting.popleft())]))
+                flying.append(pool.submit(_timed, shared, waiting.popleft()))
             try:
-                yield flying.popleft().result()[0]
+                yield flying.popleft().result()
             except BrokenExecutor:
-                yield Measurement(error="the worker process died (killed, or out of memory)")
+                yield Measurement(error="the worker process died (killed, or out of memory)"), 0.0
     finally:
         pool.stop()
 
@@ -264,7 +279,7 @@ def _opened(
         rows, whole = _rows(path, proxies)
         os.ftruncate(descriptor, whole)
         if not whole:
-            _append(path, descriptor, [ARCH, *proxies, ERROR])
+            _append(path, descriptor, [ARCH, *proxies, SECONDS, ERROR])
         _refuse_other_archs(path, rows, archs)
         yield rows, lambda row: _append(path, descriptor, _cells(row, len(proxies)))
     finally:
@@ -291,7 +306,7 @@ def _append(path: Path, descriptor: int, cells: Sequence[str]) -> None:
 
 def _cells(row: Row, proxies: int) -> list[str]:
     scores = [""] * proxies if row.scores is None else [repr(score) for score in row.scores]
-    return [str(row.arch), *scores, row.error]
+    return [str(row.arch), *scores, f"{row.cpu_seconds:.3f}", row.error]
 
 
 def _rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
@@ -301,7 +316,7 @@ def _rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
     lines = list(csv.reader(io.StringIO(content[:whole].decode("utf-8", errors="replace"))))
     if not lines:
         return [], 0
-    if lines[0] != [ARCH, *proxies, ERROR]:
+    if lines[0] != [ARCH, *proxies, SECONDS, ERROR]:
         raise StoreError(
             f"{path} has the columns {', '.join(lines[0])}, but the settings beside it name other proxies."
         )
@@ -310,11 +325,11 @@ def _rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
 
 def _row(path: Path, number: int, line: list[str], proxies: int) -> Row:
     try:
-        arch, *cells, error = line
+        arch, *cells, seconds, error = line
         scores = None if error else tuple(float(cell) for cell in cells)
         if len(cells) != proxies or any(map(math.isnan, scores or ())):
             raise ValueError("not as many numbers as proxies")
-        return Row(Architecture.parse(arch), scores, error)
+        return Row(Architecture.parse(arch), scores, float(seconds), error)
     except ValueError as reason:
         raise StoreError(f"Line {number} of {path} is damaged ({reason}): delete it and all after it.") from reason
 

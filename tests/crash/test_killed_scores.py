@@ -58,7 +58,8 @@ def test_killed_at_any_moment_the_table_ends_up_the_same(
     settings = Scoring("nasbench201", f"arrays:{images}", batch_size=8, channels=4, cells=1)
     score(settings, planned(SPACE, 60, 0), path)
     score(settings, planned(SPACE, 60, 0), tmp_path / "whole.csv")
-    assert path.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    killed, whole = (read_scores(tmp_path / name)[1] for name in ("t.csv", "whole.csv"))
+    assert killed == whole  # but for the processor seconds, which no two runs share
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another signal there")

@@ -119,8 +119,8 @@ def _result(file: Path) -> tuple[tuple[float, ...], bytes, tuple[float, ...], np
             raise ValueError(f"it has {size:,} bytes, and none has more than {LARGEST:,}")
         content = json.loads(file.read_bytes())
         config = content["optimized_hyperparamater_config"]  # so spelled by the authors
-        budget = _number(content["budget"], "budget", 1, 1e6)
-        setting = (budget, *(_number(config[key], what, 0, 1e6) for what, key in _SETTINGS.items()))
+        budget = _known(content["budget"], "budget", 1)
+        setting = (budget, *(_known(config[key], what, 0) for what, key in _SETTINGS.items()))
         return setting, _choices(config), _metrics(content), _curve(content, budget)
     except OSError as error:
         raise SpecError(f"Cannot read {file}: {error.strerror}.") from None
@@ -178,6 +178,13 @@ def _curve(content: Mapping[str, Any], budget: float) -> npt.NDArray[np.float32]
     if len(curve) > budget:
         raise ValueError(f"its learning curve has {len(curve)} epochs, more than its budget of {budget:g}")
     return np.array([_number(value, _CURVE, 0, 100) for value in curve], np.float32)
+
+
+def _known(value: Any, what: str, low: float) -> float:
+    """A number that no file may lack."""
+    if value is None or value != value:
+        raise ValueError(f"{what} is not given")
+    return _number(value, what, low, 1e6)
 
 
 def _number(value: Any, what: str, low: float, high: float) -> float:

@@ -132,7 +132,8 @@ def test_what_was_measured_half_way_is_a_family_of_its_own(table: Table) -> None
     columns = table.fidelities("halfway_val_acc_108")
     assert columns == {epochs: f"halfway_val_acc_{epochs}" for epochs in EPOCHS}
     assert set(columns.values()).isdisjoint(table.fidelities("val_acc_108").values())
-    assert table.columns["halfway_test_acc_4"].test and not table.columns["halfway_val_acc_4"].test
+    assert table.columns["halfway_test_acc_4"].test
+    assert not table.columns["halfway_val_acc_4"].test
 
 
 def test_a_search_that_stops_half_way_pays_for_half_a_training(table: Table) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ _COLUMNS = {
     "val_acc": Column("%", "predicted CIFAR-10 validation accuracy after 100 epochs, mean of the models", "float64"),
     "train_seconds": Column("s", "predicted seconds of that training, mean of the models", "float64"),
 }
+# How the JSON of XGBoost and of LightGBM begins.
+_BEGINS = re.compile(rb'\s*\{\s*("learner"\s*:|"name"\s*:\s*"tree")')
 _REFUSED = (
     "{} is a pickle, which can run anything and is not read. Where it is trusted and xgboost or lightgbm is installed: "
     "python -c \"import pickle; pickle.load(open('surrogate_model.model', 'rb')).save_model('surrogate_model.json')\" "
@@ -41,8 +44,11 @@ _REFUSED = (
 
 def is_surrogate(path: Path) -> bool:
     """Whether this is a model of a surrogate, or a folder with some."""
+    if path.is_file() and path.suffix == ".json" and path.name != MODEL:
+        with path.open("rb") as file:
+            return _BEGINS.match(file.read(100)) is not None
     if path.is_file():
-        return path.suffix in (".json", ".model")
+        return path.name == MODEL or path.suffix == ".model"
     return any({MODEL, PICKLE} & set(names) for _, _, names in os.walk(path))
 
 

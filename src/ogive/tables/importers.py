@@ -49,7 +49,7 @@ def import_table(
     if _holds_surrogate(paths[0]):
         from ogive.tables.surrogate import import_surrogate
 
-        return import_surrogate(paths, Path(folder), name)
+        return import_surrogate(paths, Path(folder), name, progress)
     reader = _reader(paths[0])
     if reader is not None:
         return reader(_only(paths), Path(folder), name, progress)

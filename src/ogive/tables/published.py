@@ -21,7 +21,7 @@ PUBLISHED = {
     ),
     "accel_nasbench": "FILE is accel_nasbench.parquet, an extract of https://github.com/afzalxo/Accel-NASBench",
     "nasbench301": (
-        "FILE is the unpacked folder nb_301_v10 (a folder of results_*.json for each optimiser) of the training data "
+        "FILE is the unpacked folder of the training data (results_*.json in a folder for each optimiser) "
         "that https://github.com/automl/nasbench301 points to"
     ),
     "nasbench301_surrogate": (

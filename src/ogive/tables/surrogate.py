@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from ogive.tables.predictions import FEATURES, PARTS
 from ogive.tables.store import Column, Table, write_folder
 
 __all__ = ["import_surrogate", "is_surrogate"]
+
+Progress = Callable[[int, int], None]
 
 MODEL, PICKLE = "surrogate_model.json", "surrogate_model.model"
 _COLUMNS = {
@@ -52,7 +54,7 @@ def is_surrogate(path: Path) -> bool:
     return any({MODEL, PICKLE} & set(names) for _, _, names in os.walk(path))
 
 
-def import_surrogate(paths: Sequence[Path], folder: Path, name: str) -> Table:
+def import_surrogate(paths: Sequence[Path], folder: Path, name: str, progress: Progress | None = None) -> Table:
     """Write the surrogate in some folders of members, or files of models, as a table of all architectures of darts.
 
     The members of one quantity are averaged, without the noise that the authors' package adds. A model predicts
@@ -62,7 +64,10 @@ def import_surrogate(paths: Sequence[Path], folder: Path, name: str) -> Table:
     Raises SpecError for a pickle, with the way out, and for models that are not as NAS-Bench-301 gives them.
     """
     members: dict[str, list[Forest]] = {}
-    for model in (model for path in paths for model in _models(path)):
+    models = [model for path in paths for model in _models(path)]
+    for number, model in enumerate(models):
+        if progress is not None:
+            progress(number, len(models))
         members.setdefault(_quantity(model), []).append(read_forest(model, len(FEATURES)))
     if "val_acc" not in members:
         raise SpecError(f"{paths[0]} holds models of seconds only: give one of accuracy too, which is searched on.")

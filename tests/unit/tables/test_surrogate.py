@@ -77,6 +77,12 @@ def test_the_predictions_are_means_of_those_of_the_libraries(table: Table) -> No
     assert len(set(seconds)) > 5
 
 
+def test_the_import_tells_how_many_models_it_has_read(folders: list[Path], tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    import_table(folders, tmp_path / "table", name="nb301", progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 3), (1, 3), (2, 3)]
+
+
 def test_look_ups_in_arrays_agree_with_single_ones(table: Table) -> None:
     rows = table.rows_of([arch.choices for arch in ARCHS])
     assert [table.architecture(int(row)) for row in rows] == ARCHS

@@ -38,6 +38,9 @@ SCORES: dict[str, str] = {
     "ntk": "ogive.scores.tenas:ntk",
     "linear_regions": "ogive.scores.tenas:linear_regions",
     "swap": "ogive.scores.swap:swap",
+    "az_expressivity": "ogive.scores.az_nas:az_expressivity",
+    "az_progressivity": "ogive.scores.az_nas:az_progressivity",
+    "az_trainability": "ogive.scores.az_nas:az_trainability",
     "params": "ogive.scores.size:params",
     "macs": "ogive.scores.size:macs",
 }

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from torch import Tensor, nn
 
-from ogive.scores.passes import Matrix, Read, Seen, look
+from ogive.scores.passes import Matrix, Read, Seen
 from ogive.scores.probe import finite_or_last, refuse_images, refuse_labels
 
 __all__ = ["epe_nas", "jacob_cov"]
@@ -57,7 +57,7 @@ def _jacobian(score: str, network: nn.Module, images: Tensor, seen: Seen | Read)
     """J, shape (B, P); None if the network is cut off from its input, or a gradient is constant or no number."""
     refuse_images(score, images)
     if isinstance(seen, Read):
-        seen = look(score, network, images, None, seen)
+        seen = seen.look(score, network, images, None)
     jacobian_BP = seen.jacobian
     if jacobian_BP is None:
         return None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
-from ogive.scores.passes import Read, Seen, look
+from ogive.scores.passes import Read, Seen
 from ogive.scores.probe import logits_of, probed, refuse_images, says_nothing
 from ogive.scores.units import Agreement, Kernel, Rectifications
 
@@ -84,7 +84,7 @@ def agreement_of(
     """What the ReLU units do, each counted once, and whether the network is silent; SpecError for one without ReLU."""
     refuse_images(score, images)
     if isinstance(seen, Read):
-        seen = look(score, network, images, None, seen)
+        seen = seen.look(score, network, images, None)
     if not seen.agreement.units:
         raise _without_units(score, network, "ReLU", " (naswot_smooth, an extension of ours, takes GELU and its like)")
     return seen.agreement, seen.silent

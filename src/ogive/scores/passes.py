@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +20,46 @@ from torch import Tensor, nn
 from ogive.scores.probe import WEIGHTED, gradients, logits_of, loss_of, probed, says_nothing, weights_of
 from ogive.scores.units import Agreement, Patterns, Rectifications
 
-__all__ = ["Matrix", "Read", "Seen", "look"]
+__all__ = ["Matrix", "Read", "Request", "Seen"]
 
 Matrix = npt.NDArray[np.float64]
 
 
-class Read(enum.Flag):
-    """What a pass can show; the passes of several scores are one that shows all that any of them reads."""
+@runtime_checkable
+class Request(Protocol):
+    """What the default of a parameter `seen` is. Requests of one class are united by ``|`` and met by one pass."""
 
-    ANSWER = 0  # only whether the network answers anything
+    @property
+    def stream(self) -> str | None:
+        """The name of the random numbers that all scores with requests of this class draw; None if they draw none."""
+
+    def look(self, score: str, network: nn.Module, images: Tensor, labels: Tensor | None, seed: int) -> Any:
+        """Make the pass, in the name of `score`, and leave the network as it was."""
+
+
+class Read(enum.Flag):
+    """What a pass of the network as it is can show; requests are united by ``|``."""
+
     AGREEMENT = enum.auto()
     PATTERNS = enum.auto()
     SLOPES = enum.auto()
     EFFECTS = enum.auto()
     JACOBIAN = enum.auto()
+
+    @property
+    def stream(self) -> None:
+        """Nothing is drawn."""
+
+    def look(self, score: str, network: nn.Module, images: Tensor, labels: Tensor | None, seed: int = 0) -> Seen:
+        """Pass the images through the network, which is left as it was, and back as far as the request needs it.
+
+        Slopes and effects need labels. SpecError, in the name of `score`, for labels that no logit belongs to.
+        """
+        seen = _looked(score, network, images, labels, self, copies=False)
+        if seen is None:
+            seen = _looked(score, network, images, labels, self, copies=True)
+        assert seen is not None  # what is copied cannot be overwritten
+        return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +76,6 @@ class Seen:
     effects: tuple[tuple[int, Tensor], ...] = ()
     # The derivative of the sum of all logits by each image, (B, P).
     jacobian: Matrix | None = None
-
-
-def look(score: str, network: nn.Module, images: Tensor, labels: Tensor | None, read: Read) -> Seen:
-    """Pass the images through the network, which is left as it was, and back as far as `read` needs it.
-
-    Slopes and effects need labels. SpecError, in the name of `score`, for labels that no logit belongs to.
-    """
-    seen = _looked(score, network, images, labels, read, copies=False)
-    if seen is None:
-        seen = _looked(score, network, images, labels, read, copies=True)
-    assert seen is not None  # what is copied cannot be overwritten
-    return seen
 
 
 def _looked(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ogive.core.errors import SpecError
 
@@ -23,6 +24,7 @@ __all__ = [
     "logits_of",
     "loss_of",
     "probed",
+    "redraw",
     "refuse_images",
     "refuse_labels",
     "says_nothing",
@@ -61,6 +63,24 @@ def probed(network: nn.Module, *, seed: int = 0) -> Iterator[None]:
                 parameter.requires_grad_(required)
             for module, training in modes:
                 module.training = training
+
+
+def redraw(network: nn.Module, deviation: Callable[[Tensor], float]) -> None:
+    """Inside `probed`: Gaussian weights of that deviation, biases of zero, normalisations that do nothing more.
+
+    Drawn on the CPU, so that a GPU scores the same networks.
+    """
+    for layer in network.modules():
+        if isinstance(layer, WEIGHTED):
+            weight = layer.weight
+            drawn = deviation(weight) * torch.randn(weight.shape, dtype=weight.dtype)
+            weight.data = drawn.to(weight.device)
+        elif isinstance(layer, (_BatchNorm, nn.GroupNorm)) and layer.weight is not None:
+            layer.weight.data = torch.ones_like(layer.weight.data)
+        else:
+            continue
+        if layer.bias is not None:
+            layer.bias.data = torch.zeros_like(layer.bias.data)
 
 
 def refuse_images(score: str, images: Tensor, *, least: int = 2) -> None:

@@ -12,7 +12,7 @@ import math
 
 from torch import Tensor, nn
 
-from ogive.scores.passes import Read, Seen, look
+from ogive.scores.passes import Read, Seen
 from ogive.scores.probe import (
     finite_or_last,
     gradients,
@@ -81,7 +81,7 @@ def fisher(network: nn.Module, images: Tensor, labels: Tensor, *, seen: Seen | R
 def _seen(score: str, network: nn.Module, images: Tensor, labels: Tensor, seen: Seen | Read) -> Seen:
     _refuse(score, images, labels)
     weights_of(score, network)
-    return look(score, network, images, labels, seen) if isinstance(seen, Read) else seen
+    return seen.look(score, network, images, labels) if isinstance(seen, Read) else seen
 
 
 def _refuse(score: str, images: Tensor, labels: Tensor) -> None:

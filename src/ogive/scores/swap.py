@@ -12,7 +12,7 @@ import math
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
-from ogive.scores.passes import Read, Seen, look
+from ogive.scores.passes import Read, Seen
 from ogive.scores.probe import refuse_images
 
 __all__ = ["swap"]
@@ -25,7 +25,7 @@ def swap(network: nn.Module, images: Tensor, *, seen: Seen | Read = Read.PATTERN
     """
     refuse_images("swap", images)
     if isinstance(seen, Read):
-        seen = look("swap", network, images, None, seen)
+        seen = seen.look("swap", network, images, None)
     count = seen.patterns.count()
     if not count:
         raise SpecError(f"swap looks at the ReLU units of a network, but {type(network).__name__} ran no ReLU.")

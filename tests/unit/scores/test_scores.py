@@ -17,7 +17,8 @@ from ogive.scores import SCORES, score_function
 from ogive.spaces.nasbench201 import nasbench201
 
 COUNTS = ("params", "macs")  # of a network, whatever it does
-OF_SHAPE = ("synflow", "synflow_bn", "zen")  # look at the shape of the images only
+OF_ONE = ("synflow", "synflow_bn", "zen")  # look at the shape of the images only, and are content with one
+OF_SHAPE = (*OF_ONE, "az_expressivity", "az_progressivity", "az_trainability")
 OF_UNITS = ("naswot", "naswot_reference", "naswot_smooth", "linear_regions", "swap")
 OF_IMAGES = [name for name in SCORES if name not in (*COUNTS, *OF_SHAPE)]
 OF_WEIGHTS = [name for name in SCORES if name not in (*COUNTS, *OF_UNITS, "jacob_cov", "epe_nas")]
@@ -142,7 +143,7 @@ def test_a_network_without_weights_is_refused(name: str) -> None:
         scored(name, nn.Sequential(nn.ReLU(), nn.Flatten()), noise())
 
 
-@pytest.mark.parametrize("name", OF_IMAGES)
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in (*COUNTS, *OF_ONE)])
 def test_one_image_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="needs at least"):
         scored(name, Net(), noise(1))
@@ -153,6 +154,17 @@ def test_one_image_is_refused(name: str) -> None:
 def test_images_that_are_all_the_same_rank_every_network_last(name: str, value: float) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
     assert scored(name, network, torch.full((8, 3, 6, 6), value)) == -math.inf
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_one_image_is_enough_for_a_score_of_its_shape(name: str) -> None:
+    assert math.isfinite(scored(name, Net(), noise(1)))
+
+
+@pytest.mark.parametrize("name", [*COUNTS, *OF_SHAPE])
+def test_what_images_show_is_nothing_to_a_score_of_their_shape(name: str) -> None:
+    network = Net()
+    assert scored(name, network, torch.ones(8, 3, 6, 6)) == scored(name, network, noise())
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name not in COUNTS])

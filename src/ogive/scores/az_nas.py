@@ -71,8 +71,8 @@ class Blocks(enum.Flag):
         like = images[:BATCH]
         with probed(network, seed=seed), torch.set_grad_enabled(Blocks.NORMS in self), _features(network) as features:
             redraw(network, lambda weight: math.sqrt(2 / weight[0].numel()))
-            logits = logits_of(network, torch.randn(like.shape, dtype=like.dtype).to(like.device))
-            if says_nothing(logits):
+            drawn = torch.randn(like.shape, dtype=like.dtype).to(like.device)
+            if says_nothing(logits_of(network, drawn), drawn):
                 return Flow(True)
             if len(features) < 2:
                 raise SpecError(

@@ -86,7 +86,8 @@ def agreement_of(
     if isinstance(seen, Read):
         seen = seen.look(score, network, images, None)
     if not seen.agreement.units:
-        raise _without_units(score, network, "ReLU", " (naswot_smooth, an extension of ours, takes GELU and its like)")
+        way = " (naswot_smooth, an extension of ours, takes GELU and its like)" if score == "NASWOT" else ""
+        raise _without_units(score, network, "ReLU", way)
     return seen.agreement, seen.silent
 
 
@@ -101,7 +102,7 @@ def _collected(network: nn.Module, images: Tensor, *, reference_compat: bool, sm
     if not total.units:
         kind = "module whose class name contains ReLU" if reference_compat else "ReLU, GELU or their like"
         raise _without_units("NASWOT", network, kind)
-    return total, says_nothing(logits)
+    return total, says_nothing(logits, images)
 
 
 def _without_units(score: str, network: nn.Module, kind: str, way: str = "") -> SpecError:

@@ -87,7 +87,7 @@ def _looked(
         inputs = images.detach().clone().requires_grad_() if Read.JACOBIAN in read else images
         with _units(agreement, patterns, read), _outputs(network, read, copies=copies) as outputs:
             logits = logits_of(network, inputs)
-        if says_nothing(logits):
+        if says_nothing(logits, images):
             return Seen(True, agreement, patterns)
         if any(output._version != version for _, output, version in outputs):
             return None

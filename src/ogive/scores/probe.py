@@ -88,8 +88,8 @@ def refuse_images(score: str, images: Tensor, *, least: int = 2) -> None:
     if not images.is_floating_point():
         raise SpecError(f"{score} takes normalised images of floating numbers, but got {images.dtype}.")
     if images.ndim < 2 or len(images) < least:
-        number = {1: "one", 2: "two"}.get(least, str(least))
-        raise SpecError(f"{score} needs at least {number} images, but got the shape {tuple(images.shape)}.")
+        number = {1: "one image", 2: "two images"}.get(least, f"{least} images")
+        raise SpecError(f"{score} needs at least {number}, but got the shape {tuple(images.shape)}.")
 
 
 def refuse_labels(score: str, images: Tensor, labels: Tensor) -> None:
@@ -118,9 +118,13 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     return logits
 
 
-def says_nothing(logits: Tensor) -> bool:
-    """Whether the answer is the same for all images, as that of a network cut off from its input is, or no number."""
-    return bool((logits == logits[:1]).all()) or not bool(logits.isfinite().all())
+def says_nothing(logits: Tensor, images: Tensor) -> bool:
+    """Whether the answer is no number, or the same for all images, as that of a network cut off from its input is.
+
+    Images that are all the same say nothing either, although dropout may answer them differently.
+    """
+    same = bool((logits == logits[:1]).all()) or bool((images == images[:1]).all())
+    return same or not bool(logits.isfinite().all())
 
 
 def loss_of(score: str, logits: Tensor, labels: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def grasp(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     weights = weights_of("grasp", network)
     with probed(network):
         logits = logits_of(network, images)
-        if says_nothing(logits):
+        if says_nothing(logits, images):
             return -math.inf
         first = gradients(loss_of("grasp", logits, labels), weights, create_graph=True)
         # The derivative of the product of g, held fixed, with g is H g.

@@ -40,7 +40,7 @@ def ntk(
         raise SpecError(f"ntk takes gradients by parameters named weight, but {type(network).__name__} has none.")
     with probed(network):
         logits = logits_of(network, batch)
-        if says_nothing(logits):
+        if says_nothing(logits, batch):
             return -math.inf
         rows = [_flat(gradients(answer.sum(), weights, again=True)) for answer in logits]
     rows_BW = torch.stack(rows)

@@ -18,7 +18,7 @@ from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal
-from ogive.evaluators.ranked import Ranked, fitted_weights, standing
+from ogive.evaluators.ranked import Ranked, fitted_weights, standing, standings
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.local import RandomSearch
 from ogive.testing import check_evaluator
@@ -230,3 +230,21 @@ def test_az_nas_is_a_ranking_by_logarithms_of_ranks() -> None:
             for name, reference in zip(ranked.parts[0].metrics, references, strict=True)
         ]
         assert metrics["standing"] == pytest.approx(math.exp(sum(map(math.log, ranks)) / 4))
+
+
+def test_among_themselves_networks_stand_by_the_mean_of_their_ranks_or_of_the_logarithms() -> None:
+    scores = [[1.0, 30.0], [2.0, 20.0], [3.0, 20.0], [-math.inf, 10.0]]
+    assert standings(scores).tolist() == pytest.approx([(2 + 4) / 8, (3 + 2.5) / 8, (4 + 2.5) / 8, (0 + 1) / 8])
+    found = standings(scores, "log")
+    # AZ-NAS adds log(rank / 4).
+    assert (2 * np.log(found[:3])).tolist() == pytest.approx(
+        [math.log(2 / 4) + math.log(4 / 4), math.log(3 / 4) + math.log(2.5 / 4), math.log(4 / 4) + math.log(2.5 / 4)]
+    )
+    assert found[3] == 0
+
+
+def test_scores_that_are_no_numbers_do_not_stand() -> None:
+    with pytest.raises(SpecError, match="scores that are numbers"):
+        standings([[1.0, math.nan]])
+    with pytest.raises(SpecError, match=r"got the shape \(0,\)"):
+        standings([])

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal
+from ogive.evaluators.ranked import Combine, standings
 from ogive.machine import facts
 from ogive.metrics import Interval, kendall_tau, spearman
 from ogive.runs import lock_file, write_json
@@ -40,7 +41,7 @@ from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RandomSearch
 
-__all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score"]
+__all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score", "with_standing"]
 
 SCHEMA = 2  # since 2 with the seconds of every row
 ARCH, SECONDS, ERROR = "arch", "cpu_seconds", "error"
@@ -125,6 +126,18 @@ def read_scores(path: Path) -> tuple[dict[str, Any], list[Row]]:
     path = Path(path)
     settings = _settings(path)
     return settings, _rows(path, tuple(settings["proxies"]))[0]
+
+
+def with_standing(proxies: Sequence[str], rows: Sequence[Row], combine: Combine) -> tuple[tuple[str, ...], list[Row]]:
+    """The names and the rows with one score more, `standing`: where each row stands among all by all its scores.
+
+    It belongs to the rows together and changes with each that is added, so that a table does not hold it.
+    """
+    scored = [row.scores for row in rows if row.scores is not None]
+    found = iter(standings(scored, combine).tolist() if scored else ())
+    return (*proxies, "standing"), [
+        row if row.scores is None else replace(row, scores=(*row.scores, next(found))) for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ COMMANDS: dict[str, set[str]] = {
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
-    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"},
+    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above"}
+    | {"--combine", "--out"},
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),

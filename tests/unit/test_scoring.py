@@ -15,8 +15,9 @@ import pytest
 
 from ogive.cli import main
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
+from ogive.evaluators.ranked import standings
 from ogive.metrics import kendall_tau, spearman
-from ogive.scoring import Row, Scoring, correlations, planned, read_scores, score
+from ogive.scoring import Row, Scoring, correlations, planned, read_scores, score, with_standing
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.tables.store import Table
@@ -301,6 +302,37 @@ def test_scores_are_compared_with_a_column_of_a_table(
         code, _, err = ogive("score", *more, *wrong)
         assert code == 2
         assert reason in err
+
+
+def test_scores_are_shown_and_correlated_as_one_but_not_kept_as_one(
+    ogive: Run, images: Path, invented_table: Path, tmp_path: Path
+) -> None:
+    more = ("--space", "nasbench201", "--sample", 12, "--out", "t.csv", *flags(images))
+    against = ("--table", invented_table, "--against", "c10_test_200", "--combine", "log")
+    code, out, _ = ogive("score", *more, *against)
+    assert code == 0
+    assert "standing" in out
+    rows = read_scores(tmp_path / "t.csv")[1]
+    assert all(len(row.scores or ()) == 2 for row in rows)
+    names, together = with_standing(("naswot", "params"), rows, "log")
+    assert names == ("naswot", "params", "standing")
+    expected = standings([row.scores or () for row in rows], "log").tolist()
+    assert [(row.scores or ())[2] for row in together] == expected
+    kept = json.loads((tmp_path / "t.c10_test_200.json").read_text())
+    truth = Table.open(invented_table)
+    assert kept["combine"] == "log"
+    assert kept["scores"][2]["tau"] == kendall_tau(expected, [truth.value(row.arch, "c10_test_200") for row in rows])
+
+
+def test_a_row_that_could_not_be_scored_does_not_stand() -> None:
+    failed = Row(DISCONNECTED, None, error="made up")
+    rows = [Row(arch, (float(place),)) for place, arch in enumerate(planned(SPACE, 2, 0))]
+    assert with_standing(("made up",), [rows[0], failed, rows[1]], "mean")[1] == [
+        Row(rows[0].arch, (0.0, 0.5)),
+        failed,
+        Row(rows[1].arch, (1.0, 1.0)),
+    ]
+    assert with_standing(("made up",), [failed], "mean")[1] == [failed]
 
 
 def test_a_constant_score_has_no_correlation_and_minus_infinity_ranks_last() -> None:

@@ -14,9 +14,10 @@ from ogive.cli.show import Bar, console, duration, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.space import SearchSpace
+from ogive.evaluators.ranked import Combine
 from ogive.metrics import Interval
 from ogive.runs import write_json
-from ogive.scoring import Row, Scoring, correlations, planned, score
+from ogive.scoring import Row, Scoring, correlations, planned, score, with_standing
 
 __all__ = ["register"]
 
@@ -57,6 +58,9 @@ def score_command(
     above: Annotated[
         float | None, typer.Option("--above", help="Correlate only where the column is above this, as papers do.")
     ] = None,
+    combine: Annotated[
+        Combine | None, typer.Option("--combine", help="Also show all scores as one, by their ranks.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The table, a .csv file; goes on where it stopped.")] = None,
 ) -> None:
     """Score architectures without training them, into a table that can be stopped and gone on with.
@@ -94,9 +98,12 @@ def score_command(
         kept = f" The rows in {out} are kept; the same command goes on." if out is not None else ""
         console.print(f"Interrupted.{kept}")
         raise typer.Exit(130) from None
-    _print(rows, settings.proxies, out, time.perf_counter() - started)
+    names = settings.proxies
+    if combine is not None:
+        names, rows = with_standing(names, rows, combine)
+    _print(rows, names, out, time.perf_counter() - started)
     if truth is not None and against is not None:
-        _print_correlations(rows, settings.proxies, truth, against, above, out)
+        _print_correlations(rows, names, truth, against, above, out, combine)
 
 
 def _architectures(
@@ -130,7 +137,13 @@ def _parsed(text: str, name: str | None) -> Architecture:
 
 
 def _print_correlations(
-    rows: list[Row], proxies: tuple[str, ...], truth: Any, against: str, above: float | None, out: Path | None
+    rows: list[Row],
+    proxies: tuple[str, ...],
+    truth: Any,
+    against: str,
+    above: float | None,
+    out: Path | None,
+    combine: Combine | None,
 ) -> None:
     known = {row.arch: truth.value(row.arch, against) for row in rows}
     counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
@@ -143,6 +156,7 @@ def _print_correlations(
         console.print("The number of parameters is the baseline to beat: add params to --proxies.")
     if out is not None:
         about = {"table": truth.name, "table_digest": truth.digest, "column": against, "above": above, "n": count}
+        about |= {} if combine is None else {"combine": combine}
         only = "" if above is None else f"-above-{above:g}"
         path = out.with_suffix(f".{against}{only}.json")
         write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})

@@ -144,6 +144,16 @@ def test_what_one_candidate_runs_into_does_not_cost_the_others(data: Data, monke
     assert found[1].error is None
 
 
+def test_the_reason_of_a_failure_is_that_of_the_score_alone(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 4))
+    together, alone = make(data, ["grad_norm", "naswot", "snip"]), make(data, "naswot")
+    monkeypatch.setattr("ogive.evaluators.training_free.build", lambda *args, **kwargs: smooth)
+    reason = together.evaluate([Proposal(ALIVE)])[0].error
+    assert reason is not None
+    assert reason.startswith("SpecError: NASWOT compares the ReLU units of a network, but Sequential ran no ReLU")
+    assert reason == alone.evaluate([Proposal(ALIVE)])[0].error
+
+
 def test_a_score_that_is_no_number_is_a_failure(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ogive.scores.naswot._log_determinant", lambda kernel: math.nan)
     assert make(data).evaluate([Proposal(ALIVE)])[0].error == "naswot is nan"

@@ -60,6 +60,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "tabular": "ogive.evaluators.tabular:Tabular",
         "trained": "ogive.evaluators.trained:Trained",
         "training_free": "ogive.evaluators.training_free:TrainingFree",
+        "score_table": "ogive.evaluators.score_table:ScoreTable",
         "latency": "ogive.evaluators.latency:Latency",
         "ranked": "ogive.evaluators.ranked:Ranked",
         "together": "ogive.core.evaluator:Together",

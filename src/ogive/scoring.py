@@ -1,9 +1,8 @@
 """Score many architectures without training into one table, a CSV file that any interruption leaves whole.
 
-``FILE.csv`` has one row an architecture: its text form, one column a score (-inf ranks last, empty if it could not be
-found), the processor seconds that building and scoring took, and the reason of a failure. Rows stand in the order of
-the plan whatever finished first, so that an interrupted table ends up the same as an uninterrupted one, but for the
-seconds. ``FILE.json`` beside it holds the settings; others are refused. Torch is reached only through the catalog.
+`ogive.tables.scores` says what is in the file. Rows stand in the order of the plan whatever finished first, so that an
+interrupted table ends up the same as an uninterrupted one, but for the seconds. A table that was begun with other
+settings is refused. Torch is reached only through the catalog.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import json
 import math
 import os
 import time
@@ -19,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +38,9 @@ from ogive.runs import lock_file, write_json
 from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RandomSearch
+from ogive.tables.scores import ARCH, ERROR, SCHEMA, SECONDS, Row, beside, read_rows, read_scores, read_settings
 
 __all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score", "with_standing"]
-
-SCHEMA = 2  # since 2 with the seconds of every row
-ARCH, SECONDS, ERROR = "arch", "cpu_seconds", "error"
 
 
 @dataclass(frozen=True)
@@ -61,19 +57,6 @@ class Scoring:
     pruned: bool = False
     device: str = "cpu"
     threads: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One architecture with its scores, in the order of the proxies; None, and a reason, if it could not be scored.
-
-    `cpu_seconds` are those of the process that built and scored it, whatever else the machine was busy with.
-    """
-
-    arch: Architecture
-    scores: tuple[float, ...] | None
-    cpu_seconds: float = field(default=0.0, compare=False)
-    error: str = ""
 
 
 def planned(space: SearchSpace, sample: int | None, seed: int) -> list[Architecture]:
@@ -119,13 +102,6 @@ def score(
         append,
     ):
         return _collected(evaluator, archs, rows, workers, progress, append)
-
-
-def read_scores(path: Path) -> tuple[dict[str, Any], list[Row]]:
-    """The settings and the rows of a table of scores."""
-    path = Path(path)
-    settings = _settings(path)
-    return settings, _rows(path, tuple(settings["proxies"]))[0]
 
 
 def with_standing(proxies: Sequence[str], rows: Sequence[Row], combine: Combine) -> tuple[tuple[str, ...], list[Row]]:
@@ -273,9 +249,9 @@ def _opened(
         raise SpecError(f"A table of scores is a .csv file, but got --out {path}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     existed = path.exists() and path.stat().st_size > 0
-    if existed and not _beside(path).exists():
+    if existed and not beside(path).exists():
         raise StoreError(
-            f"{path} is there but is no table of scores, for {_beside(path).name} is not: choose another --out."
+            f"{path} is there but is no table of scores, for {beside(path).name} is not: choose another --out."
         )
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -285,11 +261,11 @@ def _opened(
             raise RunInUse(
                 f"{path} is being written by another process; wait for it, or choose another --out."
             ) from None
-        if _beside(path).exists():
+        if beside(path).exists():
             _refuse_other(path, settings)
         else:
-            write_json(_beside(path), {"schema": SCHEMA, **settings, "ogive": catalog.version(), "machine": facts()})
-        rows, whole = _rows(path, proxies)
+            write_json(beside(path), {"schema": SCHEMA, **settings, "ogive": catalog.version(), "machine": facts()})
+        rows, whole = read_rows(path, proxies)
         os.ftruncate(descriptor, whole)
         if not whole:
             _append(path, descriptor, [ARCH, *proxies, SECONDS, ERROR])
@@ -322,56 +298,13 @@ def _cells(row: Row, proxies: int) -> list[str]:
     return [str(row.arch), *scores, f"{row.cpu_seconds:.3f}", row.error]
 
 
-def _rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
-    """The whole rows of the file, and how many bytes they take with the header; a torn last line does not count."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    lines = list(csv.reader(io.StringIO(content[:whole].decode("utf-8", errors="replace"))))
-    if not lines:
-        return [], 0
-    if lines[0] != [ARCH, *proxies, SECONDS, ERROR]:
-        raise StoreError(
-            f"{path} has the columns {', '.join(lines[0])}, but the settings beside it name other proxies."
-        )
-    return [_row(path, number, line, len(proxies)) for number, line in enumerate(lines[1:], start=2)], whole
-
-
-def _row(path: Path, number: int, line: list[str], proxies: int) -> Row:
-    try:
-        arch, *cells, seconds, error = line
-        scores = None if error else tuple(float(cell) for cell in cells)
-        if len(cells) != proxies or any(map(math.isnan, scores or ())):
-            raise ValueError("not as many numbers as proxies")
-        return Row(Architecture.parse(arch), scores, float(seconds), error)
-    except ValueError as reason:
-        raise StoreError(f"Line {number} of {path} is damaged ({reason}): delete it and all after it.") from reason
-
-
-def _beside(path: Path) -> Path:
-    return path.with_suffix(".json")
-
-
 def _written(settings: Scoring) -> dict[str, Any]:
     plain = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
     return {**plain, "proxies": list(settings.proxies)}
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(_beside(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(
-            f"{path} is no table of scores: {_beside(path)} is missing. `ogive score` makes both."
-        ) from None
-    except ValueError as error:
-        raise StoreError(f"{_beside(path)} is damaged: {error}.") from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("proxies"), list):
-        raise StoreError(f"{_beside(path)} does not hold the settings of a table of scores of schema {SCHEMA}.")
-    return found
-
-
 def _refuse_other(path: Path, settings: Mapping[str, Any]) -> None:
-    before = _settings(path)
+    before = read_settings(path)
     for name, value in settings.items():
         if before.get(name) != value:
             raise StoreError(

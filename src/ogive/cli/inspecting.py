@@ -131,10 +131,12 @@ def reproduce_command(
 
     Example: ogive reproduce nasbench201-evolution --preset tiny
     """
-    from ogive.reproduce import describe, recipes, reproduce
+    from ogive.reproduce import describe, rankings, recipes, reproduce
 
     if name is None:
-        table(None, ("recipe", "published", "source"), [(r.name, r.published_text, r.source) for r in recipes()])
+        lines = [(one.name, one.published_text, one.source) for one in recipes()]
+        lines += [(one.name, one.published_text, one.source) for one in rankings()]
+        table(None, ("recipe", "published", "source"), lines)
         return
     try:
         with Bar("searches", None) as bar:

@@ -28,6 +28,7 @@ _OPTIONAL = {
     "baselines",
     "columns",
     "seconds_a_trial",
+    "keep_runs",
 }
 _SEARCH = {"space", "strategy", "evaluator", "objective", "data", "table", "channels", "cells"}
 _PRESET = {"budget", "seeds"}
@@ -70,7 +71,8 @@ class Recipe:
     what is known to differ from the paper's protocol. With `columns`, the row has several figures, each read from the
     search's table for the architecture that was found; the first of them is the row's headline. `baselines` are other
     strategies, by what they are called, that get the same budget and seeds. `seconds_a_trial` is what a training costs
-    on the clock of the paper, where the table has no training times.
+    on the clock of the paper, where the table has no training times. Without `keep_runs` no search is stored: where one
+    takes milliseconds, waiting for the disk would take most of the time.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Recipe:
     columns: tuple[Column, ...] = ()
     baselines: dict[str, str] = field(default_factory=dict)
     seconds_a_trial: float = 0.0
+    keep_runs: bool = True
 
     @property
     def published_text(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,8 @@ def reproduce_search(
     """Run a recipe and write its row ``out/NAME.json``, or ``NAME-PRESET.json`` for a preset other than paper."""
     settings, seeds = chosen.settings(preset)
     row = _row(chosen, preset, settings, seeds)
-    folder = out / "runs" / f"{chosen.name}-{preset}"
+    folder = out / "runs" / f"{chosen.name}-{preset}" if chosen.keep_runs else None
+    started = time.perf_counter()
     if not chosen.needs_gpu or catalog.load("torch.cuda:is_available")():
         try:
             found = compare(
@@ -50,10 +52,14 @@ def reproduce_search(
             row |= _several(chosen, found, largest) if chosen.columns else _measured(chosen, found, largest)
         except MissingData as error:
             row |= {"status": "data missing", "because": str(error)}
-    # Of searching, in whichever sittings: a resumed reproduction has cost what an uninterrupted one would have.
-    row["seconds"] = round(sum(read_run(path.parent).elapsed_s for path in folder.glob("*/run.json")), 1)
+    row["seconds"] = round(time.perf_counter() - started if folder is None else _spent(folder), 1)
     write_row(row, out / (f"{chosen.name}.json" if preset == "paper" else f"{chosen.name}-{preset}.json"))
     return row
+
+
+def _spent(folder: Path) -> float:
+    """Seconds of searching, in whichever sittings: a resumed reproduction costs what an uninterrupted one does."""
+    return sum(read_run(path.parent).elapsed_s for path in folder.glob("*/run.json"))
 
 
 def _row(chosen: Recipe, preset: str, settings: Settings, seeds: int) -> dict[str, Any]:

@@ -126,13 +126,23 @@ def reproduce_command(
     name: Annotated[str | None, typer.Argument(help="A recipe; without one, all are listed.")] = None,
     preset: Annotated[str, typer.Option("--preset", help="tiny, small or paper.")] = "small",
     out: Annotated[Path, typer.Option("--out", help="Where the rows of the ledger go.")] = Path("reproductions"),
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw accuracy against cost of the rows in --out, as this .svg.")
+    ] = None,
 ) -> None:
     """Reproduce one row of a published table, and write what came of it into the ledger.
 
     Example: ogive reproduce nasbench201-evolution --preset tiny
-    """
-    from ogive.reproduce import describe, rankings, recipes, reproduce
 
+    Example: ogive reproduce --figure reproductions/nasbench201-cost.svg
+    """
+    from ogive.reproduce import describe, draw_courses, rankings, recipes, reproduce
+
+    if figure is not None:
+        if name is not None:
+            raise SpecError("A figure is drawn of all rows in --out: give --figure without a recipe.")
+        console.print(f"wrote {draw_courses(out, figure)}")
+        return
     if name is None:
         lines = [(one.name, one.published_text, one.source) for one in recipes()]
         lines += [(one.name, one.published_text, one.source) for one in rankings()]

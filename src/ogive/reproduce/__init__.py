@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.errors import UnknownName
+from ogive.reproduce.figure import draw_courses
 from ogive.reproduce.ledger import describe
 from ogive.reproduce.rankings import reproduce_ranking
 from ogive.reproduce.recipe import CHECKS, PRESETS, Column, Ranking, Recipe, rankings, recipe, recipes
@@ -25,6 +26,7 @@ __all__ = [
     "Recipe",
     "_read",
     "describe",
+    "draw_courses",
     "rankings",
     "recipe",
     "recipes",

@@ -29,6 +29,7 @@ _OPTIONAL = {
     "columns",
     "seconds_a_trial",
     "keep_runs",
+    "label",
 }
 _SEARCH = {"space", "strategy", "evaluator", "objective", "data", "table", "channels", "cells"}
 _PRESET = {"budget", "seeds"}
@@ -72,7 +73,7 @@ class Recipe:
     search's table for the architecture that was found; the first of them is the row's headline. `baselines` are other
     strategies, by what they are called, that get the same budget and seeds. `seconds_a_trial` is what a training costs
     on the clock of the paper, where the table has no training times. Without `keep_runs` no search is stored: where one
-    takes milliseconds, waiting for the disk would take most of the time.
+    takes milliseconds, waiting for the disk would take most of the time. `label` is what a figure calls the row.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Recipe:
     baselines: dict[str, str] = field(default_factory=dict)
     seconds_a_trial: float = 0.0
     keep_runs: bool = True
+    label: str | None = None
 
     @property
     def published_text(self) -> str:

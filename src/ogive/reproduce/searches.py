@@ -163,14 +163,15 @@ def _column(column: Column, values: Values, seed: int) -> dict[str, Any]:
     }
 
 
-def _course(chosen: Recipe, found: Comparison) -> dict[str, list[float]]:
+def _course(chosen: Recipe, found: Comparison) -> dict[str, Any]:
     """After every trial, the means over the seeds: seconds spent, and what the search would have answered."""
     own = found.of(str(parse(found.settings.strategy)))
     trials = min(len(outcome.curve) for outcome in own)
     clock = _mean([outcome.benchmark_s[:trials] for outcome in own])
     trained = chosen.seconds_a_trial * np.arange(1, trials + 1)
     course = {"seconds": clock + trained, "test_acc": _mean([outcome.reported_curve[:trials] for outcome in own])}
-    return {name: [round(value, 4) for value in values.tolist()] for name, values in course.items()}
+    rounded = {name: [round(value, 4) for value in values.tolist()] for name, values in course.items()}
+    return {"label": chosen.label or chosen.name, "seconds_a_trial": chosen.seconds_a_trial, **rounded}
 
 
 def _mean(curves: Sequence[Sequence[float]]) -> Floats:

@@ -50,7 +50,7 @@ def score_command(
     threads: Annotated[int, typer.Option("--threads", help="Threads of each process.")] = 1,
     workers: Annotated[int, typer.Option("--workers", help="Processes at work at the same time.")] = 1,
     against: Annotated[
-        str | None, typer.Option("--against", help="A column of --table: how well do the scores rank it?")
+        str | None, typer.Option("--against", help="Columns of --table, with commas: how do the scores rank them?")
     ] = None,
     table_name: Annotated[
         str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")
@@ -70,18 +70,15 @@ def score_command(
     Example: ogive score --space nasbench201 --sample 1000 --proxies naswot,synflow,params --data cifar10 --workers 2
     --out scores.csv
     """
-    if (against is None) != (table_name is None) or (above is not None and against is None):
-        raise SpecError("Correlations need both: --table nasbench201 --against c10_test_200.")
+    columns = _listed(against or "")
     if data is None:
         raise SpecError("Scores look at images: give --data digits, or cifar10, images:FOLDER, ….")
-    truth = None if table_name is None else catalog.load("open_table")(table_name)
-    if truth is not None:
-        truth.column(against)  # an unknown one is refused now
-    chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed)
+    truth = _truth(table_name, columns, above, drawn=whole or sample is not None)
+    chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed, table=truth)
     settings = Scoring(
         space=chosen[0].space,
         data=data,
-        proxies=tuple(name.strip() for name in proxies.split(",") if name.strip()),
+        proxies=_listed(proxies),
         seed=seed,
         batch_size=batch_size,
         channels=channels,
@@ -102,19 +99,40 @@ def score_command(
     if combine is not None:
         names, rows = with_standing(names, rows, combine)
     _print(rows, names, out, time.perf_counter() - started)
-    if truth is not None and against is not None:
-        _print_correlations(rows, names, truth, against, above, out, combine)
+    for column in columns:
+        _print_correlations(rows, names, truth, column, above, out, combine)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The names in a text with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _truth(name: str | None, columns: tuple[str, ...], above: float | None, *, drawn: bool) -> Any:
+    """The table, if one is named; it must be of use: for columns, or as the world that a sample is drawn from."""
+    if (columns and name is None) or (not columns and (above is not None or (name is not None and not drawn))):
+        raise SpecError("Correlations need both: --table nasbench201 --against c10_test_200.")
+    if name is None:
+        return None
+    table = catalog.load("open_table")(name)
+    for column in columns:
+        table.column(column)  # an unknown one is refused now
+    return table
 
 
 def _architectures(
-    texts: list[str], space: str | None, sample: int | None, *, whole: bool, seed: int
+    texts: list[str], space: str | None, sample: int | None, *, whole: bool, seed: int, table: Any
 ) -> list[Architecture]:
     if bool(texts) + (sample is not None) + whole != 1:
         raise SpecError("Give architectures, or --space with --sample 1000, or --space with --all.")
     if not texts:
         if space is None:
             raise SpecError("A sample needs a space: give --space nasbench201 (`ogive list space` names them all).")
-        return planned(catalog.build("space", space), sample, seed)
+        drawn: SearchSpace = catalog.build("space", space)
+        if table is not None and not table.complete:  # the rest of the space has no truth to be compared with
+            drawn = catalog.load("closed_world")(drawn, table)
+            console.print(f"The architectures are drawn from a {drawn}.")
+        return planned(drawn, sample, seed)
     found = [_parsed(text, space) for text in texts]
     if len({arch.space for arch in found}) > 1:
         raise SpecError("The architectures of one table belong to one space; score the others into another --out.")

@@ -136,11 +136,16 @@ class Correlation:
     def to_json(self) -> dict[str, Any]:
         """The same as JSON; null where a score is constant, which has no ranks to correlate."""
         known = not math.isnan(self.tau)
-        plain = {"tau": self.tau, "tau_interval": self.tau_interval, "rho": self.rho, "rho_interval": self.rho_interval}
+        plain = {
+            "tau": self.tau,
+            "tau_interval": list(self.tau_interval),
+            "rho": self.rho,
+            "rho_interval": list(self.rho_interval),
+        }
         body = {"proxy": self.proxy, **{name: value if known else None for name, value in plain.items()}}
         if self.lead is None or self.lead_interval is None or math.isnan(self.lead):
             return body
-        return {**body, "lead_over_params": self.lead, "lead_interval": self.lead_interval}
+        return {**body, "lead_over_params": self.lead, "lead_interval": list(self.lead_interval)}
 
 
 def correlations(

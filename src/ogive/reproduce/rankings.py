@@ -21,7 +21,7 @@ __all__ = ["markdown", "reproduce_ranking", "sentences"]
 
 
 def reproduce_ranking(
-    chosen: Ranking, *, out: Path, progress: Callable[[int, int], None] | None = None
+    chosen: Ranking, *, out: Path, resamples: int = 1000, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
     """Correlate every score of the ranking's file with its columns, and write the row ``out/NAME.json``.
 
@@ -31,7 +31,7 @@ def reproduce_ranking(
     row = _row(chosen)
     try:
         scores = open_scores(Path(chosen.scores), chosen.made_by)
-        row |= _measured(chosen, scores, progress or (lambda done, total: None))
+        row |= _measured(chosen, scores, resamples, progress or (lambda done, total: None))
     except MissingData as error:
         row |= {"status": "data missing", "because": str(error)}
     row["seconds"] = round(time.perf_counter() - started, 1)
@@ -58,7 +58,7 @@ def _row(chosen: Ranking) -> dict[str, Any]:
     )
 
 
-def _measured(chosen: Ranking, scores: Scores, progress: Callable[[int, int], None]) -> dict[str, Any]:
+def _measured(chosen: Ranking, scores: Scores, resamples: int, progress: Callable[[int, int], None]) -> dict[str, Any]:
     table = catalog.load("open_table")(chosen.table)
     if scores.settings["space"] != table.space:
         raise SpecError(f"{chosen.scores} holds scores of {scores.settings['space']}, but {table.name} is of another.")
@@ -69,7 +69,7 @@ def _measured(chosen: Ranking, scores: Scores, progress: Callable[[int, int], No
     for place, column in enumerate(chosen.columns):
         values = {arch: table.value(arch, column.column) for arch in known}
         shown = functools.partial(_part_of, progress, place, len(chosen.columns))
-        columns.append(_column(column, scores, values, shown))
+        columns.append(_column(column, scores, values, resamples, shown))
     taus = {one["proxy"]: one for one in columns[0]["scores"]}
     own = taus[chosen.proxy]
     outside = ", ".join(_name(one) for one in columns if _holds(one, chosen.proxy) is False)
@@ -102,11 +102,15 @@ def _has(table: Any, arch: Architecture) -> bool:
 
 
 def _column(
-    column: Column, scores: Scores, values: Mapping[Architecture, float], progress: Callable[[int, int], None]
+    column: Column,
+    scores: Scores,
+    values: Mapping[Architecture, float],
+    resamples: int,
+    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     lowest = -math.inf if column.above is None else column.above
     counted = {arch: value for arch, value in values.items() if value > lowest}
-    found, count = correlations(scores.proxies, scores.rows, counted, progress=progress)
+    found, count = correlations(scores.proxies, scores.rows, counted, resamples=resamples, progress=progress)
     return {
         "column": column.column,
         "above": column.above,

@@ -74,19 +74,20 @@ class Scores:
 
 
 def open_scores(path: Path, made_by: str) -> Scores:
-    """The table, read once by a process as long as the file stays as it is.
+    """The table, read once by a process as long as both files stay as they are.
 
     MissingData names the file and the command that makes it, `made_by`.
     """
     found = _found(Path(path))
     if not found.exists():
         raise MissingData(f"There is no table of scores {path} here. This command makes it: {made_by}")
-    state = found.stat()
-    return _remembered(Path(path), state.st_mtime_ns, state.st_size)
+    about = beside(Path(path))
+    states = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in (found, about) if file.exists())
+    return _remembered(Path(path), states)
 
 
 @functools.lru_cache(maxsize=4)
-def _remembered(path: Path, changed: int, size: int) -> Scores:
+def _remembered(path: Path, states: tuple[tuple[int, int], ...]) -> Scores:
     settings, rows = read_scores(path)
     return Scores(settings, tuple(rows), {row.arch: row for row in rows})
 

@@ -102,6 +102,7 @@ _TOOLS: dict[str, str] = {
     "closed_world": "ogive.tables.world:ClosedWorld.of",
     "within": "ogive.strategies.within:within",
     "write_page": "ogive.report.page:write_page",
+    "write_score_page": "ogive.report.score_page:write_score_page",
     "train_winner": "ogive.winner:train_winner",
     "export_winner": "ogive.winner:export_winner",
     "measure_latency": "ogive.winner:measure_latency",

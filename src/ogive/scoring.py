@@ -35,13 +35,25 @@ from ogive.core.trial import Measurement, Proposal
 from ogive.evaluators.ranked import Combine, standings
 from ogive.machine import facts
 from ogive.metrics import Interval, kendall_tau, spearman
-from ogive.runs import lock_file, write_json
-from ogive.session import load_data
+from ogive.runs import Run, lock_file, write_json
+from ogive.session import assemble, load_data, settings_of
 from ogive.spec import Spec
 from ogive.strategies.local import RandomSearch
+from ogive.tables.kernels import Kernel, read_kernels, three_of, write_kernels
 from ogive.tables.scores import ARCH, ERROR, SCHEMA, SECONDS, Row, beside, read_rows, read_scores, read_settings
 
-__all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score", "with_standing"]
+__all__ = [
+    "Correlation",
+    "Row",
+    "Scoring",
+    "correlations",
+    "keep_kernels",
+    "keep_kernels_of_run",
+    "planned",
+    "read_scores",
+    "score",
+    "with_standing",
+]
 
 
 @dataclass(frozen=True)
@@ -200,6 +212,51 @@ def _correlation(
 def _interval(samples: npt.NDArray[np.float64]) -> Interval:
     low, high = np.nanpercentile(samples, [2.5, 97.5]) if np.isfinite(samples).any() else (math.nan, math.nan)
     return Interval(float(low), float(high))
+
+
+# -- what NASWOT sees -------------------------------------------------------------------------------------------------
+
+
+def keep_kernels(settings: Scoring, archs: Sequence[Architecture], path: Path) -> list[Kernel]:
+    """What NASWOT sees of some architectures, with the weights and images of the scores; kept in `path`.
+
+    What the file holds already is not made again.
+    """
+    if path.exists() and [kernel.arch for kernel in read_kernels(path)] == list(archs):
+        return read_kernels(path)
+    evaluator = _evaluator(settings, catalog.build("space", settings.space), load_data(settings.data))
+    return _kept(evaluator, archs, path)
+
+
+def keep_kernels_of_run(run: Run, path: Path) -> list[Kernel]:
+    """The same of the best, the median and the worst architecture of a run, by its first objective.
+
+    SpecError if nothing in the run builds untrained networks, or if no trial worked.
+    """
+    parts = assemble(settings_of(run.config))
+    evaluator = _seeing(parts.evaluator) or _seeing(getattr(parts.strategy, "strategy", parts.strategy))
+    if evaluator is None:
+        raise SpecError(
+            f"Nothing in {run.folder} builds untrained networks, so there are no kernels to show: that takes "
+            "training_free(naswot) as an evaluator, or in naswot(training_free(naswot))."
+        )
+    archs = three_of({trial.arch: trial.scores[0] for trial in run.trials if trial.scores is not None})
+    if not archs:
+        raise SpecError(f"No trial of {run.folder} worked, so there are no networks to show.")
+    return _kept(evaluator, archs, path)
+
+
+def _seeing(part: Any) -> Any:
+    """The part that has kernels, among an evaluator, its parts and the scorer of a strategy."""
+    if hasattr(part, "kernel"):
+        return part
+    inner = [*getattr(part, "parts", ()), *([part.scorer] if hasattr(part, "scorer") else [])]
+    return next((found for one in inner if (found := _seeing(one)) is not None), None)
+
+
+def _kept(evaluator: Any, archs: Sequence[Architecture], path: Path) -> list[Kernel]:
+    write_kernels([evaluator.kernel(arch) for arch in archs], path)
+    return read_kernels(path)
 
 
 # -- scoring ----------------------------------------------------------------------------------------------------------

@@ -63,6 +63,9 @@ def report_command(
     out: Annotated[
         Path | None, typer.Option("--out", help="The page.  [default: report.html in the first run]")
     ] = None,
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="First keep in the runs what NASWOT sees of three of their candidates.")
+    ] = False,
 ) -> None:
     """Write one self-contained HTML page about one or several runs.
 
@@ -71,6 +74,11 @@ def report_command(
     from ogive.runs import read_run
 
     read = [read_run(folder) for folder in runs]
+    if kernels:
+        from ogive.scoring import keep_kernels_of_run
+
+        for run in read:
+            keep_kernels_of_run(run, run.artifacts / "kernels.npz")
     page = catalog.load("write_page")(read, out or runs[0] / "report.html")
     console.print(f"wrote {page}")
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ogive import catalog
+from ogive.cli.searching import command_line
 from ogive.cli.show import Bar, console, duration, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
@@ -17,7 +18,9 @@ from ogive.core.space import SearchSpace
 from ogive.evaluators.ranked import Combine
 from ogive.metrics import Interval
 from ogive.runs import write_json
-from ogive.scoring import Row, Scoring, correlations, planned, score, with_standing
+from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, planned, score, with_standing
+from ogive.tables.kernels import three_of
+from ogive.tables.scores import read_settings
 
 __all__ = ["register"]
 
@@ -62,6 +65,9 @@ def score_command(
         Combine | None, typer.Option("--combine", help="Also show all scores as one, by their ranks.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The table, a .csv file; goes on where it stopped.")] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Also write an HTML page about the table, and what NASWOT sees of three.")
+    ] = False,
 ) -> None:
     """Score architectures without training them, into a table that can be stopped and gone on with.
 
@@ -71,6 +77,8 @@ def score_command(
     --out scores.csv
     """
     columns = _listed(against or "")
+    if page and out is None:
+        raise SpecError("A page is about a table: give --out scores.csv, and it becomes scores.html.")
     if data is None:
         raise SpecError("Scores look at images: give --data digits, or cifar10, images:FOLDER, ….")
     truth = _truth(table_name, columns, above, drawn=whole or sample is not None)
@@ -99,8 +107,9 @@ def score_command(
     if combine is not None:
         names, rows = with_standing(names, rows, combine)
     _print(rows, names, out, time.perf_counter() - started)
-    for column in columns:
-        _print_correlations(rows, names, truth, column, above, out, combine)
+    found = {column: _print_correlations(rows, names, truth, column, above, out, combine) for column in columns}
+    if page and out is not None:
+        _write_page(out, settings, names, rows, truth, found, above)
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -162,7 +171,7 @@ def _print_correlations(
     above: float | None,
     out: Path | None,
     combine: Combine | None,
-) -> None:
+) -> list[Correlation]:
     known = {row.arch: truth.value(row.arch, against) for row in rows}
     counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
     found, count = correlations(proxies, rows, counted)
@@ -179,6 +188,45 @@ def _print_correlations(
         path = out.with_suffix(f".{against}{only}.json")
         write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})
         console.print(f"kept: {path}")
+    return found
+
+
+def _write_page(
+    out: Path,
+    settings: Scoring,
+    names: tuple[str, ...],
+    rows: list[Row],
+    truth: Any,
+    found: dict[str, list[Correlation]],
+    above: float | None,
+) -> None:
+    """Write the page beside the table; its three networks are chosen by the first column, or by the first score."""
+    from ogive.report.score_page import Judged
+
+    judged = [
+        Judged(
+            column,
+            truth.columns[column].unit,
+            {row.arch: truth.value(row.arch, column) for row in rows},
+            [it.to_json() for it in scores],
+            above,
+        )
+        for column, scores in found.items()
+    ]
+    # A network that is cut off from its input has nothing to see.
+    finite = [row for row in rows if row.scores is not None and all(map(math.isfinite, row.scores))]
+    chosen = three_of({row.arch: judged[0].values[row.arch] if judged else (row.scores or ())[0] for row in finite})
+    kernels = keep_kernels(settings, chosen, out.with_suffix(".kernels.npz")) if chosen else []
+    path = catalog.load("write_score_page")(
+        out.with_suffix(".html"),
+        file=out,
+        settings={**read_settings(out), "proxies": list(names)},
+        rows=rows,
+        judged=judged,
+        kernels=kernels,
+        command=command_line(),
+    )
+    console.print(f"page: {path}")
 
 
 def _ranged(value: float, interval: Interval) -> str:

@@ -59,7 +59,9 @@ def _card(name: str, kernel: Kernel, told: Sequence[str], picture: Picture, low:
     return tag(
         "figure",
         tag("h3", name),
-        image,
+        tag(
+            "div", tag("span", "image i"), image, tag("span", "image j, both in the order of the classes"), class_="map"
+        ),
         tag("figcaption", tag("ul", [tag("li", line) for line in lines])),
         tag("div", Html(drawn), class_="picture") if drawn else None,
         tag("code", str(kernel.arch)),

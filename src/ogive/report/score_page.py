@@ -83,6 +83,8 @@ def _figure(proxies: Sequence[str], scores: Mapping[Architecture, Sequence[float
     views = [_view(name, place, scores, one) for place, name in enumerate(proxies) for one in judged]
     known = [(it, one.column) for one in judged for it in one.scores if it["tau"] is not None]
     said = "; ".join(f"{it['proxy']} with {column} {it['tau']:+.3f}" for it, column in known)
+    narrow = any("range" in view["layout"]["yaxis"] for view in views)
+    cut = " The vertical axis may leave out the weakest architectures; a double click shows them." if narrow else ""
     return Figure(
         "ranking",
         "How the scores rank",
@@ -91,7 +93,7 @@ def _figure(proxies: Sequence[str], scores: Mapping[Architecture, Sequence[float
         views,
         [],
         [],
-        "One dot an architecture. What scores minus infinity ranks last and is not drawn.",
+        f"One dot an architecture. What scores minus infinity ranks last and is not drawn.{cut}",
     )
 
 
@@ -131,7 +133,7 @@ def _ranking(figure: Figure, proxies: Sequence[str], judged: Sequence[Judged], f
         "figure",
         tag("div", id=f"picks-{figure.name}", class_="picks"),
         tag("div", id=f"chart-{figure.name}", class_="chart", role="img", aria_label=figure.summary),
-        tag("figcaption", figure.note, " The vertical axis may leave out the weakest; a double click shows them."),
+        tag("figcaption", figure.note),
     )
     headers = ["Score", *(f"τ and ρ with {_column(one)}" for one in judged)]
     lines = [

@@ -36,8 +36,8 @@ def kernels_section(
     explained = (
         f"Each square compares the same {len(kernels[0].labels)} images two by two: the pixel in row i and column j is "
         "the share of the untrained network's ReLU units that are in the same state, on or off, for images i and j. "
-        "Images stand in the order of their classes. A network that tells its images apart has a dark diagonal on a "
-        "pale ground; NASWOT is the logarithm of the determinant of these numbers of units."
+        "Dark off the diagonal are images that the network takes for alike. NASWOT is the logarithm of the determinant "
+        "of these numbers of units: it is large where there are many units and the ground is even."
     )
     kept = joined("Source: ", tag("code", source), ", one byte for each pair of images.")
     return tag(

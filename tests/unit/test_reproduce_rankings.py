@@ -14,6 +14,7 @@ from ogive.metrics import kendall_tau, spearman
 from ogive.reproduce import Ranking, describe, rankings
 from ogive.reproduce.rankings import markdown, reproduce_ranking, sentences
 from ogive.reproduce.recipe import ranking_of
+from ogive.scores import SCORES
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.tables.store import Table
 
@@ -154,4 +155,4 @@ def test_the_rankings_of_the_package_name_their_scores_and_how_to_make_them() ->
     for one in known.values():
         assert one.made_by.endswith(f"--out {one.scores}")
         proxies = one.made_by.partition("--proxies ")[2].split()[0].split(",")
-        assert {one.proxy, "params"} <= set(proxies)
+        assert {one.proxy, "params"} <= set(proxies) <= set(SCORES)

@@ -157,7 +157,7 @@ def reproduce_command(
         table(None, ("recipe", "published", "source"), lines)
         return
     try:
-        with Bar("searches", None) as bar:
+        with Bar("reproduce", None) as bar:
             row = reproduce(name, preset=preset, out=out, progress=lambda done, total: bar.at(done, total=total))
     except KeyboardInterrupt:
         console.print(f"Interrupted. `ogive reproduce {name} --preset {preset}` goes on where it stopped.")

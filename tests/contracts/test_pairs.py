@@ -42,7 +42,15 @@ OBJECTIVES = {
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
 }
 # The smallest networks of each space that take images of 8 by 8 pixels.
-SIZES = {"nasbench201": (4, 1), "nasbench101": (8, 1), "natssize": (None, 1), "darts": (4, 3)}
+SIZES = {
+    "nasbench201": (4, 1),
+    "nasbench101": (8, 1),
+    "natssize": (None, 1),
+    **dict.fromkeys(("darts", "nds_darts", "nds_enas", "nds_amoeba", "nds_nasnet", "nds_pnas"), (4, 3)),
+    **dict.fromkeys(("nds_resnet", "nds_resnext"), (None, None)),
+}
+# Spaces whose networks have no size but their own: those with small ones only.
+SMALL = {"nds_resnet": "nds_resnet(max_params=100000)", "nds_resnext": "nds_resnext(max_params=30000)"}
 # Spaces of which ogive builds no networks: they are searched in their tables only.
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
 
@@ -91,7 +99,7 @@ def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path)
     channels, cells = SIZES[space]
     trials = search_trials(
         Settings(
-            space=space,
+            space=SMALL.get(space, space),
             strategy=STRATEGIES[strategy].format(scorer="tabular" if evaluator == "tabular" else "training_free(macs)"),
             evaluator=text,
             objectives=tuple(objectives),

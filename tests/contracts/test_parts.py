@@ -72,8 +72,13 @@ EVALUATORS = {
 # The smallest size of networks that a space allows.
 SIZES: dict[str, dict[str, int | None]] = {
     "natssize": {"channels": None, "cells": 1},
-    "darts": {"channels": 4, "cells": 3},
+    **dict.fromkeys(
+        ("darts", "nds_darts", "nds_enas", "nds_amoeba", "nds_nasnet", "nds_pnas"), {"channels": 4, "cells": 3}
+    ),
+    **dict.fromkeys(("nds_resnet", "nds_resnext"), {"channels": None, "cells": None}),
 }
+# Spaces whose networks have no size but their own: those with small ones only.
+SMALL = {"nds_resnet": "nds_resnet(max_params=100000)", "nds_resnext": "nds_resnext(max_params=30000)"}
 PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
 
 
@@ -116,7 +121,7 @@ def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[
 
 
 def made_space(name: str) -> SearchSpace:
-    found: SearchSpace = catalog.build("space", name)
+    found: SearchSpace = catalog.build("space", SMALL.get(name, name))
     return found
 
 

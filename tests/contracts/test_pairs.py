@@ -11,6 +11,8 @@ import pytest
 from ogive import catalog
 from ogive.core.trial import Budget
 from ogive.session import Settings, search_trials
+from ogive.spaces.nds import FAMILIES
+from ogive.spaces.nds_residual import BLOCKS
 
 # One way to write each evaluator of the catalog, so that a candidate takes a fraction of a second; a metric of it to
 # maximise and one to minimise.
@@ -46,8 +48,8 @@ SIZES = {
     "nasbench201": (4, 1),
     "nasbench101": (8, 1),
     "natssize": (None, 1),
-    **dict.fromkeys(("darts", "nds_darts", "nds_enas", "nds_amoeba", "nds_nasnet", "nds_pnas"), (4, 3)),
-    **dict.fromkeys(("nds_resnet", "nds_resnext"), (None, None)),
+    **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
+    **dict.fromkeys(BLOCKS, (None, None)),
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {"nds_resnet": "nds_resnet(max_params=100000)", "nds_resnext": "nds_resnext(max_params=30000)"}

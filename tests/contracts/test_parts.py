@@ -17,6 +17,8 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.networks.build import DEFAULTS
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.nds import FAMILIES
+from ogive.spaces.nds_residual import BLOCKS
 from ogive.strategies.within import within
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
@@ -72,10 +74,9 @@ EVALUATORS = {
 # The smallest size of networks that a space allows.
 SIZES: dict[str, dict[str, int | None]] = {
     "natssize": {"channels": None, "cells": 1},
-    **dict.fromkeys(
-        ("darts", "nds_darts", "nds_enas", "nds_amoeba", "nds_nasnet", "nds_pnas"), {"channels": 4, "cells": 3}
-    ),
-    **dict.fromkeys(("nds_resnet", "nds_resnext"), {"channels": None, "cells": None}),
+    "darts": {"channels": 4, "cells": 3},
+    **{space: {"channels": 4, "cells": 3} for space in FAMILIES},
+    **{space: {"channels": None, "cells": None} for space in BLOCKS},
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {"nds_resnet": "nds_resnet(max_params=100000)", "nds_resnext": "nds_resnext(max_params=30000)"}

@@ -160,7 +160,7 @@ class DilatedSeparableConv(nn.Sequential):
 
 
 class FactorizedConv(nn.Sequential):
-    """ReLU, 1×k, k×1, batch normalisation: the `conv_7x1_1x7` of AmoebaNet for k = 7, `conv_3x1_1x3` of NASNet for 3."""
+    """ReLU, 1×k, k×1, batch normalisation: the `conv_7x1_1x7` of AmoebaNet for 7, NASNet's `conv_3x1_1x3` for 3."""
 
     def __init__(self, channels: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
         side = kernel // 2

@@ -25,6 +25,7 @@ from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.darts import KINDS, Cell, Kind, append_cells
 from ogive.spaces.darts import OPS as DARTS_OPS
+from ogive.spaces.restricted import RestrictedSpace
 
 __all__ = [
     "DEPTHS",
@@ -204,20 +205,22 @@ def _space(name: str, widths: tuple[int, ...], depths: tuple[int, ...]) -> Searc
     cells = 1
     for node in range(family.nodes):
         cells *= (len(family.ops) * (2 + node)) ** 2
-    sizes = frozenset((DEPTHS.index(depth), WIDTHS.index(width)) for depth in depths for width in widths)
-    return SearchSpace(
+    variables = _variables(family)
+    sizes = tuple(map(DEPTHS.index, depths)), tuple(map(WIDTHS.index, widths))
+    return RestrictedSpace(
         name=name,
-        variables=_variables(family),
+        variables=variables,
         draw=draw,
-        is_legal=functools.partial(_of_size, sizes),
-        count=cells**2 * len(sizes),
+        is_legal=functools.partial(_of_size, *sizes),
+        count=cells**2 * len(depths) * len(widths),
         read=functools.partial(read, name),
         write=write,
+        offered=(*(tuple(range(len(variable.options))) for variable in variables[:-2]), *sizes),
     )
 
 
-def _of_size(sizes: frozenset[tuple[int | float, int | float]], choices: tuple[int | float, ...]) -> bool:
-    return (choices[-2], choices[-1]) in sizes
+def _of_size(depths: tuple[int, ...], widths: tuple[int, ...], choices: tuple[int | float, ...]) -> bool:
+    return choices[-2] in depths and choices[-1] in widths
 
 
 def _variables(family: Family) -> tuple[Choice, ...]:
@@ -268,7 +271,8 @@ def parsed(name: str, text: str) -> object:
     except (ValueError, RecursionError) as error:
         shown = text if len(text) <= 80 else f"{text[:77]}..."
         raise InvalidArchitecture(
-            f"A network of {name} is written as the object `net` of the published files; cannot read {shown!r}: {error}."
+            f"A network of {name} is written as the object `net` of the published files; cannot read {shown!r}: "
+            f"{error}."
         ) from None
 
 

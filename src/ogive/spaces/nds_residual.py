@@ -4,8 +4,8 @@ Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019
 width, and for ResNeXt a bottleneck ratio and a number of groups, "about evenly spaced in log space". That makes powers
 of two for ResNeXt: depths 1 to 16, ratios 1 to 4, and widths 16 to 256 with groups 1 to 4 (ResNeXt-A) or widths 64 to
 1024 with groups 1 to 16 (ResNeXt-B); `nds_resnext` holds both, 61,664,625 networks. For ResNet there are 9 depths from
-1 to 24 and 12 widths from 16 to 256, which the paper does not list: a sample draws from some that are spaced so, and the space can hold every whole number
-between, an open range for the records.
+1 to 24 and 12 widths from 16 to 256. Which ones was not found: a sample draws from some that are spaced so, and every
+whole number between can be written, an open range for the records.
 
 A network is a 3×3 convolution to 16 channels, the stages at strides 1, 2 and 2, and a classifier. The published text
 form is the object `net` of a record, whose lists begin with the stem: ``{"block_type": "res_bottleneck_block",
@@ -27,6 +27,7 @@ from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.nds import parsed
+from ogive.spaces.restricted import RestrictedSpace
 
 __all__ = [
     "BLOCKS",
@@ -121,7 +122,7 @@ def _resnet(
         known = NET_OPTIONS[option]
         if not values or not set(values) <= set(known) or len(set(values)) < len(values):
             raise SpecError(f"The {field} of nds_resnet lie in {known[0]}..{known[-1]}; got {list(values)}.")
-    allowed = _Allowed((frozenset(depths),) * STAGES, ((frozenset(widths), frozenset({1})),), max_params, max_macs)
+    allowed = _Allowed(frozenset(depths), ((frozenset(widths), frozenset({1})),), max_params, max_macs)
     return _space("nds_resnet", allowed, (len(widths) * len(depths)) ** STAGES)
 
 
@@ -130,7 +131,7 @@ def _resnext(variant: str, max_params: int | None, max_macs: int | None) -> Sear
     if variant not in COUNTS:
         raise SpecError(f"The variant of nds_resnext is a, b or both; got {variant!r}.")
     kinds = tuple(VARIANTS.values()) if variant == "both" else (VARIANTS[variant],)
-    allowed = _Allowed((frozenset(POWERS),) * STAGES, kinds, max_params, max_macs)
+    allowed = _Allowed(frozenset(POWERS), kinds, max_params, max_macs)
     return _space("nds_resnext", allowed, COUNTS[variant])
 
 
@@ -138,7 +139,7 @@ def _resnext(variant: str, max_params: int | None, max_macs: int | None) -> Sear
 class _Allowed:
     """Which networks a space holds: all widths and groups of one kind, and no more than a size."""
 
-    depths: tuple[frozenset[int], ...]
+    depths: frozenset[int]
     kinds: tuple[tuple[frozenset[int], frozenset[int]], ...]
     max_params: int | None
     max_macs: int | None
@@ -149,15 +150,23 @@ class _Allowed:
             if limit is not None and limit < 1:
                 raise SpecError(f"{name} must be at least 1, but got {limit}.")
 
+    def offered(self, option: str, known: tuple[int, ...]) -> tuple[int, ...]:
+        """The choices of a variable that occur at all."""
+        values: dict[str, frozenset[int]] = {
+            "depth": self.depths,
+            "width": frozenset().union(*(widths for widths, _ in self.kinds)),
+            "groups": frozenset().union(*(groups for _, groups in self.kinds)),
+        }
+        return tuple(choice for choice, value in enumerate(known) if value in values.get(option, known))
+
     def holds(self, stages: Sequence[Stage]) -> bool:
         """Whether a network is in the space."""
-        if not all(stage.depth in depths for stage, depths in zip(stages, self.depths, strict=True)):
-            return False
         of_kind = (
             all(stage.width in widths and stage.groups in groups for stage in stages) for widths, groups in self.kinds
         )
         return (
-            any(of_kind)
+            all(stage.depth in self.depths for stage in stages)
+            and any(of_kind)
             and (self.max_params is None or parameters_of(stages) <= self.max_params)
             and (self.max_macs is None or macs_of(stages) <= self.max_macs)
         )
@@ -165,7 +174,7 @@ class _Allowed:
 
 def _space(name: str, allowed: _Allowed, count: int) -> SearchSpace:
     limited = allowed.max_params is not None or allowed.max_macs is not None
-    return SearchSpace(
+    return RestrictedSpace(
         name=name,
         variables=tuple(
             Choice(f"stage{stage + 1}.{option}", tuple(map(str, values)))
@@ -177,6 +186,7 @@ def _space(name: str, allowed: _Allowed, count: int) -> SearchSpace:
         count=None if limited else count,
         read=functools.partial(read, name),
         write=write,
+        offered=tuple(allowed.offered(option, known) for option, known in OPTIONS[name].items()) * STAGES,
     )
 
 
@@ -244,7 +254,7 @@ def _convolutions(stage: Stage, inputs: int, stride: int) -> tuple[list[tuple[in
 
 
 def draw(arch: Architecture) -> Graph:
-    """The chain of stem and blocks; a label says the kind, the width, ratio and groups, and "s2" where the image halves."""
+    """The chain of stem and blocks; labels say kind, width, ratio and groups, and "s2" where the image halves."""
     labels = ["input", f"stem_{STEM_WIDTH}"]
     for stage, stride in zip(stages_of(arch), STRIDES, strict=True):
         kind = f"bottleneck_{stage.width}_r{stage.ratio}_g{stage.groups}" if stage.ratio else f"residual_{stage.width}"

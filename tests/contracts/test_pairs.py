@@ -52,7 +52,10 @@ SIZES = {
     **dict.fromkeys(BLOCKS, (None, None)),
 }
 # Spaces whose networks have no size but their own: those with small ones only.
-SMALL = {"nds_resnet": "nds_resnet(max_params=100000)", "nds_resnext": "nds_resnext(max_params=30000)"}
+SMALL = {
+    "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
+    "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+}
 # Spaces of which ogive builds no networks: they are searched in their tables only.
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
 

@@ -15,7 +15,7 @@ from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
-from ogive.networks.build import DEFAULTS
+from ogive.networks.build import BUILDERS, DEFAULTS
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
@@ -79,7 +79,10 @@ SIZES: dict[str, dict[str, int | None]] = {
     **{space: {"channels": None, "cells": None} for space in BLOCKS},
 }
 # Spaces whose networks have no size but their own: those with small ones only.
-SMALL = {"nds_resnet": "nds_resnet(max_params=100000)", "nds_resnext": "nds_resnext(max_params=30000)"}
+SMALL = {
+    "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
+    "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+}
 PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
 
 
@@ -219,7 +222,8 @@ def test_every_evaluator_keeps_the_contract(name: str, table: Table) -> None:
 
 
 @pytest.mark.parametrize("name", SCORES)
-@pytest.mark.parametrize("space", BUILT)
+# One space for each way of building networks.
+@pytest.mark.parametrize("space", {BUILDERS[space]: space for space in BUILT}.values())
 def test_every_score_scores_every_space(name: str, space: str, table: Table) -> None:
     evaluator = made_evaluator(f"training_free({name}, batch_size=8)", made_space(space), table)
     check_evaluator(evaluator, made_space(space), proposals=2)

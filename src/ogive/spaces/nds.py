@@ -1,15 +1,17 @@
 """The five cell spaces of NDS: a normal and a reduction cell as in NASNet, AmoebaNet, PNAS, ENAS or DARTS, and a size.
 
-Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019, table 2. In each of them a node adds
+Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019, section 5. In each of them a node adds
 two operations, each on any earlier state; both may be the same operation on the same state. The spaces differ in the
-operations, in the number of nodes, and in the output of a cell, which joins all nodes or only the loose ones, which no
-other node reads. So there are (operations * 2) ** 2 * (operations * 3) ** 2 * ... cells, the numbers of that table.
-The operations are those of pycls, models/nas/genotypes.py.
+operations (those of pycls, models/nas/genotypes.py), in the number of nodes, and in the output of a cell, which joins
+all nodes or only the loose ones, which no other node reads.
 
-A network has a depth (cells) and a width (channels of the first ones) as well. The values here are those of the
-authors' CIFAR-10 networks (which a sample draws from unless told otherwise), those of their ImageNet networks, and the
-sizes 36 and 48 of the networks that DARTS published. The first two were not looked up in the paper: take them as an
-open range. The published text form of a network is the object `net` of a record of the published files.
+A network has a depth (cells) and a width (channels of the first ones) as well. A sample draws widths of 16, 24 and 32
+and depths of 4 to 20 unless told otherwise; the larger ones are for networks for ImageNet, and 36 and 48 for those
+that DARTS published. Which sizes the authors used was not checked in the paper: take the lists as an open range, to
+which a record of another size may have to be added. That the output of a cell of ENAS joins the loose nodes was not
+checked either; a published record of AmoebaNet and published cells of NASNet, PNAS and DARTS agree with the rules here.
+
+The published text form of a network is the object `net` of a record of the published files.
 """
 
 from __future__ import annotations

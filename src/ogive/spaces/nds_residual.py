@@ -1,11 +1,11 @@
 """The residual spaces of NDS: three stages of ResNet blocks, or of ResNeXt bottlenecks, with sizes to choose.
 
-Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019, table 1: each stage has a depth and a
-width, and for ResNeXt a bottleneck ratio and a number of groups, "about evenly spaced in log space". That makes powers
-of two for ResNeXt: depths 1 to 16, ratios 1 to 4, and widths 16 to 256 with groups 1 to 4 (ResNeXt-A) or widths 64 to
-1024 with groups 1 to 16 (ResNeXt-B); `nds_resnext` holds both, 61,664,625 networks. For ResNet there are 9 depths from
-1 to 24 and 12 widths from 16 to 256. Which ones was not found: a sample draws from some that are spaced so, and every
-whole number between can be written, an open range for the records.
+Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019, section 4: each stage has a depth and a
+width, and for ResNeXt a bottleneck ratio and a number of groups, about evenly spaced in logarithm. For ResNeXt these
+are powers of two: depths 1 to 16, ratios 1 to 4, and widths 16 to 256 with groups 1 to 4 (ResNeXt-A) or widths 64 to
+1024 with groups 1 to 16 (ResNeXt-B); `nds_resnext` holds both. For ResNet there are 9 depths from 1 to 24 and 12 widths
+from 16 to 256: a sample draws from some that are spaced so, and every whole number between can be written. These ranges
+were not checked in the paper; published records agree with them, and others show what is missing when they are read.
 
 A network is a 3×3 convolution to 16 channels, the stages at strides 1, 2 and 2, and a classifier. The published text
 form is the object `net` of a record, whose lists begin with the stem: ``{"block_type": "res_bottleneck_block",
@@ -56,13 +56,13 @@ NEXT_OPTIONS: Mapping[str, tuple[int, ...]] = {
     "groups": POWERS,
 }
 NET_OPTIONS: Mapping[str, tuple[int, ...]] = {"depth": tuple(range(1, 25)), "width": tuple(range(16, 257))}
-# 12 and 9 values about evenly spaced in logarithm, as the paper says; which ones they are is ours.
+# 12 and 9 values about evenly spaced in logarithm; which ones they are is ours.
 NET_WIDTHS = (16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256)
 NET_DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 OPTIONS = {"nds_resnet": NET_OPTIONS, "nds_resnext": NEXT_OPTIONS}
 BLOCKS = {"nds_resnet": "res_basic_block", "nds_resnext": "res_bottleneck_block"}
 
-# Table 1 of the paper: the widths and the groups of the two ResNeXt spaces.
+# The widths and the groups of the two ResNeXt spaces.
 VARIANTS: Mapping[str, tuple[frozenset[int], frozenset[int]]] = {
     "a": (frozenset({16, 32, 64, 128, 256}), frozenset({1, 2, 4})),
     "b": (frozenset({64, 128, 256, 512, 1024}), frozenset(POWERS)),
@@ -144,12 +144,6 @@ class _Allowed:
     max_params: int | None
     max_macs: int | None
 
-    def __post_init__(self) -> None:
-        for name in ("max_params", "max_macs"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise SpecError(f"{name} must be at least 1, but got {limit}.")
-
     def offered(self, option: str, known: tuple[int, ...]) -> tuple[int, ...]:
         """The choices of a variable that occur at all."""
         values: dict[str, frozenset[int]] = {
@@ -174,6 +168,7 @@ class _Allowed:
 
 def _space(name: str, allowed: _Allowed, count: int) -> SearchSpace:
     limited = allowed.max_params is not None or allowed.max_macs is not None
+    _refuse_too_small(name, allowed)
     return RestrictedSpace(
         name=name,
         variables=tuple(
@@ -188,6 +183,23 @@ def _space(name: str, allowed: _Allowed, count: int) -> SearchSpace:
         write=write,
         offered=tuple(allowed.offered(option, known) for option, known in OPTIONS[name].items()) * STAGES,
     )
+
+
+def _refuse_too_small(name: str, allowed: _Allowed) -> None:
+    """SpecError if not even the smallest network keeps the limits."""
+    ratio = max(NEXT_OPTIONS["ratio"]) if name == "nds_resnext" else 0
+    smallest = [
+        (Stage(min(allowed.depths), min(widths), ratio, max(groups)),) * STAGES for widths, groups in allowed.kinds
+    ]
+    for option, limit, measure in (
+        ("max_params", allowed.max_params, parameters_of),
+        ("max_macs", allowed.max_macs, macs_of),
+    ):
+        least = min(map(measure, smallest))
+        if limit is not None and limit < least:
+            raise SpecError(
+                f"{option} of {name} must be at least {least:,}, which its smallest network has; got {limit}."
+            )
 
 
 def whole(name: str) -> SearchSpace:

@@ -1,6 +1,6 @@
 """The five cell spaces of NDS: a normal and a reduction cell as in NASNet, AmoebaNet, PNAS, ENAS or DARTS, and a size.
 
-Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019, section 5. In each of them a node adds
+Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019. In each of them a node adds
 two operations, each on any earlier state; both may be the same operation on the same state. The spaces differ in the
 operations (those of pycls, models/nas/genotypes.py), in the number of nodes, and in the output of a cell, which joins
 all nodes or only the loose ones, which no other node reads.

@@ -1,6 +1,6 @@
 """The residual spaces of NDS: three stages of ResNet blocks, or of ResNeXt bottlenecks, with sizes to choose.
 
-Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019, section 4: each stage has a depth and a
+Radosavovic et al., "On Network Design Spaces for Visual Recognition", ICCV 2019: each stage has a depth and a
 width, and for ResNeXt a bottleneck ratio and a number of groups, about evenly spaced in logarithm. For ResNeXt these
 are powers of two: depths 1 to 16, ratios 1 to 4, and widths 16 to 256 with groups 1 to 4 (ResNeXt-A) or widths 64 to
 1024 with groups 1 to 16 (ResNeXt-B); `nds_resnext` holds both. For ResNet there are 9 depths from 1 to 24 and 12 widths

@@ -122,12 +122,12 @@ def test_the_two_resnext_spaces_share_a_part() -> None:
 
 
 def test_the_counts_are_those_of_the_architectures_that_are_legal() -> None:
-    """On the shares that uniform draws of all options give; the standard error is a thousandth."""
+    """On the shares that uniform draws of all options give; the standard error is 0.0013."""
     rng = np.random.default_rng(0)
     space = build("space", "nds_resnext")
     options = [len(variable.options) for variable in space.variables]
-    legal = [space.is_legal(tuple(row)) for row in rng.integers(0, options, (200_000, 12)).tolist()]
-    assert np.mean(legal) == pytest.approx(space.size / math.prod(options), abs=0.005)
+    legal = [space.is_legal(tuple(row)) for row in rng.integers(0, options, (50_000, 12)).tolist()]
+    assert np.mean(legal) == pytest.approx(space.size / math.prod(options), abs=0.007)
 
 
 def test_a_space_holds_every_pair_of_cells_in_every_size() -> None:
@@ -166,7 +166,7 @@ def test_a_limited_space_draws_and_mutates_below_the_limit(text: str) -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     for text, message in (
-        ("nds_resnext(max_params=0)", "max_params of nds_resnext must be at least 2,202, .*; got 0"),
+        ("nds_resnext(max_params=0)", "max_params of nds_resnext must be at least 1,846, .*; got 0"),
         ("nds_resnet(max_macs=9)", "max_macs of nds_resnet must be at least"),
         ("nds_resnext(variant=c)", "takes 'a' or 'b' or 'both'"),
         ("nds_resnet(widths=[8])", r"16\.\.256; got \[8\]"),

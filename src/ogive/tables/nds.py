@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def import_nds(path: Path, folder: Path, name: str, progress: Progress | None = 
     choices: list[tuple[int, ...]] = []
     numbers: list[list[float]] = []
     space: str | None = None
-    for number, record in enumerate(records(path, LISTS, progress)):
+    for number, record in enumerate(_records(path, progress)):
         try:
             arch = _architecture(record, path, space)
             numbers.append([read(record) for read, _ in columns.values()])
@@ -87,6 +87,15 @@ def name_of_file(path: Path) -> str:
     """What to call the table of a file: nds_darts for DARTS.json, nds_resnext-a_in for ResNeXt-A_in.json."""
     stem = path.stem.lower()
     return stem if stem.startswith("nds") else f"nds_{stem}"
+
+
+def _records(path: Path, progress: Progress | None) -> Iterator[Any]:
+    try:
+        yield from records(path, LISTS, progress)
+    except SpecError as error:
+        raise SpecError(
+            f"{error} ogive reads such files as https://github.com/facebookresearch/nds has them."
+        ) from None
 
 
 # -- records ----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ import numpy as np
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
-from ogive.core.errors import RunInUse, SpecError, StoreError
+from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
@@ -36,12 +36,22 @@ from ogive.core.trial import Measurement, Proposal
 from ogive.evaluators.ranked import Combine, standings
 from ogive.machine import facts
 from ogive.metrics import Interval, kendall_tau, spearman
-from ogive.runs import lock_file, write_json
+from ogive.runs import Run, lock_file, write_json
 from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RandomSearch
 
-__all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score", "with_standing"]
+__all__ = [
+    "Correlation",
+    "Row",
+    "Scoring",
+    "correlations",
+    "measured",
+    "planned",
+    "read_scores",
+    "score",
+    "with_standing",
+]
 
 SCHEMA = 2  # since 2 with the seconds of every row
 ARCH, SECONDS, ERROR = "arch", "cpu_seconds", "error"
@@ -178,6 +188,25 @@ def correlations(
         )
         found.append(Correlation(proxy, tau[0], tau[1], rho[0], rho[1]))
     return found, len(both)
+
+
+def measured(run: Run, truth: str, metrics: Sequence[str]) -> tuple[list[Row], dict[Architecture, float]]:
+    """What the finished trials of a run measured, as rows and truths for `correlations`; the first trial of a double.
+
+    UnknownName if no trial has a metric of these names.
+    """
+    rows: dict[Architecture, Row] = {}
+    known: dict[Architecture, float] = {}
+    trials = [trial for trial in run.trials if trial.status == "ok"]
+    names = set().union(*(trial.metrics for trial in trials))
+    for name in (truth, *metrics):
+        if name not in names:
+            raise UnknownName(f"metric of the run {run.folder}", name, names)
+    for trial in trials:
+        if trial.arch not in rows and {truth, *metrics} <= trial.metrics.keys():
+            rows[trial.arch] = Row(trial.arch, tuple(trial.metrics[name] for name in metrics))
+            known[trial.arch] = trial.metrics[truth]
+    return list(rows.values()), known
 
 
 def _interval(samples: Sequence[float]) -> Interval:

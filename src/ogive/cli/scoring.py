@@ -1,4 +1,4 @@
-"""``ogive score``: score architectures without training them."""
+"""``ogive score`` and ``ogive correlate``: score architectures without training them, and how well that ranks them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.space import SearchSpace
 from ogive.evaluators.ranked import Combine
 from ogive.metrics import Interval
-from ogive.runs import write_json
-from ogive.scoring import Row, Scoring, correlations, planned, score, with_standing
+from ogive.runs import read_run, write_json
+from ogive.scoring import Row, Scoring, correlations, measured, planned, score, with_standing
 
 __all__ = ["register"]
 
@@ -26,8 +26,9 @@ SHOWN = 10
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this file to the application."""
+    """Add the commands of this file to the application."""
     app.command("score")(score_command)
+    app.command("correlate")(correlate_command)
 
 
 def score_command(
@@ -79,7 +80,7 @@ def score_command(
         truth.column(against)  # an unknown one is refused now
     chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed)
     settings = Scoring(
-        space=chosen[0].space,
+        space=space or chosen[0].space,
         data=data,
         proxies=tuple(name.strip() for name in proxies.split(",") if name.strip()),
         seed=seed,
@@ -104,6 +105,26 @@ def score_command(
     _print(rows, names, out, time.perf_counter() - started)
     if truth is not None and against is not None:
         _print_correlations(rows, names, truth, against, above, out, combine)
+
+
+def correlate_command(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    metrics: Annotated[str, typer.Option("--metrics", help="What ranks, with commas: naswot,params.")],
+    truth: Annotated[str, typer.Option("--truth", help="What it should rank.")] = "val_acc",
+    above: Annotated[
+        float | None, typer.Option("--above", help="Only trials where the truth is above this, as papers do.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the figures in this .json file.")] = None,
+) -> None:
+    """Say how well some metrics of a run rank its architectures by another: rank correlations with intervals.
+
+    Example: ogive correlate runs/resnext --truth val_acc --metrics naswot,params
+    """
+    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
+    if not names or truth in names:
+        raise SpecError(f"Give metrics other than the truth, as in --truth val_acc --metrics naswot; got {metrics!r}.")
+    rows, known = measured(read_run(run), truth, names)
+    _print_found(rows, names, known, truth, above, out, {"run": run.name})
 
 
 def _architectures(
@@ -146,6 +167,22 @@ def _print_correlations(
     combine: Combine | None,
 ) -> None:
     known = {row.arch: truth.value(row.arch, against) for row in rows}
+    only = "" if above is None else f"-above-{above:g}"
+    kept = None if out is None else out.with_suffix(f".{against}{only}.json")
+    about = {"table": truth.name, "table_digest": truth.digest, **({} if combine is None else {"combine": combine})}
+    _print_found(rows, proxies, known, against, above, kept, about)
+
+
+def _print_found(
+    rows: list[Row],
+    proxies: tuple[str, ...],
+    known: dict[Architecture, float],
+    against: str,
+    above: float | None,
+    out: Path | None,
+    about: dict[str, str],
+) -> None:
+    """Print the rank correlations of scores with a truth, and keep them in a file with what they are `about`."""
     counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
     found, count = correlations(proxies, rows, counted)
     where = "" if above is None else f", those above {above:g}"
@@ -155,12 +192,9 @@ def _print_correlations(
     if "params" not in proxies:
         console.print("The number of parameters is the baseline to beat: add params to --proxies.")
     if out is not None:
-        about = {"table": truth.name, "table_digest": truth.digest, "column": against, "above": above, "n": count}
-        about |= {} if combine is None else {"combine": combine}
-        only = "" if above is None else f"-above-{above:g}"
-        path = out.with_suffix(f".{against}{only}.json")
-        write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})
-        console.print(f"kept: {path}")
+        facts = {**about, "column": against, "above": above, "n": count}
+        write_json(out, {"schema": 1, **facts, "scores": [it.to_json() for it in found]})
+        console.print(f"kept: {out}")
 
 
 def _ranged(value: float, interval: Interval) -> str:

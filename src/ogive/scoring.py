@@ -22,7 +22,7 @@ from typing import Any
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
-from ogive.core.errors import RunInUse, SpecError, StoreError
+from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
@@ -45,6 +45,7 @@ __all__ = [
     "correlations",
     "keep_kernels",
     "keep_kernels_of_run",
+    "measured",
     "planned",
     "read_scores",
     "score",
@@ -168,6 +169,25 @@ def _seeing(part: Any) -> Any:
 def _kept(evaluator: Any, archs: Sequence[Architecture], path: Path) -> list[Kernel]:
     write_kernels([evaluator.kernel(arch) for arch in archs], path)
     return read_kernels(path)
+
+
+def measured(run: Run, truth: str, metrics: Sequence[str]) -> tuple[list[Row], dict[Architecture, float]]:
+    """What the finished trials of a run measured, as rows and truths for `correlations`; the first trial of a double.
+
+    UnknownName if no trial has a metric of these names.
+    """
+    rows: dict[Architecture, Row] = {}
+    known: dict[Architecture, float] = {}
+    trials = [trial for trial in run.trials if trial.status == "ok"]
+    names = set().union(*(trial.metrics for trial in trials))
+    for name in (truth, *metrics):
+        if name not in names:
+            raise UnknownName(f"metric of the run {run.folder}", name, names)
+    for trial in trials:
+        if trial.arch not in rows and {truth, *metrics} <= trial.metrics.keys():
+            rows[trial.arch] = Row(trial.arch, tuple(trial.metrics[name] for name in metrics))
+            known[trial.arch] = trial.metrics[truth]
+    return list(rows.values()), known
 
 
 # -- scoring ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import pytest
 from ogive import catalog
 from ogive.core.trial import Budget
 from ogive.session import Settings, search_trials
+from ogive.spaces.nds import FAMILIES
+from ogive.spaces.nds_residual import BLOCKS
 
 # One way to write each evaluator of the catalog, so that a candidate takes a fraction of a second; a metric of it to
 # maximise and one to minimise.
@@ -43,7 +45,18 @@ OBJECTIVES = {
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
 }
 # The smallest networks of each space that take images of 8 by 8 pixels.
-SIZES = {"nasbench201": (4, 1), "nasbench101": (8, 1), "natssize": (None, 1), "darts": (4, 3)}
+SIZES = {
+    "nasbench201": (4, 1),
+    "nasbench101": (8, 1),
+    "natssize": (None, 1),
+    **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
+    **dict.fromkeys(BLOCKS, (None, None)),
+}
+# Spaces whose networks have no size but their own: those with small ones only.
+SMALL = {
+    "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
+    "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+}
 # Spaces of which ogive builds no networks: they are searched in their tables only.
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
 
@@ -92,7 +105,7 @@ def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path,
     channels, cells = SIZES[space]
     trials = search_trials(
         Settings(
-            space=space,
+            space=SMALL.get(space, space),
             strategy=STRATEGIES[strategy].format(scorer="tabular" if evaluator == "tabular" else "training_free(macs)"),
             evaluator=text.format(scores=invented_scores),
             objectives=tuple(objectives),

@@ -29,6 +29,11 @@ SMALLER = {
     "images:photos": "images:photos(size=8)",
     "epochs=100, cutout=4": "epochs=1",
     "--seeds 50": "--seeds 3",
+    "--budget 60 --threads 1": "--budget 3 --threads 1",
+    "max_macs=32000000": "max_macs=1000000",
+    "--channels 8 --cells 5": "--channels 2 --cells 3",
+    "trained(epochs=6)": "trained(epochs=1)",
+    "cifar10(limit=2000, size=16)": "digits(limit=40)",
 }
 
 

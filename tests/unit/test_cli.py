@@ -46,6 +46,7 @@ COMMANDS: dict[str, set[str]] = {
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
     | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"}
     | {"--combine", "--page"},
+    "correlate": {"run", "--metrics", "--truth", "--above", "--out"},
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),

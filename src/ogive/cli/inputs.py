@@ -144,9 +144,8 @@ def query_command(
     wanted = [column.strip() for column in columns.split(",")] if columns else list(opened.columns)
     values = [opened.column(column) for column in wanted]
     # A table of a space of one's own, which no package here names, is asked in ogive's text form.
-    known = opened.space in catalog.names("space")
-    read = catalog.build("space", opened.space).parse if known else Architecture.parse
-    found = [opened.row(read(text)) for text in archs]
+    space = catalog.build("space", opened.space) if opened.space in catalog.names("space") else None
+    found = [opened.row(_read(text, space, opened.complete)) for text in archs]
     rows = [
         (column, opened.columns[column].unit, *(_written(of_column.item(row)) for row in found))
         for column, of_column in zip(wanted, values, strict=True)
@@ -159,6 +158,15 @@ def _part(opened: Any) -> tuple[str, str]:
     if opened.predicted:
         return "–", "all, predicted"
     return f"{opened.rows:,}", "all" if opened.complete else "closed world"
+
+
+def _read(text: str, space: Any, complete: bool) -> Architecture:
+    """The architecture of a text; a closed world says itself which it has, and may hold sizes that no sample has."""
+    own = space is None or space.read is None or text.strip().startswith(f"{space.name}:")
+    if space is not None and complete:
+        found: Architecture = space.parse(text)
+        return found
+    return Architecture.parse(text) if own else space.read(text)
 
 
 def _epochs(fidelity: int | None) -> str:

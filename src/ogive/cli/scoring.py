@@ -1,4 +1,4 @@
-"""``ogive score``: score architectures without training them."""
+"""``ogive score`` and ``ogive correlate``: score architectures without training them, and how well that ranks them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.space import SearchSpace
 from ogive.evaluators.ranked import Combine
 from ogive.metrics import Interval
-from ogive.runs import write_json
-from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, planned, score, with_standing
+from ogive.runs import read_run, write_json
+from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, measured, planned, score, with_standing
 from ogive.tables.kernels import three_of
 from ogive.tables.scores import read_settings
 
@@ -29,8 +29,9 @@ SHOWN = 10
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this file to the application."""
+    """Add the commands of this file to the application."""
     app.command("score")(score_command)
+    app.command("correlate")(correlate_command)
 
 
 def score_command(
@@ -84,7 +85,7 @@ def score_command(
     truth = _truth(table_name, columns, above, drawn=whole or sample is not None)
     chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed, table=truth)
     settings = Scoring(
-        space=chosen[0].space,
+        space=space or chosen[0].space,
         data=data,
         proxies=_listed(proxies),
         seed=seed,
@@ -127,6 +128,26 @@ def _truth(name: str | None, columns: tuple[str, ...], above: float | None, *, d
     for column in columns:
         table.column(column)  # an unknown one is refused now
     return table
+
+
+def correlate_command(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    metrics: Annotated[str, typer.Option("--metrics", help="What ranks, with commas: naswot,params.")],
+    truth: Annotated[str, typer.Option("--truth", help="What it should rank.")] = "val_acc",
+    above: Annotated[
+        float | None, typer.Option("--above", help="Only trials where the truth is above this, as papers do.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the figures in this .json file.")] = None,
+) -> None:
+    """Say how well some metrics of a run rank its architectures by another: rank correlations with intervals.
+
+    Example: ogive correlate runs/resnext --truth val_acc --metrics naswot,params
+    """
+    names = _listed(metrics)
+    if not names or truth in names:
+        raise SpecError(f"Give metrics other than the truth, as in --truth val_acc --metrics naswot; got {metrics!r}.")
+    rows, known = measured(read_run(run), truth, names)
+    _print_found(rows, names, known, truth, above, out, {"run": run.name})
 
 
 def _architectures(
@@ -173,6 +194,22 @@ def _print_correlations(
     combine: Combine | None,
 ) -> list[Correlation]:
     known = {row.arch: truth.value(row.arch, against) for row in rows}
+    only = "" if above is None else f"-above-{above:g}"
+    kept = None if out is None else out.with_suffix(f".{against}{only}.json")
+    about = {"table": truth.name, "table_digest": truth.digest, **({} if combine is None else {"combine": combine})}
+    return _print_found(rows, proxies, known, against, above, kept, about)
+
+
+def _print_found(
+    rows: list[Row],
+    proxies: tuple[str, ...],
+    known: dict[Architecture, float],
+    against: str,
+    above: float | None,
+    out: Path | None,
+    about: dict[str, str],
+) -> list[Correlation]:
+    """Print the rank correlations of scores with a truth, and keep them in a file with what they are `about`."""
     counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
     found, count = correlations(proxies, rows, counted)
     where = "" if above is None else f", those above {above:g}"
@@ -182,12 +219,9 @@ def _print_correlations(
     if "params" not in proxies:
         console.print("The number of parameters is the baseline to beat: add params to --proxies.")
     if out is not None:
-        about = {"table": truth.name, "table_digest": truth.digest, "column": against, "above": above, "n": count}
-        about |= {} if combine is None else {"combine": combine}
-        only = "" if above is None else f"-above-{above:g}"
-        path = out.with_suffix(f".{against}{only}.json")
-        write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})
-        console.print(f"kept: {path}")
+        facts = {**about, "column": against, "above": above, "n": count}
+        write_json(out, {"schema": 1, **facts, "scores": [it.to_json() for it in found]})
+        console.print(f"kept: {out}")
     return found
 
 

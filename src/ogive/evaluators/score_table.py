@@ -31,8 +31,8 @@ class ScoreTable:
     def __init__(self, file: Path, *, space: SearchSpace, score: str | Sequence[str] | None = None) -> None:
         made_by = f"ogive score --space {space.name} --all --proxies naswot,params,macs --data cifar10 --out {file}"
         table = open_scores(file, made_by)
-        if table.settings["space"] != space.name:
-            raise SpecError(f"{file} holds scores of {table.settings['space']}, but the search is in {space.name}.")
+        if table.space != space.name:
+            raise SpecError(f"{file} holds scores of {table.space}, but the search is in {space.name}.")
         names = table.proxies if score is None else (score,) if isinstance(score, str) else tuple(score)
         for name in names:
             if name not in table.proxies:

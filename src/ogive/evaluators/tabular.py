@@ -139,6 +139,6 @@ def _default_metric(table: Table) -> str:
 
 
 def _default_report(table: Table) -> str | None:
-    if table.metric is not None:
+    if table.metric is not None or table.report is not None:
         return table.report
     return REPORT if REPORT in table.columns else None

@@ -65,8 +65,8 @@ def _row(chosen: Ranking) -> dict[str, Any]:
 
 def _measured(chosen: Ranking, scores: Scores, resamples: int, progress: Callable[[int, int], None]) -> dict[str, Any]:
     table = catalog.load("open_table")(chosen.table)
-    if scores.settings["space"] != table.space:
-        raise SpecError(f"{chosen.scores} holds scores of {scores.settings['space']}, but {table.name} is of another.")
+    if scores.space != table.space:
+        raise SpecError(f"{chosen.scores} holds scores of {scores.space}, but {table.name} is of another.")
     if chosen.proxy not in scores.proxies:
         raise UnknownName(f"score in {chosen.scores}", chosen.proxy, scores.proxies)
     known = [row.arch for row in scores.rows if _has(table, row.arch)]

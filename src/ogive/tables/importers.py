@@ -76,6 +76,10 @@ def suggested_name(path: Path | str) -> str:
     by_suffix = {".pth": "nasbench201", ".tfrecord": "nasbench101", ".pickle": "nasbench201_hardware"}
     if path.suffix in by_suffix:
         return by_suffix[path.suffix]
+    if path.suffix == ".json":
+        from ogive.tables.nds import name_of_file
+
+        return name_of_file(path)
     columns = read_columns(path)
     if is_cells(columns):
         return "nasbench201"
@@ -122,6 +126,10 @@ def _reader(path: Path) -> Reader | None:
         from ogive.tables.nasbench101 import import_records
 
         return import_records
+    if path.suffix == ".json":
+        from ogive.tables.nds import import_nds
+
+        return import_nds
     return None
 
 

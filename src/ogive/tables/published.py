@@ -29,4 +29,8 @@ PUBLISHED = {
         "13061510, whose trees were written as surrogate_model.json (see docs/tables.md)"
     ),
     "nasbench_graph": "FILE is nasbench_graph.parquet, an extract of https://github.com/THUMNLab/NAS-Bench-Graph",
+    **{
+        f"nds_{file.lower()}": f"FILE is {file}.json of https://github.com/facebookresearch/nds"
+        for file in ("DARTS", "ENAS", "Amoeba", "NASNet", "PNAS", "ResNet", "ResNeXt-A", "ResNeXt-B")
+    },
 }

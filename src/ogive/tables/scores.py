@@ -72,6 +72,11 @@ class Scores:
         """The names of the scores, in the order of the columns."""
         return tuple(self.settings["proxies"])
 
+    @property
+    def space(self) -> str:
+        """The space of the architectures; the settings hold how it was written, options and all."""
+        return self.rows[0].arch.space if self.rows else str(self.settings["space"])
+
 
 def open_scores(path: Path, made_by: str) -> Scores:
     """The table, read once by a process as long as both files stay as they are.

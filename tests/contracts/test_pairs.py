@@ -23,6 +23,7 @@ EVALUATORS = {
     "tabular": ("tabular(also=[params])", "val_acc", "params"),
     "trained": (TRAINED, "val_acc", "macs"),
     "training_free": ("training_free([naswot, macs], batch_size=16)", "naswot", "macs"),
+    "score_table": ("score_table('{scores}')", "naswot", "params"),
     "latency": (LATENCY, "latency_ms", "latency_ms"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
@@ -65,7 +66,7 @@ Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
 def legal(four: Four) -> bool:
     """Whether the parts can search together at all: one table, and a trade-off needs accuracy and latency."""
     space, _, evaluator, objective = four
-    in_table = evaluator != "tabular" or space == "nasbench201"
+    in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
     return in_table and measured
 
@@ -95,7 +96,7 @@ def test_every_part_of_the_catalog_takes_part() -> None:
 
 
 @pytest.mark.parametrize("four", covering(), ids="-".join)
-def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path) -> None:
+def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path, invented_scores: Path) -> None:
     space, strategy, evaluator, objective = four
     text, good, bad = EVALUATORS[evaluator]
     objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
@@ -106,7 +107,7 @@ def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path)
         Settings(
             space=SMALL.get(space, space),
             strategy=STRATEGIES[strategy].format(scorer="tabular" if evaluator == "tabular" else "training_free(macs)"),
-            evaluator=text,
+            evaluator=text.format(scores=invented_scores),
             objectives=tuple(objectives),
             budget=Budget(trials=2),
             data=None if evaluator == "tabular" else "digits(limit=32)",

@@ -67,6 +67,7 @@ EVALUATORS = {
     "tabular": "tabular",
     "trained": "trained(epochs=1, batch_size=8)",
     "training_free": "training_free(naswot, batch_size=8)",
+    "score_table": "score_table('{scores}')",
     "latency": "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)",
     "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
     "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
@@ -219,8 +220,9 @@ def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("name", list(EVALUATORS))
-def test_every_evaluator_keeps_the_contract(name: str, table: Table) -> None:
-    check_evaluator(made_evaluator(EVALUATORS[name], nasbench201(), table), nasbench201(), proposals=3)
+def test_every_evaluator_keeps_the_contract(name: str, table: Table, invented_scores: Path) -> None:
+    text = EVALUATORS[name].format(scores=invented_scores)
+    check_evaluator(made_evaluator(text, nasbench201(), table), nasbench201(), proposals=3)
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -40,17 +40,17 @@ COMMANDS: dict[str, set[str]] = {
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
     | {"--tensorboard", "--no-tensorboard"},
     "export": {"run", "--to", "--out", "--name", "--data"},
-    "report": {"runs", "--out"},
+    "report": {"runs", "--out", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
-    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above"}
-    | {"--combine", "--out"},
+    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"}
+    | {"--combine", "--page"},
     "correlate": {"run", "--metrics", "--truth", "--above", "--out"},
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),
-    "reproduce": {"name", "--preset", "--out"},
+    "reproduce": {"name", "--preset", "--out", "--figure"},
     "tables import": {"paths", "--as", "--arch-column", "--columns", "--space"},
     "tables list": set(),
     "tables info": {"name"},
@@ -357,7 +357,7 @@ def test_data_sets_on_this_machine_are_listed(ogive: Run, table_home: Path) -> N
 
 
 def test_recipes_are_listed_and_run(ogive: Run, table_home: Path) -> None:
-    assert re.search(r"^nasbench201-evolution +93.92 ± 0.3 %  Mellor", ogive("reproduce").out, re.MULTILINE)
+    assert re.search(r"^nasbench201-evolution +93.92 ± 0.3 % +Mellor", ogive("reproduce").out, re.MULTILINE)
     said = ogive("reproduce", "nasbench201-random", "--preset", "tiny", "--out", "ledger")
     assert said.code == 0
     assert "published  93.7 %" in said.out

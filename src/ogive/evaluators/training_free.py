@@ -17,7 +17,9 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import build, fitted_skeleton
 from ogive.scores import score_function
+from ogive.scores.naswot import activation_kernel
 from ogive.scores.together import score_all
+from ogive.tables.kernels import Kernel
 from ogive.training.data import Data, Split
 from ogive.training.threads import threads as torch_threads
 
@@ -70,6 +72,14 @@ class TrainingFree:
         batch = self._batch.to(self.device)
         with torch_threads(self.threads):
             return [self._measured(proposal.arch, batch) for proposal in proposals]
+
+    def kernel(self, arch: Architecture) -> Kernel:
+        """What NASWOT sees of an architecture: its kernel on the batch, the images in the order of their classes."""
+        order = torch.argsort(self._batch.labels, stable=True)
+        images = self._batch.images[order].to(self.device)
+        with torch_threads(self.threads):
+            agreeing_BB, units = activation_kernel(self.network(arch), images)
+        return Kernel(arch, units, agreeing_BB / units, self._batch.labels[order].numpy(force=True).astype(np.int64))
 
     def network(self, arch: Architecture) -> nn.Module:
         """The untrained network that is scored."""

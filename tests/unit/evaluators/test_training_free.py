@@ -210,3 +210,14 @@ def test_a_random_score_depends_on_the_seed_and_the_architecture(data: Data) -> 
     first, again = (make(data, "zen").evaluate([Proposal(ALIVE)])[0].metrics["zen"] for _ in range(2))
     assert first == again
     assert make(data, "zen", seed=Seed(1)).evaluate([Proposal(ALIVE)])[0].metrics["zen"] != first
+
+
+def test_the_kernel_is_that_of_the_score_with_its_images_by_class(data: Data) -> None:
+    evaluator = make(data)
+    found = evaluator.kernel(ALIVE)
+    assert found.shares.shape == (16, 16)
+    assert (np.diag(found.shares) == 1).all()
+    assert (np.diff(found.labels) >= 0).all()
+    # The order of the images does not change a determinant.
+    (scored,) = evaluator.evaluate([Proposal(ALIVE)])
+    assert np.linalg.slogdet(found.shares * found.units)[1] == pytest.approx(scored.metrics["naswot"], rel=1e-9)

@@ -89,8 +89,8 @@ def test_xception_counts_as_the_published_code_but_for_what_that_does_not_run(
     assert counted(part, 13, channels=channels)[2] == macs
 
 
-# C = 36: without and with the auxiliary head, and multiply-accumulates, for 8 layers with the stored reductions 2 and 6,
-# and for 8, 14 and 20 layers with reductions a third and two thirds of the way down.
+# C = 36: without and with the auxiliary head, and multiply-accumulates, for 8 layers with the stored reductions 2 and
+# 6, and for 8, 14 and 20 layers with reductions a third and two thirds of the way down.
 PUBLISHED = {
     "ddarts_cifar10": [
         [1_244_242, 1_720_668, 255_307_392],

@@ -1,4 +1,4 @@
-"""The evaluation networks of D-DARTS, in which every layer may be another cell and a node adds any number of operations.
+"""The evaluation networks of D-DARTS: every layer may be another cell, and a node adds any number of operations.
 
 Heuillet et al., "D-DARTS" (arXiv:2108.09306); the published code is aheuillet/D-DARTS, model.py.
 """

@@ -2,9 +2,9 @@
 
 The paper's settings are those of README.md and train.py of aheuillet/D-DARTS (Heuillet et al., arXiv:2108.09306); its
 smaller companions are ours, for a look in little time, and their accuracy means nothing beside the paper's. What
-differs from the published training: bfloat16 stands for its mixed precision in float16, AutoAugment is torchvision's reading
-of the policy, and some training images are kept for validation. For ImageNet its random resized crops, its colour
-jitter and AutoAugment's own policy are missing, and the number of epochs is the default of train.py.
+differs from the published training: bfloat16 stands for its mixed precision in float16, AutoAugment is torchvision's
+reading of the policy, and some training images are kept for validation. For ImageNet its random resized crops, its
+colour jitter and AutoAugment's own policy are missing, and the number of epochs is the default of train.py.
 """
 
 from __future__ import annotations

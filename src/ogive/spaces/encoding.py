@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.errors import SpecError, UnknownName
-from ogive.spaces.nested import INPUTS, Entry, NestedCell, NestedGenotype, nodes_of
+from ogive.spaces.nested import INPUTS, Entry, NestedCell, NestedGenotype, nodes_of, without_orphans
 
-__all__ = ["ACCURACIES", "RULES", "Rule", "distance", "edge_index", "encoded", "parsed"]
+__all__ = ["ACCURACIES", "RULES", "Rule", "derived", "distance", "edge_index", "encoded", "parsed"]
 
 Gates = npt.NDArray[np.float64]
 Rule = Literal["sparse", "edge", "complete"]
@@ -95,6 +95,38 @@ def parsed(
             picked = [(state, op) for state, row in enumerate(strongest.tolist()) for op in sorted(row)]
         entries += [Entry(operations[op], node, state) for state, op in picked if rows[state, op] >= threshold]
     return tuple(entries)
+
+
+def derived(
+    gates: Sequence[npt.ArrayLike],
+    operations: Sequence[str],
+    *,
+    layers: Sequence[int] = (),
+    reductions: Sequence[int] | None = None,
+    rule: Rule = "sparse",
+    threshold: float = 0.85,
+) -> NestedGenotype:
+    """The network that the gates (E, O) of all distinct cells stand for, each parsed by itself.
+
+    What reads a node without input is dropped, where the published code skips it or fails. A cell of which nothing is
+    left keeps the strongest operation on its inputs, so that every network has a way from its images to its logits.
+    """
+    cells = []
+    for gates_EO in gates:
+        cell = without_orphans(parsed(gates_EO, operations, rule=rule, threshold=threshold))
+        cells.append(cell or _strongest(np.asarray(gates_EO, np.float64), operations))
+    return NestedGenotype(tuple(cells), tuple(layers), None if reductions is None else tuple(reductions))
+
+
+def _strongest(gates_EO: Gates, operations: Sequence[str]) -> NestedCell:
+    found = [
+        (gates_EO[edge_index(node, state), op], -node, -state, -op)
+        for node in _nodes(gates_EO, operations)
+        for state in range(INPUTS)
+        for op in range(len(operations))
+    ]
+    _, node, state, op = max(found)
+    return (Entry(operations[-op], -node, -state),)
 
 
 def distance(a: NestedGenotype, b: NestedGenotype, weights: Mapping[str, float] = ACCURACIES) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from ogive.core.errors import SpecError, UnknownName
 from ogive.networks.nested_genotypes import HANDCRAFTED, PUBLISHED_NESTED
-from ogive.spaces.encoding import RULES, Rule, distance, edge_index, encoded, parsed
+from ogive.spaces.encoding import RULES, Rule, derived, distance, edge_index, encoded, parsed
 from ogive.spaces.nested import DARTOPTI_OPERATIONS, DDARTS_OPERATIONS, Entry, NestedCell, NestedGenotype, nodes_of
 
 NETWORKS = {**HANDCRAFTED, **PUBLISHED_NESTED}
@@ -67,6 +67,35 @@ def test_the_threshold_itself_is_enough() -> None:
 @pytest.mark.parametrize(("rule", "count"), [("sparse", 8), ("edge", 28), ("complete", 98)])
 def test_the_rules_admit_so_many_operations_of_an_open_cell(rule: Rule, count: int) -> None:
     assert len(parsed(np.ones((14, 7)), DDARTS_OPERATIONS, rule=rule)) == count
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_whole_network_comes_back_from_its_gates(name: str) -> None:
+    genotype = NETWORKS[name]
+    nodes = max(nodes_of(cell)[-1] for cell in genotype.cells) - 1
+    found = derived(
+        [gates(cell, nodes) for cell in genotype.cells],
+        DARTOPTI_OPERATIONS,
+        layers=genotype.layers,
+        reductions=genotype.reductions,
+        rule="edge",
+    )
+    assert [set(cell) for cell in found.cells] == [set(cell) for cell in genotype.cells]
+    assert (found.layers, found.reductions) == (genotype.layers, genotype.reductions)
+
+
+def test_what_reads_a_node_without_input_is_not_derived() -> None:
+    rows = np.zeros((14, 7))
+    rows[edge_index(3, 0), 2] = rows[edge_index(4, 2), 3] = rows[edge_index(5, 4), 3] = 0.9
+    assert derived([rows], DDARTS_OPERATIONS).cells == ((Entry("skip_connect", 3, 0),),)
+
+
+def test_a_cell_of_which_nothing_is_left_keeps_the_strongest_operation_on_its_inputs() -> None:
+    rows = np.full((14, 7), 0.1)
+    rows[edge_index(4, 2), 0] = 0.8
+    rows[edge_index(4, 1), 3] = 0.5
+    assert derived([rows], DDARTS_OPERATIONS).cells == ((Entry("sep_conv_3x3", 4, 1),),)
+    assert derived([np.zeros((14, 7))], DDARTS_OPERATIONS).cells == ((Entry("max_pool_3x3", 2, 0),),)
 
 
 def test_bad_input_is_refused_with_its_reason() -> None:

@@ -87,6 +87,20 @@ def test_what_reads_an_absent_node_is_dropped_on_request_however_long_the_chain(
     assert without_orphans((Entry("skip_connect", 4, 3),)) == ()
 
 
+def test_a_published_cell_that_nothing_reaches_is_an_error_and_no_crash() -> None:
+    """The last cell of Xception_cifar100_threshold_edge_0.85 (aheuillet/D-DARTS), whose node 2 has no input."""
+    cell = (
+        Entry("sep_conv_3x3", 3, 2),
+        Entry("max_pool_3x3", 4, 3),
+        Entry("max_pool_3x3", 5, 3),
+        Entry("skip_connect", 5, 4),
+        Entry("max_pool_3x3", 5, 4),
+    )
+    with pytest.raises(InvalidArchitecture, match="Node 3 of cell 0 reads node 2, which has no input"):
+        NestedGenotype((cell,))
+    assert without_orphans(cell) == ()
+
+
 # -- text -------------------------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ WIDTH = 3 * NODES
 Choices = tuple[int | float, ...]
 
 
-def ddarts(*, distinct: int = 8) -> SearchSpace:  # D-DARTS, section 4: as many as the search network of DARTS
+def ddarts(*, distinct: int = 8) -> SearchSpace:  # train_search.py of aheuillet/D-DARTS
     """Cells that all differ, of the seven operations of DARTS: 5.5e75 networks of eight cells."""
     return _space("ddarts", distinct)
 

@@ -24,7 +24,7 @@ FORMS: tuple[Form, ...] = ("literal", "weighted", "differentiable")
 def zero_one_loss(alphas: Tensor, power: Literal[1, 2] = 2) -> Tensor:
     """Minus the mean of |sigmoid(alpha) - 1/2| to a power: least where every gate is open or shut.
 
-    Chu et al., "Fair DARTS" (ECCV 2020), equations 5 and 6. Where all gates are at 1/2, as at the start of a search, it
+    Chu et al., "Fair DARTS" (ECCV 2020). Where all gates are at 1/2, as at the start of a search, it
     is zero and so is its gradient: only the other losses bring them from there.
     """
     return -(torch.sigmoid(alphas) - 0.5).abs().pow(power).mean()

@@ -1,9 +1,9 @@
 """AutoAugment: each image changed by one of 25 pairs of operations that were found for CIFAR-10.
 
-Cubuk et al., "AutoAugment: Learning Augmentation Strategies from Data" (CVPR 2019), table 7. What a magnitude of 0 to
-9 means is that of torchvision.transforms.AutoAugment; what an operation does is what Pillow's does, on a whole batch at
-once. What comes in at the borders is the grey 128, as in the authors' code. Shapes: N images, C channels (1 or 3),
-H rows, W columns; images are bytes.
+Cubuk et al., "AutoAugment: Learning Augmentation Strategies from Data" (CVPR 2019). The pairs, and what a magnitude of
+0 to 9 means, are those of torchvision.transforms.AutoAugment; what an operation does is what Pillow's does, on a whole
+batch at once. What comes in at the borders is the grey 128, as in DeepVoltaire/AutoAugment.
+Shapes: N images, C channels (1 or 3), H rows, W columns; images are bytes.
 """
 
 from __future__ import annotations

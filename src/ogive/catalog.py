@@ -52,6 +52,8 @@ _PARTS: dict[str, dict[str, str]] = {
         "nds_pnas": "ogive.spaces.nds:nds_pnas",
         "nds_resnet": "ogive.spaces.nds_residual:nds_resnet",
         "nds_resnext": "ogive.spaces.nds_residual:nds_resnext",
+        "ddarts": "ogive.spaces.ddarts:ddarts",
+        "dartopti": "ogive.spaces.ddarts:dartopti",
         "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
     },

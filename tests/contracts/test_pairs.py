@@ -51,6 +51,8 @@ SIZES = {
     "natssize": (None, 1),
     **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
     **dict.fromkeys(BLOCKS, (None, None)),
+    "ddarts": (2, 8),
+    "dartopti": (2, 4),
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {

@@ -80,6 +80,8 @@ SIZES: dict[str, dict[str, int | None]] = {
     "darts": {"channels": 4, "cells": 3},
     **{space: {"channels": 4, "cells": 3} for space in FAMILIES},
     **{space: {"channels": None, "cells": None} for space in BLOCKS},
+    "ddarts": {"channels": 2, "cells": 8},
+    "dartopti": {"channels": 2, "cells": 4},
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,16 +14,26 @@ from ogive.core.space import SearchSpace
 from ogive.networks import count
 from ogive.networks.build import Skeleton, build, default_skeleton
 from ogive.spaces.darts import darts
+from ogive.spaces.ddarts import dartopti, ddarts
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
 
-SPACES = {"nasbench201": nasbench201, "nasbench101": nasbench101, "natssize": natssize, "darts": darts}
+SPACES = {
+    "nasbench201": nasbench201,
+    "nasbench101": nasbench101,
+    "natssize": natssize,
+    "darts": darts,
+    # One cell, so that no skeleton has too few.
+    "ddarts": partial(ddarts, distinct=1),
+    "dartopti": partial(dartopti, distinct=1),
+}
 EXAMPLES = 15
 
 
 def skeleton(space: str, channels: int, cells: int, classes: int, inputs: int) -> Skeleton:
     width = 0 if space == "natssize" else channels
+    cells = 1 if space in ("ddarts", "dartopti") else cells
     return default_skeleton(space, channels=width, cells=cells, classes=classes, inputs=inputs)
 
 

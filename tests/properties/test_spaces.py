@@ -13,11 +13,12 @@ from ogive.core.space import SearchSpace
 from ogive.spaces import nasbench101 as cells101
 from ogive.spaces import nasbench201 as cells201
 from ogive.spaces.darts import KINDS, cell_of, darts
+from ogive.spaces.ddarts import ddarts
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
 
-SPACES = [nasbench201(), nasbench101(), natssize(), darts()]
+SPACES = [nasbench201(), nasbench101(), natssize(), darts(), ddarts(distinct=2)]
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
 generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 

@@ -18,16 +18,20 @@ from ogive.networks.genotypes import Entries, Genotype
 from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
+from ogive.networks.nested import NestedNetwork
 from ogive.networks.residual import ResidualNetwork
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, cell_of, darts
+from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
+from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
 from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize, widths_of
+from ogive.spaces.nested import NestedGenotype, deepened, reductions_of
 
-__all__ = ["Skeleton", "WeightSource", "build", "build_genotype", "default_skeleton", "smallest_image"]
+__all__ = ["Skeleton", "WeightSource", "build", "build_genotype", "build_nested", "default_skeleton", "smallest_image"]
 
 Style = Literal["cifar", "imagenet"]
 STYLES = ("cifar", "imagenet")
@@ -42,10 +46,11 @@ class Skeleton:
     """What an architecture leaves open: how wide and deep its network is, and for which images and classes.
 
     * `channels`: width of the first stage; 0 where architectures hold their widths, as those of natssize and NDS do;
-    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts); 0 where architectures
-      hold their depths, as those of NDS do. Another width or depth replaces those of all cell networks of NDS;
+    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and dartopti,
+      whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
+      as those of NDS do. Another width or depth replaces those of all cell networks of NDS;
     * `classes`, `inputs`: number of logits, and of channels of an image;
-    * `style`: "imagenet" gives darts and the cells of NDS the stem that halves large images three times;
+    * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """
@@ -141,11 +146,8 @@ def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None =
     _check_cell(genotype.reduce, genotype.reduce_concat)
     _check_width(skeleton, "darts")
     _check_depth(skeleton, "darts")
-    if skeleton.style == "imagenet" and skeleton.channels % 2:
-        raise SpecError(
-            f"The stem of an imagenet network halves its channels, so they must be even, but got {skeleton.channels}."
-        )
-    _check_size(skeleton, "darts")
+    _check_stem(skeleton)
+    _check_size(skeleton, "darts", smallest_image("darts", skeleton))
     with _drawing_from(seed):
         return DartsNetwork(
             normal=genotype.normal,
@@ -162,17 +164,45 @@ def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None =
         )
 
 
+def build_nested(genotype: NestedGenotype, skeleton: Skeleton, *, seed: int | None = None) -> NestedNetwork:
+    """The evaluation network of cells that all differ; `seed` as in `build`.
+
+    With the skeleton's `cells` equal to the layers of the genotype, its own reductions are kept; with more it is
+    deepened first (see `deepened`). Raises SpecError.
+    """
+    if skeleton.cells != len(genotype.layers):
+        genotype = deepened(genotype, skeleton.cells)
+    name = "nested cells"
+    _check_width(skeleton, name)
+    _check_stem(skeleton)
+    _check_size(skeleton, name, _smallest(skeleton, len(genotype.halving)))
+    with _drawing_from(seed):
+        return NestedNetwork(
+            cells=genotype.cells,
+            layers=genotype.layers,
+            reductions=genotype.halving,
+            channels=skeleton.channels,
+            classes=skeleton.classes,
+            inputs=skeleton.inputs,
+            style=skeleton.style,
+            auxiliary=skeleton.auxiliary,
+            drop_path=skeleton.drop_path,
+        )
+
+
 def smallest_image(space: str, skeleton: Skeleton) -> int:
     """The least side of an image, in pixels, that the networks of a space with this skeleton can take."""
-    if space != "darts" and space not in nds.FAMILIES:
+    if space != "darts" and space not in nds.FAMILIES and space not in NESTED_OPERATIONS:
         return 1
     # Without a number of cells, any of NDS: they all have two that reduce.
-    cells = skeleton.cells or nds.DEPTHS[0]
-    reductions = len({cells // 3, 2 * cells // 3})
-    halvings = reductions + (3 if skeleton.style == "imagenet" else 0)
+    return _smallest(skeleton, len(reductions_of(skeleton.cells or nds.DEPTHS[0])))
+
+
+def _smallest(skeleton: Skeleton, reductions: int) -> int:
+    stem = (3 if reductions <= 2 else 2) if skeleton.style == "imagenet" else 0
     if skeleton.auxiliary:
-        return (AUXILIARY_MAP[skeleton.style] - 1) * (1 << halvings) + 1
-    return 1 << halvings
+        return (AUXILIARY_MAP[skeleton.style] - 1) * (1 << (reductions + stem)) + 1
+    return 1 << (reductions + stem)
 
 
 # -- one builder for each space ---------------------------------------------------------------------------------------
@@ -270,6 +300,13 @@ def _nds_residual(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _nested(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    # How many cells are distinct, the architecture says itself; a space of another number has no such choices.
+    space = ddarts if arch.space == "ddarts" else dartopti
+    distinct = max(1, len(arch.choices) // len(space(distinct=1).variables))
+    return build_nested(genotype_of(space(distinct=distinct).admit(arch)), skeleton)
+
+
 BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "nasbench201": _nasbench201,
     "nasbench101": _nasbench101,
@@ -277,6 +314,8 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "darts": _darts,
     **dict.fromkeys(nds.FAMILIES, _nds_cells),
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
+    "ddarts": _nested,
+    "dartopti": _nested,
 }
 DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1
@@ -284,6 +323,8 @@ DEFAULTS: Mapping[str, Skeleton] = {
     "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
     "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
     **dict.fromkeys((*nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
+    "ddarts": Skeleton(channels=36, cells=8),  # README and train.py of aheuillet/D-DARTS
+    "dartopti": Skeleton(channels=64, cells=4),  # the same
 }
 DARTS_IMAGENET = Skeleton(channels=48, cells=14, classes=1000, style="imagenet")  # DARTS, section 3.3
 
@@ -299,7 +340,7 @@ def _check_plain(skeleton: Skeleton, space: str) -> None:
     ]
     if asked:
         raise SpecError(
-            f"Networks of {space} have no {' or '.join(asked)}; only those of darts and of the cells of NDS do."
+            f"Networks of {space} have no {' or '.join(asked)}; only those of darts, its kin and the cells of NDS do."
         )
 
 
@@ -313,8 +354,14 @@ def _check_depth(skeleton: Skeleton, space: str) -> None:
         raise SpecError(f"Networks of {space} need at least 1 cell, but got cells={skeleton.cells}.")
 
 
-def _check_size(skeleton: Skeleton, space: str) -> None:
-    least = smallest_image(space, skeleton)
+def _check_stem(skeleton: Skeleton) -> None:
+    if skeleton.style == "imagenet" and skeleton.channels % 2:
+        raise SpecError(
+            f"The stem of an imagenet network halves its channels, so they must be even, but got {skeleton.channels}."
+        )
+
+
+def _check_size(skeleton: Skeleton, space: str, least: int) -> None:
     if skeleton.size is not None and skeleton.size < least:
         head = " with an auxiliary head" if skeleton.auxiliary else ""
         raise SpecError(

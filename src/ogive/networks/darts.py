@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive.networks.ops import (
+    Bottleneck,
     ConvBN,
     DilatedConv,
     DilatedSeparableConv,
@@ -19,12 +20,12 @@ from ogive.networks.ops import (
     average_pool_3x3,
     drop_path,
     max_pool,
-    max_pool_3x3,
 )
 
-__all__ = ["DARTS_OPERATIONS", "AuxiliaryHead", "DartsCell", "DartsNetwork", "darts_operation"]
+__all__ = ["DARTS_OPERATIONS", "AuxiliaryHead", "DartsCell", "DartsNetwork", "darts_operation", "darts_stem"]
 
-# The eight of the DARTS space in its order, then those that only the cells of NASNet, AmoebaNet and PNAS hold.
+# The eight of the DARTS space in its order, then those that only the cells of NASNet, AmoebaNet and PNAS hold, then
+# what DARTOpti makes ResNet, Xception and Inception of.
 DARTS_OPERATIONS = (
     "none",
     "max_pool_3x3",
@@ -42,11 +43,14 @@ DARTS_OPERATIONS = (
     "dil_sep_conv_3x3",
     "max_pool_5x5",
     "max_pool_7x7",
+    "simple_conv_1x1",
+    "simple_conv_3x3",
+    "bottleneck_1x3x1",
 )
 
 
 def darts_operation(name: str, channels: int, stride: int = 1, affine: bool = True) -> nn.Module:
-    """An operation of DARTS, NASNet, AmoebaNet or PNAS that keeps the number of channels.
+    """An operation of DARTS, NASNet, AmoebaNet, PNAS or DARTOpti that keeps the number of channels.
 
     Pooling is bare here; the search networks of DARTS put a batch normalisation after it. `none` occurs in those and in
     the cells of NDS.
@@ -55,8 +59,8 @@ def darts_operation(name: str, channels: int, stride: int = 1, affine: bool = Tr
         raise ValueError(f"no operation {name!r}")
     if name == "none":
         return Zero(stride)
-    if name == "max_pool_3x3":
-        return max_pool_3x3(stride)
+    if name in ("max_pool_3x3", "max_pool_5x5", "max_pool_7x7"):
+        return max_pool(int(name[-1]), stride)
     if name == "avg_pool_3x3":
         return average_pool_3x3(stride)
     if name == "skip_connect":
@@ -65,12 +69,12 @@ def darts_operation(name: str, channels: int, stride: int = 1, affine: bool = Tr
         return SeparableConv(channels, int(name[-1]), stride, affine)
     if name in ("dil_conv_3x3", "dil_conv_5x5"):
         return DilatedConv(channels, int(name[-1]), stride, affine)
-    if name in ("max_pool_5x5", "max_pool_7x7"):
-        return max_pool(int(name[-1]), stride)
-    if name in ("conv_1x1", "conv_3x3"):
+    if name in ("conv_1x1", "conv_3x3", "simple_conv_1x1", "simple_conv_3x3"):
         return ReLUConvBN(channels, channels, int(name[-1]), stride, affine)
     if name == "dil_sep_conv_3x3":
         return DilatedSeparableConv(channels, 3, stride, affine)
+    if name == "bottleneck_1x3x1":
+        return Bottleneck(channels, stride, affine)
     return FactorizedConv(channels, int(name[-1]), stride, affine)
 
 
@@ -131,12 +135,13 @@ class AuxiliaryHead(nn.Module):
     """A second classifier two thirds of the way down, which helps training and is not run afterwards.
 
     The maps it sees should be 8×8 in a network for small images, and 7×7 (of 224×224 images) in one for ImageNet.
+    `normalised` says whether a second normalisation follows the last convolution; None is what DARTS does.
     """
 
-    def __init__(self, inputs: int, classes: int, style: str) -> None:
+    def __init__(self, inputs: int, classes: int, style: str, normalised: bool | None = None) -> None:
         super().__init__()
-        # The ImageNet networks of the paper were trained without the second normalisation; the code keeps it so.
-        normalised = [nn.BatchNorm2d(768)] if style == "cifar" else []
+        # The ImageNet networks of DARTS were trained without the second normalisation; its code keeps it so.
+        twice = style == "cifar" if normalised is None else normalised
         self.features = nn.Sequential(
             nn.ReLU(),
             nn.AvgPool2d(5, stride=3 if style == "cifar" else 2, count_include_pad=False),
@@ -144,7 +149,7 @@ class AuxiliaryHead(nn.Module):
             nn.BatchNorm2d(128),
             nn.ReLU(),
             nn.Conv2d(128, 768, 2, bias=False),
-            *normalised,
+            *([nn.BatchNorm2d(768)] if twice else []),
             nn.ReLU(),
         )
         self.classifier = nn.Linear(768, classes)
@@ -196,7 +201,7 @@ class DartsNetwork(nn.Module):
         self.drop_path = drop_path
         self.drop_path_prob = 0.0
         self.auxiliary_after = 2 * layers // 3
-        self.stem0, self.stem1, before_last, last = _stem(style, inputs, channels)
+        self.stem0, self.stem1, before_last, last = darts_stem(style, inputs, channels)
         reduced_before = style == "imagenet"
         self.cells = nn.ModuleList()
         auxiliary_inputs = 0
@@ -226,14 +231,17 @@ class DartsNetwork(nn.Module):
         return logits if auxiliary_logits is None else (logits, auxiliary_logits)
 
 
-def _stem(style: str, inputs: int, channels: int) -> tuple[nn.Module, nn.Module, int, int]:
-    """The modules that make the two inputs of the first cell, the second from the first, and their widths."""
+def darts_stem(style: str, inputs: int, channels: int, halvings: int = 3) -> tuple[nn.Module, nn.Module, int, int]:
+    """The modules that make the two inputs of the first cell, the second from the first, and their widths.
+
+    For ImageNet they halve the image `halvings` times, 2 or 3; otherwise not at all.
+    """
     if style == "cifar":
         return ConvBN(inputs, 3 * channels, 3), nn.Identity(), 3 * channels, 3 * channels
     stem0 = nn.Sequential(
         *ConvBN(inputs, channels // 2, 3, stride=2),
         nn.ReLU(),
-        *ConvBN(channels // 2, channels, 3, stride=2),
+        *ConvBN(channels // 2, channels, 3, stride=2 if halvings == 3 else 1),
     )
     stem1 = nn.Sequential(nn.ReLU(), *ConvBN(channels, channels, 3, stride=2))
     return stem0, stem1, channels, channels

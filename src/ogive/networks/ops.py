@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "Bottleneck",
     "ConvBN",
     "ConvBNReLU",
     "DilatedConv",
@@ -168,6 +169,25 @@ class FactorizedConv(nn.Sequential):
             nn.ReLU(),
             nn.Conv2d(channels, channels, (1, kernel), stride=(1, stride), padding=(0, side), bias=False),
             nn.Conv2d(channels, channels, (kernel, 1), stride=(stride, 1), padding=(side, 0), bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+
+class Bottleneck(nn.Sequential):
+    """ReLU; 1×1, 3×3 with the stride and 1×1 to four times the width, each normalised; ReLU, 1×1 back, normalised."""
+
+    def __init__(self, channels: int, stride: int = 1, affine: bool = True) -> None:
+        wide = 4 * channels
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+            nn.Conv2d(channels, channels, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+            nn.Conv2d(channels, wide, 1, bias=False),
+            nn.BatchNorm2d(wide, affine=affine),
+            nn.ReLU(),
+            nn.Conv2d(wide, channels, 1, bias=False),
             nn.BatchNorm2d(channels, affine=affine),
         )
 

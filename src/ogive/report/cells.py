@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ogive.core.architecture import Architecture
 from ogive.core.graph import Graph
 from ogive.core.space import SearchSpace
 from ogive.report.layered import Layout, place
 from ogive.spaces import nds, nds_residual
-from ogive.spaces.darts import CONCAT, Cell, Kind, cell_of
+from ogive.spaces.darts import CONCAT, Cell, Entry, Kind, cell_of
+from ogive.spaces.ddarts import genotype_of
 from ogive.spaces.nasbench201 import EDGES, OPS
 from ogive.spaces.natssize import LAYERS, widths_of
+from ogive.spaces.nested import nodes_of
 
 __all__ = ["family", "label", "picture", "svg"]
 
@@ -42,6 +44,8 @@ MARGIN = 10.0
 LETTER = 6.7
 # How wide the boxes of inputs and outputs are in the picture of a DARTS cell.
 END = 70.0
+# How many cells stand beside each other.
+ROW = 4
 OUTLINE = ' stroke="currentColor" stroke-width="1.4"'
 # Beyond so many nodes the labels would be unreadable and the text large: nodes become dots.
 LABELLED = 60
@@ -186,36 +190,66 @@ CAPTIONS: dict[Kind, str] = {"normal": "normal cell", "reduce": "reduction cell"
 
 def _pair(cells: Sequence[tuple[Cell, Sequence[int]]], title: str, size: str) -> str:
     """A normal and a reduction cell, each with the states of its output; `size` follows the caption of the first."""
-    x, tall, parts = 0.0, 0.0, []
+    drawn = []
     for (pairs, joined), caption in zip(cells, (f"{CAPTIONS['normal']}{size}", CAPTIONS["reduce"]), strict=True):
-        width, height, body = _darts_cell(pairs, joined)
-        heading = f'<g fill="currentColor" font-weight="600">{_text(width / 2, 14, caption)}</g>'
-        parts.append(f'<g transform="translate({_n(x)})">{heading}<g transform="translate(0 22)">{body}</g></g>')
-        x, tall = x + width + 10, max(tall, height + 22)
-    return _document(x - 10, tall, title, "".join(parts))
+        sums = {2 + first // 2: pairs[first : first + 2] for first in range(0, len(pairs), 2)}
+        drawn.append((caption, _cell_of_sums(sums, joined)))
+    return _document(*_side_by_side(drawn, title))
 
 
-def _darts_cell(pairs: Cell, joined: Sequence[int]) -> tuple[float, float, str]:
-    """One cell: two inputs, for each sum of two operations a pair of joined pills on a layer of its own, and concat."""
-    twins = [pairs[first : first + 2] for first in range(0, len(pairs), 2)]
-    # Room for the plus sign between the two.
-    halves = [max(_pill_width(op) for op, _ in twin) + 14 for twin in twins]
-    last = len(twins) + 2
-    edges = {(source, node) for node, twin in enumerate(twins, start=2) for _, source in twin}
-    edges |= {(node, last) for node in joined}
-    graph = Graph(("input", "input", *["sum"] * len(twins), "output"), frozenset(edges))
-    widths = [END, END, *(2 * half for half in halves), END]
-    layout = place(graph, widths, box=BOX, gap=GAP, layers=[0, 0, *range(1, len(twins) + 2)])
-    routes = [layout.routes[node, last] for node in joined]
+def _nested(space: SearchSpace, arch: Architecture) -> str:
+    """All distinct cells, four to a row."""
+    genotype = genotype_of(arch)
+    cells = []
+    for number, cell in enumerate(genotype.cells):
+        sums = {node: [(op, state) for op, to, state in cell if to == node] for node in nodes_of(cell)}
+        caption = f"cell {number}, reduction" if number in genotype.halving else f"cell {number}"
+        cells.append((caption, _cell_of_sums(sums, tuple(sums))))
+    return _document(*_side_by_side(cells, f"{arch}: {len(cells)} cells"))
+
+
+def _side_by_side(cells: Sequence[tuple[str, tuple[float, float, str]]], title: str) -> tuple[float, float, str, str]:
+    """Rows of up to four captioned pictures: width, height, title and content."""
+    across, down, parts = 0.0, 0.0, []
+    for start in range(0, len(cells), ROW):
+        x, tall = 0.0, 0.0
+        for caption, (width, height, body) in cells[start : start + ROW]:
+            heading = f'<g fill="currentColor" font-weight="600">{_text(width / 2, 14, caption)}</g>'
+            moved = f"translate({_n(x)} {_n(down)})" if down else f"translate({_n(x)})"
+            parts.append(f'<g transform="{moved}">{heading}<g transform="translate(0 22)">{body}</g></g>')
+            x, tall = x + width + 10, max(tall, height + 22)
+        across, down = max(across, x - 10), down + tall
+    return across, down, title, "".join(parts)
+
+
+def _cell_of_sums(sums: Mapping[int, Sequence[Entry]], joined: Sequence[int]) -> tuple[float, float, str]:
+    """One cell: two inputs, for each node the one or two operations that it adds on a layer of its own, and concat.
+
+    `joined` are the states that make the output.
+    """
+    # Room for the plus sign between two.
+    halves = [max(_pill_width(op) for op, _ in entries) + 14 for entries in sums.values()]
+    last = len(sums) + 2
+    place_of = {0: 0, 1: 1, **{node: 2 + rank for rank, node in enumerate(sums)}}
+    edges = {(place_of[source], place_of[node]) for node, entries in sums.items() for _, source in entries}
+    edges |= {(place_of[state], last) for state in joined}
+    graph = Graph(("input", "input", *["sum"] * len(sums), "output"), frozenset(edges))
+    widths = [END, END, *(len(entries) * half for entries, half in zip(sums.values(), halves, strict=True)), END]
+    layout = place(graph, widths, box=BOX, gap=GAP, layers=[0, 0, *range(1, len(sums) + 2)])
+    routes = [layout.routes[place_of[state], last] for state in joined]
     pills, signs = [], []
-    for node, (twin, half) in enumerate(zip(twins, halves, strict=True), start=2):
+    for node, (entries, half) in enumerate(zip(sums.values(), halves, strict=True), start=2):
         x, y = layout.nodes[node]
+        lines = [(layout.routes[place_of[source], node], op) for op, source in entries]
         # The operation whose line comes from the left stands on the left.
-        ways = sorted((layout.routes[source, node][-2][0], rank, op, source) for rank, (op, source) in enumerate(twin))
-        for at, (_, _, op, source) in zip((x - half / 2, x + half / 2), ways, strict=False):
-            routes.append((*layout.routes[source, node][:-1], (at, y)))
+        ordered = sorted((line[-2][0], rank) for rank, (line, _) in enumerate(lines))
+        for column, (_, rank) in enumerate(ordered):
+            line, op = lines[rank]
+            at = x + (column - (len(lines) - 1) / 2) * half
+            routes.append((*line[:-1], (at, y)))
             pills.append((at + MARGIN, y + MARGIN, half - 1, op))
-        signs.append((x + MARGIN, y + MARGIN))
+        if len(lines) > 1:
+            signs.append((x + MARGIN, y + MARGIN))
     body = (
         _lines(routes) + _pills(pills) + _signs(signs) + _ends(layout, {0: "cell k−2", 1: "cell k−1", last: "concat"})
     )
@@ -244,6 +278,8 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     "darts": _darts,
     **dict.fromkeys(nds.FAMILIES, _nds),
     **dict.fromkeys(nds_residual.BLOCKS, _residual),
+    "ddarts": _nested,
+    "dartopti": _nested,
 }
 
 

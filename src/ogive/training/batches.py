@@ -13,6 +13,7 @@ from torch import Tensor
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.training import augment
+from ogive.training.autoaugment import autoaugment
 from ogive.training.data import Data
 from ogive.training.distributed import Ranks
 from ogive.training.recipe import Recipe
@@ -84,6 +85,8 @@ class Batches:
         images = augment.crop(images, allowed.padding if recipe.padding is None else recipe.padding, drawn)
         if allowed.flip if recipe.flip is None else recipe.flip:
             images = augment.flip(images, drawn)
+        if recipe.autoaugment:
+            images = autoaugment(images, drawn)
         x_NCHW = self.data.normalised(images.contiguous(memory_format=LAYOUT), self.dtype)
         if recipe.cutout:
             x_NCHW = augment.cutout(x_NCHW, recipe.cutout, drawn)

@@ -20,10 +20,11 @@ class Recipe:
     """How a network is trained; the defaults are those of NAS-Bench-201 with a batch for small data.
 
     `batch_size` is the number of images in a step over all processes together. `padding` and `flip` override what the
-    data set allows; `cutout` is the side of its square in pixels and `mixup` the alpha of its Beta distribution, both 0
-    for none. `average` is the decay of a moving average of the weights, which is then what is measured and kept.
-    `drop_path` is the probability that is reached at the end, None for the network's own. `decay_all` says whether
-    biases and batch norms are decayed too.
+    data set allows; `autoaugment` says whether the policy of that name for CIFAR-10 changes images after that; `cutout`
+    is the side of its square in pixels and `mixup` the alpha of its Beta distribution, both 0 for none. `average` is
+    the decay of a moving average of the weights, which is then what is measured and kept. `drop_path` is the
+    probability that is reached at the end, None for the network's own. `decay_all` says whether biases and batch norms
+    are decayed too.
     """
 
     epochs: int = 12  # NAS-Bench-201 (Dong and Yang 2020), table 1: 12 and 200 epochs
@@ -44,6 +45,7 @@ class Recipe:
     auxiliary_weight: float = 0.4  # DARTS (Liu et al. 2019), appendix A.2
     padding: int | None = None
     flip: bool | None = None
+    autoaugment: bool = False
     cutout: int = 0
     mixup: float = 0.0
     precision: Literal["float32", "bf16"] = "float32"

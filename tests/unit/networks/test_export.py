@@ -20,6 +20,7 @@ from ogive.core.rng import Seed
 from ogive.networks.build import build, default_skeleton
 from ogive.networks.export import Exported, export, export_onnx, export_program, export_torch
 from ogive.spaces.darts import darts
+from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
@@ -103,6 +104,7 @@ def trained(network: nn.Module) -> nn.Module:
         (darts, {"channels": 2, "cells": 2}),
         (nds_nasnet, {"channels": 2, "cells": 2}),
         (partial(nds_resnext, variant="a", max_params=20_000), {}),
+        (partial(dartopti, distinct=2), {"channels": 2, "cells": 2}),
     ],
 )
 def test_networks_of_every_space_leave_in_every_format(space, size, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

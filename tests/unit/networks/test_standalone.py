@@ -16,19 +16,26 @@ from ogive.core.rng import Seed
 from ogive.networks.build import build, default_skeleton
 from ogive.networks.standalone import Facts, literal, standalone
 from ogive.spaces.darts import darts
+from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
 
-SPACES = {"nasbench201": nasbench201, "nasbench101": nasbench101, "natssize": natssize, "darts": darts}
+SPACES = {
+    "nasbench201": nasbench201,
+    "nasbench101": nasbench101,
+    "natssize": natssize,
+    "darts": darts,
+    "dartopti": dartopti,
+}
 FACTS = Facts("winner", (3, 16, 16), tuple("abcdefghij"), ((0.5, 0.25, 0.1), (0.2, 0.2, 0.2)), "cell 7\nfound by hand")
 
 
 def network(space: str, number: int = 0, **options: object) -> nn.Module:
     """A small network of a space."""
     arch = SPACES[space]().sample(Seed(number).numpy("arch"))
-    size = {"nasbench201": 8, "nasbench101": 16, "natssize": 0, "darts": 4}[space]
-    cells = 3 if space == "darts" else 1
+    size = {"nasbench201": 8, "nasbench101": 16, "natssize": 0, "darts": 4, "dartopti": 2}[space]
+    cells = {"darts": 3, "dartopti": 4}.get(space, 1)
     return build(arch, default_skeleton(space, channels=size, cells=cells, **options), seed=number)
 
 

@@ -13,6 +13,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.graph import Graph
 from ogive.report.cells import FAMILIES, OTHER, family, label, picture, svg
 from ogive.spaces.darts import darts
+from ogive.spaces.ddarts import ddarts, genotype_of
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import architecture
 
@@ -52,6 +53,21 @@ def test_both_cells_of_darts_show_eight_operations_each() -> None:
     assert found.count("cell k−1") == 2
     for op in set(re.findall(r"'(\w+)', \d", space.format(arch))):
         assert label(op) in found
+
+
+def test_every_distinct_cell_of_a_nested_network_shows_its_operations_and_only_sums_of_two_a_plus() -> None:
+    space = ddarts()
+    for seed in range(5):
+        arch = space.sample(np.random.default_rng(seed))
+        found = texts(picture(space, arch))
+        genotype = genotype_of(arch)
+        entries = [entry for cell in genotype.cells for entry in cell]
+        targets = [(number, entry.node) for number, cell in enumerate(genotype.cells) for entry in cell]
+        assert found.count("+") == len(targets) - len(set(targets))
+        assert found.count("concat") == len(genotype.cells) == 8
+        assert [text for text in found if text.endswith("reduction")] == ["cell 2, reduction", "cell 5, reduction"]
+        assert len(found) == len(entries) + found.count("+") + 8 * 4
+        assert len(picture(space, arch)) < 40_000
 
 
 def test_nasbench101_is_drawn_without_vertices_that_do_not_reach_the_output() -> None:

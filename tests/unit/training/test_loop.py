@@ -48,6 +48,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
         {"optimizer": "adamw", "learning_rate": 0.02, "gradient_clip": 1.0},
         {"average": 0.9, "label_smoothing": 0.1, "warmup_epochs": 2.0},
         {"mixup": 0.4, "cutout": 2, "anneal": "epoch"},
+        {"autoaugment": True},
         {"precision": "bf16"},
     ],
     ids=str,

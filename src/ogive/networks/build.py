@@ -25,7 +25,15 @@ from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize, widths_of
 
-__all__ = ["Skeleton", "WeightSource", "build", "build_genotype", "default_skeleton", "smallest_image"]
+__all__ = [
+    "Skeleton",
+    "WeightSource",
+    "build",
+    "build_genotype",
+    "default_skeleton",
+    "drawing_from",
+    "smallest_image",
+]
 
 Style = Literal["cifar", "imagenet"]
 STYLES = ("cifar", "imagenet")
@@ -125,7 +133,7 @@ def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) ->
     """
     if arch.space not in BUILDERS:
         raise UnknownName("space with networks", arch.space, BUILDERS)
-    with _drawing_from(seed):
+    with drawing_from(seed):
         return BUILDERS[arch.space](arch, skeleton)
 
 
@@ -139,7 +147,7 @@ def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None =
             f"The stem of an imagenet network halves its channels, so they must be even, but got {skeleton.channels}."
         )
     _check_size(skeleton, "darts")
-    with _drawing_from(seed):
+    with drawing_from(seed):
         return DartsNetwork(
             normal=genotype.normal,
             normal_concat=genotype.normal_concat,
@@ -282,7 +290,8 @@ def _check_cell(entries: Entries, concat: tuple[int, ...]) -> None:
 
 
 @contextmanager
-def _drawing_from(seed: int | None) -> Iterator[None]:
+def drawing_from(seed: int | None) -> Iterator[None]:
+    """Let modules made inside draw their weights from a seed alone, or, without one, from torch's global state."""
     if seed is None:
         yield
         return

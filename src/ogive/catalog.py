@@ -55,6 +55,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
+        "darts": "ogive.strategies.gradient:Darts",
     },
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",

@@ -260,14 +260,17 @@ def search(
     command: str | None = None,
     role: str = "search",
     on_trial: Callable[[Trial], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     save_every: int = SAVE_EVERY,
     parts: Parts | None = None,
 ) -> Run:
     """Run a search into a new run folder and return what it holds in the end.
 
-    `parts` may be given ready-made; otherwise they are built from the settings.
+    `parts` may be given ready-made; otherwise they are built from the settings. `on_note` is told what a strategy is
+    doing that works long for a proposal.
     """
     parts = parts or assemble(settings, folder=unfinished(folder))
+    _listen(parts.strategy, on_note)
     study = parts.study()
     with RunStore.create(folder, {**_header(command, role), **settings.config(), **_inputs(parts, settings)}) as store:
         for trial in _drive(settings, study, store, skip=0, save_every=save_every):
@@ -282,6 +285,7 @@ def resume(
     *,
     budget: Budget | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     save_every: int = SAVE_EVERY,
     parts: Parts | None = None,
 ) -> Run:
@@ -290,6 +294,7 @@ def resume(
         settings = settings_of(store.run.config)
         parts = parts or assemble(settings, folder=unfinished(folder))
         _check_inputs(store, _inputs(parts, settings))
+        _listen(parts.strategy, on_note)
         study = parts.study()
         granted = _granted(store, settings.budget, budget)
         skip = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else 0
@@ -362,6 +367,8 @@ def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save
             stack.callback(workers.stop)
         started = time.perf_counter() - elapsed
         saved = study.told
+        # A strategy to which a proposal is dear, such as one that trains for an epoch, says so.
+        save_every = min(save_every, getattr(study.strategy, "save_every", save_every))
         trials = study.run(settings.budget, executor=workers, in_flight=settings.workers, past=past, elapsed_s=elapsed)
         for trial in ticking(trials, settings.budget):
             store.append(trial, time.perf_counter() - started)
@@ -369,6 +376,13 @@ def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save
             if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
                 store.save_strategy(study.strategy, study)
                 saved = study.told
+
+
+def _listen(strategy: Any, on_note: Callable[[str], None] | None) -> None:
+    """Let a strategy that tells what it is doing tell it; one in a closed world is inside another."""
+    telling = getattr(strategy, "strategy", strategy)
+    if on_note is not None and hasattr(telling, "progress"):
+        telling.progress = on_note
 
 
 def _header(command: str | None, role: str) -> dict[str, Any]:

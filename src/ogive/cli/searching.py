@@ -97,7 +97,7 @@ def search_command(
     folder = out or _free_folder(settings)
     try:
         with SearchProgress(settings.budget) as progress:
-            run = search(settings, folder, command=command_line(), on_trial=progress)
+            run = search(settings, folder, command=command_line(), on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(folder)
     _print_found(run)
@@ -117,7 +117,7 @@ def resume_command(
     done = sum(trial.status != "screened" for trial in before.trials)
     try:
         with SearchProgress(limit, done=done) as progress:
-            finished = resume(run, budget=granted, on_trial=progress)
+            finished = resume(run, budget=granted, on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(run)
     console.print(f"{counted(len(finished.records) - len(before.records), 'new trial')}.")

@@ -207,7 +207,8 @@ def normalised(norm: nn.BatchNorm2d, x: Tensor, factor: Tensor | None) -> Tensor
         x,
         norm.running_mean,
         norm.running_var,
-        None if factor is None else factor.expand(x.shape[1]),
+        # Contiguous, because torch reads the weights of images in channels_last without a look at their stride.
+        None if factor is None else factor.expand(x.shape[1]).contiguous(),
         None,
         by_batch,
         0.1 if norm.momentum is None else norm.momentum,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -18,7 +19,15 @@ from ogive.supernets.gates import Mix
 from ogive.supernets.mixed import MixedCell, without_statistics
 from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
 
-__all__ = ["SKELETONS", "SUPERNETS", "DartsSupernet", "NasBench201Supernet", "Supernet", "supernet"]
+__all__ = [
+    "SUPERNETS",
+    "DartsSupernet",
+    "NasBench201Supernet",
+    "Supernet",
+    "check_size",
+    "published_skeleton",
+    "supernet",
+]
 
 
 class Supernet(nn.Module):
@@ -205,16 +214,34 @@ def supernet(
     `choices` restricts what edges may hold, for each kind of cell or for every cell; by default everything is allowed.
     Raises UnknownName for a space without a supernet, SpecError for a size that cannot be.
     """
-    if space not in SUPERNETS:
-        raise UnknownName("space with a supernet", space, SUPERNETS)
-    _check(space, skeleton, partial)
+    check_size(space, skeleton, partial)
     plan = PLANS[space]
     allowed = dict.fromkeys(plan.kinds, plan.everything) if choices is None else choices
     with drawing_from(seed):
         return SUPERNETS[space](skeleton, allowed, partial, **options)
 
 
-def _check(space: str, skeleton: Skeleton, partial: int) -> None:
+def published_skeleton(
+    space: str, shape: tuple[int, int, int], classes: int, *, channels: int | None = None, cells: int | None = None
+) -> Skeleton:
+    """The published size of a supernet, unless another is given, for images (C, H, W) of so many classes."""
+    default = SKELETONS.get(space)
+    if default is None:
+        raise UnknownName("space with a supernet", space, SUPERNETS)
+    return replace(
+        default,
+        channels=default.channels if channels is None else channels,
+        cells=default.cells if cells is None else cells,
+        classes=classes,
+        inputs=shape[0],
+        size=min(shape[1:]),
+    )
+
+
+def check_size(space: str, skeleton: Skeleton, partial: int = 1) -> None:
+    """Raise UnknownName for a space without a supernet, SpecError for a size that a supernet cannot have."""
+    if space not in SUPERNETS:
+        raise UnknownName("space with a supernet", space, SUPERNETS)
     if skeleton.channels < 1 or partial < 1 or skeleton.channels % partial:
         raise SpecError(
             f"A supernet needs channels that {partial} divides, at least one, but got channels={skeleton.channels}."

@@ -15,6 +15,7 @@ SEARCHES = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
+import torch._dynamo  # what an optimiser imports, which every fork would pay
 torch.set_num_threads(1)  # before the first operation, so that no thread exists when it forks
 from ogive import session
 from ogive.core.trial import Budget

@@ -24,6 +24,7 @@ from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, Softmax
 from ogive.supernets.networks import check_size, published_skeleton, supernet
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch, halved
 from ogive.training import checkpoint
+from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
 from ogive.training.recipe import Recipe
 from ogive.training.threads import threads as torch_threads
@@ -164,7 +165,8 @@ class Darts:
     def _search(self) -> Search:
         network = supernet(
             self.space.name, self._skeleton, seed=self.seed.integer("weights"), partial=self._options["partial"]
-        ).to(self.device)
+        )
+        network.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload]
         draw = torch.Generator().manual_seed(self.seed.integer("alphas"))
         alphas = network.alphas(
             draw,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
 from ogive.supernets.gates import Mix
+from ogive.supernets.kernels import depthwise, interleaved, is_depthwise, is_fast, normalised_depthwise, phases
 from ogive.supernets.plan import CellChoices, Plan
 
 __all__ = ["MixedCell", "normalised", "without_statistics"]
@@ -32,13 +33,63 @@ class Seen:
     @property
     def relu(self) -> Tensor:
         """max(x, 0)."""
-        return self.once("relu", F.relu)
+        return self.once("relu", lambda: F.relu(self.x))
 
-    def once(self, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """The function of the state, computed for the first who asks."""
+    @property
+    def relu_phases(self) -> Tensor:
+        """The same, as the four images of every second pixel."""
+        return self.once("phases", lambda: phases(self.relu))
+
+    @property
+    def relu_sampled(self) -> Tensor:
+        """The same, every second pixel of every second row only."""
+        return self.once("sampled", lambda: self.relu[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last))
+
+    def once(self, name: str, function: Callable[[], Tensor]) -> Tensor:
+        """What the function returns, computed for the first who asks."""
         if name not in self._made:
-            self._made[name] = function(self.x)
+            self._made[name] = function()
         return self._made[name]
+
+
+class Sum:
+    """A sum that grows in place from its second term on: the first may belong to somebody else."""
+
+    def __init__(self) -> None:
+        self.value: Tensor | None = None
+        self._own = False
+
+    def add(self, term: Tensor) -> None:
+        """Add a term."""
+        if self.value is None:
+            self.value = term
+        elif self._own:
+            self.value = self.value.add_(term)
+        else:
+            self.value, self._own = self.value + term, True
+
+
+class Total:
+    """A sum of what edges bring; some bring the four images of every second pixel, which are put together once."""
+
+    def __init__(self) -> None:
+        self._images = Sum()
+        self._phases = Sum()
+
+    def add(self, term: Tensor) -> None:
+        """Add an image."""
+        self._images.add(term)
+
+    def add_phases(self, term: Tensor) -> None:
+        """Add an image that is in phases."""
+        self._phases.add(term)
+
+    def value(self) -> Tensor | None:
+        """The sum; None if nothing was added."""
+        if self._phases.value is not None:
+            self._images.add(interleaved(self._phases.value))
+            self._phases = Sum()
+        return self._images.value
 
 
 class MixedCell(nn.Module):
@@ -112,37 +163,45 @@ class MixedCell(nn.Module):
         whole = [Seen(x) for x in inputs]
         parts: list[Seen | None] = [None] * len(whole)
         for target in range(len(inputs), 1 + max(target for _, target in self.plan.edges)):
-            total: Tensor | None = None
+            total = Total()
             for edge, (source, end) in enumerate(self.plan.edges):
                 if end == target:
-                    total = self._add_edge(total, edge, whole[source], parts, mix)
-            whole.append(Seen(self._zeros(whole[0].x) if total is None else total))
+                    self._add_edge(total, edge, whole[source], parts, mix)
+            node = total.value()
+            whole.append(Seen(self._zeros(whole[0].x) if node is None else node))
             parts.append(None)
         return [seen.x for seen in whole[len(inputs) :]]
 
-    def _add_edge(
-        self, total: Tensor | None, edge: int, whole: Seen, parts: list[Seen | None], mix: Mix | None
-    ) -> Tensor | None:
+    def _add_edge(self, total: Total, edge: int, whole: Seen, parts: list[Seen | None], mix: Mix | None) -> None:
         factor = None if mix is None or mix.edges is None else mix.edges[edge]
         if not self.is_partial[edge] and factor is None:
-            return self._mixed(total, edge, whole, mix)
+            self._mix(total, edge, whole, mix)
+            return
         if not self.is_partial[edge]:
-            own = self._mixed(None, edge, whole, mix)
-            return _sum(total, None if own is None or factor is None else own * factor)
+            own = self._mixed(edge, whole, mix)
+            if own is not None and factor is not None:
+                total.add(own * factor)
+            return
         source, width = self.plan.edges[edge][0], whole.x.shape[1] // self.partial
         part = parts[source]
         if part is None:
-            part = parts[source] = Seen(whole.x[:, :width].contiguous())
+            part = parts[source] = Seen(_laid_out(whole.x[:, :width], whole.x))
         past = whole.x[:, width:]
         if self.strides[edge] > 1:
-            past = whole.once("past", lambda x: F.max_pool2d(x[:, width:], 2, 2, ceil_mode=True))
-        own = self._mixed(None, edge, part, mix)
+            past = whole.once("past", lambda: F.max_pool2d(whole.x[:, width:], 2, 2, ceil_mode=True))
+        own = self._mixed(edge, part, mix)
         own = past.new_zeros(past.shape[0], width, *past.shape[2:]) if own is None else own
-        shuffled = _shuffled(torch.cat([own, past], dim=1), self.partial)
-        return _sum(total, shuffled if factor is None else shuffled * factor)
+        shuffled = _laid_out(_shuffled(torch.cat([own, past], dim=1), self.partial), whole.x)
+        total.add(shuffled if factor is None else shuffled * factor)
 
-    def _mixed(self, total: Tensor | None, edge: int, seen: Seen, mix: Mix | None) -> Tensor | None:
-        """The total and the operations of an edge; None if nothing has been computed."""
+    def _mixed(self, edge: int, seen: Seen, mix: Mix | None) -> Tensor | None:
+        """The output of an edge; None if nothing is computed."""
+        total = Total()
+        self._mix(total, edge, seen, mix)
+        return total.value()
+
+    def _mix(self, total: Total, edge: int, seen: Seen, mix: Mix | None) -> None:
+        """Add the operations of an edge."""
         row = self.row_of_edge.get(edge)
         running = self.choices[edge]
         factors = None
@@ -152,18 +211,18 @@ class MixedCell(nn.Module):
         for op in running:
             name = self.plan.operations[op]
             if name != NONE:
-                total = _sum(total, self._run(edge, name, seen, None if factors is None else factors[op]))
+                self._run(total, edge, name, seen, None if factors is None else factors[op])
         if row is not None and mix is not None and mix.offsets is not None:
-            offset = mix.offsets[row]
-            total = self._zeros(seen.x, self.strides[edge]) + offset if total is None else total + offset
-        return total
+            total.add(self._zeros(seen.x, self.strides[edge]) + mix.offsets[row])
 
-    def _run(self, edge: int, name: str, seen: Seen, factor: Tensor | None) -> Tensor:
+    def _run(self, total: Total, edge: int, name: str, seen: Seen, factor: Tensor | None) -> None:
         own = self._own(edge)
         if name in own:
-            return weighed(own[name], seen, factor)
-        made = seen.once(name, self.shared[self._shared_key(edge, name)])
-        return made if factor is None else made * factor
+            add_weighed(total, own[name], seen, factor)
+            return
+        shared = self.shared[self._shared_key(edge, name)]
+        made = seen.once(name, lambda: shared(seen.x))
+        total.add(made if factor is None else made * factor)
 
     def _zeros(self, x: Tensor, stride: int | None = None) -> Tensor:
         """What a node without any input holds, or an edge that computes nothing."""
@@ -171,31 +230,73 @@ class MixedCell(nn.Module):
         return torch.zeros_like(x[:, :, ::step, ::step])
 
 
-def weighed(module: nn.Module, seen: Seen, factor: Tensor | None) -> Tensor:
-    """An operation of a state, times a factor.
+def add_weighed(total: Total, module: nn.Module, seen: Seen, factor: Tensor | None) -> None:
+    """Add an operation of a state, times a factor, to a total.
 
     A ReLU that comes first is shared with other operations, and the factor is left to a normalisation without weights
-    that comes last, which costs nothing there.
+    that comes last, which costs nothing there. Dilated convolutions are computed on every second pixel.
     """
     if not isinstance(module, nn.Sequential):
         made: Tensor = module(seen.x)
-        return made if factor is None else made * factor
+        total.add(made if factor is None else made * factor)
+        return
     layers = list(module)
-    x = seen.x
-    if type(layers[0]) is nn.ReLU:
-        x = seen.relu
+    last = layers.pop() if isinstance(layers[-1], nn.BatchNorm2d) and not layers[-1].affine else None
+    starts_with_relu = type(layers[0]) is nn.ReLU
+    fast = starts_with_relu and is_fast(seen.x)
+    layers = layers[1:] if starts_with_relu else layers
+    step = _dilated_stride(layers[0], seen.x) if fast else 0
+    if step:
+        kernel = cast(Tensor, layers[0].weight)
+        x = depthwise(seen.relu_phases if step == 1 else seen.relu_sampled, kernel)
         layers = layers[1:]
-    last = layers[-1]
-    if not isinstance(last, nn.BatchNorm2d) or last.affine:
-        made = _through(layers, x)
-        return made if factor is None else made * factor
-    return normalised(last, _through(layers[:-1], x), factor)
+    else:
+        x = seen.relu if starts_with_relu else seen.x
+    x = _through(layers, x, fast)
+    if last is not None:
+        x = normalised(cast(nn.BatchNorm2d, last), x, factor)
+    elif factor is not None:
+        x = x * factor
+    if step == 1:
+        total.add_phases(x)
+    else:
+        total.add(x)
 
 
-def _through(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
-    for layer in layers:
-        x = layer(x)
+def _dilated_stride(layer: nn.Module, x: Tensor) -> int:
+    """The stride, 1 or 2, of a convolution of dilation 2 that can be computed on every second pixel; 0 if it cannot."""
+    if not is_depthwise(layer) or layer.dilation != (2, 2):
+        return 0
+    if layer.stride == (1, 1):
+        return 1 if x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0 else 0
+    return 2 if layer.stride == (2, 2) else 0
+
+
+def _through(layers: Sequence[nn.Module], x: Tensor, fast: bool) -> Tensor:
+    """The layers one after the other, some of them by faster kernels."""
+    place = 0
+    while place < len(layers):
+        layer = layers[place]
+        if fast and is_depthwise(layer):
+            convolution = cast(nn.Conv2d, layer)
+            x = depthwise(x, convolution.weight, convolution.stride[0], convolution.dilation[0])
+        elif fast and _is_normalised_depthwise(layers[place : place + 3]):
+            x = normalised_depthwise(x, cast(nn.BatchNorm2d, layer), cast(Tensor, layers[place + 2].weight))
+            place += 2
+        else:
+            x = layer(x)
+        place += 1
     return x
+
+
+def _is_normalised_depthwise(layers: Sequence[nn.Module]) -> bool:
+    """Whether these are a normalisation by the batch without weights, a ReLU and a depthwise convolution."""
+    if len(layers) < 3 or type(layers[0]) is not nn.BatchNorm2d or type(layers[1]) is not nn.ReLU:
+        return False
+    norm, convolution = layers[0], layers[2]
+    by_batch = norm.training or norm.running_mean is None
+    plain = is_depthwise(convolution) and convolution.stride == (1, 1) and convolution.dilation == (1, 1)
+    return by_batch and not norm.affine and plain
 
 
 def normalised(norm: nn.BatchNorm2d, x: Tensor, factor: Tensor | None) -> Tensor:
@@ -224,10 +325,11 @@ def without_statistics(module: nn.Module) -> None:
             norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
 
-def _sum(total: Tensor | None, term: Tensor | None) -> Tensor | None:
-    if total is None or term is None:
-        return term if total is None else total
-    return total + term
+def _laid_out(x: Tensor, like: Tensor) -> Tensor:
+    """The tensor without gaps, its pixels in the order of another."""
+    if like.is_contiguous(memory_format=torch.channels_last):
+        return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous()
 
 
 def _shuffled(x_NCHW: Tensor, groups: int) -> Tensor:

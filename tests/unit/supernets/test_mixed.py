@@ -46,11 +46,14 @@ def plain_mixed(cell: MixedCell, weights_EO: Tensor, inputs: list[Tensor]) -> li
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("strides", ["kept", "halved"])
-def test_a_mixed_cell_is_the_weighted_sum_of_all_its_operations(strides: str, layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("side", [7, 8])
+def test_a_mixed_cell_is_the_weighted_sum_of_all_its_operations(
+    strides: str, layout: torch.memory_format, side: int
+) -> None:
     steps = [2 if strides == "halved" and source < 2 else 1 for source, _ in DARTS.edges]
     torch.manual_seed(0)
     cell = MixedCell(DARTS, DARTS.everything, 4, steps).double()
-    drawn = [torch.randn(2, 4, 8, 8, dtype=torch.float64) for _ in range(2)]
+    drawn = [torch.randn(2, 4, side, side, dtype=torch.float64) for _ in range(2)]
     inputs = [x.contiguous(memory_format=layout).requires_grad_() for x in drawn]
     weights = torch.softmax(torch.randn(14, 8, dtype=torch.float64), dim=1).requires_grad_()
     found = torch.cat(cell(inputs, Mix(weights)), dim=1)

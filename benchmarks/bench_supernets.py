@@ -109,9 +109,14 @@ def mixed(network: DartsSupernet, alphas: Alphas, gate: Gate, x: Tensor) -> Tens
 def test_supernet_agrees_with_the_published_network(show: Callable[[str], None]) -> None:
     both = pair()
     (loss, mine), (expected, theirs) = both["ogive"].gradients(), both["plain"].gradients()
-    # Relative to the whole gradient of a tensor: single numbers of it cancel to almost nothing.
-    worst = max(float((one - other).norm() / (1e-3 + other.norm())) for one, other in zip(mine, theirs, strict=True))
-    show(f"supernet: loss differs by {abs(loss - expected):.1e}, the gradient of a tensor by {worst:.1e} of its norm")
+    # Rounding moves activations across the kinks of ReLUs, which is why the gradients are compared in float64 below.
+    apart, whole = (
+        torch.stack([part.norm() for part in parts]).norm()
+        for parts in ([one - other for one, other in zip(mine, theirs, strict=True)], theirs)
+    )
+    show(
+        f"supernet: loss differs by {abs(loss - expected):.1e}, the gradient by {float(apart / whole):.1e} of its norm"
+    )
     assert loss == pytest.approx(expected, abs=1e-5)
     exact = pair(torch.float64)
     (loss, mine), (expected, theirs) = exact["ogive"].gradients(), exact["plain"].gradients()

@@ -56,6 +56,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
         "darts": "ogive.strategies.gradient:Darts",
+        "spos": "ogive.strategies.single_path:SinglePathOneShot",
     },
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",

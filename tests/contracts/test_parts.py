@@ -37,9 +37,10 @@ STRATEGIES = {
     "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
+    "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
 }
 # Strategies that train a supernet, so that they search only spaces that have one.
-WEIGHT_SHARING = ("darts",)
+WEIGHT_SHARING = ("darts", "spos")
 # The same as functions that another process can import, where a part of its own is needed.
 FACTORIES = """
 from ogive.core.trial import Measurement
@@ -66,7 +67,17 @@ def darts(space, seed):
     from ogive.training.data import load
 
     data = load("digits", limit=24)
-    return Darts(space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=3, alpha_learning_rate=0.1)
+    return Darts(space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, alpha_learning_rate=0.1)
+
+
+def spos(space, seed):
+    from ogive.strategies.single_path import SinglePathOneShot
+    from ogive.training.data import load
+
+    data = load("digits", limit=24)
+    return SinglePathOneShot(
+        space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, candidates=4, population=2
+    )
 """
 SCORES = catalog.names("score")
 

@@ -6,6 +6,7 @@ Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Proposal, Trial, counted
 from ogive.supernets.alphas import Alphas
-from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, Softmax
+from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
 from ogive.supernets.networks import check_size, published_skeleton, supernet
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch, halved
 from ogive.training import checkpoint
@@ -33,7 +34,12 @@ __all__ = ["Darts"]
 
 logger = logging.getLogger(__name__)
 
-GATES: dict[str, Callable[[], Gate]] = {"softmax": Softmax, "sigmoid": Sigmoid, "gumbel": GumbelOneHot}
+GATES: dict[str, Callable[[], Gate]] = {
+    "softmax": Softmax,
+    "sigmoid": Sigmoid,
+    "gumbel": GumbelOneHot,
+    "single_path": SinglePath,
+}
 
 
 class Darts:
@@ -42,11 +48,13 @@ class Darts:
     The training images are halved by the seed: one half teaches the weights, the other the architecture. Each proposal
     costs the seconds of its epoch. It learns nothing from what its proposals are measured with.
 
-    `order`: 1 holds the weights fixed in a step of the architecture, 2 looks one training step ahead. `gate`:
-    "softmax", "sigmoid" (FairDARTS) or "gumbel" (GDAS, which runs one operation of each edge). `partial`: 1/partial of
-    the channels take part, and `edge_normalisation` weighs edges (PC-DARTS). In the first `warm_epochs` the
-    architecture stays as it is. `zero_one` weighs FairDARTS's loss that pushes sigmoid gates to 0 or 1. `channels`,
-    `cells`: size of the supernet, None for that of the space's paper. `progress` is told what an epoch is doing.
+    `order`: 1 holds the weights fixed in a step of the architecture, 2 looks one training step ahead, 0 takes no such
+    step. `gate`: "softmax", "sigmoid" (FairDARTS), "gumbel" (GDAS) or "single_path"; the last two run one operation of
+    each edge. `partial`: 1/partial of the channels take part, and `edge_normalisation` weighs edges (PC-DARTS). In the
+    first `warm_epochs` the architecture stays as it is. `zero_one` weighs FairDARTS's loss that pushes sigmoid gates to
+    0 or 1. The search ends early when the first kind of cell would be derived with more than `most_skips` skip
+    connections (DARTS+). `channels`, `cells`: size of the supernet, None for that of the space's paper. `progress` is
+    told what an epoch is doing.
     """
 
     objectives = None
@@ -62,12 +70,13 @@ class Darts:
         threads: int | None = None,
         channels: int | None = None,  # DARTS, section 3.1.1: 16 and 8
         cells: int | None = None,
-        order: Literal[1, 2] = 1,
-        gate: Literal["softmax", "sigmoid", "gumbel"] = "softmax",
+        order: Literal[0, 1, 2] = 1,
+        gate: Literal["softmax", "sigmoid", "gumbel", "single_path"] = "softmax",
         partial: int = 1,  # PC-DARTS, section 4.2: 4
         edge_normalisation: bool = False,
         warm_epochs: int = 0,  # PC-DARTS, section 4.2: 15
         zero_one: float = 0.0,  # FairDARTS, section 5.1: 10
+        most_skips: int | None = None,  # DARTS+ (Liang et al. 2019), section 3.2: 1
         epochs: int = 50,  # DARTS, appendix A.1.1, as are all that follow
         batch_size: int = 64,
         learning_rate: float = 0.025,
@@ -86,6 +95,7 @@ class Darts:
             "partial": partial,
             "edge_normalisation": edge_normalisation,
             "zero_one": zero_one,
+            "most_skips": most_skips,
         }
         if zero_one and gate != "sigmoid":
             raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {gate}: write gate=sigmoid.")
@@ -128,10 +138,12 @@ class Darts:
         """Train for n epochs and propose what would be derived after each of them."""
         proposals: list[Proposal] = []
         while len(proposals) < n and not self._is_over():
+            started = time.perf_counter()
             with torch_threads(self.threads):
                 epoch = self.search.epoch(self.progress)
-            proposals.append(Proposal(self.derived(), cost=Cost(epoch.seconds)))
-            self._report(epoch, proposals[-1].arch)
+                arch = self.derived()
+            proposals.append(Proposal(arch, cost=Cost(time.perf_counter() - started)))
+            self._report(epoch, arch)
         return proposals
 
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -143,7 +155,15 @@ class Darts:
         return search.supernet.plan.derive(search.alphas.strengths(search.gate))
 
     def _is_over(self) -> bool:
-        return self.search.over or len(self.search.history) >= self.epochs
+        search, limit = self.search, self._options["most_skips"]
+        if search.over or len(search.history) >= self.epochs:
+            return True
+        return limit is not None and bool(search.history) and self._skips(self.derived()) > limit
+
+    def _skips(self, arch: Architecture) -> int:
+        """The skip connections of the first kind of cell."""
+        plan = self.search.supernet.plan
+        return sum((plan.operations.index("skip_connect"),) == row for row in plan.choices(arch)[plan.kinds[0]])
 
     def _report(self, epoch: SearchEpoch, arch: Architecture) -> None:
         text = self.space.format(arch)
@@ -164,7 +184,12 @@ class Darts:
 
     def _search(self) -> Search:
         network = supernet(
-            self.space.name, self._skeleton, seed=self.seed.integer("weights"), partial=self._options["partial"]
+            self.space.name,
+            self._skeleton,
+            seed=self.seed.integer("weights"),
+            partial=self._options["partial"],
+            # Where operations do not compete, `none` has nothing to win: FairDARTS, section 5.1.
+            without_none=self._options["gate"] == "sigmoid",
         )
         network.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload]
         draw = torch.Generator().manual_seed(self.seed.integer("alphas"))

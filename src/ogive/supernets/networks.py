@@ -70,6 +70,23 @@ class Supernet(nn.Module):
         by_kind = self.plan.choices(arch)
         return self.restricted([by_kind[kind] for kind in self.kinds])
 
+    def path(self, arch: Architecture) -> tuple[Mix, ...]:
+        """The mix of every cell that runs an architecture alone: as `network`, without making one.
+
+        SpecError where an edge cannot hold what the architecture wants, as in a part of a supernet.
+        """
+        by_kind = self.plan.choices(arch)
+        found = []
+        for cell, kind in zip(self.mixed, self.kinds, strict=True):
+            rows = by_kind[kind]
+            for edge, (known, wanted) in enumerate(zip(cell.choices, rows, strict=True)):
+                if not set(wanted) <= set(known) or (len(known) == 1 and not wanted):
+                    raise SpecError(
+                        f"Edge {edge} of this supernet holds the operations {known}, but {arch} has {wanted}."
+                    )
+            found.append(Mix(None, tuple(rows[edge] for edge in cell.row_of_edge)))
+        return tuple(found)
+
     def restricted(self, choices: Sequence[CellChoices]) -> Self:
         """The part of this supernet that a smaller choice in each cell leaves.
 
@@ -207,16 +224,21 @@ def supernet(
     seed: int | None = None,
     choices: Mapping[str, CellChoices] | Sequence[CellChoices] | None = None,
     partial: int = 1,
+    without_none: bool = False,
     **options: bool,
 ) -> Supernet:
     """The supernet of a space with fresh weights, drawn from `seed` alone, or from torch's global state without one.
 
-    `choices` restricts what edges may hold, for each kind of cell or for every cell; by default everything is allowed.
+    `choices` restricts what edges may hold, for each kind of cell or for every cell; by default everything is allowed,
+    but not `none` with `without_none`.
     Raises UnknownName for a space without a supernet, SpecError for a size that cannot be.
     """
     check_size(space, skeleton, partial)
     plan = PLANS[space]
-    allowed = dict.fromkeys(plan.kinds, plan.everything) if choices is None else choices
+    everything = plan.everything
+    if without_none:
+        everything = tuple(tuple(op for op in row if plan.operations[op] != "none") for row in everything)
+    allowed = dict.fromkeys(plan.kinds, everything) if choices is None else choices
     with drawing_from(seed):
         return SUPERNETS[space](skeleton, allowed, partial, **options)
 

@@ -19,16 +19,16 @@ from torch import Tensor, nn, optim
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.supernets.alphas import Alphas
-from ogive.supernets.bilevel import Unrolling, first_order, momentum_of, second_order
-from ogive.supernets.gates import Gate, Softmax
+from ogive.supernets.bilevel import Unrolling, first_order, kept_buffers, momentum_of, second_order
+from ogive.supernets.gates import Gate, Mix, Softmax
 from ogive.supernets.networks import Supernet
 from ogive.training import checkpoint
-from ogive.training.batches import Batch, Batches, placed
+from ogive.training.batches import LAYOUT, Batch, Batches, placed
 from ogive.training.data import Data, Split
 from ogive.training.distributed import current
 from ogive.training.recipe import Recipe, learning_rate
 
-__all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved"]
+__all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved", "shared_accuracy"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,25 @@ def halved(data: Data, seed: Seed) -> tuple[Data, Data]:
     return replace(data, train=first), replace(data, train=second)
 
 
+def shared_accuracy(supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int = 250) -> float:
+    """Accuracy on ``data.train`` in per cent, with the weights as they are and the statistics of each batch.
+
+    Batches are equal parts of about `size` images in their order, so that two mixtures are compared on equal terms.
+    """
+    split = data.train
+    device = next(supernet.parameters()).device
+    mode = supernet.training
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    supernet.train()
+    with torch.no_grad(), kept_buffers(supernet):
+        for rows in torch.arange(len(split)).tensor_split(math.ceil(len(split) / size)):
+            images = split.images[rows].to(device).contiguous(memory_format=LAYOUT)
+            x_NCHW = data.normalised(images, next(supernet.parameters()).dtype)
+            correct += (supernet(x_NCHW, mixture).argmax(1) == split.labels[rows].to(device)).sum()
+    supernet.train(mode)
+    return 100.0 * correct.item() / len(split)
+
+
 class Search:
     """A supernet under search: `epoch` trains it for one epoch; `tensors` and `restore` are its whole state.
 
@@ -117,6 +136,7 @@ class Search:
             alphas.tensors, lr=rule.learning_rate, betas=rule.betas, weight_decay=rule.weight_decay
         )
         dtype = self.weights[0].dtype
+        self.weights_data, self.alphas_data = weights_data, alphas_data
         self.train_batches, self.valid_batches = (
             Batches(placed(half, self.device), recipe, self.device, dtype, current())
             for half in (weights_data, alphas_data)

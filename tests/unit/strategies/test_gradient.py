@@ -121,6 +121,12 @@ def test_remedies_compose_and_go_on_from_what_was_saved(options: dict[str, Any],
     assert all(torch.equal(there[name], here[name]) for name in there)
 
 
+def test_gates_that_do_not_compete_have_no_none() -> None:
+    search = strategy(gate="sigmoid")
+    assert all(0 not in row for rows in search.search.alphas.choices for row in rows)
+    assert 0 not in search.derived().choices
+
+
 def test_the_loss_of_fair_darts_drives_gates_to_their_ends() -> None:
     far = []
     for weight in (0.0, 100.0):
@@ -192,6 +198,30 @@ def test_three_such_steps_in_a_row_end_the_search_with_what_it_had(
     assert resumed.rolled_back == 3
 
 
+# -- when to stop -----------------------------------------------------------------------------------------------------
+
+
+def preferring(search: Darts, operation: int) -> None:
+    with torch.no_grad():
+        search.search.alphas.groups[0][:, operation] += 10.0
+
+
+def test_too_many_skip_connections_end_the_search_also_after_a_restart(tmp_path: Path) -> None:
+    search = strategy(most_skips=5)
+    assert len(search.ask()) == 1
+    preferring(search, 1)
+    assert search.derived().choices == (1,) * 6
+    assert search.ask() == []
+    search.save(tmp_path)
+    resumed = strategy(most_skips=5)
+    resumed.load(tmp_path)
+    assert resumed.ask() == []
+    patient = strategy(most_skips=6)
+    patient.ask()
+    preferring(patient, 1)
+    assert len(patient.ask()) == 1
+
+
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
@@ -223,5 +253,5 @@ def test_the_options_are_written_as_those_of_any_part() -> None:
     given = {"space": nasbench201, "data": lambda: DATA, "seed": lambda: Seed(0)}
     made = catalog.build("strategy", "darts(order=2, gate=gumbel, epochs=4)", given)
     assert (made.epochs, made._architecture.order) == (4, 2)
-    with pytest.raises(SpecError, match=r"darts\(order=\.\.\.\) takes 1 or 2, but got 3"):
+    with pytest.raises(SpecError, match=r"darts\(order=\.\.\.\) takes 0 or 1 or 2, but got 3"):
         catalog.build("strategy", "darts(order=3)", given)

@@ -45,6 +45,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "nasbench101": "ogive.spaces.nasbench101:nasbench101",
         "natssize": "ogive.spaces.natssize:natssize",
         "darts": "ogive.spaces.darts:darts",
+        "darts_rnn": "ogive.spaces.darts_rnn:darts_rnn",
         "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
     },

@@ -22,7 +22,7 @@ def texts(document: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(document).iter(f"{SVG}text")]
 
 
-@pytest.mark.parametrize("name", ["nasbench101", "nasbench201", "natssize", "darts"])
+@pytest.mark.parametrize("name", ["nasbench101", "nasbench201", "natssize", "darts", "darts_rnn"])
 def test_the_picture_of_any_architecture_is_small_well_formed_and_has_a_title(name: str) -> None:
     space = build("space", name)
     for seed in range(5):
@@ -49,6 +49,14 @@ def test_both_cells_of_darts_show_eight_operations_each() -> None:
     assert found.count("cell k−1") == 2
     for op in set(re.findall(r"'(\w+)', \d", space.format(arch))):
         assert label(op) in found
+
+
+def test_a_recurrent_cell_shows_its_eight_activations_between_input_and_output() -> None:
+    space = build("space", "darts_rnn")
+    arch = space.sample(np.random.default_rng(3))
+    found = texts(picture(space, arch))
+    operations = re.findall(r"'(\w+)', \d", space.format(arch))
+    assert sorted(found) == sorted(["x(t), h(t−1)", "state 0", *operations, "mean", "h(t)"])
 
 
 def test_nasbench101_is_drawn_without_vertices_that_do_not_reach_the_output() -> None:

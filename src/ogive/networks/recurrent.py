@@ -1,0 +1,170 @@
+"""Language models around one recurrent cell, as DARTS evaluates its cells on text.
+
+Liu, Simonyan and Yang, "DARTS", ICLR 2019, section 3.1.2 and appendix A.2.2; the code is quark0/darts, rnn/. Shapes:
+T moments, B sequences side by side, H numbers of a state, V words of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["INITIAL_RANGE", "LanguageModel", "RecurrentCell", "activation", "dropped", "highway"]
+
+INITIAL_RANGE = 0.04  # weights are uniform in (-0.04, 0.04): quark0/darts, rnn/model.py
+
+
+def activation(name: str, x: Tensor) -> Tensor:
+    """One of the functions that a node applies."""
+    if name == "tanh":
+        return torch.tanh(x)
+    if name == "relu":
+        return torch.relu(x)
+    if name == "sigmoid":
+        return torch.sigmoid(x)
+    if name == "identity":
+        return x
+    raise ValueError(f"no activation {name!r}")
+
+
+def highway(gates: Tensor, before: Tensor, name: str) -> Tensor:
+    """The state after `before`, shape (..., H): a gate decides how much of it is new; `gates` are (..., 2H)."""
+    gate, candidate = gates.chunk(2, dim=-1)
+    return before + torch.sigmoid(gate) * (activation(name, candidate) - before)
+
+
+def dropped(x: Tensor, shape: tuple[int, ...], probability: float) -> Tensor:
+    """`x` with numbers set to zero where a mask of `shape` says so, the rest scaled up to the same mean."""
+    if probability == 0.0:
+        return x
+    mask = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1 - probability)
+    return x * (mask / (1 - probability))
+
+
+class RecurrentCell(nn.Module):
+    """A cell of nodes that each read one earlier state, run over a sequence.
+
+    `entries` are (operation, state) pairs, one a node; state 0 is made of the input and the last output, and the output
+    is the mean of the states in `concat`. In training, one mask of the input and one of all states hold for a sequence.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[tuple[str, int]],
+        concat: Sequence[int],
+        inputs: int,
+        width: int,
+        dropout_hidden: float = 0.0,
+        dropout_input: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.entries = [(name, state) for name, state in entries]
+        self.concat = list(concat)
+        self.inputs = inputs
+        self.width = width
+        self.dropout_hidden = dropout_hidden
+        self.dropout_input = dropout_input
+        self.first = nn.Parameter(torch.empty(inputs + width, 2 * width))
+        self.nodes = nn.ParameterList([nn.Parameter(torch.empty(width, 2 * width)) for _ in self.entries])
+
+    def forward(self, x_TBI: Tensor, hidden_BH: Tensor) -> Tensor:
+        """The outputs at all moments, shape (T, B, H), from the output before the first."""
+        batch = x_TBI.shape[1]
+        mask_BH = torch.ones(batch, self.width, dtype=x_TBI.dtype, device=x_TBI.device)
+        if self.training:
+            x_TBI = dropped(x_TBI, (1, batch, self.inputs), self.dropout_input)
+            mask_BH = dropped(mask_BH, (batch, self.width), self.dropout_hidden)
+        # What the input adds does not wait for the moment before: one product for the whole sequence.
+        driven = x_TBI @ self.first[: self.inputs]
+        recurrent = self.first[self.inputs :]
+        outputs = []
+        for moment in range(x_TBI.shape[0]):
+            gates = driven[moment] + (hidden_BH * mask_BH) @ recurrent
+            hidden_BH = self._moment(highway(gates, hidden_BH, "tanh"), mask_BH)
+            outputs.append(hidden_BH)
+        return torch.stack(outputs)
+
+    def _moment(self, first_BH: Tensor, mask_BH: Tensor) -> Tensor:
+        states = [first_BH]
+        for (name, source), weight in zip(self.entries, self.nodes, strict=True):
+            before = states[source]
+            states.append(highway((before * mask_BH) @ weight, before, name))
+        return torch.stack([states[state] for state in self.concat]).mean(0)
+
+
+class LanguageModel(nn.Module):
+    """Says how likely every word is to come next; the vectors of words are those that the output is compared with.
+
+    `words` is the size of the vocabulary and `width` that of all states and vectors. The probabilities of dropping, in
+    training only: `dropout_word` of a word of the vocabulary (everywhere in a batch), `dropout_embedding` of numbers
+    of the vectors read, `dropout_input` and `dropout_hidden` in the cell, `dropout` of numbers of the cell's output.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[tuple[str, int]],
+        concat: Sequence[int],
+        words: int,
+        width: int = 850,  # DARTS, appendix A.2.2 (700 for WikiText-2)
+        dropout: float = 0.75,  # quark0/darts, rnn/train.py, as are the next four
+        dropout_hidden: float = 0.25,
+        dropout_input: float = 0.75,
+        dropout_embedding: float = 0.2,
+        dropout_word: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.recipe: dict[str, object] = {
+            "entries": tuple((name, state) for name, state in entries),
+            "concat": tuple(concat),
+            "words": words,
+            "width": width,
+            "dropout": dropout,
+            "dropout_hidden": dropout_hidden,
+            "dropout_input": dropout_input,
+            "dropout_embedding": dropout_embedding,
+            "dropout_word": dropout_word,
+        }
+        self.words = words
+        self.width = width
+        self.dropout = dropout
+        self.dropout_embedding = dropout_embedding
+        self.dropout_word = dropout_word
+        self.embedding = nn.Parameter(torch.empty(words, width))
+        self.bias = nn.Parameter(torch.empty(words))
+        self.cell = RecurrentCell(entries, concat, width, width, dropout_hidden, dropout_input)
+        self.reset()
+
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """Draw all weights anew, from torch's global state or from a generator of the same device."""
+        with torch.no_grad():
+            self.bias.zero_()
+            for weight in (self.embedding, *self.cell.parameters()):
+                weight.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
+
+    def start(self, batch: int) -> Tensor:
+        """The output before the first word of `batch` texts, shape (1, B, H)."""
+        return self.embedding.new_zeros(1, batch, self.width)
+
+    def forward(self, words_TB: Tensor, hidden_1BH: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of every next word (T, B, V), and the last output (1, B, H) to go on from."""
+        log_probabilities, outputs = self.followed(words_TB, hidden_1BH)
+        return log_probabilities, outputs[-1:]
+
+    def followed(self, words_TB: Tensor, hidden_1BH: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (T, B, V), and the outputs of the cell at all moments (T, B, H), without dropout."""
+        moments, batch = words_TB.shape
+        table = self.embedding
+        if self.training:
+            table = dropped(table, (self.words, 1), self.dropout_word)
+        x_TBH = F.embedding(words_TB, table)
+        if self.training:
+            x_TBH = dropped(x_TBH, (1, batch, self.width), self.dropout_embedding)
+        outputs = self.cell(x_TBH, hidden_1BH[0])
+        read = outputs
+        if self.training:
+            read = dropped(read, (1, batch, self.width), self.dropout)
+        logits = F.linear(read.reshape(moments * batch, self.width), self.embedding, self.bias)
+        return F.log_softmax(logits, dim=-1).view(moments, batch, self.words), outputs

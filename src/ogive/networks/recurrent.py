@@ -156,7 +156,7 @@ class LanguageModel(nn.Module):
     def followed(self, words_TB: Tensor, hidden_1BH: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (T, B, V), and the outputs of the cell at all moments (T, B, H), without dropout."""
         moments, batch = words_TB.shape
-        table = self.embedding
+        table: Tensor = self.embedding
         if self.training:
             table = dropped(table, (self.words, 1), self.dropout_word)
         x_TBH = F.embedding(words_TB, table)

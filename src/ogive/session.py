@@ -63,6 +63,9 @@ _LIMIT = re.compile(
 _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "threads", "workers")
 
 
+# How the name of a text begins.
+TEXT = "text:"
+
 # The settings that a search may go on without.
 _MACHINE = ("device", "threads", "workers")
 
@@ -72,13 +75,14 @@ class Settings:
     """Everything that decides what a search does, as it stands in run.json.
 
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
-    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without.
+    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without, `objectives` to the
+    best accuracy, or with a text to the lowest perplexity.
     """
 
     space: str
     strategy: str = "evolution"
     evaluator: str = ""
-    objectives: tuple[str, ...] = ("maximize(val_acc)",)
+    objectives: tuple[str, ...] = ()
     budget: Budget = field(default_factory=lambda: Budget(trials=100))
     seed: int = 0
     data: str | None = None
@@ -94,6 +98,9 @@ class Settings:
             raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
+        if not self.objectives:
+            text = self.table is None and (self.data or "").startswith(TEXT)
+            object.__setattr__(self, "objectives", ("minimize(val_ppl)" if text else "maximize(val_acc)",))
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""
@@ -164,7 +171,7 @@ def budget_of(text: str) -> Budget:
 
 
 def load_data(text: str) -> Any:
-    """Load a data set written ``cifar10``, ``digits(size=16)`` or ``images:FOLDER(size=32)``.
+    """Load data written ``cifar10``, ``digits(size=16)``, ``images:FOLDER(size=32)`` or ``text:FOLDER(limit=1000)``.
 
     Its splits do not depend on the seed of the search, so that every search sees the same ones.
     """
@@ -173,7 +180,8 @@ def load_data(text: str) -> Any:
     if match is None:
         raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
     options = parse(f"data{match['options'] or ''}").options
-    return catalog.make(catalog.load("load_data"), Spec("data", (match["name"],), options))
+    loader = "load_text" if match["name"].startswith(TEXT) else "load_data"
+    return catalog.make(catalog.load(loader), Spec("data", (match["name"],), options))
 
 
 def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:

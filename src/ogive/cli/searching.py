@@ -31,7 +31,7 @@ Objective = Annotated[
 ]
 BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15m, 2h, benchmark=1e5, or several.")]
 SeedNumber = Annotated[int | None, typer.Option("--seed", help="The root of all randomness.  [default: 0]")]
-DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, arrays:FILE.npz, …")]
+DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, text:FOLDER, …")]
 TableName = Annotated[str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")]
 Channels = Annotated[int | None, typer.Option("--channels", help="Width of the networks.")]
 Cells = Annotated[int | None, typer.Option("--cells", help="Depth of the networks.")]

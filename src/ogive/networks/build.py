@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -19,6 +19,7 @@ from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
 from ogive.spaces.darts import CONCAT, cell_of, darts
+from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
 from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
@@ -97,8 +98,7 @@ def default_skeleton(space: str, **overrides: object) -> Skeleton:
 
     For darts, ``style="imagenet"`` gives the size that the paper uses there.
     """
-    if space not in DEFAULTS:
-        raise UnknownName("space with networks", space, DEFAULTS)
+    _refuse_other(space, DEFAULTS)
     known = [field.name for field in dataclasses.fields(Skeleton)]
     for name in overrides:
         if name not in known:
@@ -131,8 +131,7 @@ def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) ->
     With a `seed` the weights depend on it alone and torch's global random state stays as it is; without one they are
     drawn from that state. Raises InvalidArchitecture or SpecError.
     """
-    if arch.space not in BUILDERS:
-        raise UnknownName("space with networks", arch.space, BUILDERS)
+    _refuse_other(arch.space, BUILDERS)
     with drawing_from(seed):
         return BUILDERS[arch.space](arch, skeleton)
 
@@ -247,6 +246,15 @@ DARTS_IMAGENET = Skeleton(channels=48, cells=14, classes=1000, style="imagenet")
 
 
 # -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _refuse_other(space: str, known: Iterable[str]) -> None:
+    if space == RECURRENT:
+        raise SpecError(
+            f"Networks of {space} read texts, not images: give --data text:FOLDER and the evaluator trained."
+        )
+    if space not in known:
+        raise UnknownName("space with networks", space, known)
 
 
 def _check_plain(skeleton: Skeleton, space: str) -> None:

@@ -12,7 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["INITIAL_RANGE", "LanguageModel", "RecurrentCell", "activation", "dropped", "highway"]
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.spaces.darts_rnn import CHOOSABLE, NAME, Genotype, cell_of, darts_rnn
+from ogive.spaces.darts_rnn import CONCAT as NODES_1_TO_8
+
+__all__ = [
+    "INITIAL_RANGE",
+    "LanguageModel",
+    "RecurrentCell",
+    "activation",
+    "build_language_model",
+    "dropped",
+    "highway",
+    "macs_a_word",
+]
 
 INITIAL_RANGE = 0.04  # weights are uniform in (-0.04, 0.04): quark0/darts, rnn/model.py
 
@@ -168,3 +182,44 @@ class LanguageModel(nn.Module):
             read = dropped(read, (1, batch, self.width), self.dropout)
         logits = F.linear(read.reshape(moments * batch, self.width), self.embedding, self.bias)
         return F.log_softmax(logits, dim=-1).view(moments, batch, self.words), outputs
+
+
+def build_language_model(
+    cell: Architecture | Genotype, *, words: int, width: int, seed: int | None = None, **dropouts: float
+) -> LanguageModel:
+    """The language model of an architecture of darts_rnn, or of any recurrent genotype.
+
+    With a `seed` the weights depend on it alone; without one they are drawn from torch's global random state.
+    `dropouts` are those of `LanguageModel`, with its defaults. Raises InvalidArchitecture or SpecError.
+    """
+    if min(words, width) < 1:
+        raise SpecError(f"A language model has at least one word and a width of 1, but got {words} and {width}.")
+    genotype = _genotype(cell)
+    if seed is None:
+        return LanguageModel(genotype.recurrent, genotype.concat, words=words, width=width, **dropouts)
+    with torch.random.fork_rng(devices=[]):
+        # Only the generator of the CPU, where modules are initialised: torch.manual_seed would reach the GPU's too.
+        torch.default_generator.manual_seed(seed)
+        return LanguageModel(genotype.recurrent, genotype.concat, words=words, width=width, **dropouts)
+
+
+def _genotype(cell: Architecture | Genotype) -> Genotype:
+    if isinstance(cell, Architecture):
+        if cell.space != NAME:
+            raise SpecError(f"Language models are built from architectures of {NAME}, but got {cell}.")
+        return Genotype(cell_of(darts_rnn().admit(cell)), NODES_1_TO_8)
+    states = 1 + len(cell.recurrent)
+    for node, (name, state) in enumerate(cell.recurrent, start=1):
+        if name not in CHOOSABLE or not 0 <= state < node:
+            raise InvalidArchitecture(
+                f"Node {node} of a recurrent cell applies one of {', '.join(CHOOSABLE)} to one of the states "
+                f"0..{node - 1}, but got {(name, state)}."
+            )
+    if not cell.concat or not all(0 < state < states for state in cell.concat):
+        raise InvalidArchitecture(f"The output of a cell is the mean of some nodes 1..{states - 1}, got {cell.concat}.")
+    return cell
+
+
+def macs_a_word(network: LanguageModel) -> int:
+    """Multiply-accumulates of the products of matrices for one word of one text."""
+    return sum(weight.numel() for weight in (*network.cell.parameters(), network.embedding))

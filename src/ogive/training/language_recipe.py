@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ogive.core.errors import SpecError, UnknownName
 
-__all__ = ["PRESETS", "LanguageRecipe", "Preset", "recipe_of"]
+__all__ = ["PRESETS", "LanguageRecipe", "Preset", "language_bytes", "recipe_of"]
 
 Preset = Literal["tiny", "small", "paper"]
 DROPOUTS = ("dropout", "dropout_hidden", "dropout_input", "dropout_embedding", "dropout_word")
@@ -94,3 +94,13 @@ def recipe_of(preset: Preset = "small", **changes: Any) -> LanguageRecipe:
         if name not in known:
             raise UnknownName("option of a language recipe", name, known)
     return LanguageRecipe(**{**PRESETS[preset], **{k: v for k, v in changes.items() if v is not None}})
+
+
+def language_bytes(recipe: LanguageRecipe, *, words: int, parameters: int, nodes: int) -> int:
+    """Bytes that a step of training holds at its peak, about: weights, their copies, and what is kept to go backward.
+
+    Of the weights there are the gradient, the best, the average, what an epoch began with of both, and one copy while
+    they are exchanged. Each moment keeps the log-probabilities and their gradient, and some ten states a node.
+    """
+    moments = (recipe.bptt + recipe.longest_more) * recipe.batch_size
+    return 4 * (7 * parameters + moments * (3 * words + 10 * (nodes + 1) * recipe.width))

@@ -41,6 +41,14 @@ class Text:
     test: Tensor
     unknown: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """SpecError: whoever asks for the shape of the images wants other data."""
+        raise SpecError(
+            f"{self.name} is a text, of which networks of images know nothing: search darts_rnn with the evaluator "
+            "trained, or give images, for example --data digits."
+        )
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the vocabulary and of all the words in order, in 64 hexadecimal digits."""

@@ -246,7 +246,7 @@ def test_a_recipe_that_makes_no_sense_is_refused(changes: dict[str, Any], messag
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UnknownName, match="no preset named 'smal'. Did you mean 'small'"):
+    with pytest.raises(UnknownName, match=r"no preset named 'smal'\. Did you mean 'small'"):
         recipe_of("smal")  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match="no option of a language recipe named 'epoch'"):
         recipe_of("tiny", epoch=3)

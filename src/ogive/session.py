@@ -63,8 +63,8 @@ _LIMIT = re.compile(
 _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "threads", "workers")
 
 
-# How the name of a text begins.
-TEXT = "text:"
+# How the name of a text begins, and what stands for the objective that is usual for the data.
+TEXT, USUAL = "text:", ("",)
 
 # The settings that a search may go on without.
 _MACHINE = ("device", "threads", "workers")
@@ -82,7 +82,7 @@ class Settings:
     space: str
     strategy: str = "evolution"
     evaluator: str = ""
-    objectives: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = USUAL
     budget: Budget = field(default_factory=lambda: Budget(trials=100))
     seed: int = 0
     data: str | None = None
@@ -98,7 +98,7 @@ class Settings:
             raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
-        if not self.objectives:
+        if self.objectives == USUAL:
             text = self.table is None and (self.data or "").startswith(TEXT)
             object.__setattr__(self, "objectives", ("minimize(val_ppl)" if text else "maximize(val_acc)",))
 

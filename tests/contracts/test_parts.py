@@ -16,6 +16,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.networks.build import DEFAULTS
+from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.within import within
 from ogive.supernets.networks import SUPERNETS
@@ -24,6 +25,7 @@ from ogive.tables.store import Column, Table, write_table
 from ogive.tables.world import ClosedWorld
 from ogive.testing import check_evaluator, check_space, check_strategy
 from ogive.training.data import Data, Split
+from ogive.training.text import Text
 
 SPACES = catalog.names("space")
 # Spaces of which ogive builds networks; the others are searched in tables only.
@@ -90,12 +92,14 @@ EVALUATORS = {
     "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
     "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
     "ranked": "ranked(training_free([naswot, params], batch_size=8), reference=3)",
+    "language": "language(preset=tiny, epochs=1, batch_size=2, bptt=8)",
     "screened": "screened(training_free(naswot, batch_size=8), training_free(params), keep=1, pool=3)",
 }
 # The smallest size of networks that a space allows.
 SIZES: dict[str, dict[str, int | None]] = {
     "natssize": {"channels": None, "cells": 1},
     "darts": {"channels": 4, "cells": 3},
+    "darts_rnn": {"channels": 4, "cells": None},
 }
 PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
 
@@ -106,6 +110,11 @@ def split(seed: int, count: int) -> Split:
     return Split(images, torch.arange(count) % 2)
 
 
+def words(seed: int, count: int) -> torch.Tensor:
+    return torch.randint(0, 3, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+TEXT = Text("babble", ("a", "b", "<eos>"), words(0, 60), words(1, 30), words(2, 30))
 DATA = Data("noise", split(0, 24), split(1, 8), split(2, 8), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
 
 
@@ -129,7 +138,7 @@ def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[
     return {
         "space": lambda: space,
         "seed": lambda: seed,
-        "data": lambda: DATA,
+        "data": lambda: TEXT if space.name == "darts_rnn" else DATA,
         "table": lambda: table,
         "device": lambda: "cpu",
         "threads": lambda: 1,
@@ -232,7 +241,8 @@ def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
 
 @pytest.mark.parametrize("name", list(EVALUATORS))
 def test_every_evaluator_keeps_the_contract(name: str, table: Table) -> None:
-    check_evaluator(made_evaluator(EVALUATORS[name], nasbench201(), table), nasbench201(), proposals=3)
+    space = darts_rnn() if name == "language" else nasbench201()
+    check_evaluator(made_evaluator(EVALUATORS[name], space, table), space, proposals=3)
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.networks.build import drawing_from
 from ogive.spaces.darts_rnn import CHOOSABLE, NAME, Genotype, cell_of, darts_rnn
 from ogive.spaces.darts_rnn import CONCAT as NODES_1_TO_8
 
@@ -195,11 +196,7 @@ def build_language_model(
     if min(words, width) < 1:
         raise SpecError(f"A language model has at least one word and a width of 1, but got {words} and {width}.")
     genotype = _genotype(cell)
-    if seed is None:
-        return LanguageModel(genotype.recurrent, genotype.concat, words=words, width=width, **dropouts)
-    with torch.random.fork_rng(devices=[]):
-        # Only the generator of the CPU, where modules are initialised: torch.manual_seed would reach the GPU's too.
-        torch.default_generator.manual_seed(seed)
+    with drawing_from(seed):
         return LanguageModel(genotype.recurrent, genotype.concat, words=words, width=width, **dropouts)
 
 

@@ -6,7 +6,7 @@ T moments, B sequences side by side, H numbers of a state, V words of the vocabu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +87,10 @@ class RecurrentCell(nn.Module):
 
     def forward(self, x_TBI: Tensor, hidden_BH: Tensor) -> Tensor:
         """The outputs at all moments, shape (T, B, H), from the output before the first."""
+        return self.run(x_TBI, hidden_BH, self.moment)
+
+    def run(self, x_TBI: Tensor, hidden_BH: Tensor, moment: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The same with another function from state 0 and the mask of states, both (B, H), to the output."""
         batch = x_TBI.shape[1]
         mask_BH = torch.ones(batch, self.width, dtype=x_TBI.dtype, device=x_TBI.device)
         if self.training:
@@ -96,13 +100,14 @@ class RecurrentCell(nn.Module):
         driven = x_TBI @ self.first[: self.inputs]
         recurrent = self.first[self.inputs :]
         outputs = []
-        for moment in range(x_TBI.shape[0]):
-            gates = driven[moment] + (hidden_BH * mask_BH) @ recurrent
-            hidden_BH = self._moment(highway(gates, hidden_BH, "tanh"), mask_BH)
+        for gates in driven:
+            gates = gates + (hidden_BH * mask_BH) @ recurrent
+            hidden_BH = moment(highway(gates, hidden_BH, "tanh"), mask_BH)
             outputs.append(hidden_BH)
         return torch.stack(outputs)
 
-    def _moment(self, first_BH: Tensor, mask_BH: Tensor) -> Tensor:
+    def moment(self, first_BH: Tensor, mask_BH: Tensor) -> Tensor:
+        """The output of one moment, from its state 0."""
         states = [first_BH]
         for (name, source), weight in zip(self.entries, self.nodes, strict=True):
             before = states[source]
@@ -170,19 +175,21 @@ class LanguageModel(nn.Module):
 
     def followed(self, words_TB: Tensor, hidden_1BH: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (T, B, V), and the outputs of the cell at all moments (T, B, H), without dropout."""
-        moments, batch = words_TB.shape
-        table: Tensor = self.embedding
+        outputs = self.cell(self.vectors(words_TB), hidden_1BH[0])
+        return self.log_probabilities(outputs), outputs
+
+    def vectors(self, words_TB: Tensor) -> Tensor:
+        """What the cell reads, (T, B, H)."""
+        if not self.training:
+            return F.embedding(words_TB, self.embedding)
+        table = dropped(self.embedding, (self.words, 1), self.dropout_word)
+        return dropped(F.embedding(words_TB, table), (1, words_TB.shape[1], self.width), self.dropout_embedding)
+
+    def log_probabilities(self, outputs_TBH: Tensor) -> Tensor:
+        """Of every word to come next, (T, B, V)."""
         if self.training:
-            table = dropped(table, (self.words, 1), self.dropout_word)
-        x_TBH = F.embedding(words_TB, table)
-        if self.training:
-            x_TBH = dropped(x_TBH, (1, batch, self.width), self.dropout_embedding)
-        outputs = self.cell(x_TBH, hidden_1BH[0])
-        read = outputs
-        if self.training:
-            read = dropped(read, (1, batch, self.width), self.dropout)
-        logits = F.linear(read.reshape(moments * batch, self.width), self.embedding, self.bias)
-        return F.log_softmax(logits, dim=-1).view(moments, batch, self.words), outputs
+            outputs_TBH = dropped(outputs_TBH, (1, outputs_TBH.shape[1], self.width), self.dropout)
+        return F.log_softmax(F.linear(outputs_TBH, self.embedding, self.bias), dim=-1)
 
 
 def build_language_model(

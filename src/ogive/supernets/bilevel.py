@@ -6,6 +6,7 @@ has two kinds of parameters can be searched: a supernet, or three lines of arith
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,13 +25,18 @@ RADIUS = 0.01  # DARTS, section 2.3: epsilon = 0.01 / norm of the gradient at th
 class Unrolling:
     """The step of training that the second order looks ahead: w' = w - rate (momentum · buffer + gradient + decay · w).
 
-    `buffers` are what the optimiser remembers of each weight, None where it has made no step yet.
+    `buffers` are what the optimiser remembers of each weight, None where it has made no step yet. `clip` is the largest
+    norm of the gradient, and of the vector that the Hessian is multiplied with; the correction shrinks as the gradient
+    of the step does. `uncapped` lets it grow as well, by clip / norm, where the gradient is shorter than `clip`: so
+    does the published code for language models, and no equation.
     """
 
     rate: float
     momentum: float = 0.0
     weight_decay: float = 0.0
     buffers: Sequence[Tensor | None] = ()
+    clip: float = math.inf
+    uncapped: bool = False
 
 
 def first_order(alphas: Sequence[Tensor], validation: Loss) -> tuple[Tensor, list[Tensor]]:
@@ -56,17 +62,18 @@ def second_order(
     """
     before = [weight.detach().clone() for weight in weights]
     try:
-        gradients = _gradients(training(), weights)
+        gradients, share = _clipped(_gradients(training(), weights), unrolling.clip)
         with torch.no_grad():
             _move(weights, before, _direction(before, gradients, unrolling), -unrolling.rate)
         loss = validation()
         found = _gradients(loss, [*alphas, *weights])
-        direct, vector = found[: len(alphas)], found[len(alphas) :]
+        direct, (vector, _) = found[: len(alphas)], _clipped(found[len(alphas) :], unrolling.clip)
         product = _hessian_product(weights, before, alphas, training, vector, radius)
     finally:
         with torch.no_grad():
             torch._foreach_copy_(list(weights), before)
-    return loss.detach(), [own - unrolling.rate * other for own, other in zip(direct, product, strict=True)]
+    factor = unrolling.rate * (share if unrolling.uncapped else min(share, 1.0))
+    return loss.detach(), [own - factor * other for own, other in zip(direct, product, strict=True)]
 
 
 def _hessian_product(
@@ -88,6 +95,15 @@ def _hessian_product(
             _move(weights, before, vector, sign * epsilon)
         sides.append(_gradients(training(), alphas))
     return [(ahead - behind) / (2.0 * epsilon) for ahead, behind in zip(*sides, strict=True)]
+
+
+def _clipped(gradients: list[Tensor], clip: float) -> tuple[list[Tensor], float]:
+    """Gradients of a norm of at most `clip`, and clip / norm, which may be above 1; 1 if nothing is clipped."""
+    if clip == math.inf:
+        return gradients, 1.0
+    norm = float(torch.stack([part.norm() for part in gradients]).norm())
+    share = clip / (norm + 1e-6)
+    return [part * share for part in gradients] if share < 1 else gradients, share
 
 
 def _direction(before: Sequence[Tensor], gradients: Sequence[Tensor], unrolling: Unrolling) -> list[Tensor]:

@@ -79,6 +79,26 @@ def test_momentum_and_decay_are_part_of_the_step_ahead() -> None:
     assert seen == pytest.approx([3.0 - 0.1 * (0.9 * 2.0 + 2 * 3.0 * 0.5 + 0.01 * 3.0)])
 
 
+@pytest.mark.parametrize(
+    ("weight", "uncapped", "share"),
+    [
+        (-2.0, False, 0.25 / 8),  # the gradient 2 (w - alpha) is -8
+        (-2.0, True, 0.25 / 8),
+        (2.05, False, 1.0),  # here it is 0.1, so that nothing is clipped
+        (2.05, True, 0.25 / 0.1),
+    ],
+)
+def test_a_clipped_step_ahead_is_shorter_and_so_is_its_correction(weight: float, uncapped: bool, share: float) -> None:
+    toy = Toy(0.5)
+    with torch.no_grad():
+        toy.w.fill_(weight)
+    unrolling = Unrolling(0.5, clip=0.25, uncapped=uncapped)
+    _, (gradient,) = second_order([toy.w], [toy.alpha], toy.training, toy.validation, unrolling)
+    ahead = weight - 0.5 * min(share, 1.0) * 2 * (weight - 2.0)
+    # The vector is alpha = 2, clipped to 0.25 too, and the mixed derivative of the training loss -2.
+    assert gradient.item() == pytest.approx((ahead - 2.0) + 0.5 * share * 2 * 0.25, rel=1e-4)
+
+
 def test_a_loss_that_no_weight_matters_to_has_the_direct_gradient_only() -> None:
     w = torch.ones(2, dtype=torch.float64, requires_grad=True)
     alpha = torch.ones(2, dtype=torch.float64, requires_grad=True)

@@ -58,6 +58,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "area": "ogive.strategies.scored:Area",
         "darts": "ogive.strategies.gradient:Darts",
         "spos": "ogive.strategies.single_path:SinglePathOneShot",
+        "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",
@@ -85,7 +86,7 @@ _PARTS: dict[str, dict[str, str]] = {
     },
 }
 # What a part's name stands for where the data are a text.
-_OF_TEXT = {("evaluator", "trained"): "language"}
+_OF_TEXT = {("evaluator", "trained"): "language", ("strategy", "darts"): "darts_language"}
 
 # What is given once for a whole search, and the flag for it.
 _FLAGS: dict[str, str] = {

@@ -48,7 +48,7 @@ def activation(name: str, x: Tensor) -> Tensor:
 def highway(gates: Tensor, before: Tensor, name: str) -> Tensor:
     """The state after `before`, shape (..., H): a gate decides how much of it is new; `gates` are (..., 2H)."""
     gate, candidate = gates.chunk(2, dim=-1)
-    return before + torch.sigmoid(gate) * (activation(name, candidate) - before)
+    return torch.lerp(before, activation(name, candidate), torch.sigmoid(gate))
 
 
 def dropped(x: Tensor, shape: tuple[int, ...], probability: float) -> Tensor:

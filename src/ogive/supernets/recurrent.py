@@ -33,19 +33,23 @@ class MixedRecurrentCell(RecurrentCell):
 
     def mixed(self, x_TBI: Tensor, hidden_BH: Tensor, weights_EO: Tensor) -> Tensor:
         """The outputs at all moments (T, B, H), for weights of all operations, `none` included, which adds nothing."""
-        rows = [weights_N1O[:, None, None, 1:] for weights_N1O in weights_EO.split(list(range(1, 1 + NODES)))]
-        return self.run(x_TBI, hidden_BH, lambda first, mask: self._mixed_moment(first, mask, rows))
+        # For each node the weights of its activations, (N, 1, 1) each, and the sum of them.
+        rows = [part[:, None, None, 1:] for part in weights_EO.split(list(range(1, 1 + NODES)))]
+        mixes = [(row.unbind(-1), row.sum(-1)) for row in rows]
+        return self.run(x_TBI, hidden_BH, lambda first, mask: self._mixed_moment(first, mask, mixes))
 
-    def _mixed_moment(self, first_BH: Tensor, mask_BH: Tensor, rows: list[Tensor]) -> Tensor:
-        states_NBH = self.norm(first_BH)[None]
-        for weight, row_N11O in zip(self.nodes, rows, strict=True):
+    def _mixed_moment(
+        self, first_BH: Tensor, mask_BH: Tensor, mixes: list[tuple[tuple[Tensor, ...], Tensor]]
+    ) -> Tensor:
+        states_NBH: Tensor = self.norm(first_BH)[None]
+        for weight, (shares, total_N11) in zip(self.nodes, mixes, strict=True):
             gates, candidates = ((states_NBH * mask_BH) @ weight).chunk(2, dim=-1)
             # The sum over operations of p (s + c (f(h) - s)), taken apart so that the gate is applied once.
-            applied = torch.stack([activation(name, candidates) for name in OPS[1:]], dim=-1)
-            found = (row_N11O * applied).sum(-1)
-            kept = row_N11O.sum(-1) * states_NBH
-            new = (kept + torch.sigmoid(gates) * (found - kept)).sum(0)
-            states_NBH = torch.cat([states_NBH, self.norm(new)[None]])
+            found = torch.zeros_like(candidates)
+            for share_N11, name in zip(shares, OPS[1:], strict=True):
+                found = torch.addcmul(found, share_N11, activation(name, candidates))
+            new_BH = torch.lerp(total_N11 * states_NBH, found, torch.sigmoid(gates)).sum(0)
+            states_NBH = torch.cat([states_NBH, self.norm(new_BH)[None]])
         return states_NBH[-NODES:].mean(0)
 
 
@@ -76,9 +80,10 @@ class RecurrentSupernet(LanguageModel):
         return self.log_probabilities(outputs), outputs
 
 
-def fresh_alphas(draw: torch.Generator, *, dtype: torch.dtype = torch.float32) -> Tensor:
+def fresh_alphas(draw: torch.Generator, *, device: str = "cpu") -> Tensor:
     """Architecture parameters (36, 5), 1e-3 of a standard normal: quark0/darts, rnn/model_search.py."""
-    return (1e-3 * torch.randn(len(EDGES), len(OPS), generator=draw, dtype=torch.float64)).to(dtype).requires_grad_()
+    values = 1e-3 * torch.randn(len(EDGES), len(OPS), generator=draw)
+    return values.to(device).requires_grad_()
 
 
 def derived(alphas_EO: Tensor) -> Architecture:

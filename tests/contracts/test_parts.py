@@ -40,9 +40,10 @@ STRATEGIES = {
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
+    "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
-# Strategies that train a supernet, so that they search only spaces that have one.
-WEIGHT_SHARING = ("darts", "spos")
+# Strategies that train a supernet, and the spaces that have one of theirs.
+WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {"darts_language": ("darts_rnn",)}
 # The same as functions that another process can import, where a part of its own is needed.
 FACTORIES = """
 from ogive.core.trial import Measurement
@@ -80,6 +81,18 @@ def spos(space, seed):
     return SinglePathOneShot(
         space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, candidates=4, population=2
     )
+
+
+def darts_language(space, seed):
+    import torch
+
+    from ogive.strategies.recurrent import DartsLanguage
+    from ogive.training.text import Text
+
+    words = torch.arange(12) % 3
+    data = Text("abc", ("a", "b", "<eos>"), words, words, words)
+    small = {"channels": 2, "epochs": 3, "batch_size": 2, "bptt": 3}
+    return DartsLanguage(space=space, data=data, seed=seed, threads=1, **small, alpha_learning_rate=0.1)
 """
 SCORES = catalog.names("score")
 
@@ -114,7 +127,7 @@ def words(seed: int, count: int) -> torch.Tensor:
     return torch.randint(0, 3, (count,), generator=torch.Generator().manual_seed(seed))
 
 
-TEXT = Text("babble", ("a", "b", "<eos>"), words(0, 60), words(1, 30), words(2, 30))
+TEXT = Text("babble", ("a", "b", "<eos>"), words(0, 30), words(1, 24), words(2, 24))
 DATA = Data("noise", split(0, 24), split(1, 8), split(2, 8), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
 
 
@@ -168,7 +181,7 @@ def together(spaces: Iterable[str]) -> list[tuple[str, str]]:
         (name, space)
         for name, text in STRATEGIES.items()
         for space in spaces
-        if space in SUPERNETS or (name not in WEIGHT_SHARING and (space in BUILT or "training_free" not in text))
+        if space in WEIGHT_SHARING.get(name, SPACES) and (space in BUILT or "training_free" not in text)
     ]
 
 
@@ -210,7 +223,8 @@ def test_every_strategy_asks_the_same_in_every_process(
     alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
-    check_strategy(maker, target(nasbench201), objectives=objectives, rounds=60, subprocess=True)
+    space = darts_rnn if name == "darts_language" else nasbench201
+    check_strategy(maker, target(space), objectives=objectives, rounds=60, subprocess=True)
 
 
 @pytest.mark.parametrize(("name", "space"), together(["nasbench101", "nasbench201", "accel_nasbench"]))

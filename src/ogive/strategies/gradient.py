@@ -23,6 +23,7 @@ from ogive.core.trial import Cost, Proposal, Trial, counted
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
 from ogive.supernets.networks import check_size, published_skeleton, supernet
+from ogive.supernets.perturbation import Decision, decide, restricted, tuned, undecided
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch, halved
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT
@@ -53,8 +54,9 @@ class Darts:
     each edge. `partial`: 1/partial of the channels take part, and `edge_normalisation` weighs edges (PC-DARTS). In the
     first `warm_epochs` the architecture stays as it is. `zero_one` weighs FairDARTS's loss that pushes sigmoid gates to
     0 or 1. The search ends early when the first kind of cell would be derived with more than `most_skips` skip
-    connections (DARTS+). `channels`, `cells`: size of the supernet, None for that of the space's paper. `progress` is
-    told what an epoch is doing.
+    connections (DARTS+). With `select` "perturbation", each ask after that decides one edge by what the supernet loses
+    without its operations, and tunes the weights for `tune_epochs` (DARTS-PT). `channels`, `cells`: size of the
+    supernet, None for that of the space's paper. `progress` is told what is being done.
     """
 
     objectives = None
@@ -77,6 +79,8 @@ class Darts:
         warm_epochs: int = 0,  # PC-DARTS, section 4.2: 15
         zero_one: float = 0.0,  # FairDARTS, section 5.1: 10
         most_skips: int | None = None,  # DARTS+ (Liang et al. 2019), section 3.2: 1
+        select: Literal["strongest", "perturbation"] = "strongest",
+        tune_epochs: int = 5,  # DARTS-PT, section 5.1
         epochs: int = 50,  # DARTS, appendix A.1.1, as are all that follow
         batch_size: int = 64,
         learning_rate: float = 0.025,
@@ -96,7 +100,12 @@ class Darts:
             "edge_normalisation": edge_normalisation,
             "zero_one": zero_one,
             "most_skips": most_skips,
+            "select": select,
+            "tune_epochs": tune_epochs,
         }
+        self._decisions: list[Decision] = []
+        if tune_epochs < 0:
+            raise SpecError(f"tune_epochs must not be negative, but got {tune_epochs}.")
         if zero_one and gate != "sigmoid":
             raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {gate}: write gate=sigmoid.")
         if not 0 <= warm_epochs <= epochs:
@@ -140,10 +149,10 @@ class Darts:
         while len(proposals) < n and not self._is_over():
             started = time.perf_counter()
             with torch_threads(self.threads):
-                epoch = self.search.epoch(self.progress)
+                told = self._decided() if self._is_trained() else self._trained()
                 arch = self.derived()
             proposals.append(Proposal(arch, cost=Cost(time.perf_counter() - started)))
-            self._report(epoch, arch)
+            self._report(told, arch)
         return proposals
 
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -154,31 +163,47 @@ class Darts:
         search = self.search
         return search.supernet.plan.derive(search.alphas.strengths(search.gate))
 
-    def _is_over(self) -> bool:
+    def _is_trained(self) -> bool:
+        """Whether all epochs are over, or enough of them."""
         search, limit = self.search, self._options["most_skips"]
-        if search.over or len(search.history) >= self.epochs:
+        if self._decisions or len(search.history) >= self.epochs:
             return True
         return limit is not None and bool(search.history) and self._skips(self.derived()) > limit
+
+    def _is_over(self) -> bool:
+        decides = self._options["select"] == "perturbation"
+        return self.search.over or (self._is_trained() and not (decides and any(undecided(self.search.supernet))))
+
+    def _trained(self) -> str:
+        epoch = self.search.epoch(self.progress)
+        if self.search.over:
+            logger.warning(
+                "The loss was no number in three steps in a row: the search ends after %s with what it had.",
+                counted(epoch.number, "epoch"),
+            )
+        return f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}, {epoch.train_acc:.1f} % right"
+
+    def _decided(self) -> str:
+        """Decide one edge, and tune the weights to it."""
+        seed = self.seed.child(f"decision {len(self._decisions)}")
+        decision = decide(self.search, seed, self.progress)
+        alphas = restricted(self.search.supernet, self.search.alphas, decision)
+        self._made = tuned(self.search, alphas, self._options["tune_epochs"], seed, self.progress)
+        self._decisions.append(decision)
+        held = "nothing" if decision.operation is None else self._made.supernet.plan.operations[decision.operation]
+        return f"edge {decision.edge} of the {decision.kind} cell holds {held}"
 
     def _skips(self, arch: Architecture) -> int:
         """The skip connections of the first kind of cell."""
         plan = self.search.supernet.plan
         return sum((plan.operations.index("skip_connect"),) == row for row in plan.choices(arch)[plan.kinds[0]])
 
-    def _report(self, epoch: SearchEpoch, arch: Architecture) -> None:
+    def _report(self, told: str, arch: Architecture) -> None:
         text = self.space.format(arch)
-        told = (
-            f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}, {epoch.train_acc:.1f} % right, "
-            f"{counted(text.count('skip_connect'), 'skip connection')} in the derived cell"
-        )
+        told = f"{told}, {counted(text.count('skip_connect'), 'skip connection')} in the derived cell"
         logger.info("%s: %s", told, text)
         if self.progress is not None:
             self.progress(told)
-        if self.search.over:
-            logger.warning(
-                "The loss was no number in three steps in a row: the search ends after %s with what it had.",
-                counted(epoch.number, "epoch"),
-            )
 
     # -- what is searched --------------------------------------------------------------------------------------------
 
@@ -220,8 +245,9 @@ class Darts:
             "fingerprint": self._fingerprint(),
             "history": [_plain(asdict(epoch)) for epoch in search.history],
             "over": search.over,
+            "decisions": [asdict(decision) for decision in self._decisions],
         }
-        checkpoint.save(Path(folder), len(search.history), search.tensors(), record)
+        checkpoint.save(Path(folder), len(search.history) + len(self._decisions), search.tensors(), record)
 
     def load(self, folder: Path) -> None:
         """Go on from a saved state; StoreError if it is damaged, or of another search."""
@@ -230,6 +256,11 @@ class Darts:
             raise StoreError(f"{folder} holds no readable state of a supernet.")
         tensors, record = found
         try:
+            for entry in record["decisions"]:
+                decision = Decision(**entry)
+                alphas = restricted(self.search.supernet, self.search.alphas, decision)
+                self._made = tuned(self.search, alphas, 0, self.seed, None)
+                self._decisions.append(decision)
             self.search.restore(tensors, [_read(entry) for entry in record["history"]], bool(record["over"]))
         except (KeyError, TypeError, RuntimeError) as error:
             raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error

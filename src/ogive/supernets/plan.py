@@ -34,7 +34,8 @@ class Plan:
     * `operations`: the candidates of every edge, in the order of the columns of the architecture parameters;
     * `make`: the module of an operation, of a name, a number of channels and a stride;
     * `choices`: what an architecture says about the cells of each kind;
-    * `derive`: the architecture that strengths (E, O) of each kind lead to.
+    * `derive`: the architecture that strengths (E, O) of each kind lead to;
+    * `inputs_per_node`: how many edges a node has in an architecture; None for all.
     """
 
     space: str
@@ -45,6 +46,7 @@ class Plan:
     make: Callable[[str, int, int], nn.Module]
     choices: Callable[[Architecture], Mapping[str, CellChoices]]
     derive: Callable[[Sequence[Tensor]], Architecture]
+    inputs_per_node: int | None = None
 
     @property
     def everything(self) -> CellChoices:
@@ -90,6 +92,7 @@ DARTS = Plan(
     make=_darts_operation,
     choices=_darts_choices,
     derive=_derive_darts,
+    inputs_per_node=2,
 )
 
 

@@ -16,6 +16,7 @@ from ogive.spaces.darts import darts
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.gradient import Darts
+from ogive.supernets.perturbation import Decision, _operation_for
 from ogive.supernets.search import halved
 from ogive.training.data import Data, Split
 
@@ -220,6 +221,46 @@ def test_too_many_skip_connections_end_the_search_also_after_a_restart(tmp_path:
     patient.ask()
     preferring(patient, 1)
     assert len(patient.ask()) == 1
+
+
+# -- selection by perturbation ----------------------------------------------------------------------------------------
+
+
+def test_perturbation_decides_one_edge_an_ask_after_the_epochs(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 1, "select": "perturbation", "tune_epochs": 1}
+    whole, begun, resumed = (strategy(**options) for _ in range(3))
+    expected = [proposal.arch for proposal in whole.ask(20)]
+    assert len(expected) == 1 + 6
+    assert whole.search.alphas.groups[0].shape == (0, 5)
+    assert all(len(row) == 1 and row != (0,) for row in whole.search.supernet.choices[0])
+    assert expected[-1].choices == tuple(row[0] for row in whole.search.supernet.choices[0])
+    begun.ask(3)
+    begun.save(tmp_path)
+    resumed.load(tmp_path)
+    assert [proposal.arch for proposal in resumed.ask(20)] == expected[3:]
+    there, here = whole.search.tensors(), resumed.search.tensors()
+    assert there.keys() == here.keys()
+    assert all(torch.equal(there[name], here[name]) for name in there)
+
+
+def test_perturbation_leaves_two_edges_to_every_node_of_darts() -> None:
+    search = strategy(space=darts(), cells=1, epochs=1, select="perturbation", tune_epochs=0, order=0)
+    proposals = search.ask(100)
+    # The only cell is a reduction cell of fourteen edges, of which six are dropped.
+    assert len(proposals) == 1 + 14 + 6
+    (rows,) = search.search.supernet.choices
+    assert [sum(map(len, rows[start:end])) for start, end in ((0, 2), (2, 5), (5, 9), (9, 14))] == [2] * 4
+    assert search.search.supernet.plan.choices(proposals[-1].arch)["reduce"] == rows
+
+
+def test_what_cannot_be_spared_is_kept() -> None:
+    search = strategy(epochs=4, order=0)
+    search.ask(4)
+    with torch.no_grad():
+        # The output of the cell hangs on its last edge, and that on one operation.
+        search.search.alphas.groups[0][3:5] = torch.tensor([9.0, -9.0, -9.0, -9.0, -9.0])
+        search.search.alphas.groups[0][5] = torch.tensor([-9.0, -9.0, 9.0, -9.0, -9.0])
+    assert _operation_for(search.search, "cell", 5, None) == Decision("cell", 5, 2)
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ OGIVE_FASHION_MNIST    where Debian's dataset-fashion-mnist puts it   four idx.g
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -91,6 +93,21 @@ def invented_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, columns, name="invented", space="nasbench201", key=MixedRadix((5,) * 6), clock="seconds", **about
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def invented_scores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of scores, as ``ogive score`` writes it, of all of nasbench201 with invented numbers; one row is -inf."""
+    path = tmp_path_factory.mktemp("scores") / "invented.csv"
+    rng = np.random.default_rng(1)
+    lines = ["arch,naswot,params,cpu_seconds,error"]
+    for digits in itertools.product(range(5), repeat=6):
+        naswot = repr(1400.0 + 20 * sum(digits) + rng.normal(0, 30)) if any(digits) else "-inf"
+        lines.append(f'"nasbench201:{",".join(map(str, digits))}",{naswot},{1000.0 * (1 + sum(digits))},0.250,')
+    path.write_text("\n".join([*lines, ""]))
+    settings = {"schema": 2, "space": "nasbench201", "data": "invented", "proxies": ["naswot", "params"], "seed": 0}
+    path.with_suffix(".json").write_text(json.dumps(settings))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ class Outcome:
 
     `score` is the best value of the objective at the end of the search (with several objectives: the hypervolume of
     the front), `reported` the test accuracy of that architecture where it is known. `curve` and `reported_curve` hold
-    the same after every evaluated trial. NaN where nothing worked.
+    the same after every evaluated trial, `benchmark_s` the seconds by the tables' clock. NaN where nothing worked.
     """
 
     strategy: str
@@ -49,6 +49,7 @@ class Outcome:
     failed: int
     arch: str | None
     projections: int = 0
+    benchmark_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -307,6 +308,7 @@ def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | No
         tuple(reported.tolist()),
         sum(trial.status == "failed" for trial in counted),
         None if winner is None else str(winner.arch),
+        benchmark_s=tuple(itertools.accumulate(trial.cost.benchmark_s for trial in counted)),
     )
 
 

@@ -1,9 +1,8 @@
 """Score many architectures without training into one table, a CSV file that any interruption leaves whole.
 
-``FILE.csv`` has one row an architecture: its text form, one column a score (-inf ranks last, empty if it could not be
-found), the processor seconds that building and scoring took, and the reason of a failure. Rows stand in the order of
-the plan whatever finished first, so that an interrupted table ends up the same as an uninterrupted one, but for the
-seconds. ``FILE.json`` beside it holds the settings; others are refused. Torch is reached only through the catalog.
+`ogive.tables.scores` says what is in the file. Rows stand in the order of the plan whatever finished first, so that an
+interrupted table ends up the same as an uninterrupted one, but for the seconds. A table that was begun with other
+settings is refused. Torch is reached only through the catalog.
 """
 
 from __future__ import annotations
@@ -11,39 +10,47 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import json
-import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ogive import catalog
 from ogive.core.architecture import Architecture
-from ogive.core.errors import RunInUse, SpecError, StoreError
+from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal
+from ogive.evaluators.ranked import Combine, standings
 from ogive.machine import facts
-from ogive.metrics import Interval, kendall_tau, spearman
-from ogive.runs import lock_file, write_json
-from ogive.session import load_data
+from ogive.runs import Run, lock_file, write_json
+from ogive.session import assemble, load_data, settings_of
 from ogive.spec import Spec
 from ogive.strategies.local import RandomSearch
+from ogive.tables.agreement import Correlation, correlations
+from ogive.tables.kernels import Kernel, read_kernels, three_of, write_kernels
+from ogive.tables.scores import ARCH, ERROR, SCHEMA, SECONDS, Row, beside, read_rows, read_scores, read_settings
 
-__all__ = ["Correlation", "Row", "Scoring", "correlations", "planned", "read_scores", "score"]
-
-SCHEMA = 2  # since 2 with the seconds of every row
-ARCH, SECONDS, ERROR = "arch", "cpu_seconds", "error"
+__all__ = [
+    "Correlation",
+    "Row",
+    "Scoring",
+    "correlations",
+    "keep_kernels",
+    "keep_kernels_of_run",
+    "measured",
+    "planned",
+    "read_scores",
+    "score",
+    "with_standing",
+]
 
 
 @dataclass(frozen=True)
@@ -60,19 +67,6 @@ class Scoring:
     pruned: bool = False
     device: str = "cpu"
     threads: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One architecture with its scores, in the order of the proxies; None, and a reason, if it could not be scored.
-
-    `cpu_seconds` are those of the process that built and scored it, whatever else the machine was busy with.
-    """
-
-    arch: Architecture
-    scores: tuple[float, ...] | None
-    cpu_seconds: float = field(default=0.0, compare=False)
-    error: str = ""
 
 
 def planned(space: SearchSpace, sample: int | None, seed: int) -> list[Architecture]:
@@ -120,56 +114,80 @@ def score(
         return _collected(evaluator, archs, rows, workers, progress, append)
 
 
-def read_scores(path: Path) -> tuple[dict[str, Any], list[Row]]:
-    """The settings and the rows of a table of scores."""
-    path = Path(path)
-    settings = _settings(path)
-    return settings, _rows(path, tuple(settings["proxies"]))[0]
+def with_standing(proxies: Sequence[str], rows: Sequence[Row], combine: Combine) -> tuple[tuple[str, ...], list[Row]]:
+    """The names and the rows with one score more, `standing`: where each row stands among all by all its scores.
 
-
-@dataclass(frozen=True, slots=True)
-class Correlation:
-    """How a score ranks architectures, compared with a column: τ and ρ with bootstrap intervals of 95 %."""
-
-    proxy: str
-    tau: float
-    tau_interval: Interval
-    rho: float
-    rho_interval: Interval
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as JSON; null where a score is constant, which has no ranks to correlate."""
-        known = not math.isnan(self.tau)
-        plain = {"tau": self.tau, "tau_interval": self.tau_interval, "rho": self.rho, "rho_interval": self.rho_interval}
-        return {"proxy": self.proxy, **{name: value if known else None for name, value in plain.items()}}
-
-
-def correlations(
-    proxies: Sequence[str], rows: Sequence[Row], truth: Mapping[Architecture, float], *, resamples: int = 1000
-) -> tuple[list[Correlation], int]:
-    """One for each score over the rows that have all of them and a truth, and the number of those rows.
-
-    -inf ranks last, as in a search. The intervals draw architectures again, for all scores the same ones.
+    It belongs to the rows together and changes with each that is added, so that a table does not hold it.
     """
-    both = [(row.scores, truth[row.arch]) for row in rows if row.scores is not None and row.arch in truth]
-    if len(both) < 3:
-        raise SpecError(f"A rank correlation needs at least 3 scored architectures of the table, but got {len(both)}.")
-    values = np.array([[*scores, known] for scores, known in both])
-    rng = Seed(0).numpy("correlations")
-    drawn = [values[rng.integers(0, len(values), len(values))] for _ in range(resamples)]
-    found = []
-    for place, proxy in enumerate(proxies):
-        tau, rho = (
-            (measure(values[:, place], values[:, -1]), _interval([measure(s[:, place], s[:, -1]) for s in drawn]))
-            for measure in (kendall_tau, spearman)
+    scored = [row.scores for row in rows if row.scores is not None]
+    found = iter(standings(scored, combine).tolist() if scored else ())
+    return (*proxies, "standing"), [
+        row if row.scores is None else replace(row, scores=(*row.scores, next(found))) for row in rows
+    ]
+
+
+# -- what NASWOT sees -------------------------------------------------------------------------------------------------
+
+
+def keep_kernels(settings: Scoring, archs: Sequence[Architecture], path: Path) -> list[Kernel]:
+    """What NASWOT sees of some architectures, with the weights and images of the scores; kept in `path`.
+
+    What the file holds already is not made again.
+    """
+    if path.exists() and [kernel.arch for kernel in read_kernels(path)] == list(archs):
+        return read_kernels(path)
+    evaluator = _evaluator(settings, catalog.build("space", settings.space), load_data(settings.data))
+    return _kept(evaluator, archs, path)
+
+
+def keep_kernels_of_run(run: Run, path: Path) -> list[Kernel]:
+    """The same of the best, the median and the worst architecture of a run, by its first objective.
+
+    SpecError if nothing in the run builds untrained networks, or if no trial worked.
+    """
+    parts = assemble(settings_of(run.config))
+    evaluator = _seeing(parts.evaluator) or _seeing(getattr(parts.strategy, "strategy", parts.strategy))
+    if evaluator is None:
+        raise SpecError(
+            f"Nothing in {run.folder} builds untrained networks, so there are no kernels to show: that takes "
+            "training_free(naswot) as an evaluator, or in naswot(training_free(naswot))."
         )
-        found.append(Correlation(proxy, tau[0], tau[1], rho[0], rho[1]))
-    return found, len(both)
+    archs = three_of({trial.arch: trial.scores[0] for trial in run.trials if trial.scores is not None})
+    if not archs:
+        raise SpecError(f"No trial of {run.folder} worked, so there are no networks to show.")
+    return _kept(evaluator, archs, path)
 
 
-def _interval(samples: Sequence[float]) -> Interval:
-    low, high = np.nanpercentile(samples, [2.5, 97.5]) if np.isfinite(samples).any() else (math.nan, math.nan)
-    return Interval(float(low), float(high))
+def _seeing(part: Any) -> Any:
+    """The part that has kernels, among an evaluator, its parts and the scorer of a strategy."""
+    if hasattr(part, "kernel"):
+        return part
+    inner = [*getattr(part, "parts", ()), *([part.scorer] if hasattr(part, "scorer") else [])]
+    return next((found for one in inner if (found := _seeing(one)) is not None), None)
+
+
+def _kept(evaluator: Any, archs: Sequence[Architecture], path: Path) -> list[Kernel]:
+    write_kernels([evaluator.kernel(arch) for arch in archs], path)
+    return read_kernels(path)
+
+
+def measured(run: Run, truth: str, metrics: Sequence[str]) -> tuple[list[Row], dict[Architecture, float]]:
+    """What the finished trials of a run measured, as rows and truths for `correlations`; the first trial of a double.
+
+    UnknownName if no trial has a metric of these names.
+    """
+    rows: dict[Architecture, Row] = {}
+    known: dict[Architecture, float] = {}
+    trials = [trial for trial in run.trials if trial.status == "ok"]
+    names = set().union(*(trial.metrics for trial in trials))
+    for name in (truth, *metrics):
+        if name not in names:
+            raise UnknownName(f"metric of the run {run.folder}", name, names)
+    for trial in trials:
+        if trial.arch not in rows and {truth, *metrics} <= trial.metrics.keys():
+            rows[trial.arch] = Row(trial.arch, tuple(trial.metrics[name] for name in metrics))
+            known[trial.arch] = trial.metrics[truth]
+    return list(rows.values()), known
 
 
 # -- scoring ----------------------------------------------------------------------------------------------------------
@@ -260,9 +278,9 @@ def _opened(
         raise SpecError(f"A table of scores is a .csv file, but got --out {path}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     existed = path.exists() and path.stat().st_size > 0
-    if existed and not _beside(path).exists():
+    if existed and not beside(path).exists():
         raise StoreError(
-            f"{path} is there but is no table of scores, for {_beside(path).name} is not: choose another --out."
+            f"{path} is there but is no table of scores, for {beside(path).name} is not: choose another --out."
         )
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -272,11 +290,11 @@ def _opened(
             raise RunInUse(
                 f"{path} is being written by another process; wait for it, or choose another --out."
             ) from None
-        if _beside(path).exists():
+        if beside(path).exists():
             _refuse_other(path, settings)
         else:
-            write_json(_beside(path), {"schema": SCHEMA, **settings, "ogive": catalog.version(), "machine": facts()})
-        rows, whole = _rows(path, proxies)
+            write_json(beside(path), {"schema": SCHEMA, **settings, "ogive": catalog.version(), "machine": facts()})
+        rows, whole = read_rows(path, proxies)
         os.ftruncate(descriptor, whole)
         if not whole:
             _append(path, descriptor, [ARCH, *proxies, SECONDS, ERROR])
@@ -309,56 +327,13 @@ def _cells(row: Row, proxies: int) -> list[str]:
     return [str(row.arch), *scores, f"{row.cpu_seconds:.3f}", row.error]
 
 
-def _rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
-    """The whole rows of the file, and how many bytes they take with the header; a torn last line does not count."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    lines = list(csv.reader(io.StringIO(content[:whole].decode("utf-8", errors="replace"))))
-    if not lines:
-        return [], 0
-    if lines[0] != [ARCH, *proxies, SECONDS, ERROR]:
-        raise StoreError(
-            f"{path} has the columns {', '.join(lines[0])}, but the settings beside it name other proxies."
-        )
-    return [_row(path, number, line, len(proxies)) for number, line in enumerate(lines[1:], start=2)], whole
-
-
-def _row(path: Path, number: int, line: list[str], proxies: int) -> Row:
-    try:
-        arch, *cells, seconds, error = line
-        scores = None if error else tuple(float(cell) for cell in cells)
-        if len(cells) != proxies or any(map(math.isnan, scores or ())):
-            raise ValueError("not as many numbers as proxies")
-        return Row(Architecture.parse(arch), scores, float(seconds), error)
-    except ValueError as reason:
-        raise StoreError(f"Line {number} of {path} is damaged ({reason}): delete it and all after it.") from reason
-
-
-def _beside(path: Path) -> Path:
-    return path.with_suffix(".json")
-
-
 def _written(settings: Scoring) -> dict[str, Any]:
     plain = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
     return {**plain, "proxies": list(settings.proxies)}
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(_beside(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(
-            f"{path} is no table of scores: {_beside(path)} is missing. `ogive score` makes both."
-        ) from None
-    except ValueError as error:
-        raise StoreError(f"{_beside(path)} is damaged: {error}.") from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("proxies"), list):
-        raise StoreError(f"{_beside(path)} does not hold the settings of a table of scores of schema {SCHEMA}.")
-    return found
-
-
 def _refuse_other(path: Path, settings: Mapping[str, Any]) -> None:
-    before = _settings(path)
+    before = read_settings(path)
     for name, value in settings.items():
         if before.get(name) != value:
             raise StoreError(

@@ -11,6 +11,8 @@ import pytest
 from ogive import catalog
 from ogive.core.trial import Budget
 from ogive.session import Settings, search_trials
+from ogive.spaces.nds import FAMILIES
+from ogive.spaces.nds_residual import BLOCKS
 
 # One way to write each evaluator of the catalog, so that a candidate takes a fraction of a second; a metric of it to
 # maximise and one to minimise.
@@ -22,6 +24,7 @@ EVALUATORS = {
     "tabular": ("tabular(also=[params])", "val_acc", "params"),
     "trained": (TRAINED, "val_acc", "macs"),
     "training_free": ("training_free([naswot, macs], batch_size=16)", "naswot", "macs"),
+    "score_table": ("score_table('{scores}')", "naswot", "params"),
     "latency": (LATENCY, "latency_ms", "latency_ms"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
@@ -50,7 +53,19 @@ OBJECTIVES = {
 }
 SCORERS = {"tabular": "tabular", "language": LANGUAGE}
 # The smallest networks of each space that take images of 8 by 8 pixels, or a text.
-SIZES = {"nasbench201": (4, 1), "nasbench101": (8, 1), "natssize": (None, 1), "darts": (4, 3), "darts_rnn": (4, None)}
+SIZES = {
+    "nasbench201": (4, 1),
+    "nasbench101": (8, 1),
+    "natssize": (None, 1),
+    "darts_rnn": (4, None),
+    **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
+    **dict.fromkeys(BLOCKS, (None, None)),
+}
+# Spaces whose networks have no size but their own: those with small ones only.
+SMALL = {
+    "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
+    "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+}
 # Spaces of which ogive builds no networks: they are searched in their tables only.
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
 
@@ -64,7 +79,7 @@ def legal(four: Four) -> bool:
         return False
     supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {"darts_language": ("darts_rnn",)}
     shared = space in supernets.get(strategy, SIZES)
-    in_table = evaluator != "tabular" or space == "nasbench201"
+    in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
     return in_table and measured and shared
 
@@ -102,7 +117,9 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("four", covering(), ids="-".join)
-def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path, text_folder: Path) -> None:
+def test_every_pair_of_parts_searches_together(
+    four: Four, invented_table: Path, invented_scores: Path, text_folder: Path
+) -> None:
     space, strategy, evaluator, objective = four
     text, good, bad = EVALUATORS[evaluator]
     objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
@@ -112,9 +129,9 @@ def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path,
     images = None if evaluator == "tabular" and strategy not in WEIGHT_SHARING else "digits(limit=32)"
     trials = search_trials(
         Settings(
-            space=space,
+            space=SMALL.get(space, space),
             strategy=STRATEGIES[strategy].format(scorer=SCORERS.get(evaluator, "training_free(macs)")),
-            evaluator=text,
+            evaluator=text.format(scores=invented_scores),
             objectives=tuple(objectives),
             budget=Budget(trials=2),
             data=f"text:{text_folder}" if evaluator == "language" else images,

@@ -35,6 +35,11 @@ SMALLER = {
     "darts(order=2, epochs=50)": "darts(order=2, epochs=2, batch_size=8, bptt=4)",
     "--channels 300": "--channels 4",
     "--budget 50 --out runs/darts-cells": "--budget 2 --out runs/darts-cells",
+    "--budget 60 --threads 1": "--budget 3 --threads 1",
+    "max_macs=32000000": "max_macs=1000000",
+    "--channels 8 --cells 5": "--channels 2 --cells 3",
+    "trained(epochs=6)": "trained(epochs=1)",
+    "cifar10(limit=2000, size=16)": "digits(limit=40)",
 }
 
 

@@ -130,6 +130,62 @@ def test_accel_nasbench_has_5125_networks_and_92_missing_values_of_devices(
     assert table.value(accel_nasbench.accel_nasbench().parse(text), "val_acc") == pytest.approx(some["val_top1"])
 
 
+def test_the_published_parameters_of_accel_nasbench_are_those_of_the_blocks(shared_data: Path) -> None:
+    """The reading of its columns: as inverted bottlenecks of EfficientNet-B0's widths, all 5,138 agree."""
+    rows = published(shared_data, "accel_nasbench").to_pylist()
+    blocks = [[[row[f"block{b}_{name}"] for name in ("e", "k", "l", "se")] for b in range(7)] for row in rows]
+    counted = [_parameters(network) for network in blocks]
+    assert counted == [round(1e6 * row["params"]) for row in rows]
+
+
+def _parameters(blocks: list[list[int]]) -> int:
+    """Parameters of a network of 1,000 classes, blocks given as expansion, kernel, layers, squeeze-excitation.
+
+    Tan and Le, "EfficientNet", ICML 2019, table 1: a stem of 32 channels, blocks of 16 to 320, a head of 1,280; every
+    convolution without bias and with BatchNorm; squeeze-excitation of a quarter of the channels that a layer reads.
+    """
+    channels, total = 32, 27 * 32 + 2 * 32
+    for (expansion, kernel, layers, excited), width in zip(blocks, (16, 24, 40, 80, 112, 192, 320), strict=True):
+        for _ in range(layers):
+            inner, squeezed = expansion * channels, channels // 4
+            total += (channels * inner + 2 * inner) * (expansion > 1)
+            total += kernel**2 * inner + 2 * inner
+            total += (2 * inner * squeezed + squeezed + inner) * excited
+            total += inner * width + 2 * width
+            channels = width
+    return total + 320 * 1280 + 2 * 1280 + 1280 * 1000 + 1000
+
+
+# Parameters of the operations on 128 numbers, from their definitions: weights d x d, biases d, attention 2 d; a
+# Chebyshev filter of two terms, SAGE and GraphConv have two weights, ARMA has three.
+_D = 128
+_COSTS = {"gat": _D**2 + 3 * _D, "gcn": _D**2 + _D, "gin": _D**2 + _D, "fc": _D**2 + _D, "skip": 0} | {
+    "cheb": 2 * _D**2 + _D, "sage": 2 * _D**2 + _D, "graph": 2 * _D**2 + _D, "arma": 3 * _D**2 + _D,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "of_an_output"), [("arxiv", _D * _D), ("cs", _D * 15)])
+def test_the_published_parameters_of_nas_bench_graph_are_those_of_the_operations(
+    shared_data: Path, data: str, of_an_output: int
+) -> None:
+    """The reading of arch_hash, by what it does not use: sizes of operations, and of what reads the outputs.
+
+    Operations of equal size cannot be told apart by this. Read with the link last, the numbers contradict themselves.
+    """
+    rows = published(shared_data, "nasbench_graph")
+    params = 1e6 * rows[f"{data}_params_M"].to_numpy().astype(np.float64)
+    digits = [f"{number:05d}" for number in rows["arch_hash"].to_pylist()]
+    counted = np.array([_size(text[0], text[1:], of_an_output) for text in digits])
+    assert np.ptp(params - counted) < 1
+    wrong = np.array([_size(text[-1], text[:-1], of_an_output) for text in digits])
+    assert np.ptp(params - wrong) > 10_000
+
+
+def _size(link: str, ops: str, of_an_output: int) -> int:
+    outputs = 4 - len(set(nasbench_graph.LINKS[int(link)]) - {"0"})
+    return outputs * of_an_output + sum(_COSTS[nasbench_graph.OPS[int(op)]] for op in ops)
+
+
 def test_the_numbers_of_nas_bench_graph_are_one_of_each_class_of_equal_architectures(
     tables: dict[str, Table], shared_data: Path
 ) -> None:

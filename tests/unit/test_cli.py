@@ -40,15 +40,17 @@ COMMANDS: dict[str, set[str]] = {
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
     | {"--tensorboard", "--no-tensorboard"},
     "export": {"run", "--to", "--out", "--name", "--data"},
-    "report": {"runs", "--out"},
+    "report": {"runs", "--out", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
-    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"},
+    | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"}
+    | {"--combine", "--page"},
+    "correlate": {"run", "--metrics", "--truth", "--above", "--out"},
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),
-    "reproduce": {"name", "--preset", "--out"},
+    "reproduce": {"name", "--preset", "--out", "--figure"},
     "tables import": {"paths", "--as", "--arch-column", "--columns", "--space"},
     "tables list": set(),
     "tables info": {"name"},
@@ -270,6 +272,29 @@ def test_tables_are_imported_listed_and_verified(
     assert_refused(ogive("tables", "import", shared_data / "nb201.parquet", "--as", "mine"), "exists already")
 
 
+def test_a_surrogate_is_imported_listed_searched_and_compared_without_regret(
+    ogive: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    made = json.loads((Path(__file__).parent / "tables" / "nasbench301_models.json").read_text())
+    Path("accuracy.json").write_text(json.dumps(made["xgboost"][0]))
+    said = ogive("tables", "import", "accuracy.json").out
+    assert said.startswith("nasbench301_surrogate: predictions of all 1.08e+18 architectures of darts, digest ")
+    assert re.search(r"^nasbench301_surrogate +darts +– +all, predicted +1$", ogive("tables", "list").out, re.MULTILINE)
+    about = ogive("tables", "info", "nasbench301_surrogate").out
+    assert "darts: all, predicted" in about
+    assert re.search(r"^val_acc +% +– +– +predicted", about, re.MULTILINE)
+    arch = "darts:" + ",".join(map(str, made["architectures"][0]))
+    asked = ogive("tables", "query", "nasbench301_surrogate", arch).out
+    assert f"{made['predictions']['xgb0'][0]:.4f}" in asked
+    where = ("--space", "darts", "--table", "nasbench301_surrogate")
+    compared = ogive(
+        "compare", "random", "evolution(population=5, tournament=2)", *where, "--budget", "8", "--seeds", "2"
+    )
+    assert re.search(r"^random +2 +\d\d\.\d+ \[.*\] +– +– ", compared.out, re.MULTILINE)
+
+
 CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|{}~2|"
 
 
@@ -334,7 +359,7 @@ def test_data_sets_on_this_machine_are_listed(ogive: Run, table_home: Path) -> N
 
 
 def test_recipes_are_listed_and_run(ogive: Run, table_home: Path) -> None:
-    assert re.search(r"^nasbench201-evolution +93.92 ± 0.3 %  Mellor", ogive("reproduce").out, re.MULTILINE)
+    assert re.search(r"^nasbench201-evolution +93.92 ± 0.3 % +Mellor", ogive("reproduce").out, re.MULTILINE)
     said = ogive("reproduce", "nasbench201-random", "--preset", "tiny", "--out", "ledger")
     assert said.code == 0
     assert "published  93.7 %" in said.out

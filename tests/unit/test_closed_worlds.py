@@ -65,6 +65,15 @@ def test_no_strategy_ever_leaves_the_rows(some: Table, strategy: str) -> None:
     assert all(some.row(trial.arch) >= 0 for trial in trials)
 
 
+@pytest.mark.parametrize("strategy", ["naswot", "area"])
+def test_what_is_scored_before_the_search_is_in_the_world_too(some: Table, strategy: str) -> None:
+    options = {"naswot": "scored=20", "area": "scored=12, population=6, tournament=2"}[strategy]
+    settings = replace(settings_for(some, f"{strategy}(training_free(params), {options})", 15), data="digits")
+    trials = search_trials(settings)
+    assert [trial.status for trial in trials] == ["ok"] * 15
+    assert all(some.row(trial.arch) >= 0 for trial in trials)
+
+
 def test_crossovers_from_outside_are_counted(some: Table) -> None:
     trials, projections = searched(settings_for(some, "nsga2(population=10)", 100))
     assert len({trial.arch for trial in trials}) == 100

@@ -15,11 +15,13 @@ import pytest
 
 from ogive.cli import main
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
+from ogive.evaluators.ranked import standings
 from ogive.metrics import kendall_tau, spearman
-from ogive.scoring import Row, Scoring, correlations, planned, read_scores, score
+from ogive.scoring import Row, Scoring, correlations, planned, read_scores, score, with_standing
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.tables.store import Table
+from ogive.tables.keys import SortedDigests
+from ogive.tables.store import Column, Table, write_table
 
 SPACE = nasbench201()
 DISCONNECTED = SPACE.parse("nasbench201:0,0,0,0,0,0")
@@ -303,6 +305,37 @@ def test_scores_are_compared_with_a_column_of_a_table(
         assert reason in err
 
 
+def test_scores_are_shown_and_correlated_as_one_but_not_kept_as_one(
+    ogive: Run, images: Path, invented_table: Path, tmp_path: Path
+) -> None:
+    more = ("--space", "nasbench201", "--sample", 12, "--out", "t.csv", *flags(images))
+    against = ("--table", invented_table, "--against", "c10_test_200", "--combine", "log")
+    code, out, _ = ogive("score", *more, *against)
+    assert code == 0
+    assert "standing" in out
+    rows = read_scores(tmp_path / "t.csv")[1]
+    assert all(len(row.scores or ()) == 2 for row in rows)
+    names, together = with_standing(("naswot", "params"), rows, "log")
+    assert names == ("naswot", "params", "standing")
+    expected = standings([row.scores or () for row in rows], "log").tolist()
+    assert [(row.scores or ())[2] for row in together] == expected
+    kept = json.loads((tmp_path / "t.c10_test_200.json").read_text())
+    truth = Table.open(invented_table)
+    assert kept["combine"] == "log"
+    assert kept["scores"][2]["tau"] == kendall_tau(expected, [truth.value(row.arch, "c10_test_200") for row in rows])
+
+
+def test_a_row_that_could_not_be_scored_does_not_stand() -> None:
+    failed = Row(DISCONNECTED, None, error="made up")
+    rows = [Row(arch, (float(place),)) for place, arch in enumerate(planned(SPACE, 2, 0))]
+    assert with_standing(("made up",), [rows[0], failed, rows[1]], "mean")[1] == [
+        Row(rows[0].arch, (0.0, 0.5)),
+        failed,
+        Row(rows[1].arch, (1.0, 1.0)),
+    ]
+    assert with_standing(("made up",), [failed], "mean")[1] == [failed]
+
+
 def test_a_constant_score_has_no_correlation_and_minus_infinity_ranks_last() -> None:
     archs = planned(SPACE, 5, 0)
     rows = [Row(arch, (1.0, -math.inf if place == 0 else float(place))) for place, arch in enumerate(archs)]
@@ -325,3 +358,55 @@ def test_all_failures_are_a_failure_of_the_command(ogive: Run, images: Path) -> 
     code, out, _ = ogive("score", "nasbench201:3,3,3,3,3,3", "--proxies", "zico", *flags(images), "--batch-size", 3)
     assert code == 1
     assert "zico needs at least 4 images" in out
+
+
+def test_several_columns_are_compared_at_once_and_params_is_what_a_lead_is_counted_from(
+    ogive: Run, images: Path, invented_table: Path, tmp_path: Path
+) -> None:
+    more = ("--space", "nasbench201", "--sample", 30, "--out", "t.csv", *flags(images))
+    code, out, _ = ogive("score", *more, "--table", invented_table, "--against", "c10_test_200, c10v_val_200")
+    assert code == 0
+    assert out.count("rank correlation with") == 2
+    for column in ("c10_test_200", "c10v_val_200"):
+        naswot, params = json.loads((tmp_path / f"t.{column}.json").read_text())["scores"]
+        assert naswot["lead_over_params"] == naswot["tau"] - params["tau"]
+        assert naswot["lead_interval"][0] <= naswot["lead_over_params"] <= naswot["lead_interval"][1]
+        assert "lead_over_params" not in params
+
+
+def test_a_table_of_a_part_of_the_space_is_what_a_sample_is_drawn_from(
+    ogive: Run, images: Path, tmp_path: Path
+) -> None:
+    known = planned(SPACE, 9, 4)
+    key, order = SortedDigests.of("nasbench201", np.array([arch.choices for arch in known]))
+    columns = {"acc": (Column("%", "invented", "float64"), np.arange(9.0)[order])}
+    about = {"space": "nasbench201", "source": "", "licence": "", "importer": ""}
+    write_table(tmp_path / "part", columns, name="part", key=key, complete=False, **about)
+    more = ("--space", "nasbench201", "--out", "t.csv", *flags(images), "--table", tmp_path / "part")
+    code, out, _ = ogive("score", "--sample", 5, *more, "--against", "acc")
+    assert code == 0
+    assert "drawn from a closed world of 9 rows" in out
+    rows = read_scores(tmp_path / "t.csv")[1]
+    assert len(rows) == 5
+    assert {row.arch for row in rows} <= set(known)
+    assert ogive("score", "--sample", 7, *more)[0] == 0
+    assert read_scores(tmp_path / "t.csv")[1][:5] == rows
+
+
+def test_intervals_draw_architectures_again_for_all_scores_the_same_ones() -> None:
+    archs = planned(SPACE, 60, 1)
+    rng = np.random.default_rng(0)
+    truth = dict(zip(archs, rng.normal(size=60).tolist(), strict=True))
+    rows = [
+        Row(arch, (truth[arch] + noise, 2 * (truth[arch] + noise)))
+        for arch, noise in zip(archs, rng.normal(size=60), strict=True)
+    ]
+    (double, params), _ = correlations(("double", "params"), rows, truth, resamples=50)
+    assert double.tau_interval == params.tau_interval
+    assert double.lead == 0
+    assert double.lead_interval == (0, 0)
+    shown: list[tuple[int, int]] = []
+    correlations(
+        ("double", "params"), rows, truth, resamples=3, progress=lambda done, total: shown.append((done, total))
+    )
+    assert shown == [(1, 3), (2, 3), (3, 3)]

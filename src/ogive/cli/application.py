@@ -16,6 +16,7 @@ __all__ = ["OWNERS", "application"]
 OWNERS = {
     "search": "searching",
     "score": "scoring",
+    "correlate": "scoring",
     "resume": "searching",
     "compare": "searching",
     "train": "winning",

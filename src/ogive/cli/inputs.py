@@ -47,7 +47,8 @@ def import_command(
 ) -> None:
     """Read a published benchmark once, into a folder that opens in milliseconds.
 
-    Several files of NAS-Bench-201 become one table of the cells of the first.
+    Several files of NAS-Bench-201 become one table of the cells of the first, several folders of models of
+    NAS-Bench-301 one surrogate.
 
     Example: ogive tables import nb201.parquet --as nasbench201
 
@@ -65,7 +66,8 @@ def import_command(
             mapped=mapped,
             progress=lambda done, total: bar.at(done, total=total),
         )
-    console.print(f"{called}: {imported.rows:,} architectures of {imported.space}, digest {imported.digest[:16]}")
+    rows = f"predictions of all {imported.rows:.3g}" if imported.predicted else f"{imported.rows:,}"
+    console.print(f"{called}: {rows} architectures of {imported.space}, digest {imported.digest[:16]}")
 
 
 def _mapped(space: str | None, arch_column: str | None, columns: str | None) -> Any:
@@ -89,9 +91,7 @@ def list_tables_command() -> None:
         console.print(f"No table is imported in {tables_folder()}. Example: ogive tables import nb201.parquet")
         return
     opened = [catalog.load("open_table")(str(folder)) for folder in folders]
-    rows = [
-        (t.name, t.space, f"{t.rows:,}", "all" if t.complete else "closed world", f"{len(t.columns)}") for t in opened
-    ]
+    rows = [(t.name, t.space, *_part(t), f"{len(t.columns)}") for t in opened]
     table(None, ("table", "space", "rows>", "of the space", "columns>"), rows)
 
 
@@ -101,7 +101,8 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
     Example: ogive tables info nasbench201
     """
     opened = catalog.load("open_table")(name)
-    part = "every architecture" if opened.complete else f"a closed world of {opened.rows:,} rows"
+    count, part = _part(opened)
+    part = {"all": "every architecture", "closed world": f"a closed world of {count} rows"}.get(part, part)
     facts = (
         ("space", f"{opened.space}: {part}"),
         ("source", opened.source),
@@ -113,7 +114,7 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
         ("clock", (opened.clock_of(opened.metric) if opened.metric else opened.clock) or "none"),
         ("folder", str(opened.folder)),
     )
-    console.print(f"{opened.name}, {opened.rows:,} rows")
+    console.print(opened.name if opened.predicted else f"{opened.name}, {count} rows")
     table(None, ("", ""), facts)
     console.print()
     rows = [
@@ -122,7 +123,7 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
             about.unit,
             _epochs(about.fidelity),
             "test" if about.test else "",
-            *_range(opened.column(column)),
+            *(("–", "–", "") if opened.predicted else _range(opened.column(column))),
             about.meaning,
         )
         for column, about in opened.columns.items()
@@ -143,14 +144,29 @@ def query_command(
     wanted = [column.strip() for column in columns.split(",")] if columns else list(opened.columns)
     values = [opened.column(column) for column in wanted]
     # A table of a space of one's own, which no package here names, is asked in ogive's text form.
-    known = opened.space in catalog.names("space")
-    read = catalog.build("space", opened.space).parse if known else Architecture.parse
-    found = [opened.row(read(text)) for text in archs]
+    space = catalog.build("space", opened.space) if opened.space in catalog.names("space") else None
+    found = [opened.row(_read(text, space, opened.complete)) for text in archs]
     rows = [
         (column, opened.columns[column].unit, *(_written(of_column.item(row)) for row in found))
         for column, of_column in zip(wanted, values, strict=True)
     ]
     table(None, ("column", "unit", *(f"{text}>" for text in archs)), rows)
+
+
+def _part(opened: Any) -> tuple[str, str]:
+    """How many rows a table has, and how much of its space that is."""
+    if opened.predicted:
+        return "–", "all, predicted"
+    return f"{opened.rows:,}", "all" if opened.complete else "closed world"
+
+
+def _read(text: str, space: Any, complete: bool) -> Architecture:
+    """The architecture of a text; a closed world says itself which it has, and may hold sizes that no sample has."""
+    own = space is None or space.read is None or text.strip().startswith(f"{space.name}:")
+    if space is not None and complete:
+        found: Architecture = space.parse(text)
+        return found
+    return Architecture.parse(text) if own else space.read(text)
 
 
 def _epochs(fidelity: int | None) -> str:

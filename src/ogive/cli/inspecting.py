@@ -63,6 +63,9 @@ def report_command(
     out: Annotated[
         Path | None, typer.Option("--out", help="The page.  [default: report.html in the first run]")
     ] = None,
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="First keep in the runs what NASWOT sees of three of their candidates.")
+    ] = False,
 ) -> None:
     """Write one self-contained HTML page about one or several runs.
 
@@ -71,6 +74,11 @@ def report_command(
     from ogive.runs import read_run
 
     read = [read_run(folder) for folder in runs]
+    if kernels:
+        from ogive.scoring import keep_kernels_of_run
+
+        for run in read:
+            keep_kernels_of_run(run, run.artifacts / "kernels.npz")
     page = catalog.load("write_page")(read, out or runs[0] / "report.html")
     console.print(f"wrote {page}")
 
@@ -126,18 +134,30 @@ def reproduce_command(
     name: Annotated[str | None, typer.Argument(help="A recipe; without one, all are listed.")] = None,
     preset: Annotated[str, typer.Option("--preset", help="tiny, small or paper.")] = "small",
     out: Annotated[Path, typer.Option("--out", help="Where the rows of the ledger go.")] = Path("reproductions"),
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw accuracy against cost of the rows in --out, as this .svg.")
+    ] = None,
 ) -> None:
     """Reproduce one row of a published table, and write what came of it into the ledger.
 
     Example: ogive reproduce nasbench201-evolution --preset tiny
-    """
-    from ogive.reproduce import describe, recipes, reproduce
 
+    Example: ogive reproduce --figure reproductions/nasbench201-cost.svg
+    """
+    from ogive.reproduce import describe, draw_courses, rankings, recipes, reproduce
+
+    if figure is not None:
+        if name is not None:
+            raise SpecError("A figure is drawn of all rows in --out: give --figure without a recipe.")
+        console.print(f"wrote {draw_courses(out, figure)}")
+        return
     if name is None:
-        table(None, ("recipe", "published", "source"), [(r.name, r.published_text, r.source) for r in recipes()])
+        lines = [(one.name, one.published_text, one.source) for one in recipes()]
+        lines += [(one.name, one.published_text, one.source) for one in rankings()]
+        table(None, ("recipe", "published", "source"), lines)
         return
     try:
-        with Bar("searches", None) as bar:
+        with Bar("reproduce", None) as bar:
             row = reproduce(name, preset=preset, out=out, progress=lambda done, total: bar.at(done, total=total))
     except KeyboardInterrupt:
         console.print(f"Interrupted. `ogive reproduce {name} --preset {preset}` goes on where it stopped.")

@@ -1,4 +1,4 @@
-"""``ogive score``: score architectures without training them."""
+"""``ogive score`` and ``ogive correlate``: score architectures without training them, and how well that ranks them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from ogive import catalog
+from ogive.cli.searching import command_line
 from ogive.cli.show import Bar, console, duration, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.space import SearchSpace
+from ogive.evaluators.ranked import Combine
 from ogive.metrics import Interval
-from ogive.runs import write_json
-from ogive.scoring import Row, Scoring, correlations, planned, score
+from ogive.runs import read_run, write_json
+from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, measured, planned, score, with_standing
+from ogive.tables.kernels import three_of
+from ogive.tables.scores import read_settings
 
 __all__ = ["register"]
 
@@ -25,8 +29,9 @@ SHOWN = 10
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this file to the application."""
+    """Add the commands of this file to the application."""
     app.command("score")(score_command)
+    app.command("correlate")(correlate_command)
 
 
 def score_command(
@@ -49,7 +54,7 @@ def score_command(
     threads: Annotated[int, typer.Option("--threads", help="Threads of each process.")] = 1,
     workers: Annotated[int, typer.Option("--workers", help="Processes at work at the same time.")] = 1,
     against: Annotated[
-        str | None, typer.Option("--against", help="A column of --table: how well do the scores rank it?")
+        str | None, typer.Option("--against", help="Columns of --table, with commas: how do the scores rank them?")
     ] = None,
     table_name: Annotated[
         str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")
@@ -57,7 +62,13 @@ def score_command(
     above: Annotated[
         float | None, typer.Option("--above", help="Correlate only where the column is above this, as papers do.")
     ] = None,
+    combine: Annotated[
+        Combine | None, typer.Option("--combine", help="Also show all scores as one, by their ranks.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The table, a .csv file; goes on where it stopped.")] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Also write an HTML page about the table, and what NASWOT sees of three.")
+    ] = False,
 ) -> None:
     """Score architectures without training them, into a table that can be stopped and gone on with.
 
@@ -66,18 +77,17 @@ def score_command(
     Example: ogive score --space nasbench201 --sample 1000 --proxies naswot,synflow,params --data cifar10 --workers 2
     --out scores.csv
     """
-    if (against is None) != (table_name is None) or (above is not None and against is None):
-        raise SpecError("Correlations need both: --table nasbench201 --against c10_test_200.")
+    columns = _listed(against or "")
+    if page and out is None:
+        raise SpecError("A page is about a table: give --out scores.csv, and it becomes scores.html.")
     if data is None:
         raise SpecError("Scores look at images: give --data digits, or cifar10, images:FOLDER, ….")
-    truth = None if table_name is None else catalog.load("open_table")(table_name)
-    if truth is not None:
-        truth.column(against)  # an unknown one is refused now
-    chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed)
+    truth = _truth(table_name, columns, above, drawn=whole or sample is not None)
+    chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed, table=truth)
     settings = Scoring(
-        space=chosen[0].space,
+        space=space or chosen[0].space,
         data=data,
-        proxies=tuple(name.strip() for name in proxies.split(",") if name.strip()),
+        proxies=_listed(proxies),
         seed=seed,
         batch_size=batch_size,
         channels=channels,
@@ -94,20 +104,65 @@ def score_command(
         kept = f" The rows in {out} are kept; the same command goes on." if out is not None else ""
         console.print(f"Interrupted.{kept}")
         raise typer.Exit(130) from None
-    _print(rows, settings.proxies, out, time.perf_counter() - started)
-    if truth is not None and against is not None:
-        _print_correlations(rows, settings.proxies, truth, against, above, out)
+    names = settings.proxies
+    if combine is not None:
+        names, rows = with_standing(names, rows, combine)
+    _print(rows, names, out, time.perf_counter() - started)
+    found = {column: _print_correlations(rows, names, truth, column, above, out, combine) for column in columns}
+    if page and out is not None:
+        _write_page(out, settings, names, rows, truth, found, above)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The names in a text with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _truth(name: str | None, columns: tuple[str, ...], above: float | None, *, drawn: bool) -> Any:
+    """The table, if one is named; it must be of use: for columns, or as the world that a sample is drawn from."""
+    if (columns and name is None) or (not columns and (above is not None or (name is not None and not drawn))):
+        raise SpecError("Correlations need both: --table nasbench201 --against c10_test_200.")
+    if name is None:
+        return None
+    table = catalog.load("open_table")(name)
+    for column in columns:
+        table.column(column)  # an unknown one is refused now
+    return table
+
+
+def correlate_command(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    metrics: Annotated[str, typer.Option("--metrics", help="What ranks, with commas: naswot,params.")],
+    truth: Annotated[str, typer.Option("--truth", help="What it should rank.")] = "val_acc",
+    above: Annotated[
+        float | None, typer.Option("--above", help="Only trials where the truth is above this, as papers do.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the figures in this .json file.")] = None,
+) -> None:
+    """Say how well some metrics of a run rank its architectures by another: rank correlations with intervals.
+
+    Example: ogive correlate runs/resnext --truth val_acc --metrics naswot,params
+    """
+    names = _listed(metrics)
+    if not names or truth in names:
+        raise SpecError(f"Give metrics other than the truth, as in --truth val_acc --metrics naswot; got {metrics!r}.")
+    rows, known = measured(read_run(run), truth, names)
+    _print_found(rows, names, known, truth, above, out, {"run": run.name})
 
 
 def _architectures(
-    texts: list[str], space: str | None, sample: int | None, *, whole: bool, seed: int
+    texts: list[str], space: str | None, sample: int | None, *, whole: bool, seed: int, table: Any
 ) -> list[Architecture]:
     if bool(texts) + (sample is not None) + whole != 1:
         raise SpecError("Give architectures, or --space with --sample 1000, or --space with --all.")
     if not texts:
         if space is None:
             raise SpecError("A sample needs a space: give --space nasbench201 (`ogive list space` names them all).")
-        return planned(catalog.build("space", space), sample, seed)
+        drawn: SearchSpace = catalog.build("space", space)
+        if table is not None and not table.complete:  # the rest of the space has no truth to be compared with
+            drawn = catalog.load("closed_world")(drawn, table)
+            console.print(f"The architectures are drawn from a {drawn}.")
+        return planned(drawn, sample, seed)
     found = [_parsed(text, space) for text in texts]
     if len({arch.space for arch in found}) > 1:
         raise SpecError("The architectures of one table belong to one space; score the others into another --out.")
@@ -130,9 +185,31 @@ def _parsed(text: str, name: str | None) -> Architecture:
 
 
 def _print_correlations(
-    rows: list[Row], proxies: tuple[str, ...], truth: Any, against: str, above: float | None, out: Path | None
-) -> None:
+    rows: list[Row],
+    proxies: tuple[str, ...],
+    truth: Any,
+    against: str,
+    above: float | None,
+    out: Path | None,
+    combine: Combine | None,
+) -> list[Correlation]:
     known = {row.arch: truth.value(row.arch, against) for row in rows}
+    only = "" if above is None else f"-above-{above:g}"
+    kept = None if out is None else out.with_suffix(f".{against}{only}.json")
+    about = {"table": truth.name, "table_digest": truth.digest, **({} if combine is None else {"combine": combine})}
+    return _print_found(rows, proxies, known, against, above, kept, about)
+
+
+def _print_found(
+    rows: list[Row],
+    proxies: tuple[str, ...],
+    known: dict[Architecture, float],
+    against: str,
+    above: float | None,
+    out: Path | None,
+    about: dict[str, str],
+) -> list[Correlation]:
+    """Print the rank correlations of scores with a truth, and keep them in a file with what they are `about`."""
     counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
     found, count = correlations(proxies, rows, counted)
     where = "" if above is None else f", those above {above:g}"
@@ -142,11 +219,48 @@ def _print_correlations(
     if "params" not in proxies:
         console.print("The number of parameters is the baseline to beat: add params to --proxies.")
     if out is not None:
-        about = {"table": truth.name, "table_digest": truth.digest, "column": against, "above": above, "n": count}
-        only = "" if above is None else f"-above-{above:g}"
-        path = out.with_suffix(f".{against}{only}.json")
-        write_json(path, {"schema": 1, **about, "scores": [it.to_json() for it in found]})
-        console.print(f"kept: {path}")
+        facts = {**about, "column": against, "above": above, "n": count}
+        write_json(out, {"schema": 1, **facts, "scores": [it.to_json() for it in found]})
+        console.print(f"kept: {out}")
+    return found
+
+
+def _write_page(
+    out: Path,
+    settings: Scoring,
+    names: tuple[str, ...],
+    rows: list[Row],
+    truth: Any,
+    found: dict[str, list[Correlation]],
+    above: float | None,
+) -> None:
+    """Write the page beside the table; its three networks are chosen by the first column, or by the first score."""
+    from ogive.report.score_page import Judged
+
+    judged = [
+        Judged(
+            column,
+            truth.columns[column].unit,
+            {row.arch: truth.value(row.arch, column) for row in rows},
+            [it.to_json() for it in scores],
+            above,
+        )
+        for column, scores in found.items()
+    ]
+    # A network that is cut off from its input has nothing to see.
+    finite = [row for row in rows if row.scores is not None and all(map(math.isfinite, row.scores))]
+    chosen = three_of({row.arch: judged[0].values[row.arch] if judged else (row.scores or ())[0] for row in finite})
+    kernels = keep_kernels(settings, chosen, out.with_suffix(".kernels.npz")) if chosen else []
+    path = catalog.load("write_score_page")(
+        out.with_suffix(".html"),
+        file=out,
+        settings={**read_settings(out), "proxies": list(names)},
+        rows=rows,
+        judged=judged,
+        kernels=kernels,
+        command=command_line(),
+    )
+    console.print(f"page: {path}")
 
 
 def _ranged(value: float, interval: Interval) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
+from scipy.stats import rankdata
 
 from ogive.core.errors import MissingData, SpecError
 from ogive.core.evaluator import Evaluator
@@ -20,9 +21,10 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 
-__all__ = ["Ranked", "fitted_weights", "standing"]
+__all__ = ["Combine", "Ranked", "fitted_weights", "standing", "standings"]
 
 Floats = npt.NDArray[np.float64]
+Combine = Literal["mean", "log"]
 
 
 class Ranked:
@@ -46,7 +48,7 @@ class Ranked:
         space: SearchSpace,
         seed: Seed,
         reference: int = 50,
-        combine: Literal["mean", "log"] = "mean",
+        combine: Combine = "mean",
         weights: list[float] | None = None,
     ) -> None:
         if reference < 2:
@@ -102,6 +104,26 @@ class Ranked:
             )
         self._references = [np.sort([metrics[name] for metrics in good]) for name in self.parts[0].metrics]
         return self._references, sum((measurement.cost for measurement in measurements), Cost())
+
+
+def standings(scores: npt.ArrayLike, combine: Combine = "mean") -> Floats:
+    """How each of N networks stands among them all by S scores, (N, S): (N,), from 0 to 1, the best at most 1.
+
+    The mean over scores of rank / N, equal ones sharing the middle; with "log" the exponential of the mean logarithm,
+    which orders networks as AZ-NAS's total does, the sum of log(rank / N). The rank of -inf is 0.
+    """
+    values_NS = np.asarray(scores, np.float64)
+    if values_NS.ndim != 2 or not values_NS.size or np.isnan(values_NS).any():
+        raise SpecError(
+            f"Networks stand by one or several scores that are numbers, but got the shape {values_NS.shape}."
+        )
+    ranks_NS = np.where(values_NS == -math.inf, 0.0, rankdata(values_NS, axis=0) / len(values_NS))
+    if combine == "mean":
+        return np.asarray(ranks_NS.mean(axis=1), np.float64)
+    # A network that comes last by one score comes last.
+    dead_N = (ranks_NS == 0).any(axis=1)
+    ranks_NS[dead_N] = 1.0
+    return np.where(dead_N, 0.0, np.exp(np.log(ranks_NS).mean(axis=1)))
 
 
 def standing(value: float, reference: npt.ArrayLike) -> float:

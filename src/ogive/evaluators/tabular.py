@@ -78,9 +78,9 @@ class Tabular:
         """One row of the table for each proposal."""
         return [self._measured(proposal) for proposal in proposals]
 
-    def optimum(self, metric: str) -> float:
-        """The largest value of a metric in the whole table, from which regret is measured."""
-        return self.table.best(self._full.columns[metric])[1]
+    def optimum(self, metric: str) -> float | None:
+        """The largest value of a metric in the whole table, from which regret is measured; None for predictions."""
+        return None if self.table.predicted else self.table.best(self._full.columns[metric])[1]
 
     def _measured(self, proposal: Proposal) -> Measurement:
         try:
@@ -139,6 +139,6 @@ def _default_metric(table: Table) -> str:
 
 
 def _default_report(table: Table) -> str | None:
-    if table.metric is not None:
+    if table.metric is not None or table.report is not None:
         return table.report
     return REPORT if REPORT in table.columns else None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,6 +17,9 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import build, fitted_skeleton
 from ogive.scores import score_function
+from ogive.scores.naswot import activation_kernel
+from ogive.scores.together import score_all
+from ogive.tables.kernels import Kernel
 from ogive.training.data import Data, Split
 from ogive.training.threads import threads as torch_threads
 
@@ -72,6 +73,14 @@ class TrainingFree:
         with torch_threads(self.threads):
             return [self._measured(proposal.arch, batch) for proposal in proposals]
 
+    def kernel(self, arch: Architecture) -> Kernel:
+        """What NASWOT sees of an architecture: its kernel on the batch, the images in the order of their classes."""
+        order = torch.argsort(self._batch.labels, stable=True)
+        images = self._batch.images[order].to(self.device)
+        with torch_threads(self.threads):
+            agreeing_BB, units = activation_kernel(self.network(arch), images)
+        return Kernel(arch, units, agreeing_BB / units, self._batch.labels[order].numpy(force=True).astype(np.int64))
+
     def network(self, arch: Architecture) -> nn.Module:
         """The untrained network that is scored."""
         admitted = self.space.admit(arch)
@@ -82,7 +91,7 @@ class TrainingFree:
         started = time.perf_counter()
         try:
             network = self.network(arch)
-            found = {name: self._score(name, arch, network, batch) for name in self.metrics}
+            found = score_all(network, batch.images, batch.labels, names=self.metrics, seed=self.seed.child(str(arch)))
         except Exception as error:  # noqa: BLE001  whatever one candidate runs into must not cost the others
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             return Measurement(cost=Cost(time.perf_counter() - started), error=reason)
@@ -91,16 +100,6 @@ class TrainingFree:
         if bad:
             return Measurement(cost=cost, error=", ".join(f"{name} is {value}" for name, value in bad.items()))
         return Measurement(found, cost)
-
-    def _score(self, name: str, arch: Architecture, network: nn.Module, batch: Split) -> float:
-        function = score_function(name)
-        offers: dict[str, Callable[[], object]] = {
-            "labels": lambda: batch.labels,
-            "seed": lambda: self.seed.child(str(arch)).integer(name),
-        }
-        asked = inspect.signature(function).parameters.keys() & offers.keys()
-        arguments: dict[str, Any] = {key: offers[key]() for key in asked}
-        return float(function(network, batch.images, **arguments))
 
 
 def _batch(data: Data, size: int, seed: Seed) -> Split:

@@ -18,6 +18,8 @@ from ogive.networks.genotypes import Entries, Genotype
 from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
+from ogive.networks.residual import ResidualNetwork
+from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
@@ -48,11 +50,12 @@ AUXILIARY_MAP = {"cifar": 8, "imagenet": 7}
 class Skeleton:
     """What an architecture leaves open: how wide and deep its network is, and for which images and classes.
 
-    * `channels`: width of the first stage; 0 for natssize, whose architectures hold their widths;
-    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts);
+    * `channels`: width of the first stage; 0 where architectures hold their widths, as those of natssize and NDS do;
+    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts); 0 where architectures
+      hold their depths, as those of NDS do. Another width or depth replaces those of all cell networks of NDS;
     * `classes`, `inputs`: number of logits, and of channels of an image;
-    * `style`: "imagenet" gives darts the stem that halves large images three times;
-    * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of darts;
+    * `style`: "imagenet" gives darts and the cells of NDS the stem that halves large images three times;
+    * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """
 
@@ -66,7 +69,7 @@ class Skeleton:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        least = {"channels": 0, "cells": 1, "classes": 1, "inputs": 1, "size": 1}
+        least = {"channels": 0, "cells": 0, "classes": 1, "inputs": 1, "size": 1}
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and value < bound:
@@ -104,7 +107,10 @@ def default_skeleton(space: str, **overrides: object) -> Skeleton:
         if name not in known:
             raise UnknownName("field of a skeleton", name, known)
     default = DARTS_IMAGENET if space == "darts" and overrides.get("style") == "imagenet" else DEFAULTS[space]
-    return dataclasses.replace(default, **overrides)  # type: ignore[arg-type]  # checked in __post_init__
+    found: Skeleton = dataclasses.replace(default, **overrides)  # type: ignore[arg-type]  # checked in __post_init__
+    if default.cells and not found.cells:
+        raise SpecError(f"The cells of a skeleton of {space} must be at least 1, but got 0.")
+    return found
 
 
 def fitted_skeleton(
@@ -141,6 +147,7 @@ def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None =
     _check_cell(genotype.normal, genotype.normal_concat)
     _check_cell(genotype.reduce, genotype.reduce_concat)
     _check_width(skeleton, "darts")
+    _check_depth(skeleton, "darts")
     if skeleton.style == "imagenet" and skeleton.channels % 2:
         raise SpecError(
             f"The stem of an imagenet network halves its channels, so they must be even, but got {skeleton.channels}."
@@ -164,9 +171,11 @@ def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None =
 
 def smallest_image(space: str, skeleton: Skeleton) -> int:
     """The least side of an image, in pixels, that the networks of a space with this skeleton can take."""
-    if space != "darts":
+    if space != "darts" and space not in nds.FAMILIES:
         return 1
-    reductions = len({skeleton.cells // 3, 2 * skeleton.cells // 3})
+    # Without a number of cells, any of NDS: they all have two that reduce.
+    cells = skeleton.cells or nds.DEPTHS[0]
+    reductions = len({cells // 3, 2 * cells // 3})
     halvings = reductions + (3 if skeleton.style == "imagenet" else 0)
     if skeleton.auxiliary:
         return (AUXILIARY_MAP[skeleton.style] - 1) * (1 << halvings) + 1
@@ -179,6 +188,7 @@ def smallest_image(space: str, skeleton: Skeleton) -> int:
 def _nasbench201(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     choices = nasbench201().admit(arch).choices
     _check_plain(skeleton, "nasbench201")
+    _check_depth(skeleton, "nasbench201")
     _check_width(skeleton, "nasbench201")
     return NasBench201Network(
         operations=[NASBENCH201_OPERATIONS[int(choice)] for choice in choices],
@@ -192,6 +202,7 @@ def _nasbench201(arch: Architecture, skeleton: Skeleton) -> nn.Module:
 def _natssize(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     widths = widths_of(natssize().admit(arch))
     _check_plain(skeleton, "natssize")
+    _check_depth(skeleton, "natssize")
     if skeleton.channels != 0:
         raise SpecError(
             f"An architecture of natssize holds its own widths; leave the skeleton's channels at 0, not "
@@ -208,6 +219,7 @@ def _natssize(arch: Architecture, skeleton: Skeleton) -> nn.Module:
 def _nasbench101(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     cell = pruned_cell(nasbench101().admit(arch))
     _check_plain(skeleton, "nasbench101")
+    _check_depth(skeleton, "nasbench101")
     shared = max(sum(row[-1] for row in cell.matrix[1:]), 1)
     if skeleton.channels < shared:
         raise SpecError(
@@ -230,17 +242,55 @@ def _darts(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     return build_genotype(Genotype(normal, CONCAT, reduce, CONCAT), skeleton)
 
 
+def _nds_cells(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    admitted = nds.whole(arch.space).admit(arch)
+    width, depth = nds.size_of(admitted)
+    sized = dataclasses.replace(skeleton, channels=skeleton.channels or width, cells=skeleton.cells or depth)
+    return build_genotype(
+        Genotype(
+            nds.cell_of(admitted, "normal"),
+            nds.concat_of(admitted, "normal"),
+            nds.cell_of(admitted, "reduce"),
+            nds.concat_of(admitted, "reduce"),
+        ),
+        sized,
+    )
+
+
+def _nds_residual(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    stages = nds_residual.stages_of(nds_residual.whole(arch.space).admit(arch))
+    _check_plain(skeleton, arch.space)
+    if skeleton.channels or skeleton.cells:
+        raise SpecError(
+            f"An architecture of {arch.space} holds its own widths and depths; leave the skeleton's channels and cells "
+            f"at 0, not {skeleton.channels} and {skeleton.cells}."
+        )
+    return ResidualNetwork(
+        depths=[stage.depth for stage in stages],
+        widths=[stage.width for stage in stages],
+        strides=nds_residual.STRIDES,
+        middles=[stage.width // stage.ratio if stage.ratio else 0 for stage in stages],
+        groups=[stage.groups for stage in stages],
+        stem=nds_residual.STEM_WIDTH,
+        classes=skeleton.classes,
+        inputs=skeleton.inputs,
+    )
+
+
 BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "nasbench201": _nasbench201,
     "nasbench101": _nasbench101,
     "natssize": _natssize,
     "darts": _darts,
+    **dict.fromkeys(nds.FAMILIES, _nds_cells),
+    **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
 }
 DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1
     "nasbench101": Skeleton(channels=128, cells=3),  # NAS-Bench-101, section 2.1
     "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
     "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
+    **dict.fromkeys((*nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
 }
 DARTS_IMAGENET = Skeleton(channels=48, cells=14, classes=1000, style="imagenet")  # DARTS, section 3.3
 
@@ -264,12 +314,19 @@ def _check_plain(skeleton: Skeleton, space: str) -> None:
         if getattr(skeleton, name) != value
     ]
     if asked:
-        raise SpecError(f"Networks of {space} have no {' or '.join(asked)}; only those of darts do.")
+        raise SpecError(
+            f"Networks of {space} have no {' or '.join(asked)}; only those of darts and of the cells of NDS do."
+        )
 
 
 def _check_width(skeleton: Skeleton, space: str) -> None:
     if skeleton.channels < 1:
         raise SpecError(f"Networks of {space} need at least 1 channel, but got channels={skeleton.channels}.")
+
+
+def _check_depth(skeleton: Skeleton, space: str) -> None:
+    if skeleton.cells < 1:
+        raise SpecError(f"Networks of {space} need at least 1 cell, but got cells={skeleton.cells}.")
 
 
 def _check_size(skeleton: Skeleton, space: str) -> None:

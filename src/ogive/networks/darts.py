@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ogive.networks.ops import (
     ConvBN,
     DilatedConv,
+    DilatedSeparableConv,
     FactorizedConv,
     FactorizedReduce,
     ReLUConvBN,
@@ -17,12 +18,13 @@ from ogive.networks.ops import (
     Zero,
     average_pool_3x3,
     drop_path,
+    max_pool,
     max_pool_3x3,
 )
 
 __all__ = ["DARTS_OPERATIONS", "AuxiliaryHead", "DartsCell", "DartsNetwork", "darts_operation"]
 
-# The eight of the DARTS space in its order, then those that only the cells of NASNet and AmoebaNet hold.
+# The eight of the DARTS space in its order, then those that only the cells of NASNet, AmoebaNet and PNAS hold.
 DARTS_OPERATIONS = (
     "none",
     "max_pool_3x3",
@@ -34,14 +36,23 @@ DARTS_OPERATIONS = (
     "dil_conv_5x5",
     "sep_conv_7x7",
     "conv_7x1_1x7",
+    "conv_3x1_1x3",
+    "conv_1x1",
+    "conv_3x3",
+    "dil_sep_conv_3x3",
+    "max_pool_5x5",
+    "max_pool_7x7",
 )
 
 
 def darts_operation(name: str, channels: int, stride: int = 1, affine: bool = True) -> nn.Module:
-    """An operation of DARTS, NASNet or AmoebaNet that keeps the number of channels.
+    """An operation of DARTS, NASNet, AmoebaNet or PNAS that keeps the number of channels.
 
-    Pooling is bare here; the search networks of DARTS put a batch normalisation after it. `none` occurs there only.
+    Pooling is bare here; the search networks of DARTS put a batch normalisation after it. `none` occurs in those and in
+    the cells of NDS.
     """
+    if name not in DARTS_OPERATIONS:
+        raise ValueError(f"no operation {name!r}")
     if name == "none":
         return Zero(stride)
     if name == "max_pool_3x3":
@@ -54,9 +65,13 @@ def darts_operation(name: str, channels: int, stride: int = 1, affine: bool = Tr
         return SeparableConv(channels, int(name[-1]), stride, affine)
     if name in ("dil_conv_3x3", "dil_conv_5x5"):
         return DilatedConv(channels, int(name[-1]), stride, affine)
-    if name == "conv_7x1_1x7":
-        return FactorizedConv(channels, 7, stride, affine)
-    raise ValueError(f"no operation {name!r}")
+    if name in ("max_pool_5x5", "max_pool_7x7"):
+        return max_pool(int(name[-1]), stride)
+    if name in ("conv_1x1", "conv_3x3"):
+        return ReLUConvBN(channels, channels, int(name[-1]), stride, affine)
+    if name == "dil_sep_conv_3x3":
+        return DilatedSeparableConv(channels, 3, stride, affine)
+    return FactorizedConv(channels, int(name[-1]), stride, affine)
 
 
 class DartsCell(nn.Module):

@@ -17,6 +17,7 @@ __all__ = [
     "ConvBN",
     "ConvBNReLU",
     "DilatedConv",
+    "DilatedSeparableConv",
     "FactorizedConv",
     "FactorizedReduce",
     "ReLUConvBN",
@@ -25,8 +26,14 @@ __all__ = [
     "Zero",
     "average_pool_3x3",
     "drop_path",
+    "max_pool",
     "max_pool_3x3",
 ]
+
+
+def max_pool(kernel: int, stride: int = 1) -> nn.MaxPool2d:
+    """Maximum over a window of an odd side, padded by half of it."""
+    return nn.MaxPool2d(kernel, stride=stride, padding=kernel // 2)
 
 
 def max_pool_3x3(stride: int = 1) -> nn.MaxPool2d:
@@ -130,8 +137,30 @@ class DilatedConv(nn.Sequential):
         )
 
 
+class DilatedSeparableConv(nn.Sequential):
+    """`SeparableConv` with dilation 2 in both of its depthwise convolutions: the `dil_sep_conv_3x3` of NDS."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
+        def depthwise(step: int) -> nn.Conv2d:
+            padding = 2 * (kernel // 2)
+            return nn.Conv2d(
+                channels, channels, kernel, stride=step, padding=padding, dilation=2, groups=channels, bias=False
+            )
+
+        super().__init__(
+            nn.ReLU(),
+            depthwise(stride),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+            nn.ReLU(),
+            depthwise(1),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+
 class FactorizedConv(nn.Sequential):
-    """ReLU, 1×k, k×1, batch normalisation: the `conv_7x1_1x7` of AmoebaNet for k = 7."""
+    """ReLU, 1×k, k×1, batch normalisation: the `conv_7x1_1x7` of AmoebaNet for 7, NASNet's `conv_3x1_1x3` for 3."""
 
     def __init__(self, channels: int, kernel: int, stride: int = 1, affine: bool = True) -> None:
         side = kernel // 2

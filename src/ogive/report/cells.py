@@ -15,9 +15,10 @@ from ogive.core.architecture import Architecture
 from ogive.core.graph import Graph
 from ogive.core.space import SearchSpace
 from ogive.report.layered import Layout, place
-from ogive.spaces.darts import Cell, Kind, cell_of
+from ogive.spaces import nds, nds_residual
+from ogive.spaces.darts import CONCAT, Cell, Kind, cell_of
 from ogive.spaces.nasbench201 import EDGES, OPS
-from ogive.spaces.natssize import LAYERS, WIDTHS, widths_of
+from ogive.spaces.natssize import LAYERS, widths_of
 
 __all__ = ["family", "label", "picture", "svg"]
 
@@ -139,43 +140,74 @@ def _arc(start: float, end: float, middle: float, bend: float, radius: float, op
 def _natssize(space: SearchSpace, arch: Architecture) -> str:
     """A row of bars, one a layer, as high as the layer is wide."""
     channels = widths_of(arch)
+    return _bars(channels, [(layer,) for layer in LAYERS], f"{arch}: channels {', '.join(map(str, channels))}")
+
+
+def _residual(space: SearchSpace, arch: Architecture) -> str:
+    """A row of bars, one a stage, as high as the stage is wide."""
+    stages = nds_residual.stages_of(arch)
+    names = []
+    for stage in stages:
+        blocks = f"{stage.depth} block{'s' if stage.depth > 1 else ''}"
+        grouped = (f"ratio {stage.ratio}", f"{stage.groups} group{'s' if stage.groups > 1 else ''}")
+        names.append((blocks, *grouped) if stage.ratio else (blocks,))
+    said = ", ".join(f"{' '.join(lines)} of {stage.width}" for stage, lines in zip(stages, names, strict=True))
+    return _bars([stage.width for stage in stages], names, f"{arch}: {said}")
+
+
+def _bars(values: Sequence[int], names: Sequence[tuple[str, ...]], title: str) -> str:
+    """Bars of the values, each with its number above and the lines of its name below."""
     step, bar, tall, base = 72.0, 40.0, 130.0, 156.0
-    rects, names = [], []
-    for rank, (width, layer) in enumerate(zip(channels, LAYERS, strict=True)):
-        x, height = MARGIN + 12 + step * rank, tall * width / max(WIDTHS)
+    rects, texts = [], []
+    for rank, (value, lines) in enumerate(zip(values, names, strict=True)):
+        x, height = MARGIN + 12 + step * rank, tall * value / max(*values, 64)
         rects.append(f'<rect x="{_n(x)}" y="{_n(base - height)}" width="{_n(bar)}" height="{_n(height)}" rx="3"/>')
-        names.append(_text(x + bar / 2, base - height - 10, str(width)))
-        names.append(_text(x + bar / 2, base + 14, layer))
-    right = MARGIN + 24 + step * (len(channels) - 1) + bar
+        texts.append(_text(x + bar / 2, base - height - 10, str(value)))
+        texts += [_text(x + bar / 2, base + 14 * line, text) for line, text in enumerate(lines, start=1)]
+    right = MARGIN + 24 + step * (len(values) - 1) + bar
     axis = f'<path d="M{_n(MARGIN)} {_n(base)}H{_n(right)}" stroke="currentColor" stroke-opacity=".5"/>'
-    body = f'<g fill="{_colour("conv")}">{"".join(rects)}</g><g fill="currentColor">{"".join(names)}</g>{axis}'
-    return _document(right + MARGIN, base + 30, f"{arch}: channels {', '.join(map(str, channels))}", body)
+    body = f'<g fill="{_colour("conv")}">{"".join(rects)}</g><g fill="currentColor">{"".join(texts)}</g>{axis}'
+    return _document(right + MARGIN, base + 16 + 14 * max(map(len, names)), title, body)
 
 
 def _darts(space: SearchSpace, arch: Architecture) -> str:
     """The normal and the reduction cell side by side."""
+    return _pair([(cell_of(arch, kind), CONCAT) for kind in CAPTIONS], f"{arch}: {space.format(arch)}", "")
+
+
+def _nds(space: SearchSpace, arch: Architecture) -> str:
+    """The normal and the reduction cell side by side, with the width and the number of cells."""
+    width, depth = nds.size_of(arch)
+    cells = [(nds.cell_of(arch, kind), nds.concat_of(arch, kind)) for kind in CAPTIONS]
+    return _pair(cells, f"{arch}: {space.format(arch)}", f", {depth} cells, width {width}")
+
+
+CAPTIONS: dict[Kind, str] = {"normal": "normal cell", "reduce": "reduction cell"}
+
+
+def _pair(cells: Sequence[tuple[Cell, Sequence[int]]], title: str, size: str) -> str:
+    """A normal and a reduction cell, each with the states of its output; `size` follows the caption of the first."""
     x, tall, parts = 0.0, 0.0, []
-    captions: tuple[tuple[Kind, str], ...] = (("normal", "normal cell"), ("reduce", "reduction cell"))
-    for kind, caption in captions:
-        width, height, body = _darts_cell(cell_of(arch, kind))
+    for (pairs, joined), caption in zip(cells, (f"{CAPTIONS['normal']}{size}", CAPTIONS["reduce"]), strict=True):
+        width, height, body = _darts_cell(pairs, joined)
         heading = f'<g fill="currentColor" font-weight="600">{_text(width / 2, 14, caption)}</g>'
         parts.append(f'<g transform="translate({_n(x)})">{heading}<g transform="translate(0 22)">{body}</g></g>')
         x, tall = x + width + 10, max(tall, height + 22)
-    return _document(x - 10, tall, f"{arch}: {space.format(arch)}", "".join(parts))
+    return _document(x - 10, tall, title, "".join(parts))
 
 
-def _darts_cell(pairs: Cell) -> tuple[float, float, str]:
+def _darts_cell(pairs: Cell, joined: Sequence[int]) -> tuple[float, float, str]:
     """One cell: two inputs, for each sum of two operations a pair of joined pills on a layer of its own, and concat."""
     twins = [pairs[first : first + 2] for first in range(0, len(pairs), 2)]
     # Room for the plus sign between the two.
     halves = [max(_pill_width(op) for op, _ in twin) + 14 for twin in twins]
     last = len(twins) + 2
     edges = {(source, node) for node, twin in enumerate(twins, start=2) for _, source in twin}
-    edges |= {(node, last) for node in range(2, last)}
+    edges |= {(node, last) for node in joined}
     graph = Graph(("input", "input", *["sum"] * len(twins), "output"), frozenset(edges))
     widths = [END, END, *(2 * half for half in halves), END]
     layout = place(graph, widths, box=BOX, gap=GAP, layers=[0, 0, *range(1, len(twins) + 2)])
-    routes = [layout.routes[node, last] for node in range(2, last)]
+    routes = [layout.routes[node, last] for node in joined]
     pills, signs = [], []
     for node, (twin, half) in enumerate(zip(twins, halves, strict=True), start=2):
         x, y = layout.nodes[node]
@@ -219,6 +251,8 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     "natssize": _natssize,
     "darts": _darts,
     "darts_rnn": _darts_rnn,
+    **dict.fromkeys(nds.FAMILIES, _nds),
+    **dict.fromkeys(nds_residual.BLOCKS, _residual),
 }
 
 
@@ -296,14 +330,17 @@ def _legend(ops: Iterable[str], y: float) -> str:
 
 
 def _pills(pills: Iterable[tuple[float, float, float, str]]) -> str:
-    """Rounded boxes of a given width around the names of operations."""
+    """Rounded boxes of a given width around the names of operations; that of the missing one is an outline."""
     rects: list[str] = []
-    texts: list[str] = []
+    texts: dict[str, list[str]] = {"#fff": [], "currentColor": []}
     for x, y, width, op in pills:
         corner = f'x="{_n(x - width / 2)}" y="{_n(y - 11)}"'
-        rects.append(f'<rect {corner} width="{_n(width)}" height="22" rx="11" fill="{_colour(op)}"/>')
-        texts.append(_text(x, y, label(op)))
-    return f'{"".join(rects)}<g fill="#fff">{"".join(texts)}</g>'
+        colour = _colour(op)
+        ink = ' stroke="currentColor" stroke-opacity=".5" stroke-dasharray="2 3"' if colour == "none" else ""
+        rects.append(f'<rect {corner} width="{_n(width)}" height="22" rx="11" fill="{colour}"{ink}/>')
+        texts["currentColor" if ink else "#fff"].append(_text(x, y, label(op)))
+    groups = (f'<g fill="{ink}">{"".join(lines)}</g>' for ink, lines in texts.items() if lines or ink == "#fff")
+    return f"{''.join(rects)}{''.join(groups)}"
 
 
 def _pill_width(op: str) -> float:

@@ -19,7 +19,7 @@ class Html(str):
 
 
 # Elements that hold nothing and have no end tag.
-VOID = frozenset({"br", "meta", "hr"})
+VOID = frozenset({"br", "meta", "hr", "img"})
 
 
 def tag(element: str, *children: Child, **attributes: object) -> Html:

@@ -24,12 +24,18 @@ from ogive.report.blocks import page_title
 from ogive.report.cells import picture
 from ogive.report.epochs import epochs_section
 from ogive.report.findings import Shown, Winner, lead, shown, winner
+from ogive.report.kernels import kernels_section
 from ogive.report.markup import Html, joined, script_json, tag
 from ogive.report.plots import Figure, anytime_figure, training_figure
 from ogive.report.scatters import Album, agreement_figure, pareto_figure
+from ogive.report.wording import metric_name, metric_order, value_of
 from ogive.runs import Run
+from ogive.tables.kernels import read_kernels
 
-__all__ = ["page", "write_page"]
+__all__ = ["KERNELS", "Drawing", "document", "page", "write_page", "write_text"]
+
+# Where a run keeps what NASWOT sees of some of its candidates, among its artifacts.
+KERNELS = "kernels.npz"
 
 # Settings without which there is nothing to say about a run.
 REQUIRED = ("space", "strategy", "objectives")
@@ -44,7 +50,11 @@ def write_page(runs: Sequence[Run], path: Path, *, title: str | None = None) -> 
     StoreError for an incomplete ``run.json``, a damaged ``artifacts/winner.json`` and when the file cannot be written.
     """
     path = Path(path)
-    text = page(runs, title=title, path=path)
+    return write_text(page(runs, title=title, path=path), path)
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Write a page; missing folders are made, and StoreError says why it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -62,12 +72,14 @@ def page(runs: Sequence[Run], *, title: str | None = None, path: Path | None = N
     members = shown(runs)
     first = lead(members)
     best = winner(first)
-    drawing = _Drawing(members)
+    drawing = Drawing([str(one.config.get("space", "")) for one in members])
     album = Album(drawing.picture)
     figures, body = _body(members, first, best, drawing, album, str(path or "report.html"))
     heading = title or page_title(members)
     data = script_json({"charts": [figure.data() for figure in figures], **album.data()})
-    return _document(heading, body, data)
+    return document(
+        heading, "Every number of a candidate is read from the run's trials.jsonl, one line a trial.", body, data
+    )
 
 
 def _require_settings(run: Run) -> None:
@@ -81,7 +93,7 @@ def _require_settings(run: Run) -> None:
 
 
 def _body(
-    members: Sequence[Shown], first: Shown, best: Winner | None, drawing: _Drawing, album: Album, path: str
+    members: Sequence[Shown], first: Shown, best: Winner | None, drawing: Drawing, album: Album, path: str
 ) -> tuple[list[Figure], Html]:
     """The figures to draw, and the sections that hold them."""
     if best is not None and best.trial is not None:
@@ -96,6 +108,7 @@ def _body(
         sections.figure_section(anytime, members, after=standing),
         sections.figure_section(pareto, members) if pareto else None,
         sections.figure_section(agreement, members) if agreement else None,
+        _kernels(first, drawing.picture),
         sections.figure_section(training, [best.shown]) if training and best else None,
         epochs_section(members, drawing.space_of),
         sections.trials_section(members, album),
@@ -106,12 +119,27 @@ def _body(
     return [figure for figure in (anytime, pareto, agreement, training) if figure is not None], joined(parts)
 
 
-class _Drawing:
+def _kernels(one: Shown, picture: Callable[[Architecture], str | None]) -> Html | None:
+    """What NASWOT sees of three candidates, where `ogive report --kernels` has kept that in the run."""
+    path = one.run.artifacts / KERNELS
+    if not path.exists():
+        return None
+    told = {
+        trial.arch: [
+            f"{metric_name(name)} {value_of(name, value)}"
+            for name, value in sorted(trial.metrics.items(), key=lambda item: metric_order(item[0]))
+        ]
+        for trial in one.working
+    }
+    return kernels_section(read_kernels(path), told, picture, str(path))
+
+
+class Drawing:
     """Pictures and published names of architectures, as far as their spaces are known here."""
 
-    def __init__(self, members: Sequence[Shown]) -> None:
+    def __init__(self, spaces: Sequence[str]) -> None:
         self._spaces: dict[str, SearchSpace] = {}
-        for text in dict.fromkeys(str(one.config.get("space", "")) for one in members):
+        for text in dict.fromkeys(spaces):
             try:
                 space = build("space", text)
             except OgiveError as error:
@@ -149,6 +177,8 @@ SECTIONS = (
     ("anytime", "Best so far"),
     ("pareto", "Accuracy against cost"),
     ("agreement", "Cheap scores"),
+    ("ranking", "How the scores rank"),
+    ("kernels", "What NASWOT sees"),
     ("training", "Training"),
     ("epochs", "Epochs"),
     ("trials", "Candidates"),
@@ -158,7 +188,8 @@ SECTIONS = (
 )
 
 
-def _document(title: str, body: Html, data: Html) -> str:
+def document(title: str, told: str, body: Html, data: Html) -> str:
+    """The whole file: a title, a line that says where the numbers are from, sections, and the data of the charts."""
     plotly, own = _plotly(), _asset("page.js")
     policy = (
         f"default-src 'none'; script-src {_digest(plotly)} {_digest(own)}; style-src 'unsafe-inline'; "
@@ -179,7 +210,7 @@ def _document(title: str, body: Html, data: Html) -> str:
         tag(
             "header",
             tag("h1", title),
-            tag("p", "Every number of a candidate is read from the run's trials.jsonl, one line a trial."),
+            tag("p", told),
             tag("nav", [tag("a", words, href=f"#{name}") for name, words in present], aria_label="Sections"),
         ),
         tag("noscript", tag("p", "The charts need JavaScript; the tables below them hold the same numbers.")),

@@ -3,7 +3,7 @@
 A score is called as ``score(network, images)`` with images (N, C, H, W), and with ``labels=`` (N,) and ``seed=`` if it
 has such parameters. It returns a number, -inf for a network that cannot be ranked above any other, as one cut off from
 its input, and leaves the network as it found it. What a score cannot work with (no ReLU, no weights, one image, images
-of whole numbers) is a SpecError.
+of whole numbers) is a SpecError. `together.score_all` takes several at once, which share a pass where they can.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ SCORES: dict[str, str] = {
     "ntk": "ogive.scores.tenas:ntk",
     "linear_regions": "ogive.scores.tenas:linear_regions",
     "swap": "ogive.scores.swap:swap",
+    "az_expressivity": "ogive.scores.az_nas:az_expressivity",
+    "az_progressivity": "ogive.scores.az_nas:az_progressivity",
+    "az_trainability": "ogive.scores.az_nas:az_trainability",
     "params": "ogive.scores.size:params",
     "macs": "ogive.scores.size:macs",
 }

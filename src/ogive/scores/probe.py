@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ogive.core.errors import SpecError
 
@@ -23,6 +24,7 @@ __all__ = [
     "logits_of",
     "loss_of",
     "probed",
+    "redraw",
     "refuse_images",
     "refuse_labels",
     "says_nothing",
@@ -63,13 +65,31 @@ def probed(network: nn.Module, *, seed: int = 0) -> Iterator[None]:
                 module.training = training
 
 
+def redraw(network: nn.Module, deviation: Callable[[Tensor], float]) -> None:
+    """Inside `probed`: Gaussian weights of that deviation, biases of zero, normalisations that do nothing more.
+
+    Drawn on the CPU, so that a GPU scores the same networks.
+    """
+    for layer in network.modules():
+        if isinstance(layer, WEIGHTED):
+            weight = layer.weight
+            drawn = deviation(weight) * torch.randn(weight.shape, dtype=weight.dtype)
+            weight.data = drawn.to(weight.device)
+        elif isinstance(layer, (_BatchNorm, nn.GroupNorm)) and layer.weight is not None:
+            layer.weight.data = torch.ones_like(layer.weight.data)
+        else:
+            continue
+        if layer.bias is not None:
+            layer.bias.data = torch.zeros_like(layer.bias.data)
+
+
 def refuse_images(score: str, images: Tensor, *, least: int = 2) -> None:
     """SpecError for images that are no floating numbers, and for fewer than `least`."""
     if not images.is_floating_point():
         raise SpecError(f"{score} takes normalised images of floating numbers, but got {images.dtype}.")
     if images.ndim < 2 or len(images) < least:
-        number = {1: "one", 2: "two"}.get(least, str(least))
-        raise SpecError(f"{score} needs at least {number} images, but got the shape {tuple(images.shape)}.")
+        number = {1: "one image", 2: "two images"}.get(least, f"{least} images")
+        raise SpecError(f"{score} needs at least {number}, but got the shape {tuple(images.shape)}.")
 
 
 def refuse_labels(score: str, images: Tensor, labels: Tensor) -> None:
@@ -98,9 +118,13 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     return logits
 
 
-def says_nothing(logits: Tensor) -> bool:
-    """Whether the answer is the same for all images, as that of a network cut off from its input is, or no number."""
-    return bool((logits == logits[:1]).all()) or not bool(logits.isfinite().all())
+def says_nothing(logits: Tensor, images: Tensor) -> bool:
+    """Whether the answer is no number, or the same for all images, as that of a network cut off from its input is.
+
+    Images that are all the same say nothing either, although dropout may answer them differently.
+    """
+    same = bool((logits == logits[:1]).all()) or bool((images == images[:1]).all())
+    return same or not bool(logits.isfinite().all())
 
 
 def loss_of(score: str, logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
-from ogive.scores.naswot import activation_kernel
+from ogive.scores.naswot import agreement_of
+from ogive.scores.passes import Read, Seen
 from ogive.scores.probe import gradients, logits_of, probed, refuse_images, says_nothing
 
 __all__ = ["linear_regions", "ntk"]
@@ -39,7 +40,7 @@ def ntk(
         raise SpecError(f"ntk takes gradients by parameters named weight, but {type(network).__name__} has none.")
     with probed(network):
         logits = logits_of(network, batch)
-        if says_nothing(logits):
+        if says_nothing(logits, batch):
             return -math.inf
         rows = [_flat(gradients(answer.sum(), weights, again=True)) for answer in logits]
     rows_BW = torch.stack(rows)
@@ -53,19 +54,17 @@ def ntk(
     return -float(eigenvalues[-1] / eigenvalues[0])
 
 
-def linear_regions(network: nn.Module, images: Tensor) -> float:
+def linear_regions(network: nn.Module, images: Tensor, *, seen: Seen | Read = Read.AGREEMENT) -> float:
     """The number of different codes of ReLUs, on or off, that the images have; -inf for a network cut off.
 
     A whole network gives each of a hundred photographs a code of its own; the paper counts regions of thin networks and
     tiny images. Raises SpecError for a network without ReLU.
     """
-    refuse_images("linear_regions", images)
-    kernel, units = activation_kernel(network, images)
-    with probed(network), torch.no_grad():
-        if says_nothing(logits_of(network, images)):
-            return -math.inf
+    total, silent = agreement_of("linear_regions", network, images, seen)
+    if silent:
+        return -math.inf
     # An image counts if none before it has the same code.
-    return float((np.tril(kernel == units, -1).sum(axis=1) == 0).sum())
+    return float((np.tril(total.kernel() == total.units, -1).sum(axis=1) == 0).sum())
 
 
 def _flat(tensors: list[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ogive.core.errors import SpecError
-from ogive.scores.probe import WEIGHTED, finite_or_last, probed, refuse_images, weights_of
+from ogive.scores.probe import finite_or_last, probed, redraw, refuse_images, weights_of
 
 __all__ = ["zen"]
 
@@ -46,7 +46,7 @@ def zen(
 
 
 def _once(network: nn.Module, like: Tensor, change: float, maps: list[Tensor]) -> float:
-    _redraw(network)
+    redraw(network, lambda weight: 1.0)
     x, z = (torch.randn(like.shape, dtype=like.dtype).to(like.device) for _ in range(2))
     features = []
     for batch in (x, x + change * z):
@@ -64,19 +64,6 @@ def _once(network: nn.Module, like: Tensor, change: float, maps: list[Tensor]) -
     if not all(variance > 0 for variance in variances):
         return -math.inf
     return math.log(distance) + sum(0.5 * math.log(variance) for variance in variances)
-
-
-def _redraw(network: nn.Module) -> None:
-    for layer in network.modules():
-        if isinstance(layer, WEIGHTED):
-            # Drawn on the CPU, so that a GPU scores the same networks.
-            layer.weight.data = torch.randn(layer.weight.shape, dtype=layer.weight.dtype).to(layer.weight.device)
-        elif isinstance(layer, (_BatchNorm, nn.GroupNorm)) and layer.weight is not None:
-            layer.weight.data = torch.ones_like(layer.weight.data)
-        else:
-            continue
-        if layer.bias is not None:
-            layer.bias.data = torch.zeros_like(layer.bias.data)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def zico(network: nn.Module, images: Tensor, labels: Tensor, *, batches: int = 2
         for start in range(0, size * batches, size):
             part = slice(start, start + size)
             logits = logits_of(network, images[part])
-            if says_nothing(logits):
+            if says_nothing(logits, images[part]):
                 return -math.inf
             found.append(gradients(loss_of("zico", logits, labels[part]), weights))
     layers = [_signal(torch.stack(layer)) for layer in zip(*found, strict=True)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from ogive.core.architecture import Architecture
@@ -18,7 +19,20 @@ from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.notation import arguments
 
-__all__ = ["CHOOSABLE", "NODES", "OPS", "Cell", "Entry", "architecture", "cell_graph", "cell_of", "darts"]
+__all__ = [
+    "CHOOSABLE",
+    "KINDS",
+    "NODES",
+    "OPS",
+    "Cell",
+    "Entry",
+    "Kind",
+    "append_cells",
+    "architecture",
+    "cell_graph",
+    "cell_of",
+    "darts",
+]
 
 NAME = "darts"
 # In the order of the published code, which is the order of the columns of the architecture parameters.
@@ -79,27 +93,36 @@ def draw(arch: Architecture) -> Graph:
     """
     ops: list[str] = ["input"]
     edges: set[tuple[int, int]] = set()
-    older, newer = 0, 0
-    for kind in KINDS:
+    last = append_cells(((cell_of(arch, kind), CONCAT) for kind in KINDS), ops, edges)
+    edges.add((last, len(ops)))
+    return Graph((*ops, "output"), frozenset(edges))
+
+
+def append_cells(cells: Iterable[tuple[Cell, Sequence[int]]], ops: list[str], edges: set[tuple[int, int]]) -> int:
+    """Draw cells, each with the states of its output, one after the other; returns the concat node of the last.
+
+    The last of `ops` is the output of both cells before the first one.
+    """
+    older = newer = len(ops) - 1
+    for cell, concat in cells:
         states = []
         for state, source in enumerate((older, newer)):
             states.append(len(ops))
             edges.add((source, len(ops)))
             ops.append(f"preprocess_{state}")
-        older, newer = newer, _append(cell_of(arch, kind), states, ops, edges)
-    edges.add((newer, len(ops)))
-    return Graph((*ops, "output"), frozenset(edges))
+        older, newer = newer, _append(cell, concat, states, ops, edges)
+    return newer
 
 
 def cell_graph(arch: Architecture, kind: Kind) -> Graph:
     """One cell by itself, from "c_{k-2}" and "c_{k-1}" (nodes 0 and 1) to its "concat" (the last node)."""
     ops = ["c_{k-2}", "c_{k-1}"]
     edges: set[tuple[int, int]] = set()
-    _append(cell_of(arch, kind), [0, 1], ops, edges)
+    _append(cell_of(arch, kind), CONCAT, [0, 1], ops, edges)
     return Graph(tuple(ops), frozenset(edges))
 
 
-def _append(cell: Cell, states: list[int], ops: list[str], edges: set[tuple[int, int]]) -> int:
+def _append(cell: Cell, concat: Sequence[int], states: list[int], ops: list[str], edges: set[tuple[int, int]]) -> int:
     """Draw a cell whose first two states are drawn already; returns its concat node."""
     nodes = list(states)
     for first in range(0, len(cell), 2):
@@ -109,10 +132,10 @@ def _append(cell: Cell, states: list[int], ops: list[str], edges: set[tuple[int,
             ops.append(op)
         ops.append("sum")
         nodes.append(total)
-    concat = len(ops)
+    joined = len(ops)
     ops.append("concat")
-    edges |= {(node, concat) for node in nodes[2:]}
-    return concat
+    edges |= {(nodes[state], joined) for state in concat}
+    return joined
 
 
 # -- text -------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ def import_table(
 ) -> Table:
     """Read a published file or folder and write it as the table `name` into the new folder `folder`.
 
-    Several files of NAS-Bench-201 become one table of the cells of the first. With `mapped`, the file is any parquet
+    Several files of NAS-Bench-201 become one table of the cells of the first, several folders of models of
+    NAS-Bench-301 one surrogate. With `mapped`, the file is any parquet
     or CSV with one row an architecture. `progress` is called with the numbers of architectures read and to read.
 
     Raises SpecError if the file is none that ogive reads or contradicts itself, MissingData if reading it needs a
@@ -45,6 +46,10 @@ def import_table(
         raise SpecError("Importing a table takes at least one file.")
     if mapped is not None:
         return import_mapped(_only(paths), Path(folder), name, mapped)
+    if _holds_surrogate(paths[0]):
+        from ogive.tables.surrogate import import_surrogate
+
+        return import_surrogate(paths, Path(folder), name, progress)
     reader = _reader(paths[0])
     if reader is not None:
         return reader(_only(paths), Path(folder), name, progress)
@@ -62,11 +67,19 @@ def import_table(
 def suggested_name(path: Path | str) -> str:
     """What to call the table of a file or folder that was given no name: its benchmark, or the name of the file."""
     path = Path(path)
+    if _holds_surrogate(path):
+        return "nasbench301_surrogate"
     if path.is_dir():
+        if _holds_results(path):
+            return "nasbench301"
         return "natssize" if path.name.startswith("NATS-sss") else "nasbench201"
     by_suffix = {".pth": "nasbench201", ".tfrecord": "nasbench101", ".pickle": "nasbench201_hardware"}
     if path.suffix in by_suffix:
         return by_suffix[path.suffix]
+    if path.suffix == ".json":
+        from ogive.tables.nds import name_of_file
+
+        return name_of_file(path)
     columns = read_columns(path)
     if is_cells(columns):
         return "nasbench201"
@@ -97,6 +110,10 @@ Reader = Callable[[Path, Path, str, Progress | None], Table]
 
 def _reader(path: Path) -> Reader | None:
     """Who reads this benchmark format; None for files of rows, and for what is not there."""
+    if path.is_dir() and _holds_results(path):
+        from ogive.tables.nasbench301 import import_results
+
+        return import_results
     if path.is_dir():
         from ogive.tables.nats import import_folder
 
@@ -109,7 +126,23 @@ def _reader(path: Path) -> Reader | None:
         from ogive.tables.nasbench101 import import_records
 
         return import_records
+    if path.suffix == ".json":
+        from ogive.tables.nds import import_nds
+
+        return import_nds
     return None
+
+
+def _holds_results(folder: Path) -> bool:
+    from ogive.tables.nasbench301 import is_results
+
+    return is_results(folder)
+
+
+def _holds_surrogate(path: Path) -> bool:
+    from ogive.tables.surrogate import is_surrogate
+
+    return is_surrogate(path)
 
 
 def _columns(path: Path) -> Mapping[str, Values]:

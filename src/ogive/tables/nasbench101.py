@@ -32,8 +32,9 @@ Integers = npt.NDArray[np.int64]
 
 EPOCHS = (4, 12, 36, 108)
 REPEATS = 3
-# Evaluations of a training: at its start, half-way, and at its end.
-EVALUATIONS, END = 3, 2
+# Evaluations of a training: at its start, half-way, and at its end. What begins the names of the latter two's columns.
+EVALUATIONS = 3
+MOMENTS = {1: "halfway_", 2: ""}
 # Fields of the message EvaluationData.
 _FIELDS = {2: "seconds", 3: "train", 4: "val", 5: "test"}
 _NAMES = tuple(_FIELDS.values())
@@ -49,7 +50,7 @@ class _Gathered:
     choices: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1024, 26), np.uint8))
     params: Integers = field(default_factory=lambda: np.zeros(1024, np.int64))
     counts: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros((1024, len(EPOCHS)), np.int8))
-    # (cells, epochs, repeats, metrics), per cent and seconds
+    # (cells, epochs, repeats, moments, metrics), per cent and seconds
     values: npt.NDArray[np.float32] = field(default_factory=lambda: _unknown(1024))
 
     def row(self, digest: str) -> tuple[int, bool]:
@@ -66,7 +67,7 @@ class _Gathered:
 
 
 def _unknown(rows: int) -> npt.NDArray[np.float32]:
-    return np.full((rows, len(EPOCHS), REPEATS, len(_NAMES)), np.nan, np.float32)
+    return np.full((rows, len(EPOCHS), REPEATS, len(MOMENTS), len(_NAMES)), np.nan, np.float32)
 
 
 def import_records(path: Path, folder: Path, name: str, progress: Progress | None = None) -> Table:
@@ -104,10 +105,11 @@ def _take(gathered: _Gathered, record: bytes) -> None:
         raise ValueError(f"cell {digest} has more than {REPEATS} trainings of {epochs} epochs")
     gathered.counts[row, length] += 1
     gathered.params[row] = parameters
-    final = evaluations[END]
     # Accuracies are per cent everywhere in ogive.
     scale = {"seconds": 1.0}
-    gathered.values[row, length, repeat] = [final.get(key, math.nan) * scale.get(key, 100.0) for key in _NAMES]
+    gathered.values[row, length, repeat] = [
+        [evaluations[moment].get(key, math.nan) * scale.get(key, 100.0) for key in _NAMES] for moment in MOMENTS
+    ]
 
 
 def _choices(bits: str, ops: str) -> list[int]:
@@ -173,7 +175,7 @@ def _written(gathered: _Gathered, path: Path, folder: Path, name: str) -> Table:
         key=key,
         source=f"NAS-Bench-101 (https://github.com/google-research/nasbench), read from {path.name}",
         licence="Apache-2.0",
-        importer="nasbench101-tfrecord 1",
+        importer="nasbench101-tfrecord 2",
         complete=count == nasbench101.DISTINCT,
         metric=f"val_acc_{longest}",
         report=f"test_acc_{longest}",
@@ -182,29 +184,52 @@ def _written(gathered: _Gathered, path: Path, folder: Path, name: str) -> Table:
 
 
 def _columns(values: npt.NDArray[np.float32], counts: npt.NDArray[np.int8]) -> dict[str, tuple[Column, Any]]:
-    """Means over the repeats as fidelities, and each repeat by itself."""
+    """Means over the repeats as fidelities, half-way and at the end, and each repeat by itself."""
     columns: dict[str, tuple[Column, Any]] = {}
     for length in np.flatnonzero(counts.any(axis=0)).tolist():
-        epochs, clock = EPOCHS[length], f"train_seconds_{EPOCHS[length]}"
+        for place, begin in enumerate(MOMENTS.values()):
+            columns |= _of_moment(values[:, length, :, place], EPOCHS[length], begin)
         for place, kind in enumerate(_NAMES):
-            runs = values[:, length, :, place]
-            timed, test = kind == "seconds", kind == "test"
-            family = "train_seconds" if timed else f"{kind}_acc"
-            unit, spent = ("s", "training") if timed else ("%", f"{kind} accuracy after training")
-            about = f"{spent} for {epochs} epochs"
-            columns[f"{family}_{epochs}"] = (
-                Column(
-                    unit, f"{about}, mean of the repeats", "float32", test=test, family=family, fidelity=epochs,
-                    clock=None if timed else clock,
-                ),
-                _mean(runs),
-            )  # fmt: skip
-            for repeat in range(REPEATS if kind in ("val", "test") else 0):
-                columns[f"{family}_{epochs}_repeat{repeat + 1}"] = (
-                    Column(unit, f"{about}, repeat {repeat + 1}", "float32", test=test, clock=clock),
-                    runs[:, repeat].copy(),
-                )
+            if kind in ("val", "test"):
+                columns |= _repeats(values[:, length, :, -1, place], EPOCHS[length], kind)
     return columns
+
+
+def _of_moment(values: npt.NDArray[np.float32], epochs: int, begin: str) -> dict[str, tuple[Column, Any]]:
+    """Means of the metrics, shape (cells, repeats, metrics), half-way through trainings or at their ends.
+
+    What was measured half-way is a family of its own: the learning rate of a training of 108 epochs has not fallen
+    after 54 as it has at the end of a shorter one.
+    """
+    columns: dict[str, tuple[Column, Any]] = {}
+    clock = f"{begin}train_seconds_{epochs}"
+    for place, kind in enumerate(_NAMES):
+        timed = kind == "seconds"
+        family = f"{begin}train_seconds" if timed else f"{begin}{kind}_acc"
+        spent = "training" if timed else f"{kind} accuracy after training"
+        about = f"half of {spent}" if begin and timed else f"{kind} accuracy after half of training" if begin else spent
+        columns[f"{family}_{epochs}"] = (
+            Column(
+                "s" if timed else "%", f"{about} for {epochs} epochs, mean of the repeats", "float32",
+                test=kind == "test", family=family, fidelity=epochs, clock=None if timed else clock,
+            ),
+            _mean(values[:, :, place]),
+        )  # fmt: skip
+    return columns
+
+
+def _repeats(runs: npt.NDArray[np.float32], epochs: int, kind: str) -> dict[str, tuple[Column, Any]]:
+    """The final accuracy of each repeat, shape (cells, repeats), as columns."""
+    return {
+        f"{kind}_acc_{epochs}_repeat{repeat + 1}": (
+            Column(
+                "%", f"{kind} accuracy after training for {epochs} epochs, repeat {repeat + 1}", "float32",
+                test=kind == "test", clock=f"train_seconds_{epochs}",
+            ),
+            runs[:, repeat].copy(),
+        )
+        for repeat in range(REPEATS)
+    }  # fmt: skip
 
 
 def _mean(runs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

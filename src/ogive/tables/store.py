@@ -25,32 +25,14 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
 from ogive.home import tables_folder
 from ogive.tables.keys import Key, key_from
+from ogive.tables.published import PUBLISHED
 
-__all__ = ["SCHEMA", "Column", "Table", "open_table", "write_table"]
+__all__ = ["SCHEMA", "Column", "Table", "open_table", "write_folder", "write_table"]
 
 SCHEMA = 1
 FILE = "table.json"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-# What `open_table` says about tables that it knows of: the files to import, and where they are published.
-PUBLISHED = {
-    "nasbench201": (
-        "FILE is nb201.parquet, an extract with one row for each of the 15,625 cells, or the folder "
-        "NATS-tss-v1_0-3ffb9-simple or the file NAS-Bench-201-v1_1-096897.pth that "
-        "https://github.com/D-X-Y/NATS-Bench and https://github.com/D-X-Y/NAS-Bench-201 publish"
-    ),
-    "natssize": "FILE is the folder NATS-sss-v1_0-50262-simple that https://github.com/D-X-Y/NATS-Bench publishes",
-    "nasbench101": (
-        "FILE is nasbench_only108.tfrecord or nasbench_full.tfrecord of https://github.com/google-research/nasbench"
-    ),
-    "nasbench101_30k": ("FILE is nb101_val_30001.parquet, 30,001 cells of https://github.com/google-research/nasbench"),
-    "nasbench101_ecnas": (
-        "FILE is nb101_upto5v_ecnas_4epochs.parquet, an extract of https://github.com/PedramBakh/EC-NAS-Bench"
-    ),
-    "accel_nasbench": "FILE is accel_nasbench.parquet, an extract of https://github.com/afzalxo/Accel-NASBench",
-    "nasbench_graph": "FILE is nasbench_graph.parquet, an extract of https://github.com/THUMNLab/NAS-Bench-Graph",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +57,8 @@ class Table:
 
     `clock` names the column with the seconds that training took, by which a simulated search is timed, if there is one
     for the whole table; a column may name one of its own. `metric` and `report` are the columns that a search uses
-    unless it is told otherwise. `complete` says whether every architecture of the space has a row.
+    unless it is told otherwise. `complete` says whether every architecture of the space has a row, `predicted` whether
+    the numbers are those of a surrogate, which no array holds.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
@@ -91,6 +74,7 @@ class Table:
         self.report: str | None = description.get("report")
         self.key: Key = key_from(description["key"], self._load)
         self.complete = bool(description.get("complete", True))
+        self.predicted = description.get("kind") == "surrogate"
         files = description["columns"]
         known = [field.name for field in fields(Column)]
         self.columns = {
@@ -143,7 +127,10 @@ class Table:
         return Architecture(self.space, self.key.choices(row))
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """All values of a column, shape (rows,), read-only and memory-mapped; UnknownName if there is none."""
+        """All values of a column, shape (rows,), read-only and memory-mapped; UnknownName if there is none.
+
+        Of a surrogate, they are worked out when they are looked up.
+        """
         if name not in self._mapped:
             self._mapped[name] = self._map(name)
         return self._mapped[name]
@@ -154,6 +141,10 @@ class Table:
 
     def best(self, column: str, *, smallest: bool = False) -> tuple[Architecture, float]:
         """The architecture with the largest value of a column (or the smallest), the first of equal ones."""
+        if self.predicted:
+            raise SpecError(
+                f"{self.name} predicts the numbers of all architectures, of which none is known to be best."
+            )
         values = self.column(column)
         if values.dtype.kind == "f" and np.isnan(values).all():
             raise SpecError(f"The column {column} of the table {self.name} holds no values.")
@@ -231,8 +222,12 @@ class Table:
             raise StoreError(f"Cannot read the column {name} of the table {self.name} ({_reason(error)}).") from None
         return values
 
-    def _map(self, name: str) -> npt.NDArray[Any]:
+    def _map(self, name: str) -> Any:
         self._about(name)
+        if self.predicted:
+            from ogive.tables.predictions import predictions
+
+            return predictions(name, self._read, self.key)
         values = self._read(name)
         if values.shape != (self.rows,) or values.dtype != np.dtype(self.columns[name].dtype):
             raise StoreError(
@@ -276,20 +271,12 @@ def write_table(
     Every column holds ``key.rows`` numbers in the order of the key's rows. `complete` says whether every architecture
     of the space has a row. Raises SpecError if `folder` exists.
     """
-    folder = Path(folder).absolute()
-    if not _NAME.fullmatch(name):
-        raise SpecError(f"The name of a table is made of letters, digits, '_', '.' and '-', but got {name!r}.")
-    if folder.exists():
-        raise SpecError(f"{folder} exists already: remove it to import the table again, or give another name (--as).")
     for named in (clock, metric, report, *(about.clock for about, _ in columns.values())):
         if named is not None and named not in columns:
             raise UnknownName("column", named, columns)
     for column, (about, values) in columns.items():
         _check_column(column, about, values, key.rows)
     description = {
-        "schema": SCHEMA,
-        "name": name,
-        "space": space,
         "rows": key.rows,
         "key": key.description(),
         "complete": complete,
@@ -300,7 +287,24 @@ def write_table(
         "licence": licence,
         "importer": importer,
     }
-    _write_all(folder, description, columns, key.arrays())
+    return write_folder(folder, name, space, description, columns, key.arrays())
+
+
+def write_folder(
+    folder: Path | str,
+    name: str,
+    space: str,
+    description: dict[str, Any],
+    columns: Mapping[str, tuple[Column, npt.NDArray[Any]]],
+    arrays: Mapping[str, npt.NDArray[Any]],
+) -> Table:
+    """Write the files of a new table and what table.json says of it, all or nothing, and open it."""
+    folder = Path(folder).absolute()
+    if not _NAME.fullmatch(name):
+        raise SpecError(f"The name of a table is made of letters, digits, '_', '.' and '-', but got {name!r}.")
+    if folder.exists():
+        raise SpecError(f"{folder} exists already: remove it to import the table again, or give another name (--as).")
+    _write_all(folder, {"schema": SCHEMA, "name": name, "space": space, **description}, columns, arrays)
     return Table.open(folder)
 
 

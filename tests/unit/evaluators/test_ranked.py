@@ -7,19 +7,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ogive import catalog
 from ogive.core.errors import MissingData, SpecError
 from ogive.core.evaluator import Evaluator, Screened
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal
-from ogive.evaluators.ranked import Ranked, fitted_weights, standing
+from ogive.evaluators.ranked import Ranked, fitted_weights, standing, standings
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.local import RandomSearch
 from ogive.testing import check_evaluator
+from ogive.training.data import Data, Split
 
 SPACE = nasbench201()
 
@@ -198,3 +201,50 @@ def test_a_fit_that_cannot_be_is_refused() -> None:
 def test_ranking_does_not_import_torch() -> None:
     code = "import sys, ogive.evaluators.ranked; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_az_nas_is_a_ranking_by_logarithms_of_ranks() -> None:
+    draw = np.random.default_rng(0)
+    images = [torch.from_numpy(draw.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8)) for count in (8, 4, 4)]
+    splits = [Split(part, torch.zeros(len(part), dtype=torch.int64)) for part in images]
+    data = Data("noise", *splits, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    text = "ranked(training_free([az_expressivity, az_progressivity, az_trainability, macs]), combine=log, reference=8)"
+    context = {
+        "space": lambda: SPACE,
+        "data": lambda: data,
+        "seed": lambda: Seed(0),
+        "device": lambda: "cpu",
+        "threads": lambda: 1,
+        "channels": lambda: 4,
+        "cells": lambda: 1,
+    }
+    ranked = catalog.build("evaluator", text, context)
+    archs = [SPACE.parse(f"nasbench201:{choices}") for choices in ("0,0,0,0,0,0", "3,1,2,3,0,4", "3,3,2,1,2,3")]
+    found = [measurement.metrics for measurement in ranked.evaluate([Proposal(arch) for arch in archs])]
+    assert found[0]["standing"] == 0  # cut off: last by three scores
+    # The total is the sum of log(rank / number): the standing is its fourth part, exponentiated.
+    references = ranked._scored_references()[0]
+    for metrics in found[1:]:
+        ranks = [
+            standing(metrics[name], reference)
+            for name, reference in zip(ranked.parts[0].metrics, references, strict=True)
+        ]
+        assert metrics["standing"] == pytest.approx(math.exp(sum(map(math.log, ranks)) / 4))
+
+
+def test_among_themselves_networks_stand_by_the_mean_of_their_ranks_or_of_the_logarithms() -> None:
+    scores = [[1.0, 30.0], [2.0, 20.0], [3.0, 20.0], [-math.inf, 10.0]]
+    assert standings(scores).tolist() == pytest.approx([(2 + 4) / 8, (3 + 2.5) / 8, (4 + 2.5) / 8, (0 + 1) / 8])
+    found = standings(scores, "log")
+    # AZ-NAS adds log(rank / 4).
+    assert (2 * np.log(found[:3])).tolist() == pytest.approx(
+        [math.log(2 / 4) + math.log(4 / 4), math.log(3 / 4) + math.log(2.5 / 4), math.log(4 / 4) + math.log(2.5 / 4)]
+    )
+    assert found[3] == 0
+
+
+def test_scores_that_are_no_numbers_do_not_stand() -> None:
+    with pytest.raises(SpecError, match="scores that are numbers"):
+        standings([[1.0, math.nan]])
+    with pytest.raises(SpecError, match=r"got the shape \(0,\)"):
+        standings([])

@@ -144,6 +144,16 @@ def test_what_one_candidate_runs_into_does_not_cost_the_others(data: Data, monke
     assert found[1].error is None
 
 
+def test_the_reason_of_a_failure_is_that_of_the_score_alone(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 4))
+    together, alone = make(data, ["grad_norm", "naswot", "snip"]), make(data, "naswot")
+    monkeypatch.setattr("ogive.evaluators.training_free.build", lambda *args, **kwargs: smooth)
+    reason = together.evaluate([Proposal(ALIVE)])[0].error
+    assert reason is not None
+    assert reason.startswith("SpecError: NASWOT compares the ReLU units of a network, but Sequential ran no ReLU")
+    assert reason == alone.evaluate([Proposal(ALIVE)])[0].error
+
+
 def test_a_score_that_is_no_number_is_a_failure(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ogive.scores.naswot._log_determinant", lambda kernel: math.nan)
     assert make(data).evaluate([Proposal(ALIVE)])[0].error == "naswot is nan"
@@ -200,3 +210,14 @@ def test_a_random_score_depends_on_the_seed_and_the_architecture(data: Data) -> 
     first, again = (make(data, "zen").evaluate([Proposal(ALIVE)])[0].metrics["zen"] for _ in range(2))
     assert first == again
     assert make(data, "zen", seed=Seed(1)).evaluate([Proposal(ALIVE)])[0].metrics["zen"] != first
+
+
+def test_the_kernel_is_that_of_the_score_with_its_images_by_class(data: Data) -> None:
+    evaluator = make(data)
+    found = evaluator.kernel(ALIVE)
+    assert found.shares.shape == (16, 16)
+    assert (np.diag(found.shares) == 1).all()
+    assert (np.diff(found.labels) >= 0).all()
+    # The order of the images does not change a determinant.
+    (scored,) = evaluator.evaluate([Proposal(ALIVE)])
+    assert np.linalg.slogdet(found.shares * found.units)[1] == pytest.approx(scored.metrics["naswot"], rel=1e-9)

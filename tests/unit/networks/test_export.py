@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -22,6 +23,8 @@ from ogive.spaces.darts import darts
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
+from ogive.spaces.nds import nds_nasnet
+from ogive.spaces.nds_residual import nds_resnext
 
 SHAPE = (3, 8, 8)
 MEAN, STD = (0.5, 0.25, 0.1), (0.2, 0.3, 0.4)
@@ -98,6 +101,8 @@ def trained(network: nn.Module) -> nn.Module:
         (nasbench101, {"channels": 8, "cells": 1}),
         (natssize, {}),
         (darts, {"channels": 2, "cells": 2}),
+        (nds_nasnet, {"channels": 2, "cells": 2}),
+        (partial(nds_resnext, variant="a", max_params=20_000), {}),
     ],
 )
 def test_networks_of_every_space_leave_in_every_format(space, size, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -14,6 +14,7 @@ from ogive.core.graph import Graph
 from ogive.report.cells import FAMILIES, OTHER, family, label, picture, svg
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.nds import architecture
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -22,7 +23,20 @@ def texts(document: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(document).iter(f"{SVG}text")]
 
 
-@pytest.mark.parametrize("name", ["nasbench101", "nasbench201", "natssize", "darts", "darts_rnn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nasbench101",
+        "nasbench201",
+        "natssize",
+        "darts",
+        "darts_rnn",
+        "nds_darts",
+        "nds_nasnet",
+        "nds_resnet",
+        "nds_resnext",
+    ],
+)
 def test_the_picture_of_any_architecture_is_small_well_formed_and_has_a_title(name: str) -> None:
     space = build("space", name)
     for seed in range(5):
@@ -134,3 +148,23 @@ def test_white_letters_can_be_read_on_every_colour() -> None:
     for _, _, colour in (*FAMILIES, (OTHER[0], "", OTHER[1])):
         if colour != "none":
             assert 1.05 / (luminance(colour) + 0.05) >= 4.5, colour
+
+
+def test_a_cell_of_nds_shows_its_size_its_loose_nodes_and_the_missing_operation() -> None:
+    cell = (("none", 0), ("sep_conv_3x3", 0)) * 4
+    arch = architecture("nds_darts", cell, cell, width=24, depth=12)
+    document = picture(build("space", "nds_darts"), arch)
+    found = texts(document)
+    assert "normal cell, 12 cells, width 24" in found
+    assert found.count("none") == 8
+    white = re.findall(r'<g fill="#fff">(.*?)</g>', document)
+    assert not any("none" in group for group in white)  # white letters need a box behind them
+
+
+def test_the_bars_of_a_residual_network_name_what_each_stage_is() -> None:
+    space = build("space", "nds_resnext")
+    found = texts(picture(space, space.parse("nds_resnext:4,2,2,1,0,3,2,0,2,0,2,1")))
+    assert found == [
+        "64", "16 blocks", "ratio 4", "2 groups", "128", "1 block", "ratio 4", "1 group", "16", "4 blocks", "ratio 4",
+        "2 groups",
+    ]  # fmt: skip

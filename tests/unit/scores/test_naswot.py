@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
-from ogive.scores.naswot import _counted, activation_kernel, naswot, naswot_reference, naswot_smooth
+from ogive.scores.naswot import activation_kernel, naswot, naswot_reference, naswot_smooth
+from ogive.scores.units import _counted
 
 
 def images(count: int = 6) -> Tensor:
@@ -136,7 +137,7 @@ def test_the_network_is_left_as_it_was_after_an_error_too() -> None:
 
 def test_layers_wider_than_one_exact_sum_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = naswot(Wrapped(nn.ReLU()), images())
-    monkeypatch.setattr("ogive.scores.naswot.EXACT", 16)
+    monkeypatch.setattr("ogive.scores.units.EXACT", 16)
     assert naswot(Wrapped(nn.ReLU()), images()) == whole
 
 
@@ -203,5 +204,5 @@ def test_products_of_bytes_and_of_floats_are_the_same(shape: tuple[int, int], mo
     counts = (on[:, None] & on[None]).sum(-1)
     assert torch.equal(_counted(on).long(), counts)
     assert torch.equal(_counted(on.T.contiguous().T).long(), counts)
-    monkeypatch.setattr("ogive.scores.naswot._multiplies_bytes", lambda: False)
+    monkeypatch.setattr("ogive.scores.units._multiplies_bytes", lambda: False)
     assert torch.equal(_counted(on).long(), counts)

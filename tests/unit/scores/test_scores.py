@@ -17,7 +17,8 @@ from ogive.scores import SCORES, score_function
 from ogive.spaces.nasbench201 import nasbench201
 
 COUNTS = ("params", "macs")  # of a network, whatever it does
-OF_SHAPE = ("synflow", "synflow_bn", "zen")  # look at the shape of the images only
+OF_ONE = ("synflow", "synflow_bn", "zen")  # look at the shape of the images only, and are content with one
+OF_SHAPE = (*OF_ONE, "az_expressivity", "az_progressivity", "az_trainability")
 OF_UNITS = ("naswot", "naswot_reference", "naswot_smooth", "linear_regions", "swap")
 OF_IMAGES = [name for name in SCORES if name not in (*COUNTS, *OF_SHAPE)]
 OF_WEIGHTS = [name for name in SCORES if name not in (*COUNTS, *OF_UNITS, "jacob_cov", "epe_nas")]
@@ -136,13 +137,27 @@ def test_a_network_without_relu_is_refused(name: str) -> None:
         scored(name, network, noise())
 
 
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in OF_UNITS])
+def test_scores_that_look_at_no_units_score_a_network_without_relu(name: str) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.Sigmoid(), nn.Conv2d(4, 4, 3, padding=1), nn.Flatten(), nn.Linear(144, 2)
+    )
+    assert math.isfinite(scored(name, network, noise()))
+
+
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in OF_WEIGHTS])
+def test_scores_that_look_at_no_weights_score_a_network_without_any(name: str) -> None:
+    value = scored(name, nn.Sequential(nn.ReLU(), nn.Flatten()), noise())
+    assert value == 0 if name in COUNTS else math.isfinite(value)
+
+
 @pytest.mark.parametrize("name", OF_WEIGHTS)
 def test_a_network_without_weights_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="has none"):
         scored(name, nn.Sequential(nn.ReLU(), nn.Flatten()), noise())
 
 
-@pytest.mark.parametrize("name", OF_IMAGES)
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in (*COUNTS, *OF_ONE)])
 def test_one_image_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="needs at least"):
         scored(name, Net(), noise(1))
@@ -151,14 +166,39 @@ def test_one_image_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", OF_IMAGES)
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_images_that_are_all_the_same_rank_every_network_last(name: str, value: float) -> None:
+    images = torch.full((8, 3, 6, 6), value)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
-    assert scored(name, network, torch.full((8, 3, 6, 6), value)) == -math.inf
+    assert scored(name, network, images) == -math.inf
+    assert scored(name, Net(), images) == -math.inf  # whose dropout answers equal images differently
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_one_image_is_enough_for_a_score_of_its_shape(name: str) -> None:
+    assert math.isfinite(scored(name, Net(), noise(1)))
+
+
+@pytest.mark.parametrize("name", [*COUNTS, *OF_SHAPE])
+def test_what_images_show_is_nothing_to_a_score_of_their_shape(name: str) -> None:
+    network = Net()
+    assert scored(name, network, torch.ones(8, 3, 6, 6)) == scored(name, network, noise())
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name not in COUNTS])
-def test_images_of_whole_numbers_are_refused(name: str) -> None:
-    with pytest.raises(SpecError, match=r"floating numbers, but got torch\.uint8"):
-        scored(name, Net(), torch.zeros(8, 3, 6, 6, dtype=torch.uint8))
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64])
+def test_images_of_whole_numbers_are_refused(name: str, kind: torch.dtype) -> None:
+    with pytest.raises(SpecError, match=f"floating numbers, but got {kind}"):
+        scored(name, Net(), torch.zeros(8, 3, 6, 6, dtype=kind))
+
+
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in COUNTS])
+def test_no_images_are_refused(name: str) -> None:
+    with pytest.raises(SpecError, match=r"needs at least \w+ images?, but got the shape \(0, 3, 6, 6\)"):
+        scored(name, Net(), noise(0))
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_images_that_are_no_numbers_rank_every_network_last(name: str) -> None:
+    assert scored(name, Net(), torch.full((8, 3, 6, 6), math.nan)) == -math.inf
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,10 @@ def accuracy(cell: int, epochs: int, repeat: int) -> float:
 
 def metrics(cell: int, epochs: int, repeat: int) -> bytes:
     """ModelMetrics with the evaluations at the start, half-way and at the end of a training."""
+    final = accuracy(cell, epochs, repeat)
     evaluations = (
         message((1, at), (2, 7.0 * at + repeat), (3, 0.9), (4, right), (5, right - 0.001), (6, b"model.ckpt-1234"))
-        for at, right in ((0.0, 0.1), (epochs / 2, 0.05), (float(epochs), accuracy(cell, epochs, repeat)))
+        for at, right in ((0.0, 0.1), (epochs / 2, final / 2), (float(epochs), final))
     )
     return message(*((1, evaluation) for evaluation in evaluations), (2, 1_000_000 + cell), (3, 9999.0))
 
@@ -117,6 +118,31 @@ def test_every_repeat_and_every_length_of_training_is_there(table: Table) -> Non
             assert table.value(arch, f"test_acc_{epochs}") == pytest.approx(np.mean(runs) - 0.1)
             assert table.value(arch, f"train_acc_{epochs}") == pytest.approx(90.0)
             assert table.value(arch, f"train_seconds_{epochs}") == pytest.approx(7 * epochs + 1)
+
+
+def test_what_was_measured_half_way_is_a_family_of_its_own(table: Table) -> None:
+    for number, (matrix, ops) in enumerate(CELLS):
+        arch = nasbench101().parse(f"ModelSpec(matrix={matrix}, ops={ops})")
+        for epochs in EPOCHS:
+            halfway = [accuracy(number, epochs, repeat) / 2 for repeat in REPEATS]
+            assert table.value(arch, f"halfway_val_acc_{epochs}") == pytest.approx(100 * np.mean(halfway))
+            assert table.value(arch, f"halfway_test_acc_{epochs}") == pytest.approx(100 * np.mean(halfway) - 0.1)
+            assert table.value(arch, f"halfway_train_acc_{epochs}") == pytest.approx(90.0)
+            assert table.value(arch, f"halfway_train_seconds_{epochs}") == pytest.approx(3.5 * epochs + 1)
+    columns = table.fidelities("halfway_val_acc_108")
+    assert columns == {epochs: f"halfway_val_acc_{epochs}" for epochs in EPOCHS}
+    assert set(columns.values()).isdisjoint(table.fidelities("val_acc_108").values())
+    assert table.columns["halfway_test_acc_4"].test
+    assert not table.columns["halfway_val_acc_4"].test
+
+
+def test_a_search_that_stops_half_way_pays_for_half_a_training(table: Table) -> None:
+    evaluator = Tabular(table, metric="halfway_val_acc_108", report="test_acc_108")
+    arch = table.architecture(0)
+    for fidelity, epochs in ((None, 108), (12, 12)):
+        found = evaluator.evaluate([Proposal(arch, fidelity=fidelity)])[0]
+        assert found.metrics["val_acc"] == pytest.approx(table.value(arch, f"halfway_val_acc_{epochs}"))
+        assert found.cost.benchmark_s == pytest.approx(3.5 * epochs + 1)
 
 
 def test_lengths_of_training_are_fidelities_with_clocks_of_their_own(table: Table) -> None:

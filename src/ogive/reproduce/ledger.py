@@ -1,0 +1,62 @@
+"""The rows of the ledger: one JSON file for each published figure, and the plain lines that tell what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ogive.machine import facts
+from ogive.runs import write_json
+
+__all__ = ["describe", "empty_row", "verdict", "write_row"]
+
+
+def empty_row(**about: Any) -> dict[str, Any]:
+    """A row before anything was measured, with what `about` says of it."""
+    machine = facts()
+    return {
+        "schema": 1,
+        **about,
+        "ours": None,
+        "interval": None,
+        "baselines": {},
+        "hardware": machine,
+        "commit": machine.get("commit"),
+        "date": datetime.now(UTC).date().isoformat(),
+        "status": "data missing",
+        "because": None,
+    }
+
+
+def verdict(holds: bool, checked: str, reason: str | None) -> dict[str, Any]:
+    """Status and reason of a row; a figure from memory is no target, so nothing holds or differs from it."""
+    if checked == "memory":
+        return {"status": "measured", "because": "the published figure is unverified and no target"}
+    return {"status": "holds", "because": None} if holds else {"status": "differs", "because": reason}
+
+
+def write_row(row: dict[str, Any], path: Path) -> None:
+    """Write the row; missing folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, row)
+
+
+def describe(row: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Say what a row of the ledger holds, in plain lines."""
+    mark = " (unverified: from memory, no target)" if row["source_checked"] == "memory" else ""
+    published = "–" if row["published"] is None else f"{row['published']} {row['unit']}{mark}"
+    say(f"{row['name']} ({row['preset']}): {row['title']}")
+    say(f"  published  {published}; {row['source']}")
+    if row["ours"] is not None:
+        interval = "" if row["interval"] is None else " [{:.3f}, {:.3f}]".format(*row["interval"])
+        say(f"  ours       {row['ours']:.3f}{interval} {row['unit']}, {row['n_seeds']} seeds")
+    for baseline, value in row["baselines"].items():
+        say(f"  {baseline:10} {value:.3f} {row['unit']}")
+    for line in row.get("markdown", []):
+        say(f"  {line}")
+    if row["deviation"]:
+        say(f"  deviation  {row['deviation']}")
+    because = f", because {row['because']}" if row["because"] else ""
+    say(f"  status     {row['status']}{because}; {row['seconds']} s")

@@ -1,0 +1,219 @@
+"""What is reproduced: recipes of searches (``ogive/recipes/*.toml``) and of rankings (``ogive/recipes/rankings``)."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from ogive.core.errors import SpecError, UnknownName
+from ogive.session import Settings, budget_of
+from ogive.spec import parse
+
+__all__ = ["CHECKS", "PRESETS", "Column", "Ranking", "Recipe", "ranking_of", "rankings", "read", "recipe", "recipes"]
+
+PRESETS = ("tiny", "small", "paper")
+# How the published figure was seen by whoever wrote the recipe.
+CHECKS = ("abstract", "readme", "image", "table", "code", "memory")
+
+_FIGURE = {"published", "tolerance"}
+_REQUIRED = {"title", "unit", "source", "source_checked", "search", "presets"}
+_OPTIONAL = {
+    "published_spread",
+    "deviation",
+    "parameter_baseline",
+    "needs_gpu",
+    "baselines",
+    "columns",
+    "seconds_a_trial",
+    "keep_runs",
+    "label",
+}
+_SEARCH = {"space", "strategy", "evaluator", "objective", "data", "table", "channels", "cells"}
+_PRESET = {"budget", "seeds"}
+_COLUMN = {"column", "published", "spread", "tolerance", "above"}
+_RANKING = {"title", "source", "source_checked", "deviation", "scores", "made_by", "table", "proxy", "columns"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a benchmark, what was published of it, and how far ours may lie from that.
+
+    `spread` is the published standard deviation over searches; the tolerance is half of it where none is given.
+    `above` leaves out architectures whose value is not above it, in rankings.
+    """
+
+    column: str
+    published: float | None = None
+    spread: float | None = None
+    tolerance: float | None = None
+    above: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tolerance is None and self.spread is not None:
+            object.__setattr__(self, "tolerance", self.spread / 2)
+        if self.published is not None and self.tolerance is None:
+            raise SpecError(f"The published figure of {self.column} needs a tolerance, or a spread.")
+
+    def holds(self, ours: float) -> bool | None:
+        """Whether ours is near enough; None where nothing was published."""
+        if self.published is None or self.tolerance is None:
+            return None
+        return abs(ours - self.published) <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of a published table and how it is reproduced.
+
+    `tolerance` is how far our mean may lie from the published one, in `unit`, for the row to hold. `deviation` says
+    what is known to differ from the paper's protocol. With `columns`, the row has several figures, each read from the
+    search's table for the architecture that was found; the first of them is the row's headline. `baselines` are other
+    strategies, by what they are called, that get the same budget and seeds. `seconds_a_trial` is what a training costs
+    on the clock of the paper, where the table has no training times. Without `keep_runs` no search is stored: where one
+    takes milliseconds, waiting for the disk would take most of the time. `label` is what a figure calls the row.
+    """
+
+    name: str
+    title: str
+    published: float
+    published_spread: float | None
+    unit: str
+    source: str
+    source_checked: str
+    tolerance: float
+    deviation: str | None
+    parameter_baseline: bool
+    needs_gpu: bool
+    search: dict[str, Any]
+    presets: dict[str, dict[str, Any]]
+    columns: tuple[Column, ...] = ()
+    baselines: dict[str, str] = field(default_factory=dict)
+    seconds_a_trial: float = 0.0
+    keep_runs: bool = True
+    label: str | None = None
+
+    @property
+    def published_text(self) -> str:
+        """The published figure, marked where nobody has checked it."""
+        spread = "" if self.published_spread is None else f" ± {self.published_spread}"
+        mark = " (unverified)" if self.source_checked == "memory" else ""
+        return f"{self.published}{spread} {self.unit}{mark}"
+
+    def settings(self, preset: str, seed: int = 0) -> tuple[Settings, int]:
+        """The search of a preset and its number of seeds."""
+        if preset not in self.presets:
+            raise UnknownName(f"preset of {self.name}", preset, self.presets)
+        size = self.presets[preset]
+        plain = {key: value for key, value in self.search.items() if key != "objective"}
+        objective = self.search.get("objective", "maximize(val_acc)")
+        budget = budget_of(str(size["budget"]))
+        return Settings(**plain, objectives=(objective,), budget=budget, seed=seed), int(size["seeds"])
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Published rank correlations of a training-free score, and the table of scores that ours are taken from.
+
+    `scores` is a file relative to the working folder, `made_by` the command that makes it, `proxy` the score whose
+    correlations were published.
+    """
+
+    name: str
+    title: str
+    source: str
+    source_checked: str
+    deviation: str | None
+    scores: str
+    made_by: str
+    table: str
+    proxy: str
+    columns: tuple[Column, ...]
+
+    @property
+    def published_text(self) -> str:
+        """The published correlations."""
+        told = " / ".join(f"{one.published}" for one in self.columns if one.published is not None)
+        return f"τ of {self.proxy} {told}" if told else "–"
+
+
+def recipes() -> list[Recipe]:
+    """All recipes of searches of the package, by name."""
+    return sorted((read(*found) for found in _texts(files("ogive.recipes"))), key=lambda one: one.name)
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; UnknownName offers the nearest."""
+    known = {entry.name: entry for entry in recipes()}
+    if name not in known:
+        raise UnknownName("recipe", name, known)
+    return known[name]
+
+
+def rankings() -> list[Ranking]:
+    """All rankings of the package, by name."""
+    found = _texts(files("ogive.recipes").joinpath("rankings"))
+    return sorted((ranking_of(*one) for one in found), key=lambda one: one.name)
+
+
+def read(name: str, text: str) -> Recipe:
+    """The recipe that a TOML text describes; a SpecError says what is wrong with it."""
+    entries = _entries(name, text)
+    columns = _columns(name, entries)
+    figure = set() if columns else _FIGURE
+    _check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL | figure, _REQUIRED | figure)
+    _check_keys(f"the search of {name}", entries["search"], _SEARCH, {"space"})
+    for preset, size in entries["presets"].items():
+        if preset not in PRESETS:
+            raise UnknownName("preset", preset, PRESETS)
+        _check_keys(f"the preset {preset} of {name}", size, _PRESET, _PRESET)
+    if columns and (columns[0].published is None or "table" not in entries["search"]):
+        raise SpecError(f"The columns of {name} need a table in its search, and a published figure for the first.")
+    optional = {"published_spread": None, "deviation": None, "parameter_baseline": False, "needs_gpu": False}
+    headline = _headline(columns[0]) if columns else {}
+    baselines = {label: str(parse(text)) for label, text in entries.get("baselines", {}).items()}
+    return Recipe(name=name, **{**optional, **headline, **entries, "columns": columns, "baselines": baselines})
+
+
+def ranking_of(name: str, text: str) -> Ranking:
+    """The ranking that a TOML text describes; a SpecError says what is wrong with it."""
+    entries = _entries(name, text)
+    _check_keys(f"the ranking {name}", entries, _RANKING, _RANKING - {"deviation"})
+    return Ranking(name=name, **{"deviation": None, **entries, "columns": _columns(name, entries)})
+
+
+def _texts(folder: Traversable) -> list[tuple[str, str]]:
+    found = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    return [(entry.name.removesuffix(".toml"), entry.read_text("utf-8")) for entry in found]
+
+
+def _entries(name: str, text: str) -> dict[str, Any]:
+    try:
+        entries = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"The recipe {name} is no TOML: {error}.") from error
+    if entries.get("source_checked", "table") not in CHECKS:
+        raise UnknownName("way in which a source was checked", entries["source_checked"], CHECKS)
+    return entries
+
+
+def _columns(name: str, entries: dict[str, Any]) -> tuple[Column, ...]:
+    found = entries.get("columns", [])
+    for one in found:
+        _check_keys(f"a column of {name}", one, _COLUMN, {"column"})
+    return tuple(Column(**one) for one in found)
+
+
+def _headline(first: Column) -> dict[str, Any]:
+    return {"published": first.published, "published_spread": first.spread, "tolerance": first.tolerance}
+
+
+def _check_keys(where: str, entries: dict[str, Any], known: set[str], required: set[str]) -> None:
+    for key in entries:
+        if key not in known:
+            raise UnknownName(f"key of {where}", key, known)
+    missing = required - entries.keys()
+    if missing:
+        raise SpecError(f"There must be {', '.join(sorted(missing))} in {where}.")

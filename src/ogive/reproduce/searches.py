@@ -1,0 +1,196 @@
+"""Reproduce a row of a published table of searches: run the search with many seeds, and its baselines beside it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive import catalog
+from ogive.compare import Comparison, compare
+from ogive.core.architecture import Architecture
+from ogive.core.errors import MissingData
+from ogive.core.rng import Seed
+from ogive.metrics import bootstrap_interval
+from ogive.reproduce.ledger import empty_row, verdict, write_row
+from ogive.reproduce.recipe import Column, Recipe
+from ogive.runs import read_run
+from ogive.session import Settings
+from ogive.spec import parse
+
+__all__ = ["reproduce_search"]
+
+Floats = npt.NDArray[np.float64]
+Values = Mapping[str, Mapping[str, Floats]]
+
+
+def reproduce_search(
+    chosen: Recipe, *, preset: str, out: Path, workers: int, progress: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    """Run a recipe and write its row ``out/NAME.json``, or ``NAME-PRESET.json`` for a preset other than paper."""
+    settings, seeds = chosen.settings(preset)
+    row = _row(chosen, preset, settings, seeds)
+    folder = out / "runs" / f"{chosen.name}-{preset}" if chosen.keep_runs else None
+    started = time.perf_counter()
+    if not chosen.needs_gpu or catalog.load("torch.cuda:is_available")():
+        try:
+            found = compare(
+                [settings.strategy, *chosen.baselines.values()],
+                settings,
+                seeds=seeds,
+                workers=workers,
+                folder=folder,
+                progress=progress,
+            )
+            largest = _parameter_baseline(chosen, settings, seeds)
+            row |= _several(chosen, found, largest) if chosen.columns else _measured(chosen, found, largest)
+        except MissingData as error:
+            row |= {"status": "data missing", "because": str(error)}
+    row["seconds"] = round(time.perf_counter() - started if folder is None else _spent(folder), 1)
+    write_row(row, out / (f"{chosen.name}.json" if preset == "paper" else f"{chosen.name}-{preset}.json"))
+    return row
+
+
+def _spent(folder: Path) -> float:
+    """Seconds of searching, in whichever sittings: a resumed reproduction costs what an uninterrupted one does."""
+    return sum(read_run(path.parent).elapsed_s for path in folder.glob("*/run.json"))
+
+
+def _row(chosen: Recipe, preset: str, settings: Settings, seeds: int) -> dict[str, Any]:
+    row = empty_row(
+        name=chosen.name,
+        preset=preset,
+        title=chosen.title,
+        published=chosen.published,
+        published_spread=chosen.published_spread,
+        unit=chosen.unit,
+        source=chosen.source,
+        source_checked=chosen.source_checked,
+        tolerance=chosen.tolerance,
+        deviation=chosen.deviation,
+        n_seeds=seeds,
+        command=f"ogive reproduce {chosen.name} --preset {preset}",
+        settings=settings.config(),
+    )
+    return row | ({"status": "pending GPU"} if chosen.needs_gpu else {})
+
+
+# -- one figure -------------------------------------------------------------------------------------------------------
+
+
+def _measured(chosen: Recipe, found: Comparison, largest: Comparison | None) -> dict[str, Any]:
+    wanted = str(parse(found.settings.strategy))
+    means = {row.strategy: getattr(row, found.value) for row in found.rows()}
+    mean, ours = means.pop(wanted), next(row for row in found.rows() if row.strategy == wanted)
+    if math.isnan(mean):
+        return {"status": "differs", "because": "a search with some seed found nothing that works"}
+    interval = ours.score_interval if found.value == "score" else ours.reported_interval
+    assert interval is not None
+    labels = {text: label for label, text in chosen.baselines.items()}
+    others = {labels.get(text, text): value for text, value in means.items() if math.isfinite(value)}
+    if largest is not None and (reported := largest.rows()[0].reported) is not None:
+        others["most parameters"] = reported
+    holds = abs(mean - chosen.published) <= chosen.tolerance
+    bounds = None if math.isnan(interval.low) else [interval.low, interval.high]
+    told = verdict(holds, chosen.source_checked, chosen.deviation or "of an unknown reason")
+    return {"ours": mean, "interval": bounds, "baselines": others, **told}
+
+
+def _parameter_baseline(chosen: Recipe, settings: Settings, seeds: int) -> Comparison | None:
+    """The cheapest predictor of all: of as many random architectures, take the one with the most parameters."""
+    if not chosen.parameter_baseline:
+        return None
+    return compare(["random"], replace(settings, strategy="random", objectives=("maximize(params)",)), seeds=seeds)
+
+
+# -- several figures of what was found --------------------------------------------------------------------------------
+
+
+def _several(chosen: Recipe, found: Comparison, largest: Comparison | None) -> dict[str, Any]:
+    """Every column of the recipe for the architectures that were found, and the course of the search."""
+    if any(outcome.arch is None for outcome in found.outcomes):
+        return {"status": "differs", "because": "a search with some seed found nothing that works"}
+    table = catalog.load("open_table")(found.settings.table)
+    labels = {str(parse(found.settings.strategy)): "ours", **{text: label for label, text in chosen.baselines.items()}}
+    answers = {labels.get(name, name): _answers(found, name) for name in found.strategies}
+    if largest is not None:
+        answers["most parameters"] = _answers(largest, "random")
+    values: Values = {
+        label: {
+            column.column: np.array([table.value(arch, column.column) for arch in archs]) for column in chosen.columns
+        }
+        for label, archs in answers.items()
+    }
+    columns = [_column(column, values, found.settings.seed) for column in chosen.columns]
+    first = columns[0]
+    outside = ", ".join(one["column"] for one in columns if one["holds"] is False)
+    reason = f"{outside} outside the tolerance: {chosen.deviation or 'of an unknown reason'}"
+    return {
+        "ours": first["ours"],
+        "interval": first["interval"],
+        "baselines": first["baselines"],
+        "columns": columns,
+        "course": _course(chosen, found),
+        "markdown": _markdown(columns),
+        **verdict(not outside, chosen.source_checked, reason),
+    }
+
+
+def _answers(found: Comparison, strategy: str) -> list[Architecture]:
+    return [Architecture.parse(str(outcome.arch)) for outcome in found.of(strategy)]
+
+
+def _column(column: Column, values: Values, seed: int) -> dict[str, Any]:
+    own = values["ours"][column.column]
+    mean = float(own.mean())
+    interval = bootstrap_interval(own, Seed(seed).child("reproduce").numpy(column.column))
+    return {
+        "column": column.column,
+        "published": column.published,
+        "published_spread": column.spread,
+        "tolerance": column.tolerance,
+        "ours": mean,
+        "interval": None if math.isnan(interval.low) else list(interval),
+        "spread": float(own.std(ddof=1)) if len(own) > 1 else None,
+        "baselines": {label: float(found[column.column].mean()) for label, found in values.items() if label != "ours"},
+        "holds": column.holds(mean),
+    }
+
+
+def _course(chosen: Recipe, found: Comparison) -> dict[str, Any]:
+    """After every trial, the means over the seeds: seconds spent, and what the search would have answered."""
+    own = found.of(str(parse(found.settings.strategy)))
+    trials = min(len(outcome.curve) for outcome in own)
+    clock = _mean([outcome.benchmark_s[:trials] for outcome in own])
+    trained = chosen.seconds_a_trial * np.arange(1, trials + 1)
+    course = {"seconds": clock + trained, "test_acc": _mean([outcome.reported_curve[:trials] for outcome in own])}
+    rounded = {name: [round(value, 4) for value in values.tolist()] for name, values in course.items()}
+    return {"label": chosen.label or chosen.name, "seconds_a_trial": chosen.seconds_a_trial, **rounded}
+
+
+def _mean(curves: Sequence[Sequence[float]]) -> Floats:
+    mean: Floats = np.mean(np.asarray(curves, np.float64), axis=0)
+    return mean
+
+
+def _markdown(columns: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns as a table for a README, baselines to the right."""
+    baselines = list(columns[0]["baselines"])
+    lines = [
+        f"| column | published | ours [95 %] | {' | '.join(baselines)} |",
+        f"|{'---|' * (3 + len(baselines))}",
+    ]
+    for one in columns:
+        spread = "" if one["published_spread"] is None else f" ± {one['published_spread']:.2f}"
+        published = "–" if one["published"] is None else f"{one['published']:.2f}{spread}"
+        own = "" if one["spread"] is None else f" ± {one['spread']:.2f}"
+        interval = "" if one["interval"] is None else " [{:.2f}, {:.2f}]".format(*one["interval"])
+        others = " | ".join(f"{one['baselines'][label]:.2f}" for label in baselines)
+        lines.append(f"| `{one['column']}` | {published} | {one['ours']:.2f}{own}{interval} | {others} |")
+    return lines

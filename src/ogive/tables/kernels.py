@@ -1,0 +1,73 @@
+"""Kernels of activation codes, kept in an ``.npz`` file: what NASWOT sees of a few networks, for pages to show.
+
+Shape letters: K networks, B images.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import StoreError
+
+__all__ = ["Kernel", "read_kernels", "three_of", "write_kernels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """What a network makes of a batch: for every two images, the share of its ReLU units that are in the same state.
+
+    `shares`, shape (B, B), lies between 0 and 1, in a file in steps of 1/255; `units` is the number of units, `labels`,
+    shape (B,), are the classes of the images.
+    """
+
+    arch: Architecture
+    units: int
+    shares: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+
+    @property
+    def agreement(self) -> float:
+        """The mean share over all pairs of different images."""
+        images = len(self.shares)
+        return float((self.shares.sum() - np.trace(self.shares)) / (images * (images - 1)))
+
+
+def write_kernels(kernels: Sequence[Kernel], path: Path) -> None:
+    """Write kernels of one batch, a byte for each pair of images."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        path,
+        archs=np.array([str(kernel.arch) for kernel in kernels]),
+        units=np.array([kernel.units for kernel in kernels], np.int64),
+        shares=np.rint(255 * np.stack([kernel.shares for kernel in kernels])).astype(np.uint8),
+        labels=kernels[0].labels,
+    )
+
+
+def read_kernels(path: Path) -> list[Kernel]:
+    """The kernels in a file; StoreError if it is damaged or none of ours."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            archs, units, shares_KBB, labels_B = (found[name] for name in ("archs", "units", "shares", "labels"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path} holds no kernels ({error}): delete it, and make it again.") from error
+    if shares_KBB.ndim != 3 or shares_KBB.shape[1:] != (len(labels_B),) * 2 or len(archs) != len(shares_KBB):
+        raise StoreError(f"{path} holds kernels of the shape {shares_KBB.shape}: delete it, and make it again.")
+    return [
+        Kernel(Architecture.parse(str(arch)), int(count), shares_BB / 255, labels_B)
+        for arch, count, shares_BB in zip(archs, units, shares_KBB, strict=True)
+    ]
+
+
+def three_of(values: dict[Architecture, float]) -> list[Architecture]:
+    """The best, the median and the worst architecture by their values; fewer if there are not three."""
+    ordered = sorted(values, key=lambda arch: values[arch], reverse=True)
+    places = dict.fromkeys((0, (len(ordered) - 1) // 2, len(ordered) - 1)) if ordered else {}
+    return [ordered[place] for place in places]

@@ -24,7 +24,7 @@ from ogive.training.language import (
 )
 from ogive.training.language_recipe import LanguageRecipe, recipe_of
 from ogive.training.loop import Diverged
-from ogive.training.text import Text, columns, load
+from ogive.training.text import Text, columns, encoded, load, vocabulary_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -149,6 +149,15 @@ def test_the_perplexity_of_the_penn_treebank_falls_in_seconds(shared_data: Path)
     outcome = train_language(network, text, recipe, seed=Seed(0))
     assert outcome.val_ppl < untrained / 4
     assert perplexity(network, text.test, batch=1) < untrained / 4
+
+
+def test_a_model_is_evaluated_on_the_texts_of_wikitext_2(shared_data: Path) -> None:
+    vocabulary = vocabulary_of(shared_data / "wikitext2" / "valid.txt")
+    network = model(words=len(vocabulary), width=4)
+    for part in ("valid", "test"):
+        numbers, _ = encoded(shared_data / "wikitext2" / f"{part}.txt", vocabulary, limit=120)
+        # Fresh weights say next to nothing, so that every word is as likely as any other.
+        assert perplexity(network, torch.from_numpy(numbers), batch=10) == pytest.approx(len(vocabulary), rel=0.01)
 
 
 def test_the_random_state_of_the_caller_stays_as_it_is(counting: Text) -> None:

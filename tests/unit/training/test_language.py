@@ -177,7 +177,7 @@ def interrupting(epoch: int) -> Any:
 
 def test_an_interrupted_training_ends_as_if_it_had_not_been(counting: Text, tmp_path: Path) -> None:
     # Patience 1 makes it average after a few epochs, on both sides of the interruption.
-    recipe = replace(TINY, epochs=9, patience=1, learning_rate=40.0)
+    recipe = replace(TINY, batch_size=12, epochs=9, patience=1, learning_rate=40.0)
     whole, parted = model(dropout=0.3, dropout_word=0.1), model(dropout=0.3, dropout_word=0.1)
     expected = train_language(whole, counting, recipe, seed=Seed(0))
     assert {epoch.averaged for epoch in expected.history} == {False, True}

@@ -45,6 +45,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "nasbench101": "ogive.spaces.nasbench101:nasbench101",
         "natssize": "ogive.spaces.natssize:natssize",
         "darts": "ogive.spaces.darts:darts",
+        "darts_rnn": "ogive.spaces.darts_rnn:darts_rnn",
         "nds_darts": "ogive.spaces.nds:nds_darts",
         "nds_enas": "ogive.spaces.nds:nds_enas",
         "nds_amoeba": "ogive.spaces.nds:nds_amoeba",
@@ -64,10 +65,14 @@ _PARTS: dict[str, dict[str, str]] = {
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
+        "darts": "ogive.strategies.gradient:Darts",
+        "spos": "ogive.strategies.single_path:SinglePathOneShot",
+        "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",
         "trained": "ogive.evaluators.trained:Trained",
+        "language": "ogive.evaluators.language:Language",
         "training_free": "ogive.evaluators.training_free:TrainingFree",
         "score_table": "ogive.evaluators.score_table:ScoreTable",
         "latency": "ogive.evaluators.latency:Latency",
@@ -82,11 +87,16 @@ _PARTS: dict[str, dict[str, str]] = {
         "latency_tradeoff": "ogive.core.objective:LatencyTradeoff",
     },
     "score": SCORES,
-    "data": dict.fromkeys(
-        ("digits", "fashion-mnist", "cifar10", "cifar100", "images:FOLDER", "arrays:FILE.npz"),
-        "ogive.training.data:load",
-    ),
+    "data": {
+        **dict.fromkeys(
+            ("digits", "fashion-mnist", "cifar10", "cifar100", "images:FOLDER", "arrays:FILE.npz"),
+            "ogive.training.data:load",
+        ),
+        "text:FOLDER": "ogive.training.text:load",
+    },
 }
+# What a part's name stands for where the data are a text.
+_OF_TEXT = {("evaluator", "trained"): "language", ("strategy", "darts"): "darts_language"}
 
 # What is given once for a whole search, and the flag for it.
 _FLAGS: dict[str, str] = {
@@ -103,6 +113,7 @@ _GIVEN = frozenset(_FLAGS) | {"device", "folder"}
 _TOOLS: dict[str, str] = {
     "usable_device": "ogive.training.devices:usable_device",
     "load_data": "ogive.training.data:load",
+    "load_text": "ogive.training.text:load",
     "get_data": "ogive.training.data:get",
     "open_table": "ogive.tables.store:open_table",
     "import_table": "ogive.tables.importers:import_table",
@@ -156,6 +167,9 @@ def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:
     SpecError for a value of the wrong type and for something that the context should hold and does not.
     """
     spec = parse(text) if isinstance(text, str) else text
+    other = _OF_TEXT.get((kind, spec.name))
+    if other is not None and context is not None and "data" in context and hasattr(context["data"](), "vocabulary"):
+        spec = Spec(other, spec.args, spec.options)
     return make(resolve(kind, spec.name), spec, context)
 
 

@@ -63,6 +63,9 @@ _LIMIT = re.compile(
 _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "threads", "workers")
 
 
+# How the name of a text begins, and what stands for the objective that is usual for the data.
+TEXT, USUAL = "text:", ("",)
+
 # The settings that a search may go on without.
 _MACHINE = ("device", "threads", "workers")
 
@@ -72,13 +75,14 @@ class Settings:
     """Everything that decides what a search does, as it stands in run.json.
 
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
-    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without.
+    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without, `objectives` to the
+    best accuracy, or with a text to the lowest perplexity.
     """
 
     space: str
     strategy: str = "evolution"
     evaluator: str = ""
-    objectives: tuple[str, ...] = ("maximize(val_acc)",)
+    objectives: tuple[str, ...] = USUAL
     budget: Budget = field(default_factory=lambda: Budget(trials=100))
     seed: int = 0
     data: str | None = None
@@ -94,6 +98,9 @@ class Settings:
             raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
+        if self.objectives == USUAL:
+            text = self.table is None and (self.data or "").startswith(TEXT)
+            object.__setattr__(self, "objectives", ("minimize(val_ppl)" if text else "maximize(val_acc)",))
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""
@@ -164,7 +171,7 @@ def budget_of(text: str) -> Budget:
 
 
 def load_data(text: str) -> Any:
-    """Load a data set written ``cifar10``, ``digits(size=16)`` or ``images:FOLDER(size=32)``.
+    """Load data written ``cifar10``, ``digits(size=16)``, ``images:FOLDER(size=32)`` or ``text:FOLDER(limit=1000)``.
 
     Its splits do not depend on the seed of the search, so that every search sees the same ones.
     """
@@ -173,7 +180,8 @@ def load_data(text: str) -> Any:
     if match is None:
         raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
     options = parse(f"data{match['options'] or ''}").options
-    return catalog.make(catalog.load("load_data"), Spec("data", (match["name"],), options))
+    loader = "load_text" if match["name"].startswith(TEXT) else "load_data"
+    return catalog.make(catalog.load(loader), Spec("data", (match["name"],), options))
 
 
 def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:
@@ -260,14 +268,17 @@ def search(
     command: str | None = None,
     role: str = "search",
     on_trial: Callable[[Trial], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     save_every: int = SAVE_EVERY,
     parts: Parts | None = None,
 ) -> Run:
     """Run a search into a new run folder and return what it holds in the end.
 
-    `parts` may be given ready-made; otherwise they are built from the settings.
+    `parts` may be given ready-made; otherwise they are built from the settings. `on_note` is told what a strategy is
+    doing that works long for a proposal.
     """
     parts = parts or assemble(settings, folder=unfinished(folder))
+    _listen(parts.strategy, on_note)
     study = parts.study()
     with RunStore.create(folder, {**_header(command, role), **settings.config(), **_inputs(parts, settings)}) as store:
         for trial in _drive(settings, study, store, skip=0, save_every=save_every):
@@ -282,6 +293,7 @@ def resume(
     *,
     budget: Budget | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     save_every: int = SAVE_EVERY,
     parts: Parts | None = None,
 ) -> Run:
@@ -290,6 +302,7 @@ def resume(
         settings = settings_of(store.run.config)
         parts = parts or assemble(settings, folder=unfinished(folder))
         _check_inputs(store, _inputs(parts, settings))
+        _listen(parts.strategy, on_note)
         study = parts.study()
         granted = _granted(store, settings.budget, budget)
         skip = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else 0
@@ -362,6 +375,8 @@ def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save
             stack.callback(workers.stop)
         started = time.perf_counter() - elapsed
         saved = study.told
+        # A strategy to which a proposal is dear, such as one that trains for an epoch, says so.
+        save_every = min(save_every, getattr(study.strategy, "save_every", save_every))
         trials = study.run(settings.budget, executor=workers, in_flight=settings.workers, past=past, elapsed_s=elapsed)
         for trial in ticking(trials, settings.budget):
             store.append(trial, time.perf_counter() - started)
@@ -369,6 +384,13 @@ def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save
             if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
                 store.save_strategy(study.strategy, study)
                 saved = study.told
+
+
+def _listen(strategy: Any, on_note: Callable[[str], None] | None) -> None:
+    """Let a strategy that tells what it is doing tell it; one in a closed world is inside another."""
+    telling = getattr(strategy, "strategy", strategy)
+    if on_note is not None and hasattr(telling, "progress"):
+        telling.progress = on_note
 
 
 def _header(command: str | None, role: str) -> dict[str, Any]:

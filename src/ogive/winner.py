@@ -26,6 +26,7 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.evaluators.latency import LatencyReport, measure
+from ogive.language import Job, exported_model, trained_model
 from ogive.networks import count
 from ogive.networks.build import Skeleton, build, fitted_skeleton
 from ogive.networks.export import Exported, export
@@ -34,9 +35,10 @@ from ogive.session import load_data, settings_of
 from ogive.spec import Spec, parse_options
 from ogive.training.data import Data
 from ogive.training.distributed import group
-from ogive.training.loop import Progress, accuracy, train
+from ogive.training.loop import accuracy, train
 from ogive.training.memory import refuse_too_large
 from ogive.training.recipe import Recipe
+from ogive.training.text import Text
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["export_winner", "measure_latency", "train_winner", "winner_facts"]
@@ -46,7 +48,7 @@ def train_winner(
     folder: Path,
     *,
     trial: int | None = None,
-    data: str | Data | None = None,
+    data: str | Data | Text | None = None,
     channels: int | None = None,
     cells: int | None = None,
     recipe: str = "",
@@ -54,18 +56,22 @@ def train_winner(
     threads: int | None = None,
     tensorboard: bool = False,
     command: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Any], None] | None = None,
 ) -> dict[str, Any]:
     """Train the best architecture of a run (or that of `trial`) from scratch; return what stands in winner.json.
 
     It is trained on the training and the validation images together, with the options of `recipe`
     (``epochs=60, cutout=2``), and measured on the test images once, at the end. `data`, `channels` and `cells` are
     those of the search unless given. An interrupted training goes on where it stopped. Started by ``torchrun``, all
-    processes train together, and those that do not write return an empty dictionary.
+    processes train together, and those that do not write return an empty dictionary. A language model is trained on the
+    training text alone, since the validation text says when to average its weights.
     """
     run = read_run(folder)
     chosen = _chosen(run, trial)
     task = _data(run, data)
+    if isinstance(task, Text):
+        with torch_threads(threads):
+            return _train_on_text(run, chosen, task, data, channels, recipe, device, command, progress)
     skeleton = _skeleton(run, chosen.arch, task, channels, cells)
     options = _recipe(recipe)
     seed = Seed(settings_of(run.config).seed).child("winner")
@@ -88,7 +94,6 @@ def train_winner(
             return {}
         test_acc = accuracy(network, task.test, task, device)
     network = network.to("cpu")
-    _save(network.state_dict(), place / "winner.safetensors")
     facts = {
         **_identity(chosen, run, data),
         **_figures(network, task, test_acc),
@@ -100,11 +105,44 @@ def train_winner(
         "command": command,
         "exports": [],
     }
+    _keep(run, network, facts, unfinished)
+    return facts
+
+
+def _train_on_text(
+    run: Run,
+    chosen: Trial,
+    task: Text,
+    data: str | Data | Text | None,
+    channels: int | None,
+    recipe: str,
+    device: str,
+    command: str | None,
+    progress: Callable[[Any], None] | None,
+) -> dict[str, Any]:
+    job = Job(
+        chosen.arch,
+        task,
+        recipe,
+        channels if channels is not None else run.config.get("skeleton", {}).get("channels"),
+        Seed(settings_of(run.config).seed).child("winner"),
+        device,
+        run.artifacts / "winner",
+    )
+    network, figures, unfinished = trained_model(job, progress)
+    facts = {**_identity(chosen, run, data), **figures, "command": command, "exports": []}
+    _keep(run, network, facts, unfinished)
+    return facts
+
+
+def _keep(run: Run, network: nn.Module, facts: Mapping[str, Any], unfinished: Path) -> None:
+    """Write weights and facts of a winner in place of an earlier one's."""
+    place = run.artifacts / "winner"
+    _save(network.state_dict(), place / "winner.safetensors")
     write_json(run.artifacts / "winner.json", facts)
-    for earlier in place.glob("training-*"):  # of another trial or recipe, whose winner this one replaces
+    for earlier in place.glob("training-*"):  # of another trial or recipe
         if earlier != unfinished:
             shutil.rmtree(earlier, ignore_errors=True)
-    return facts
 
 
 def export_winner(
@@ -113,7 +151,7 @@ def export_winner(
     formats: Sequence[str] = ("torch", "onnx", "export"),
     out: Path | None = None,
     name: str = "winner",
-    data: str | Data | None = None,
+    data: str | Data | Text | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Exported]:
     """Write the trained winner in other formats, each checked against the network on its own test images.
@@ -125,8 +163,16 @@ def export_winner(
     run = read_run(folder)
     facts = winner_facts(run)
     task = _data(run, data or facts["data"])
-    network = _trained_network(run, facts)
+    if isinstance(task, Text) != ("test_ppl" in facts):
+        raise SpecError(f"The winner was trained on {facts['data']}, and {task.name} is data of another kind.")
     place = out or run.artifacts / "export"
+    if isinstance(task, Text):
+        weights = run.artifacts / "winner" / "winner.safetensors"
+        headline = _headline(run, facts)
+        found = exported_model(weights, facts, task, place, name=name, formats=tuple(formats), headline=headline)
+        _note_exports(run, facts, found)
+        return found
+    network = _trained_network(run, facts)
     exported = export(
         network,
         place,
@@ -142,9 +188,13 @@ def export_winner(
     # As they were read, since the exported file normalises them itself: NAME.py --data test.safetensors.
     images, labels = task.test.images.contiguous(), task.test.labels.contiguous()
     _save({"images": images, "labels": labels}, place / "test.safetensors")
+    _note_exports(run, facts, exported)
+    return exported
+
+
+def _note_exports(run: Run, facts: Mapping[str, Any], exported: Sequence[Exported]) -> None:
     rows = {row["format"]: row for row in (*facts["exports"], *map(_row, exported))}
     write_json(run.artifacts / "winner.json", {**facts, "exports": list(rows.values())})
-    return exported
 
 
 def measure_latency(
@@ -164,6 +214,10 @@ def measure_latency(
         run = read_run(Path(target))
         arch = _chosen(run, None).arch
         task = _data(run, data)
+        if isinstance(task, Text):
+            raise SpecError(
+                f"Latency is measured of networks of images, and {task.name} is a text: give --data digits."
+            )
         skeleton, inputs = _skeleton(run, arch, task, channels, cells), task.shape
     else:
         arch = _architecture(target)
@@ -191,15 +245,15 @@ def _chosen(run: Run, number: int | None) -> Trial:
     raise UnknownName("trial", str(number), [str(trial.number) for trial in run.trials])
 
 
-def _data(run: Run, data: str | Data | None) -> Data:
-    if isinstance(data, Data):
+def _data(run: Run, data: str | Data | Text | None) -> Data | Text:
+    if isinstance(data, (Data, Text)):
         return data
     name = data or run.config.get("data")
     if not isinstance(name, str):
         raise SpecError(
             f"{run.folder} was searched in a table, without images: give --data, for example --data digits."
         )
-    loaded: Data = load_data(name)
+    loaded: Data | Text = load_data(name)
     return loaded
 
 
@@ -226,7 +280,8 @@ def winner_facts(run: Run) -> dict[str, Any]:
         raise StoreError(f"{run.folder} has no trained winner yet: ogive train {run.folder}")
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"arch", "skeleton", "data", "exports", "epochs", "test_acc", "test_images"} - facts.keys()
+        own = {"recipe", "test_words"} if "test_ppl" in facts else {"skeleton", "test_acc", "test_images"}
+        missing = {"arch", "data", "exports", "epochs", *own} - facts.keys()
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} is damaged ({error}); train the winner again: ogive train {run.folder}") from error
     if missing:
@@ -256,7 +311,7 @@ def _key(arch: Architecture, skeleton: Skeleton, recipe: Recipe, task: Data) -> 
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
-def _identity(chosen: Trial, run: Run, data: str | Data | None) -> dict[str, Any]:
+def _identity(chosen: Trial, run: Run, data: str | Data | Text | None) -> dict[str, Any]:
     return {
         "arch": str(chosen.arch),
         "trial": chosen.number,
@@ -290,8 +345,14 @@ def _headline(run: Run, facts: dict[str, Any]) -> str:
     return (
         f"{facts['arch']}  ({published})\n"
         f"found by {run.config['strategy']} with seed {run.config['seed']}, trained for {facts['epochs']} epochs: "
-        f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
+        f"{_reached(facts)}"
     )
+
+
+def _reached(facts: Mapping[str, Any]) -> str:
+    if "test_ppl" in facts:
+        return f"perplexity {facts['test_ppl']:.2f} on {facts['test_words']} test words"
+    return f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
 
 
 def _row(exported: Exported) -> dict[str, Any]:

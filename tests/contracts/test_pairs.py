@@ -18,6 +18,7 @@ from ogive.spaces.nds_residual import BLOCKS
 # maximise and one to minimise.
 TRAINED = "trained(epochs=1, batch_size=16)"
 LATENCY = "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)"
+LANGUAGE = "language(preset=tiny, epochs=1, batch_size=2, bptt=8)"
 BOTH = f"together({TRAINED}, {LATENCY})"
 EVALUATORS = {
     "tabular": ("tabular(also=[params])", "val_acc", "params"),
@@ -28,9 +29,10 @@ EVALUATORS = {
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
     "ranked": ("ranked(training_free([naswot, macs], batch_size=16), reference=3)", "standing", "macs"),
+    "language": (LANGUAGE, "macs", "val_ppl"),
     "screened": (f"screened(training_free(naswot, batch_size=16), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
 }
-# One way to write each strategy; a scorer needs images, or the table of a search that has none.
+# One way to write each strategy; a scorer needs images, or what the evaluator of a search without images has.
 STRATEGIES = {
     "random": "random",
     "local_search": "local_search",
@@ -38,17 +40,24 @@ STRATEGIES = {
     "nsga2": "nsga2",
     "naswot": "naswot({scorer}, scored=6)",
     "area": "area({scorer}, population=3, tournament=2, scored=6)",
+    "darts": "darts(epochs=4)",
+    "spos": "spos(epochs=4, candidates=4, population=2, tournament=2)",
+    "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8)",
 }
+# Strategies that train a supernet on images, even where candidates are looked up.
+WEIGHT_SHARING = ("darts", "spos")
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
 }
-# The smallest networks of each space that take images of 8 by 8 pixels.
+SCORERS = {"tabular": "tabular", "language": LANGUAGE}
+# The smallest networks of each space that take images of 8 by 8 pixels, or a text.
 SIZES = {
     "nasbench201": (4, 1),
     "nasbench101": (8, 1),
     "natssize": (None, 1),
+    "darts_rnn": (4, None),
     **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
     **dict.fromkeys(BLOCKS, (None, None)),
     "ddarts": (2, 8),
@@ -66,11 +75,15 @@ Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
 
 
 def legal(four: Four) -> bool:
-    """Whether the parts can search together at all: one table, and a trade-off needs accuracy and latency."""
-    space, _, evaluator, objective = four
+    """Whether the parts can search together at all: one table, one text; a trade-off needs accuracy and latency."""
+    space, strategy, evaluator, objective = four
+    if (space == "darts_rnn") != (evaluator == "language"):
+        return False
+    supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {"darts_language": ("darts_rnn",)}
+    shared = space in supernets.get(strategy, SIZES)
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
-    return in_table and measured
+    return in_table and measured and shared
 
 
 def pairs_of(four: Four) -> set[tuple[int, str, int, str]]:
@@ -97,22 +110,33 @@ def test_every_part_of_the_catalog_takes_part() -> None:
     assert sorted(OBJECTIVES) == catalog.names("objective")
 
 
+@pytest.fixture(scope="session")
+def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    for part, lines in (("train", 4), ("valid", 3), ("test", 3)):
+        (folder / f"{part}.txt").write_text("the cat saw the dog\nthe dog ran\n" * lines)
+    return folder
+
+
 @pytest.mark.parametrize("four", covering(), ids="-".join)
-def test_every_pair_of_parts_searches_together(four: Four, invented_table: Path, invented_scores: Path) -> None:
+def test_every_pair_of_parts_searches_together(
+    four: Four, invented_table: Path, invented_scores: Path, text_folder: Path
+) -> None:
     space, strategy, evaluator, objective = four
     text, good, bad = EVALUATORS[evaluator]
     objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
     if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
         objectives.append(f"maximize({good})")
     channels, cells = SIZES[space]
+    images = None if evaluator == "tabular" and strategy not in WEIGHT_SHARING else "digits(limit=32)"
     trials = search_trials(
         Settings(
             space=SMALL.get(space, space),
-            strategy=STRATEGIES[strategy].format(scorer="tabular" if evaluator == "tabular" else "training_free(macs)"),
+            strategy=STRATEGIES[strategy].format(scorer=SCORERS.get(evaluator, "training_free(macs)")),
             evaluator=text.format(scores=invented_scores),
             objectives=tuple(objectives),
             budget=Budget(trials=2),
-            data=None if evaluator == "tabular" else "digits(limit=32)",
+            data=f"text:{text_folder}" if evaluator == "language" else images,
             table=str(invented_table) if evaluator == "tabular" else None,
             channels=channels,
             cells=cells,

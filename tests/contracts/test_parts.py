@@ -16,15 +16,18 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.networks.build import BUILDERS, DEFAULTS
+from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
 from ogive.strategies.within import within
+from ogive.supernets.networks import SUPERNETS
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
 from ogive.tables.world import ClosedWorld
 from ogive.testing import check_evaluator, check_space, check_strategy
 from ogive.training.data import Data, Split
+from ogive.training.text import Text
 
 SPACES = catalog.names("space")
 # The same without those that differ from nds_darts in their operations only.
@@ -39,7 +42,12 @@ STRATEGIES = {
     "nsga2": "nsga2",
     "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
+    "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
+    "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
+    "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
+# Strategies that train a supernet, and the spaces that have one of theirs.
+WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {"darts_language": ("darts_rnn",)}
 # The same as functions that another process can import, where a part of its own is needed.
 FACTORIES = """
 from ogive.core.trial import Measurement
@@ -59,6 +67,36 @@ def area(space, seed):
 
 def naswot(space, seed):
     return BestScored(Sum(), space=space, seed=seed)
+
+
+def darts(space, seed):
+    from ogive.strategies.gradient import Darts
+    from ogive.training.data import load
+
+    data = load("digits", limit=24)
+    return Darts(space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, alpha_learning_rate=0.1)
+
+
+def spos(space, seed):
+    from ogive.strategies.single_path import SinglePathOneShot
+    from ogive.training.data import load
+
+    data = load("digits", limit=24)
+    return SinglePathOneShot(
+        space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, candidates=4, population=2
+    )
+
+
+def darts_language(space, seed):
+    import torch
+
+    from ogive.strategies.recurrent import DartsLanguage
+    from ogive.training.text import Text
+
+    words = torch.arange(12) % 3
+    data = Text("abc", ("a", "b", "<eos>"), words, words, words)
+    small = {"channels": 2, "epochs": 3, "batch_size": 2, "bptt": 3}
+    return DartsLanguage(space=space, data=data, seed=seed, threads=1, **small, alpha_learning_rate=0.1)
 """
 SCORES = catalog.names("score")
 
@@ -72,12 +110,14 @@ EVALUATORS = {
     "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
     "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
     "ranked": "ranked(training_free([naswot, params], batch_size=8), reference=3)",
+    "language": "language(preset=tiny, epochs=1, batch_size=2, bptt=8)",
     "screened": "screened(training_free(naswot, batch_size=8), training_free(params), keep=1, pool=3)",
 }
 # The smallest size of networks that a space allows.
 SIZES: dict[str, dict[str, int | None]] = {
     "natssize": {"channels": None, "cells": 1},
     "darts": {"channels": 4, "cells": 3},
+    "darts_rnn": {"channels": 4, "cells": None},
     **{space: {"channels": 4, "cells": 3} for space in FAMILIES},
     **{space: {"channels": None, "cells": None} for space in BLOCKS},
     "ddarts": {"channels": 2, "cells": 8},
@@ -97,6 +137,11 @@ def split(seed: int, count: int) -> Split:
     return Split(images, torch.arange(count) % 2)
 
 
+def words(seed: int, count: int) -> torch.Tensor:
+    return torch.randint(0, 3, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+TEXT = Text("babble", ("a", "b", "<eos>"), words(0, 30), words(1, 24), words(2, 24))
 DATA = Data("noise", split(0, 24), split(1, 8), split(2, 8), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
 
 
@@ -120,7 +165,7 @@ def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[
     return {
         "space": lambda: space,
         "seed": lambda: seed,
-        "data": lambda: DATA,
+        "data": lambda: TEXT if space.name == "darts_rnn" else DATA,
         "table": lambda: table,
         "device": lambda: "cpu",
         "threads": lambda: 1,
@@ -145,12 +190,12 @@ def made_evaluator(text: str, space: SearchSpace, table: Table) -> Evaluator:
 
 
 def together(spaces: Iterable[str]) -> list[tuple[str, str]]:
-    """Every strategy with each of the spaces that it can search: what cannot be built cannot be scored."""
+    """Every strategy with each of the spaces that it can search: what cannot be built cannot be scored or shared."""
     return [
         (name, space)
         for name, text in STRATEGIES.items()
         for space in spaces
-        if space in BUILT or "training_free" not in text
+        if space in WEIGHT_SHARING.get(name, SPACES) and (space in BUILT or "training_free" not in text)
     ]
 
 
@@ -189,10 +234,11 @@ def test_every_strategy_asks_the_same_in_every_process(
 ) -> None:
     (tmp_path / "factories_of_parts.py").write_text(FACTORIES)
     monkeypatch.syspath_prepend(str(tmp_path))
-    alone = STRATEGIES[name] == name
+    alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
-    check_strategy(maker, target(nasbench201), objectives=objectives, rounds=60, subprocess=True)
+    space = darts_rnn if name == "darts_language" else nasbench201
+    check_strategy(maker, target(space), objectives=objectives, rounds=60, subprocess=True)
 
 
 @pytest.mark.parametrize(("name", "space"), together(["nasbench101", "nasbench201", "accel_nasbench"]))
@@ -224,7 +270,8 @@ def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
 @pytest.mark.parametrize("name", list(EVALUATORS))
 def test_every_evaluator_keeps_the_contract(name: str, table: Table, invented_scores: Path) -> None:
     text = EVALUATORS[name].format(scores=invented_scores)
-    check_evaluator(made_evaluator(text, nasbench201(), table), nasbench201(), proposals=3)
+    space = darts_rnn() if name == "language" else nasbench201()
+    check_evaluator(made_evaluator(text, space, table), space, proposals=3)
 
 
 @pytest.mark.parametrize("name", SCORES)

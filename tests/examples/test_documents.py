@@ -29,6 +29,12 @@ SMALLER = {
     "images:photos": "images:photos(size=8)",
     "epochs=100, cutout=4": "epochs=1",
     "--seeds 50": "--seeds 3",
+    "trained(preset=tiny)": "trained(preset=tiny, epochs=1, batch_size=4)",
+    "--channels 64 --budget 8": "--channels 4 --budget 2",
+    "preset=small, epochs=20": "preset=small, epochs=1, batch_size=4",
+    "darts(order=2, epochs=50)": "darts(order=2, epochs=2, batch_size=8, bptt=4)",
+    "--channels 300": "--channels 4",
+    "--budget 50 --out runs/darts-cells": "--budget 2 --out runs/darts-cells",
     "--budget 60 --threads 1": "--budget 3 --threads 1",
     "max_macs=32000000": "max_macs=1000000",
     "--channels 8 --cells 5": "--channels 2 --cells 3",
@@ -64,6 +70,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path) ->
         for number in range(10):
             pixels = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.png")
+    (tmp_path / "texts").mkdir()
+    for part in ("train", "valid", "test"):
+        (tmp_path / "texts" / f"{part}.txt").write_text("the cat saw the dog\nthe dog ran\n" * 6)
     return tmp_path
 
 
@@ -84,6 +93,7 @@ def test_every_command_of_the_documents_works(place: Path, monkeypatch: pytest.M
         run(command, monkeypatch)
     assert (place / "runs" / "photos" / "artifacts" / "export" / "winner.onnx").exists()
     assert (place / "runs" / "photos" / "report.html").exists()
+    assert (place / "runs" / "cells" / "artifacts" / "export" / "winner.words.txt").exists()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

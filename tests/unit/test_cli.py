@@ -245,7 +245,9 @@ def test_a_kept_comparison_is_a_folder_of_runs_with_a_page(ogive: Run, table_hom
 
 def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert re.search(
-        r"^strategy: +area, evolution, local_search, naswot, nsga2, random$", ogive("list").out, re.MULTILINE
+        r"^strategy: +area, darts, darts_language, evolution, local_search, naswot, nsga2, random, spos$",
+        ogive("list").out,
+        re.MULTILINE,
     )
     assert re.search(r"^random +Independent random architectures", ogive("list", "strategy").out, re.MULTILINE)
     options = ogive("list", "strategy", "evolution").out

@@ -217,4 +217,6 @@ def list_data_command() -> None:
     """
     present = sorted(path.name for path in data_folder().glob("[!.]*") if path.is_dir())
     console.print(f"embedded: digits\nin {data_folder()}: {', '.join(present) or 'none'}")
-    console.print("your own: images:FOLDER (class sub-folders), arrays:FILE.npz")
+    console.print(
+        "your own: images:FOLDER (class sub-folders), arrays:FILE.npz, text:FOLDER (train.txt, valid.txt, test.txt)"
+    )

@@ -31,7 +31,7 @@ Objective = Annotated[
 ]
 BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15m, 2h, benchmark=1e5, or several.")]
 SeedNumber = Annotated[int | None, typer.Option("--seed", help="The root of all randomness.  [default: 0]")]
-DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, arrays:FILE.npz, …")]
+DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, text:FOLDER, …")]
 TableName = Annotated[str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")]
 Channels = Annotated[int | None, typer.Option("--channels", help="Width of the networks.")]
 Cells = Annotated[int | None, typer.Option("--cells", help="Depth of the networks.")]
@@ -97,7 +97,7 @@ def search_command(
     folder = out or _free_folder(settings)
     try:
         with SearchProgress(settings.budget) as progress:
-            run = search(settings, folder, command=command_line(), on_trial=progress)
+            run = search(settings, folder, command=command_line(), on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(folder)
     _print_found(run)
@@ -117,7 +117,7 @@ def resume_command(
     done = sum(trial.status != "screened" for trial in before.trials)
     try:
         with SearchProgress(limit, done=done) as progress:
-            finished = resume(run, budget=granted, on_trial=progress)
+            finished = resume(run, budget=granted, on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(run)
     console.print(f"{counted(len(finished.records) - len(before.records), 'new trial')}.")

@@ -116,6 +116,10 @@ class SearchProgress(Bar):
         super().__init__("search", budget.trials)
         self._done, self._failed, self._screened, self._best = done, 0, 0, -math.inf
 
+    def note(self, text: str) -> None:
+        """Show what the strategy is doing before its next trial."""
+        self.at(self._done, text)
+
     def __call__(self, trial: Trial) -> None:
         """Take note of one trial."""
         self._done += trial.status != "screened"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,17 +45,20 @@ def train_command(
         bool | None, typer.Option(help="Write event files beside metrics.jsonl.  [default: if installed]")
     ] = None,
 ) -> None:
-    """Train the winner of a search fully, and measure it once on the test images.
+    """Train the winner of a search fully, and measure it once on the test images, or on the test text.
 
     Example: ogive train runs/photos --recipe "epochs=60, cutout=2"
+
+    Example: ogive train runs/ptb --recipe "preset=small, epochs=20"
 
     On several GPUs: torchrun --nproc-per-node 2 --no-python ogive train runs/photos --device cuda
     """
     events = find_spec("tensorboard") is not None if tensorboard is None else tensorboard
 
     def show(step: Any) -> None:
-        note = f"loss {step.loss:.3f}, accuracy {step.train_acc:.1f} %, {duration(step.seconds_left)} left"
-        bar.at(step.epoch - 1 + step.step // step.steps, note, total=step.epochs)
+        right = f", accuracy {step.train_acc:.1f} %" if hasattr(step, "train_acc") else ""
+        note = f"loss {step.loss:.3f}{right}, {duration(step.seconds_left)} left"
+        bar.at(step.epoch - 1 + int(step.share), note, total=step.epochs)
 
     try:
         with Bar("epochs", None) as bar:
@@ -76,10 +80,16 @@ def train_command(
         raise typer.Exit(130) from None
     if not facts:  # another process of torchrun reports
         return
-    console.print(f"{facts['arch']}: {facts['test_acc']:.2f} % of {facts['test_images']} test images")
-    shown = ("params", "macs", "latency_ms", "epochs", "training_s")
-    table(None, ("figure", "value>"), [(name, number(facts[name])) for name in shown])
+    console.print(f"{facts['arch']}: {_reached(facts)}", highlight=False)
+    shown = ("val_ppl", "params", "macs", "latency_ms", "epochs", "training_s")
+    table(None, ("figure", "value>"), [(name, number(facts[name])) for name in shown if name in facts])
     console.print(f"next: ogive export {run}")
+
+
+def _reached(facts: Mapping[str, Any]) -> str:
+    if "test_ppl" in facts:
+        return f"perplexity {facts['test_ppl']:.2f} on {facts['test_words']:,} test words"
+    return f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
 
 
 def export_command(

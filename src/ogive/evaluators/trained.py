@@ -30,7 +30,7 @@ from ogive.training.memory import capacity, is_out_of_memory, training_bytes
 from ogive.training.recipe import Recipe
 from ogive.training.threads import threads as torch_threads
 
-__all__ = ["Trained"]
+__all__ = ["Trained", "own_folder", "reason_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +142,7 @@ class Trained:
         except OgiveError:
             raise
         except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
-            kind = "out of memory" if is_out_of_memory(mishap) else type(mishap).__name__
-            error = f"{kind}: {mishap}".splitlines()[0]
+            error = reason_of(mishap)
         self._clear(arch, recipe)
         if error is not None:
             logger.info("%s failed: %s", arch, error)
@@ -217,10 +216,7 @@ class Trained:
         return replace(self._recipe, epochs=proposal.fidelity, warmup_epochs=share * proposal.fidelity)
 
     def _top(self, arch: Architecture, recipe: Recipe) -> Path | None:
-        """A folder of the proposal's own: another process may be training another one."""
-        if self._folder is None:
-            return None
-        return self._folder / hashlib.sha256(f"{arch} {recipe.epochs}".encode()).hexdigest()[:16]
+        return own_folder(self._folder, arch, recipe.epochs)
 
     def _place(self, arch: Architecture, recipe: Recipe, repeat: int) -> Path | None:
         top = self._top(arch, recipe)
@@ -230,3 +226,14 @@ class Trained:
         top = self._top(arch, recipe)
         if top is not None:
             shutil.rmtree(top, ignore_errors=True)
+
+
+def own_folder(folder: Path | None, arch: Architecture, epochs: int) -> Path | None:
+    """A folder of a proposal's own inside `folder`: another process may be training another one."""
+    return None if folder is None else folder / hashlib.sha256(f"{arch} {epochs}".encode()).hexdigest()[:16]
+
+
+def reason_of(mishap: Exception) -> str:
+    """Why a candidate failed, in one line."""
+    kind = "out of memory" if is_out_of_memory(mishap) else type(mishap).__name__
+    return f"{kind}: {mishap}".splitlines()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -22,6 +22,7 @@ from ogive.networks.nested import NestedNetwork
 from ogive.networks.residual import ResidualNetwork
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, cell_of, darts
+from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
 from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
@@ -31,7 +32,16 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize, widths_of
 from ogive.spaces.nested import NestedGenotype, deepened, reductions_of
 
-__all__ = ["Skeleton", "WeightSource", "build", "build_genotype", "build_nested", "default_skeleton", "smallest_image"]
+__all__ = [
+    "Skeleton",
+    "WeightSource",
+    "build",
+    "build_genotype",
+    "build_nested",
+    "default_skeleton",
+    "drawing_from",
+    "smallest_image",
+]
 
 Style = Literal["cifar", "imagenet"]
 STYLES = ("cifar", "imagenet")
@@ -97,8 +107,7 @@ def default_skeleton(space: str, **overrides: object) -> Skeleton:
 
     For darts, ``style="imagenet"`` gives the size that the paper uses there.
     """
-    if space not in DEFAULTS:
-        raise UnknownName("space with networks", space, DEFAULTS)
+    _refuse_other(space, DEFAULTS)
     known = [field.name for field in dataclasses.fields(Skeleton)]
     for name in overrides:
         if name not in known:
@@ -134,9 +143,8 @@ def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) ->
     With a `seed` the weights depend on it alone and torch's global random state stays as it is; without one they are
     drawn from that state. Raises InvalidArchitecture or SpecError.
     """
-    if arch.space not in BUILDERS:
-        raise UnknownName("space with networks", arch.space, BUILDERS)
-    with _drawing_from(seed):
+    _refuse_other(arch.space, BUILDERS)
+    with drawing_from(seed):
         return BUILDERS[arch.space](arch, skeleton)
 
 
@@ -148,7 +156,7 @@ def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None =
     _check_depth(skeleton, "darts")
     _check_stem(skeleton)
     _check_size(skeleton, "darts", smallest_image("darts", skeleton))
-    with _drawing_from(seed):
+    with drawing_from(seed):
         return DartsNetwork(
             normal=genotype.normal,
             normal_concat=genotype.normal_concat,
@@ -176,7 +184,7 @@ def build_nested(genotype: NestedGenotype, skeleton: Skeleton, *, seed: int | No
     _check_width(skeleton, name)
     _check_stem(skeleton)
     _check_size(skeleton, name, _smallest(skeleton, len(genotype.halving)))
-    with _drawing_from(seed):
+    with drawing_from(seed):
         return NestedNetwork(
             cells=genotype.cells,
             layers=genotype.layers,
@@ -332,6 +340,15 @@ DARTS_IMAGENET = Skeleton(channels=48, cells=14, classes=1000, style="imagenet")
 # -- checks -----------------------------------------------------------------------------------------------------------
 
 
+def _refuse_other(space: str, known: Iterable[str]) -> None:
+    if space == RECURRENT:
+        raise SpecError(
+            f"Networks of {space} read texts, not images: give --data text:FOLDER and the evaluator trained."
+        )
+    if space not in known:
+        raise UnknownName("space with networks", space, known)
+
+
 def _check_plain(skeleton: Skeleton, space: str) -> None:
     asked = [
         name
@@ -386,7 +403,8 @@ def _check_cell(entries: Entries, concat: tuple[int, ...]) -> None:
 
 
 @contextmanager
-def _drawing_from(seed: int | None) -> Iterator[None]:
+def drawing_from(seed: int | None) -> Iterator[None]:
+    """Let modules made inside draw their weights from a seed alone, or, without one, from torch's global state."""
     if seed is None:
         yield
         return

@@ -38,7 +38,17 @@ from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, U
 from ogive.core.rng import Seed
 from ogive.networks.standalone import Facts, standalone
 
-__all__ = ["Exported", "Options", "export", "export_onnx", "export_program", "export_torch"]
+__all__ = [
+    "LARGEST_ALLOWED",
+    "Exported",
+    "Options",
+    "check_name",
+    "export",
+    "export_onnx",
+    "export_program",
+    "export_torch",
+    "imported",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -138,11 +148,7 @@ def export_program(network: nn.Module, folder: Path | str, **options: Unpack[Opt
 
 def _facts(options: Options) -> Facts:
     name, shape, classes = options["name"], tuple(options["shape"]), options.get("classes")
-    # NAME.py would hide a module of the same name from itself: Python looks in the folder of a script first.
-    if not name.isidentifier() or keyword.iskeyword(name) or name in {"torch", "safetensors", *sys.stdlib_module_names}:
-        raise SpecError(
-            f"An export must have a name that a Python file of one's own can have, like winner; got {name!r}."
-        )
+    check_name(name)
     if len(shape) != 3 or min(shape) < 1:
         raise SpecError(f"The shape of an image is channels, height and width, all positive; got {shape}.")
     normalise = options.get("normalise")
@@ -155,6 +161,15 @@ def _facts(options: Options) -> Facts:
             )
         normalise = mean, std
     return Facts(name, shape, None if classes is None else tuple(map(str, classes)), normalise, options.get("headline"))
+
+
+def check_name(name: str) -> None:
+    """SpecError for a name that NAME.py cannot have."""
+    # It would hide a module of the same name from itself: Python looks in the folder of a script first.
+    if not name.isidentifier() or keyword.iskeyword(name) or name in {"torch", "safetensors", *sys.stdlib_module_names}:
+        raise SpecError(
+            f"An export must have a name that a Python file of one's own can have, like winner; got {name!r}."
+        )
 
 
 # -- the network and what it answers ----------------------------------------------------------------------------------
@@ -247,11 +262,11 @@ def _write_torch(network: nn.Module, facts: Facts, folder: Path) -> Written:
     # A copy of each: safetensors refuses tensors that share memory or are not contiguous.
     state = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     weights.write_bytes(save(state, metadata={"format": "pt"}))
-    loaded = _imported(source).load()
+    loaded = imported(source).load()
     return (source, weights), _inferring(loaded)
 
 
-def _imported(path: Path) -> Any:
+def imported(path: Path) -> Any:
     """Run an exported file as a module that nobody else sees."""
     name = f"_ogive_export_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -15,7 +15,7 @@ from ogive.core.errors import SpecError
 from ogive.networks.closure import collect
 from ogive.networks.source import Import
 
-__all__ = ["Facts", "literal", "standalone"]
+__all__ = ["Facts", "docstring_of", "literal", "source_of", "standalone"]
 
 WIDTH = 120
 BLOCK = re.compile(r"^(@|def |async def |class |if )", re.MULTILINE)
@@ -55,20 +55,33 @@ def standalone(network: nn.Module, facts: Facts) -> str:
     A network can if its class stands at the top level of a file, needs only torch and Python, and its instances carry
     `recipe`: the literal keyword arguments that rebuild it.
     """
+    functions = [LOAD, PREPARED_NORMALISED if facts.normalise else PREPARED, ACCURACY, MAIN]
+    return source_of(network, _docstring(network, facts), _constants(facts), functions, NAMES)
+
+
+def source_of(
+    network: nn.Module,
+    docstring: str,
+    constants: str,
+    functions: Sequence[str],
+    names: frozenset[str],
+    imports: frozenset[Import] = frozenset(),
+) -> str:
+    """A file of a docstring, constants, the network's definitions, and functions, of which the last is main().
+
+    `names` and `imports` are what the functions define and need, beside argparse, Path, torch, Tensor and nn.
+    """
     recipe = _recipe(network)
-    collected = collect(type(network), IMPORTS | NAMES)
+    needed = IMPORTS | imports
+    collected = collect(type(network), needed | names)
     call = f"return {_call(collected.name, recipe)}"
-    head = [_docstring(network, facts), _imports(IMPORTS | collected.imports), _constants(facts)]
     body = [
         *collected.texts,
         f'def network() -> nn.Module:\n    """Build the network with fresh weights."""\n    {call}',
-        LOAD,
-        PREPARED_NORMALISED if facts.normalise else PREPARED,
-        ACCURACY,
-        MAIN,
+        *functions,
         'if __name__ == "__main__":\n    main()',
     ]
-    return _joined(head, body)
+    return _joined([docstring, _imports(needed | collected.imports), constants], body)
 
 
 def _recipe(network: nn.Module) -> dict[str, object]:
@@ -87,16 +100,22 @@ def _recipe(network: nn.Module) -> dict[str, object]:
 
 
 def _docstring(network: nn.Module, facts: Facts) -> str:
-    parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     size = " × ".join(map(str, facts.shape))
     classes = f", tells {len(facts.classes)} classes apart" if facts.classes else ""
-    weights = f"and has {parameters:,} trainable parameters; their trained values are in {facts.name}.safetensors. "
+    takes = f"It takes images of {size}{classes}, "
+    return docstring_of(network, facts.name, facts.headline, takes, USAGE)
+
+
+def docstring_of(network: nn.Module, name: str, headline: str | None, takes: str, usage: str) -> str:
+    """What an exported file says of itself; `takes` ends in a comma, and NAME in `usage` becomes the file's."""
+    parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    weights = f"and has {parameters:,} trainable parameters; their trained values are in {name}.safetensors. "
     weights += "The architecture itself stands in network(), below the definitions of its parts."
     paragraphs = [
-        f"{facts.name}: a network exported by ogive {_version()}. It does not need ogive; change it as you like.",
-        (facts.headline or "").replace("\\", "/").replace('"', "'").strip("\n"),
-        f"It takes images of {size}{classes}, {weights}",
-        USAGE.replace("NAME", facts.name),
+        f"{name}: a network exported by ogive {_version()}. It does not need ogive; change it as you like.",
+        (headline or "").replace("\\", "/").replace('"', "'").strip("\n"),
+        f"{takes}{weights}",
+        usage.replace("NAME", name),
     ]
     text = "\n\n".join(_filled(paragraph) for paragraph in paragraphs if paragraph)
     return f'"""{text}\n"""'

@@ -74,7 +74,7 @@ def _shape(picture: str | None) -> str:
 def _lead(runs: Sequence[Shown], best: Winner) -> Html:
     by = best.shown.found_by
     where = f"trial {best.trial.number} of {by}" if best.trial else by
-    interval, test = best.test_interval(), best.value("test_acc")
+    interval, test, foretold = best.test_interval(), best.value("test_acc"), best.value("test_ppl")
     if interval is not None:
         right, images, _ = interval
         text = f"The winner, {where}, classifies {number(right)} of {number(images)} test images correctly: "
@@ -84,6 +84,9 @@ def _lead(runs: Sequence[Shown], best: Winner) -> Html:
         said = joined(
             f"The winner, {where}, has a test accuracy of ", tag("strong", value_of("test_acc", test)), source
         )
+    elif best.trained and foretold is not None:
+        text = f"The winner, {where}, foretells the test text with a perplexity of "
+        said = joined(text, tag("strong", value_of("test_ppl", foretold)), ".")
     else:
         top = number(score(best.trial)) if best.trial else "unknown"
         text = f"The best candidate so far is {where}, with {objective_of(best.shown)} = "
@@ -147,6 +150,10 @@ def _tiles(best: Winner) -> Html:
         again = best.trained and searched != best.value("val_acc")
         about = f"after full training; {value_of('val_acc', searched)} in the search" if again else "in the search"
         tiles.append(_tile("validation accuracy", value_of("val_acc", best.value("val_acc")), about))
+    for name in ("test_ppl", "val_ppl"):
+        if best.value(name) is not None:
+            about = "after full training" if best.trained else "in the search"
+            tiles.append(_tile(metric_name(name), value_of(name, best.value(name)), about, first=not tiles))
     if best.value("latency_ms") is not None:
         percentiles = best.latency_ends()
         about = "median"

@@ -29,11 +29,12 @@ FAMILIES: tuple[tuple[str, str, str], ...] = (
     ("none", r"^(none|zero|zeroize)$", "none"),
     ("ends", r"^(input|output|in|out)\d*$|^(input|output)[_ ]|^c_\{", "none"),
     ("skip", r"skip|identity|^id$|residual", "#68707c"),
-    ("join", r"^(add|sum|concat|cat|mul|join|merge|stack|preprocess)", "#4a5462"),
+    ("join", r"^(add|sum|mean|concat|cat|mul|join|merge|stack|preprocess|state)", "#4a5462"),
     ("pool", r"pool|avg|max", "#b34700"),
     ("dilated conv", r"dil", "#95497a"),
     ("separable conv", r"sep|dw|depthwise|mbconv|mb_?conv|group|^inverted", "#087556"),
     ("conv", r"conv|^\dx\d$|bottleneck", "#0a64a8"),
+    ("activation", r"^(tanh|relu|sigmoid)$", "#8c3b3b"),
     ("dense", r"linear|dense|fc|attention|msa|classif|lstm|gru|rnn", "#7a5b00"),
 )
 OTHER = ("other", "#5b4db0")
@@ -256,6 +257,13 @@ def _cell_of_sums(sums: Mapping[int, Sequence[Entry]], joined: Sequence[int]) ->
     return layout.width + 2 * MARGIN, layout.height + 2 * MARGIN, body
 
 
+def _darts_rnn(space: SearchSpace, arch: Architecture) -> str:
+    """One moment of the recurrent cell, from its input and the output of the moment before to its output."""
+    graph = space.draw(arch)
+    width, height, body = _boxes(graph, ["x(t), h(t−1)", *map(label, graph.ops[1:-1]), "h(t)"])
+    return _document(width, height, f"{arch}: {space.format(arch)}", body)
+
+
 def _signs(points: Sequence[tuple[float, float]]) -> str:
     circles = "".join(f'<circle cx="{_n(x)}" cy="{_n(y)}" r="8"/>' for x, y in points)
     texts = "".join(_text(x, y, "+") for x, y in points)
@@ -276,6 +284,7 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     "nasbench201": _nasbench201,
     "natssize": _natssize,
     "darts": _darts,
+    "darts_rnn": _darts_rnn,
     **dict.fromkeys(nds.FAMILIES, _nds),
     **dict.fromkeys(nds_residual.BLOCKS, _residual),
     "ddarts": _nested,

@@ -22,6 +22,7 @@ from ogive.report import sections
 from ogive.report.answer import answer_section
 from ogive.report.blocks import page_title
 from ogive.report.cells import picture
+from ogive.report.epochs import epochs_section
 from ogive.report.findings import Shown, Winner, lead, shown, winner
 from ogive.report.kernels import kernels_section
 from ogive.report.markup import Html, joined, script_json, tag
@@ -109,6 +110,7 @@ def _body(
         sections.figure_section(agreement, members) if agreement else None,
         _kernels(first, drawing.picture),
         sections.figure_section(training, [best.shown]) if training and best else None,
+        epochs_section(members, drawing.space_of),
         sections.trials_section(members, album),
         sections.failures_section(members),
         sections.environment_section(members),
@@ -149,6 +151,10 @@ class Drawing:
         """The picture as SVG, or None."""
         return self._told(arch, picture)
 
+    def space_of(self, arch: Architecture) -> SearchSpace | None:
+        """The space of an architecture, if it is known here."""
+        return self._spaces.get(arch.space)
+
     def spelled(self, arch: Architecture) -> str:
         """The published text form, or ogive's own."""
         return self._told(arch, SearchSpace.format) or str(arch)
@@ -174,6 +180,7 @@ SECTIONS = (
     ("ranking", "How the scores rank"),
     ("kernels", "What NASWOT sees"),
     ("training", "Training"),
+    ("epochs", "Epochs"),
     ("trials", "Candidates"),
     ("failures", "Failures"),
     ("environment", "Environment"),

@@ -24,6 +24,8 @@ __all__ = [
 METRICS: dict[str, tuple[str, str]] = {
     "val_acc": ("validation accuracy", "%"),
     "test_acc": ("test accuracy", "%"),
+    "val_ppl": ("validation perplexity", ""),
+    "test_ppl": ("test perplexity", ""),
     "latency_ms": ("latency", "ms"),
     "params": ("parameters", ""),
     "macs": ("multiply-accumulates", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -60,6 +61,7 @@ class Within:
         self.objectives = getattr(strategy, "objectives", None)
         # How many random proposals come first, which a comparison sets against its budget.
         self.population = getattr(strategy, "population", None)
+        self.save_every = getattr(strategy, "save_every", sys.maxsize)
         # The proposals behind the projections that were not told yet.
         self._originals: dict[Key, deque[Proposal]] = {}
 

@@ -82,6 +82,11 @@ class Progress:
     val_acc: float | None
     seconds_left: float
 
+    @property
+    def share(self) -> float:
+        """How much of the epoch is over, 0 to 1."""
+        return self.step / self.steps
+
 
 def train(
     network: nn.Module,

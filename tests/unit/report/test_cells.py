@@ -25,7 +25,18 @@ def texts(document: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["nasbench101", "nasbench201", "natssize", "darts", "nds_darts", "nds_nasnet", "nds_resnet", "nds_resnext"]
+    "name",
+    [
+        "nasbench101",
+        "nasbench201",
+        "natssize",
+        "darts",
+        "darts_rnn",
+        "nds_darts",
+        "nds_nasnet",
+        "nds_resnet",
+        "nds_resnext",
+    ],
 )
 def test_the_picture_of_any_architecture_is_small_well_formed_and_has_a_title(name: str) -> None:
     space = build("space", name)
@@ -68,6 +79,14 @@ def test_every_distinct_cell_of_a_nested_network_shows_its_operations_and_only_s
         assert [text for text in found if text.endswith("reduction")] == ["cell 2, reduction", "cell 5, reduction"]
         assert len(found) == len(entries) + found.count("+") + 8 * 4
         assert len(picture(space, arch)) < 40_000
+
+
+def test_a_recurrent_cell_shows_its_eight_activations_between_input_and_output() -> None:
+    space = build("space", "darts_rnn")
+    arch = space.sample(np.random.default_rng(3))
+    found = texts(picture(space, arch))
+    operations = re.findall(r"'(\w+)', \d", space.format(arch))
+    assert sorted(found) == sorted(["x(t), h(t−1)", "state 0", *operations, "mean", "h(t)"])
 
 
 def test_nasbench101_is_drawn_without_vertices_that_do_not_reach_the_output() -> None:

@@ -1,0 +1,197 @@
+"""Supernets: a step of the DARTS search network against the network as it was published, kept in `plain_supernet.py`.
+
+``make bench ARGS="-k supernet"`` prints ratios of processor seconds and of wall seconds, both medians of steps taken in
+turn on one thread, so that a busy moment hits both, and the peak memory of each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ogive.core.rng import Seed
+from ogive.networks.build import Skeleton
+from ogive.supernets.alphas import Alphas
+from ogive.supernets.gates import Gate, GumbelOneHot, SinglePath, Softmax
+from ogive.supernets.networks import DartsSupernet, supernet
+from ogive.supernets.search import ArchitectureRecipe, Search, halved
+from ogive.training.data import Data, Split
+from ogive.training.recipe import Recipe
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LAYOUT = torch.channels_last
+ROUNDS = 5
+# A process of its own for each network: the peak of a process never falls.
+PEAK = """
+import resource, sys, torch
+sys.path.insert(0, sys.argv[1])
+import bench_supernets as bench
+torch.set_num_threads(1)
+made = bench.pair()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+made[sys.argv[2]].step()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def plain_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plain_supernet", Path(__file__).with_name("plain_supernet.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Steps:
+    """A network with its weights, its architecture and an optimiser."""
+
+    def __init__(self, network: nn.Module, alphas: Alphas, forward: Callable[[Tensor], Tensor]) -> None:
+        self.network, self.alphas, self.forward = network, alphas, forward
+        self.optimizer = torch.optim.SGD(network.parameters(), lr=0.025, momentum=0.9, weight_decay=3e-4, foreach=True)
+        draw = torch.Generator().manual_seed(1)
+        self.x, self.y = torch.randn(16, 3, 32, 32, generator=draw), torch.arange(16) % 10
+
+    def gradients(self) -> tuple[float, list[Tensor]]:
+        loss = F.cross_entropy(self.forward(self.x), self.y)
+        found = torch.autograd.grad(loss, [*self.alphas.tensors, *self.network.parameters()])
+        return loss.item(), list(found)
+
+    def step(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        for alpha in self.alphas.tensors:
+            alpha.grad = None
+        F.cross_entropy(self.forward(self.x), self.y).backward()
+        self.optimizer.step()
+
+    def seconds(self) -> tuple[float, float]:
+        wall, processor = time.perf_counter(), time.process_time()
+        self.step()
+        return time.perf_counter() - wall, time.process_time() - processor
+
+
+def pair(dtype: torch.dtype = torch.float32) -> dict[str, Steps]:
+    """The published network, and ogive's with the same weights: C = 16, L = 8, batch 16."""
+    network = supernet("darts", Skeleton(16, 8), seed=0).to(dtype)
+    assert isinstance(network, DartsSupernet)
+    plain = plain_module().PlainDarts(16, 8).to(dtype).take(network)
+    network.to(memory_format=LAYOUT)  # type: ignore[call-overload]
+    made = {}
+    for name in ("plain", "ogive"):
+        alphas = network.alphas(torch.Generator().manual_seed(0), scale=1.0)
+        if name == "plain":
+            made[name] = Steps(plain, alphas, lambda x, alphas=alphas: plain(x, alphas.groups))  # type: ignore[misc]
+        else:
+            made[name] = Steps(network, alphas, lambda x, alphas=alphas: mixed(network, alphas, Softmax(), x))  # type: ignore[misc]
+        made[name].x = made[name].x.to(dtype)
+    return made
+
+
+def mixed(network: DartsSupernet, alphas: Alphas, gate: Gate, x: Tensor) -> Tensor:
+    mixture = alphas.mixture(gate, torch.Generator().manual_seed(0))
+    logits: Tensor = network(x.contiguous(memory_format=LAYOUT), mixture)
+    return logits
+
+
+def test_supernet_agrees_with_the_published_network(show: Callable[[str], None]) -> None:
+    both = pair()
+    (loss, mine), (expected, theirs) = both["ogive"].gradients(), both["plain"].gradients()
+    # Rounding moves activations across the kinks of ReLUs, which is why the gradients are compared in float64 below.
+    apart, whole = (
+        torch.stack([part.norm() for part in parts]).norm()
+        for parts in ([one - other for one, other in zip(mine, theirs, strict=True)], theirs)
+    )
+    show(
+        f"supernet: loss differs by {abs(loss - expected):.1e}, the gradient by {float(apart / whole):.1e} of its norm"
+    )
+    assert loss == pytest.approx(expected, abs=1e-5)
+    exact = pair(torch.float64)
+    (loss, mine), (expected, theirs) = exact["ogive"].gradients(), exact["plain"].gradients()
+    assert loss == pytest.approx(expected, abs=1e-10)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
+
+
+def test_supernet_step_against_the_published_network(show: Callable[[str], None]) -> None:
+    both = pair()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in both}
+    for _ in range(ROUNDS + 1):
+        for name, steps in both.items():
+            times[name].append(steps.seconds())
+    wall, processor = (
+        {name: statistics.median(one[which] for one in found[1:]) for name, found in times.items()} for which in (0, 1)
+    )
+    for clock, found in (("wall", wall), ("processor", processor)):
+        ratio = found["plain"] / found["ogive"]
+        show(f"supernet step, {clock}: {found['ogive']:.2f} s, published {found['plain']:.2f} s, {ratio:.2f} x faster")
+
+
+def test_supernet_memory_against_the_published_network(show: Callable[[str], None]) -> None:
+    peaks = {}
+    for name in ("plain", "ogive"):
+        command = [sys.executable, "-c", PEAK, str(Path(__file__).parent), name]
+        peaks[name] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    ratio = peaks["ogive"] / peaks["plain"]
+    show(
+        f"supernet memory of a step: {peaks['ogive']:,.0f} MiB, published {peaks['plain']:,.0f} MiB, {ratio:.2f} of it"
+    )
+    assert ratio <= 0.6
+
+
+def test_supernet_steps_of_one_path(show: Callable[[str], None]) -> None:
+    """GDAS and SPOS run one operation of each edge."""
+    network = supernet("darts", Skeleton(16, 8), seed=0)
+    network.to(memory_format=LAYOUT)  # type: ignore[call-overload]
+    assert isinstance(network, DartsSupernet)
+    alphas = network.alphas(torch.Generator().manual_seed(0))
+    gates: dict[str, Gate] = {"softmax": Softmax(), "gumbel": GumbelOneHot(), "single path": SinglePath()}
+    x, y = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(1)), torch.arange(16) % 10
+    times: dict[str, list[float]] = {name: [] for name in gates}
+    for _ in range(ROUNDS + 1):
+        for name, gate in gates.items():
+            started = time.process_time()
+            F.cross_entropy(mixed(network, alphas, gate, x), y).backward()
+            times[name].append(time.process_time() - started)
+    found = {name: statistics.median(values[1:]) for name, values in times.items()}
+    for name in ("gumbel", "single path"):
+        show(f"supernet step, {name}: {found[name] / found['softmax']:.2f} of the processor seconds of softmax")
+
+
+def test_supernet_second_order_against_first(show: Callable[[str], None]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    split = Split(torch.randint(0, 256, (64, 3, 32, 32), generator=draw, dtype=torch.uint8), torch.arange(64) % 10)
+    data = Data("noise", split, split, split, tuple("0123456789"), (0.5,) * 3, (0.25,) * 3)
+    searches: dict[int, Any] = {}
+    for order in (1, 2):
+        network = supernet("darts", Skeleton(16, 8), seed=0)
+        network.to(memory_format=LAYOUT)  # type: ignore[call-overload]
+        recipe = Recipe(epochs=50, batch_size=16, learning_rate=0.025, nesterov=False, gradient_clip=5.0)
+        searches[order] = Search(
+            network,
+            network.alphas(torch.Generator()),
+            *halved(data, Seed(0)),
+            recipe,
+            ArchitectureRecipe(order=order),
+            seed=Seed(0),
+        )
+    times: dict[int, list[float]] = {order: [] for order in searches}
+    for _ in range(3):
+        for order, search in searches.items():
+            started = time.process_time()
+            search.epoch()
+            times[order].append(time.process_time() - started)
+    ratio = statistics.median(times[2][1:]) / statistics.median(times[1][1:])
+    show(f"supernet step of the second order: {ratio:.2f} x the processor seconds of the first")

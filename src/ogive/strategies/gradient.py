@@ -1,0 +1,299 @@
+"""DARTS as a strategy: one `ask` trains the supernet for an epoch and proposes the cell that it would derive now.
+
+Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, algorithm 1.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, StoreError
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.trial import Cost, Proposal, Trial, counted
+from ogive.supernets.alphas import Alphas
+from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
+from ogive.supernets.networks import check_size, published_skeleton, supernet
+from ogive.supernets.perturbation import Decision, decide, restricted, tuned, undecided
+from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch, halved
+from ogive.training import checkpoint
+from ogive.training.batches import LAYOUT
+from ogive.training.data import Data
+from ogive.training.recipe import Recipe
+from ogive.training.threads import threads as torch_threads
+
+__all__ = ["Darts"]
+
+logger = logging.getLogger(__name__)
+
+GATES: dict[str, Callable[[], Gate]] = {
+    "softmax": Softmax,
+    "sigmoid": Sigmoid,
+    "gumbel": GumbelOneHot,
+    "single_path": SinglePath,
+}
+
+
+class Darts:
+    """Differentiable search in a supernet, trained on ``data.train`` alone; it ends after `epochs` proposals.
+
+    The training images are halved by the seed: one half teaches the weights, the other the architecture. Each proposal
+    costs the seconds of its epoch. It learns nothing from what its proposals are measured with.
+
+    `order`: 1 holds the weights fixed in a step of the architecture, 2 looks one training step ahead, 0 takes no such
+    step. `gate`: "softmax", "sigmoid" (FairDARTS), "gumbel" (GDAS) or "single_path"; the last two run one operation of
+    each edge. `partial`: 1/partial of the channels take part, and `edge_normalisation` weighs edges (PC-DARTS). In the
+    first `warm_epochs` the architecture stays as it is. `zero_one` weighs FairDARTS's loss that pushes sigmoid gates to
+    0 or 1. The search ends early when the first kind of cell would be derived with more than `most_skips` skip
+    connections (DARTS+). With `select` "perturbation", each ask after that decides one edge by what the supernet loses
+    without its operations, and tunes the weights for `tune_epochs` (DARTS-PT). `channels`, `cells`: size of the
+    supernet, None for that of the space's paper. `progress` is told what is being done.
+    """
+
+    objectives = None
+    save_every = 1  # an epoch is dear
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        data: Data,
+        seed: Seed,
+        device: str = "cpu",
+        threads: int | None = None,
+        channels: int | None = None,  # DARTS, section 3.1.1: 16 and 8
+        cells: int | None = None,
+        order: Literal[0, 1, 2] = 1,
+        gate: Literal["softmax", "sigmoid", "gumbel", "single_path"] = "softmax",
+        partial: int = 1,  # PC-DARTS, section 4.2: 4
+        edge_normalisation: bool = False,
+        warm_epochs: int = 0,  # PC-DARTS, section 4.2: 15
+        zero_one: float = 0.0,  # FairDARTS, section 5.1: 10
+        most_skips: int | None = None,  # DARTS+ (Liang et al. 2019), section 3.2: 1
+        select: Literal["strongest", "perturbation"] = "strongest",
+        tune_epochs: int = 5,  # DARTS-PT, section 5.1
+        epochs: int = 50,  # DARTS, appendix A.1.1, as are all that follow
+        batch_size: int = 64,
+        learning_rate: float = 0.025,
+        final_learning_rate: float = 0.001,  # quark0/darts, train_search.py
+        momentum: float = 0.9,
+        weight_decay: float = 3e-4,
+        gradient_clip: float = 5.0,
+        alpha_learning_rate: float = 3e-4,
+        alpha_weight_decay: float = 1e-3,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.space, self.data, self.seed, self.progress = space, data, seed, progress
+        self.epochs, self.device, self.threads = epochs, device, threads
+        self._options: dict[str, Any] = {
+            "gate": gate,
+            "partial": partial,
+            "edge_normalisation": edge_normalisation,
+            "zero_one": zero_one,
+            "most_skips": most_skips,
+            "select": select,
+            "tune_epochs": tune_epochs,
+        }
+        self._decisions: list[Decision] = []
+        if tune_epochs < 0:
+            raise SpecError(f"tune_epochs must not be negative, but got {tune_epochs}.")
+        if zero_one and gate != "sigmoid":
+            raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {gate}: write gate=sigmoid.")
+        if not 0 <= warm_epochs <= epochs:
+            raise SpecError(f"warm_epochs must be in [0, {epochs}], but got {warm_epochs}.")
+        self._recipe = Recipe(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            final_learning_rate=final_learning_rate,
+            momentum=momentum,
+            nesterov=False,
+            weight_decay=weight_decay,
+            gradient_clip=gradient_clip,
+        )
+        self._architecture = ArchitectureRecipe(
+            order=order,
+            learning_rate=alpha_learning_rate,
+            weight_decay=alpha_weight_decay,
+            warm_epochs=warm_epochs,
+            penalty=_ZeroOne(zero_one) if zero_one else None,
+        )
+        self._skeleton = published_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
+        check_size(space.name, self._skeleton, partial)
+        self._made: Search | None = None
+
+    @property
+    def search(self) -> Search:
+        """The supernet under search, made when it is first needed."""
+        if self._made is None:
+            self._made = self._search()
+        return self._made
+
+    @property
+    def rolled_back(self) -> int:
+        """How many steps were undone because their loss was not finite."""
+        return sum(epoch.rolled_back for epoch in self.search.history)
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        """Train for n epochs and propose what would be derived after each of them."""
+        proposals: list[Proposal] = []
+        while len(proposals) < n and not self._is_over():
+            started = time.perf_counter()
+            with torch_threads(self.threads):
+                told = self._decided() if self._is_trained() else self._trained()
+                arch = self.derived()
+            proposals.append(Proposal(arch, cost=Cost(time.perf_counter() - started)))
+            self._report(told, arch)
+        return proposals
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Nothing is learnt from measurements: the supernet has validation images of its own."""
+
+    def derived(self) -> Architecture:
+        """The architecture that would be derived now."""
+        search = self.search
+        return search.supernet.plan.derive(search.alphas.strengths(search.gate))
+
+    def _is_trained(self) -> bool:
+        """Whether all epochs are over, or enough of them."""
+        search, limit = self.search, self._options["most_skips"]
+        if self._decisions or len(search.history) >= self.epochs:
+            return True
+        return limit is not None and bool(search.history) and self._skips(self.derived()) > limit
+
+    def _is_over(self) -> bool:
+        decides = self._options["select"] == "perturbation"
+        return self.search.over or (self._is_trained() and not (decides and any(undecided(self.search.supernet))))
+
+    def _trained(self) -> str:
+        epoch = self.search.epoch(self.progress)
+        if self.search.over:
+            logger.warning(
+                "The loss was no number in three steps in a row: the search ends after %s with what it had.",
+                counted(epoch.number, "epoch"),
+            )
+        return f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}, {epoch.train_acc:.1f} % right"
+
+    def _decided(self) -> str:
+        """Decide one edge, and tune the weights to it."""
+        seed = self.seed.child(f"decision {len(self._decisions)}")
+        decision = decide(self.search, seed, self.progress)
+        alphas = restricted(self.search.supernet, self.search.alphas, decision)
+        self._made = tuned(self.search, alphas, self._options["tune_epochs"], seed, self.progress)
+        self._decisions.append(decision)
+        held = "nothing" if decision.operation is None else self._made.supernet.plan.operations[decision.operation]
+        return f"edge {decision.edge} of the {decision.kind} cell holds {held}"
+
+    def _skips(self, arch: Architecture) -> int:
+        """The skip connections of the first kind of cell."""
+        plan = self.search.supernet.plan
+        return sum((plan.operations.index("skip_connect"),) == row for row in plan.choices(arch)[plan.kinds[0]])
+
+    def _report(self, told: str, arch: Architecture) -> None:
+        text = self.space.format(arch)
+        told = f"{told}, {counted(text.count('skip_connect'), 'skip connection')} in the derived cell"
+        logger.info("%s: %s", told, text)
+        if self.progress is not None:
+            self.progress(told)
+
+    # -- what is searched --------------------------------------------------------------------------------------------
+
+    def _search(self) -> Search:
+        network = supernet(
+            self.space.name,
+            self._skeleton,
+            seed=self.seed.integer("weights"),
+            partial=self._options["partial"],
+            # Where operations do not compete, `none` has nothing to win: FairDARTS, section 5.1.
+            without_none=self._options["gate"] == "sigmoid",
+        )
+        network.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload]
+        draw = torch.Generator().manual_seed(self.seed.integer("alphas"))
+        alphas = network.alphas(
+            draw,
+            # FairDARTS starts with every gate half open: FairDARTS, section 5.1.
+            scale=0.0 if self._options["gate"] == "sigmoid" else 1e-3,
+            edge_logits=bool(self._options["edge_normalisation"]),
+        )
+        halves = halved(self.data, self.seed)
+        return Search(
+            network,
+            alphas,
+            *halves,
+            self._recipe,
+            self._architecture,
+            seed=self.seed,
+            gate=GATES[self._options["gate"]](),
+            device=self.device,
+        )
+
+    # -- the state, in and out ---------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write weights, architecture, optimisers and history as one safetensors file; random streams have no state."""
+        search = self.search
+        record = {
+            "fingerprint": self._fingerprint(),
+            "history": [_plain(asdict(epoch)) for epoch in search.history],
+            "over": search.over,
+            "decisions": [asdict(decision) for decision in self._decisions],
+        }
+        checkpoint.save(Path(folder), len(search.history) + len(self._decisions), search.tensors(), record)
+
+    def load(self, folder: Path) -> None:
+        """Go on from a saved state; StoreError if it is damaged, or of another search."""
+        found = checkpoint.latest(Path(folder), self._fingerprint())
+        if found is None:
+            raise StoreError(f"{folder} holds no readable state of a supernet.")
+        tensors, record = found
+        try:
+            for entry in record["decisions"]:
+                decision = Decision(**entry)
+                alphas = restricted(self.search.supernet, self.search.alphas, decision)
+                self._made = tuned(self.search, alphas, 0, self.seed, None)
+                self._decisions.append(decision)
+            self.search.restore(tensors, [_read(entry) for entry in record["history"]], bool(record["over"]))
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error
+
+    def _fingerprint(self) -> dict[str, Any]:
+        architecture = asdict(replace(self._architecture, penalty=None))
+        return {
+            "space": self.space.name,
+            "skeleton": asdict(self._skeleton),
+            "recipe": asdict(self._recipe),
+            "architecture": {**architecture, "betas": list(self._architecture.betas)},
+            "options": self._options,
+            "seed": [self.seed.root, *self.seed.path],
+            "data": self.data.digest,
+        }
+
+
+class _ZeroOne:
+    """FairDARTS's loss, -mean((sigmoid(alpha) - 1/2)²), least where every gate is open or shut (equation 6)."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def __call__(self, alphas: Alphas) -> Tensor:
+        gates = torch.cat([torch.sigmoid(group).flatten() for group in alphas.groups])
+        return -self.weight * (gates - 0.5).square().mean()
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN."""
+    return {key: None if value != value else value for key, value in entry.items()}
+
+
+def _read(entry: dict[str, Any]) -> SearchEpoch:
+    values: dict[str, Any] = {key: float("nan") if value is None else value for key, value in entry.items()}
+    return SearchEpoch(**values)

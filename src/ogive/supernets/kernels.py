@@ -1,0 +1,194 @@
+"""Depthwise convolutions of supernets where torch's own backward pass is slow on a CPU.
+
+Measured with torch 2.13 on images in channels_last: the gradient of the input of a convolution of stride 1 is faster as
+a forward convolution with the flipped kernel; that of a 5×5 kernel as four of 3×3 kernels; and a dilated convolution as
+one without dilation on the four images of every second pixel. All are exact rearrangements of the same sums.
+
+Shapes: N images, C channels, H × W pixels, kernels (C, 1, k, k).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["depthwise", "interleaved", "is_depthwise", "is_fast", "normalised_depthwise", "phases"]
+
+LAYOUT = torch.channels_last
+# Below so many pixels in a batch, torch's own gradient of a 5×5 kernel is as fast as four of 3×3.
+WINDOWS_FROM = 4096
+
+
+def is_fast(x: Tensor) -> bool:
+    """Whether what follows is faster than torch for this tensor, and needed: no gradients, no gain."""
+    return (
+        torch.is_grad_enabled()
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and x.is_contiguous(memory_format=LAYOUT)
+    )
+
+
+def is_depthwise(layer: nn.Module) -> bool:
+    """Whether a layer convolves every channel by itself, with an odd kernel and zeros around that keep the size."""
+    if type(layer) is not nn.Conv2d or layer.bias is not None or layer.padding_mode != "zeros":
+        return False
+    kernel, dilation = layer.kernel_size[0], layer.dilation[0]
+    return (
+        layer.groups == layer.in_channels == layer.out_channels
+        and layer.kernel_size == (kernel, kernel)
+        and layer.dilation == (dilation, dilation)
+        and kernel % 2 == 1
+        and layer.padding == (dilation * (kernel // 2),) * 2
+    )
+
+
+# -- every second pixel -----------------------------------------------------------------------------------------------
+
+
+def phases(x_NCHW: Tensor) -> Tensor:
+    """The four images of every second row and column, (4 N, C, H/2, W/2); H and W are even.
+
+    A convolution of dilation 2 is one of dilation 1 on them, and pointwise layers do not notice the difference.
+    """
+    N, C, H, W = x_NCHW.shape
+    pixels = x_NCHW.permute(0, 2, 3, 1).reshape(N, H // 2, 2, W // 2, 2, C)
+    return pixels.permute(2, 4, 0, 1, 3, 5).reshape(4 * N, H // 2, W // 2, C).permute(0, 3, 1, 2)
+
+
+def interleaved(x: Tensor) -> Tensor:
+    """The inverse of `phases`."""
+    M, C, h, w = x.shape
+    pixels = x.permute(0, 2, 3, 1).reshape(2, 2, M // 4, h, w, C)
+    return pixels.permute(2, 3, 0, 4, 1, 5).reshape(M // 4, 2 * h, 2 * w, C).permute(0, 3, 1, 2)
+
+
+# -- convolutions -----------------------------------------------------------------------------------------------------
+
+
+def depthwise(x_NCHW: Tensor, kernel: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
+    """The depthwise convolution that keeps the size, or divides it by the stride."""
+    convolved: Tensor = _Depthwise.apply(x_NCHW, kernel, stride, dilation)  # type: ignore[no-untyped-call]
+    return convolved
+
+
+def normalised_depthwise(x_NCHW: Tensor, norm: nn.BatchNorm2d, kernel: Tensor) -> Tensor:
+    """Batch normalisation by the statistics of the batch, ReLU, and a depthwise convolution that keeps the size.
+
+    What lies between is computed again in the backward pass, so that it takes no memory until then.
+    """
+    if norm.training and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+    momentum = 0.1 if norm.momentum is None else norm.momentum
+    statistics = (norm.running_mean, norm.running_var, momentum, norm.eps)
+    convolved: Tensor = _NormalisedDepthwise.apply(x_NCHW, kernel, *statistics)  # type: ignore[no-untyped-call]
+    return convolved
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
+        ctx.save_for_backward(x, kernel)
+        ctx.stride, ctx.dilation = stride, dilation
+        return _convolved(x, kernel, stride, dilation)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, kernel = ctx.saved_tensors
+        gradient = gradients[0].contiguous(memory_format=LAYOUT)
+        wanted = ctx.needs_input_grad
+        of_x = _input_gradient(gradient, x, kernel, ctx.stride, ctx.dilation) if wanted[0] else None
+        of_kernel = _kernel_gradient(gradient, x, kernel, ctx.stride, ctx.dilation) if wanted[1] else None
+        return of_x, of_kernel, None, None
+
+
+class _NormalisedDepthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        kernel: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
+        normal, mean, inverse = torch.native_batch_norm(x, None, None, running_mean, running_var, True, momentum, eps)
+        ctx.save_for_backward(x, kernel, mean, inverse)
+        ctx.eps = eps
+        return _convolved(normal.relu_(), kernel, 1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, kernel, mean, inverse = ctx.saved_tensors
+        gradient = gradients[0].contiguous(memory_format=LAYOUT)
+        if torch.is_grad_enabled():
+            # Somebody will differentiate the gradient: then mean and variance are no constants.
+            normal = F.batch_norm(x, None, None, None, None, True, 0.0, ctx.eps)
+            again = _convolved(F.relu(normal), kernel, 1, 1)
+            return *torch.autograd.grad(again, [x, kernel], gradient, create_graph=True), None, None, None, None
+        shape = (1, -1, 1, 1)
+        seen = torch.addcmul((-mean * inverse).view(shape), x, inverse.view(shape)).relu_()
+        of_kernel = _kernel_gradient(gradient, seen, kernel, 1, 1) if ctx.needs_input_grad[1] else None
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_seen = torch.ops.aten.threshold_backward(_input_gradient(gradient, seen, kernel, 1, 1), seen, 0)
+            of_x = torch.ops.aten.native_batch_norm_backward(
+                of_seen, x, None, None, None, mean, inverse, True, ctx.eps, [True, False, False]
+            )[0]
+        return of_x, of_kernel, None, None, None, None
+
+
+def _convolved(x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
+    padding = dilation * (kernel.shape[2] // 2)
+    return F.conv2d(x, kernel, None, stride, padding, dilation, kernel.shape[0])
+
+
+def _input_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
+    if stride == 1:
+        return _convolved(gradient, kernel.flip(2, 3), 1, dilation)
+    return _backward(gradient, x, kernel, stride, dilation, [True, False, False])
+
+
+def _kernel_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
+    N, _, H, W = x.shape
+    if kernel.shape[2] != 5 or stride != 1 or dilation != 1 or N * H * W < WINDOWS_FROM:
+        return _backward(gradient, x, kernel, stride, dilation, [False, True, False])
+    padded = F.pad(x, (2, 2, 2, 2))
+    small = kernel[:, :, :3, :3]
+    upper, lower = (
+        [
+            _backward(gradient, _window(padded, top, left, H + 2, W + 2), small, 1, 1, [False, True, False], padding=0)
+            for left in (0, 2)
+        ]
+        for top in (0, 2)
+    )
+    # The middle row and column are in two windows each.
+    rows = [torch.cat([one, other[..., 1:]], dim=3) for one, other in (upper, lower)]
+    return torch.cat([rows[0], rows[1][:, :, 1:]], dim=2)
+
+
+def _window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    return x[:, :, top : top + height, left : left + width].contiguous(memory_format=LAYOUT)
+
+
+def _backward(
+    gradient: Tensor,
+    x: Tensor,
+    kernel: Tensor,
+    stride: int,
+    dilation: int,
+    wanted: list[bool],
+    padding: int | None = None,
+) -> Tensor:
+    """Torch's own gradient, of the input or of the kernel."""
+    around = dilation * (kernel.shape[2] // 2) if padding is None else padding
+    sizes = ([stride] * 2, [around] * 2, [dilation] * 2)
+    found = torch.ops.aten.convolution_backward(
+        gradient, x, kernel, None, *sizes, False, [0, 0], kernel.shape[0], wanted
+    )
+    one: Tensor = found[wanted.index(True)]
+    return one

@@ -1,0 +1,290 @@
+"""The supernets of DARTS and of NAS-Bench-201: mixed cells in the skeletons of the published searches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, UnknownName
+from ogive.networks.build import Skeleton, drawing_from, smallest_image
+from ogive.networks.ops import ConvBN, FactorizedReduce, ReLUConvBN, ResidualReduction
+from ogive.supernets.alphas import Alphas, alphas_for
+from ogive.supernets.gates import Mix
+from ogive.supernets.mixed import MixedCell, without_statistics
+from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
+
+__all__ = [
+    "SUPERNETS",
+    "DartsSupernet",
+    "NasBench201Supernet",
+    "Supernet",
+    "check_size",
+    "published_skeleton",
+    "supernet",
+]
+
+
+class Supernet(nn.Module):
+    """Every network of a cell space in one, with the weights that they share.
+
+    `mixed` are its cells in their order, `kinds` what kind each of them is. It is a source of weights: `network` gives
+    that of an architecture. Architecture parameters are not part of it: `alphas` makes some.
+    """
+
+    plan: Plan
+    mixed: list[MixedCell]
+    kinds: tuple[str, ...]
+
+    def forward(self, x: Tensor, mixture: Sequence[Mix] | None = None) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W), with one mix for each cell."""
+        raise NotImplementedError
+
+    @property
+    def choices(self) -> tuple[CellChoices, ...]:
+        """What the edges of each cell may hold."""
+        return tuple(cell.choices for cell in self.mixed)
+
+    def alphas(
+        self, draw: torch.Generator, *, scale: float = 1e-3, per_cell: bool = False, edge_logits: bool = False
+    ) -> Alphas:
+        """Fresh architecture parameters, on the device of the weights; see `alphas_for`."""
+        return alphas_for(
+            self.plan,
+            self.kinds,
+            self.choices,
+            draw,
+            scale=scale,
+            per_cell=per_cell,
+            edge_logits=edge_logits,
+            like=next(self.parameters()),
+        )
+
+    def network(self, arch: Architecture) -> Supernet:
+        """The network of an architecture, whose weights are this supernet's own; see `restricted`."""
+        by_kind = self.plan.choices(arch)
+        return self.restricted([by_kind[kind] for kind in self.kinds])
+
+    def path(self, arch: Architecture) -> tuple[Mix, ...]:
+        """The mix of every cell that runs an architecture alone: as `network`, without making one.
+
+        SpecError where an edge cannot hold what the architecture wants, as in a part of a supernet.
+        """
+        by_kind = self.plan.choices(arch)
+        found = []
+        for cell, kind in zip(self.mixed, self.kinds, strict=True):
+            rows = by_kind[kind]
+            for edge, (known, wanted) in enumerate(zip(cell.choices, rows, strict=True)):
+                if not set(wanted) <= set(known) or (len(known) == 1 and not wanted):
+                    raise SpecError(
+                        f"Edge {edge} of this supernet holds the operations {known}, but {arch} has {wanted}."
+                    )
+            found.append(Mix(None, tuple(rows[edge] for edge in cell.row_of_edge)))
+        return tuple(found)
+
+    def restricted(self, choices: Sequence[CellChoices]) -> Self:
+        """The part of this supernet that a smaller choice in each cell leaves.
+
+        The weights are the same tensors: who trains one trains the other. Running statistics are copies, so that they
+        can be estimated anew for the part alone.
+        """
+        part = copy.deepcopy(self, {id(weight): weight for weight in self.parameters()})
+        for cell, rows in zip(part.mixed, choices, strict=True):
+            cell.keep(rows)
+        return part
+
+
+class DartsCell(nn.Module):
+    """A cell of the search network of DARTS: two preprocessed inputs, and four nodes that are concatenated."""
+
+    def __init__(
+        self,
+        choices: CellChoices,
+        before_last: int,
+        last: int,
+        channels: int,
+        reduction: bool,
+        reduced_before: bool,
+        partial: int,
+    ) -> None:
+        super().__init__()
+        make = FactorizedReduce if reduced_before else _pointwise
+        self.preprocess0 = make(before_last, channels, affine=False)
+        self.preprocess1 = _pointwise(last, channels, affine=False)
+        strides = [2 if reduction and source < DARTS.inputs else 1 for source, _ in DARTS.edges]
+        self.mixed = MixedCell(DARTS, choices, channels, strides, partial)
+
+    def forward(self, before_last: Tensor, last: Tensor, mix: Mix | None) -> Tensor:
+        """The four nodes, side by side."""
+        return torch.cat(self.mixed([self.preprocess0(before_last), self.preprocess1(last)], mix), dim=1)
+
+
+class DartsSupernet(Supernet):
+    """The search network of DARTS (section 3.1.1): reduction cells a third and two thirds of the way down."""
+
+    plan = DARTS
+
+    def __init__(
+        self, skeleton: Skeleton, choices: Mapping[str, CellChoices] | Sequence[CellChoices], partial: int = 1
+    ) -> None:
+        super().__init__()
+        layers, channels = skeleton.cells, skeleton.channels
+        reductions = {layers // 3, 2 * layers // 3}
+        self.kinds = tuple("reduce" if layer in reductions else "normal" for layer in range(layers))
+        before_last = last = 3 * channels
+        self.stem = ConvBN(skeleton.inputs, last, 3)
+        self.cells = nn.ModuleList()
+        reduced_before = False
+        for kind, rows in zip(self.kinds, _each(choices, self.kinds), strict=True):
+            reduction = kind == "reduce"
+            channels = 2 * channels if reduction else channels
+            self.cells.append(DartsCell(rows, before_last, last, channels, reduction, reduced_before, partial))
+            before_last, last, reduced_before = last, 4 * channels, reduction
+        self.classifier = nn.Linear(last, skeleton.classes)
+
+    @property
+    def mixed(self) -> list[MixedCell]:  # type: ignore[override]  # derived from the cells
+        """The mixed part of each cell."""
+        return [cell.mixed for cell in self.cells]  # type: ignore[misc]  # a ModuleList forgets what it holds
+
+    def forward(self, x: Tensor, mixture: Sequence[Mix] | None = None) -> Tensor:
+        before_last = last = self.stem(x)
+        for layer, cell in enumerate(self.cells):
+            before_last, last = last, cell(before_last, last, None if mixture is None else mixture[layer])
+        logits: Tensor = self.classifier(last.mean((2, 3)))
+        return logits
+
+
+class NasBench201Supernet(Supernet):
+    """The search network of NAS-Bench-201 (D-X-Y/AutoDL-Projects): one cell, three stages, residual blocks between.
+
+    Batch normalisations of the cells keep no running statistics unless `tracked`.
+    """
+
+    plan = NASBENCH201
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        choices: Mapping[str, CellChoices] | Sequence[CellChoices],
+        partial: int = 1,
+        tracked: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kinds = ("cell",) * (3 * skeleton.cells)
+        rows = iter(_each(choices, self.kinds))
+        width = skeleton.channels
+        self.stem = ConvBN(skeleton.inputs, width, 3)
+        self.cells = nn.ModuleList()
+        for stage in range(3):
+            if stage > 0:
+                self.cells.append(ResidualReduction(width, 2 * width))
+                width *= 2
+            strides = [1] * len(self.plan.edges)
+            for _ in range(skeleton.cells):
+                cell = MixedCell(self.plan, next(rows), width, strides, partial)
+                if not tracked:
+                    without_statistics(cell)
+                self.cells.append(cell)
+        self.last = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
+        self.classifier = nn.Linear(width, skeleton.classes)
+
+    @property
+    def mixed(self) -> list[MixedCell]:  # type: ignore[override]  # derived from the cells
+        """The cells, without the residual blocks."""
+        return [cell for cell in self.cells if isinstance(cell, MixedCell)]
+
+    def forward(self, x: Tensor, mixture: Sequence[Mix] | None = None) -> Tensor:
+        mixes = iter(mixture if mixture is not None else (None,) * len(self.kinds))
+        x = self.stem(x)
+        for cell in self.cells:
+            x = cell([x], next(mixes))[-1] if isinstance(cell, MixedCell) else cell(x)
+        logits: Tensor = self.classifier(self.last(x).mean((2, 3)))
+        return logits
+
+
+SUPERNETS: Mapping[str, Callable[..., Supernet]] = {"darts": DartsSupernet, "nasbench201": NasBench201Supernet}
+PLANS: Mapping[str, Plan] = {"darts": DARTS, "nasbench201": NASBENCH201}
+# The sizes of the published searches.
+SKELETONS: Mapping[str, Skeleton] = {
+    "darts": Skeleton(channels=16, cells=8),  # DARTS, section 3.1.1
+    "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1
+}
+
+
+def supernet(
+    space: str,
+    skeleton: Skeleton,
+    *,
+    seed: int | None = None,
+    choices: Mapping[str, CellChoices] | Sequence[CellChoices] | None = None,
+    partial: int = 1,
+    without_none: bool = False,
+    **options: bool,
+) -> Supernet:
+    """The supernet of a space with fresh weights, drawn from `seed` alone, or from torch's global state without one.
+
+    `choices` restricts what edges may hold, for each kind of cell or for every cell; by default everything is allowed,
+    but not `none` with `without_none`.
+    Raises UnknownName for a space without a supernet, SpecError for a size that cannot be.
+    """
+    check_size(space, skeleton, partial)
+    plan = PLANS[space]
+    everything = plan.everything
+    if without_none:
+        everything = tuple(tuple(op for op in row if plan.operations[op] != "none") for row in everything)
+    allowed = dict.fromkeys(plan.kinds, everything) if choices is None else choices
+    with drawing_from(seed):
+        return SUPERNETS[space](skeleton, allowed, partial, **options)
+
+
+def published_skeleton(
+    space: str, shape: tuple[int, int, int], classes: int, *, channels: int | None = None, cells: int | None = None
+) -> Skeleton:
+    """The published size of a supernet, unless another is given, for images (C, H, W) of so many classes."""
+    default = SKELETONS.get(space)
+    if default is None:
+        raise UnknownName("space with a supernet", space, SUPERNETS)
+    return replace(
+        default,
+        channels=default.channels if channels is None else channels,
+        cells=default.cells if cells is None else cells,
+        classes=classes,
+        inputs=shape[0],
+        size=min(shape[1:]),
+    )
+
+
+def check_size(space: str, skeleton: Skeleton, partial: int = 1) -> None:
+    """Raise UnknownName for a space without a supernet, SpecError for a size that a supernet cannot have."""
+    if space not in SUPERNETS:
+        raise UnknownName("space with a supernet", space, SUPERNETS)
+    if skeleton.channels < 1 or partial < 1 or skeleton.channels % partial:
+        raise SpecError(
+            f"A supernet needs channels that {partial} divides, at least one, but got channels={skeleton.channels}."
+        )
+    if skeleton.style != "cifar" or skeleton.auxiliary:
+        raise SpecError("A supernet has the style cifar and no auxiliary head.")
+    least = smallest_image(space, skeleton)
+    if skeleton.size is not None and skeleton.size < least:
+        raise SpecError(
+            f"Images of {skeleton.size}×{skeleton.size} are too small for the reductions of a supernet of {space}: it "
+            f"needs at least {least}×{least}."
+        )
+
+
+def _each(choices: Mapping[str, CellChoices] | Sequence[CellChoices], kinds: Sequence[str]) -> list[CellChoices]:
+    """The choices of every cell."""
+    found = [choices[kind] for kind in kinds] if isinstance(choices, Mapping) else list(choices)
+    if len(found) != len(kinds):
+        raise SpecError(f"A supernet of {len(kinds)} cells needs choices for each, but got {len(found)}.")
+    return found
+
+
+def _pointwise(inputs: int, outputs: int, affine: bool) -> nn.Module:
+    return ReLUConvBN(inputs, outputs, 1, affine=affine)

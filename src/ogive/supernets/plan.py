@@ -1,0 +1,121 @@
+"""What a supernet needs to know of a cell space: its edges, the operations on them, and how to make one.
+
+A space of one's own gets a supernet by writing a `Plan`. States of a cell are numbered as in the space: its inputs
+first, then its nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ogive.core.architecture import Architecture
+from ogive.networks.darts import darts_operation
+from ogive.networks.nasbench201 import nasbench201_operation
+from ogive.spaces import darts as darts_space
+from ogive.spaces import nasbench201 as nasbench201_space
+from ogive.spaces.darts import cell_of
+from ogive.supernets.derive import strongest, strongest_two
+
+__all__ = ["DARTS", "NASBENCH201", "CellChoices", "Plan"]
+
+# For each edge of a cell the operations that it may hold, by number; an edge without any is absent.
+CellChoices = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell space as a supernet sees it.
+
+    * `kinds`: the cells that an architecture describes, such as normal and reduce;
+    * `inputs`, `edges`: how many states a cell is given, and its edges (source, target), ascending by target;
+    * `operations`: the candidates of every edge, in the order of the columns of the architecture parameters;
+    * `make`: the module of an operation, of a name, a number of channels and a stride;
+    * `choices`: what an architecture says about the cells of each kind;
+    * `derive`: the architecture that strengths (E, O) of each kind lead to;
+    * `inputs_per_node`: how many edges a node has in an architecture; None for all.
+    """
+
+    space: str
+    kinds: tuple[str, ...]
+    inputs: int
+    edges: tuple[tuple[int, int], ...]
+    operations: tuple[str, ...]
+    make: Callable[[str, int, int], nn.Module]
+    choices: Callable[[Architecture], Mapping[str, CellChoices]]
+    derive: Callable[[Sequence[Tensor]], Architecture]
+    inputs_per_node: int | None = None
+
+    @property
+    def everything(self) -> CellChoices:
+        """A cell in which every edge may hold every operation."""
+        return tuple(tuple(range(len(self.operations))) for _ in self.edges)
+
+
+# -- darts ------------------------------------------------------------------------------------------------------------
+
+DARTS_EDGES = tuple((source, 2 + node) for node in range(darts_space.NODES) for source in range(2 + node))
+
+
+def _darts_operation(name: str, channels: int, stride: int) -> nn.Module:
+    """Normalisations have no weights while alphas are learnt, or they would undo them; pools get one, too."""
+    operation = darts_operation(name, channels, stride, affine=False)
+    if name in ("max_pool_3x3", "avg_pool_3x3"):
+        return nn.Sequential(operation, nn.BatchNorm2d(channels, affine=False))
+    return operation
+
+
+def _darts_choices(arch: Architecture) -> dict[str, CellChoices]:
+    admitted = darts_space.darts().admit(arch)
+    found: dict[str, CellChoices] = {}
+    for kind in darts_space.KINDS:
+        cell: list[tuple[int, ...]] = [()] * len(DARTS_EDGES)
+        for place, (name, state) in enumerate(cell_of(admitted, kind)):
+            cell[DARTS_EDGES.index((state, 2 + place // 2))] = (darts_space.OPS.index(name),)
+        found[kind] = tuple(cell)
+    return found
+
+
+def _derive_darts(strengths: Sequence[Tensor]) -> Architecture:
+    normal, reduce = (strongest_two(one_EO, DARTS_EDGES, darts_space.OPS) for one_EO in strengths)
+    return darts_space.architecture(normal, reduce)
+
+
+DARTS = Plan(
+    space="darts",
+    kinds=darts_space.KINDS,
+    inputs=2,
+    edges=DARTS_EDGES,
+    operations=darts_space.OPS,
+    make=_darts_operation,
+    choices=_darts_choices,
+    derive=_derive_darts,
+    inputs_per_node=2,
+)
+
+
+# -- nasbench201 ------------------------------------------------------------------------------------------------------
+
+
+def _nasbench201_choices(arch: Architecture) -> dict[str, CellChoices]:
+    admitted = nasbench201_space.nasbench201().admit(arch)
+    return {"cell": tuple((int(choice),) for choice in admitted.choices)}
+
+
+def _derive_nasbench201(strengths: Sequence[Tensor]) -> Architecture:
+    (strengths_EO,) = strengths
+    return Architecture("nasbench201", strongest(strengths_EO))
+
+
+NASBENCH201 = Plan(
+    space="nasbench201",
+    kinds=("cell",),
+    inputs=1,
+    edges=nasbench201_space.EDGES,
+    operations=nasbench201_space.OPS,
+    make=lambda name, channels, stride: nasbench201_operation(name, channels, channels, affine=False),
+    choices=_nasbench201_choices,
+    derive=_derive_nasbench201,
+)

@@ -1,0 +1,290 @@
+"""Train a supernet epoch after epoch: its weights on one half of the images, its architecture parameters on the other.
+
+Every random number of an epoch comes from streams named after that epoch and its steps, as in ``training.loop``, so
+that a checkpoint holds no generator and an epoch that was interrupted is repeated exactly.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn, optim
+
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.supernets.alphas import Alphas
+from ogive.supernets.bilevel import Unrolling, first_order, kept_buffers, momentum_of, second_order
+from ogive.supernets.gates import Gate, Mix, Softmax
+from ogive.supernets.networks import Supernet
+from ogive.training import checkpoint
+from ogive.training.batches import LAYOUT, Batch, Batches, placed
+from ogive.training.data import Data, Split
+from ogive.training.distributed import current
+from ogive.training.recipe import Recipe, learning_rate
+
+__all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved", "shared_accuracy"]
+
+logger = logging.getLogger(__name__)
+
+REPORT_S = 0.5  # seconds between two reports of progress within an epoch
+HOPELESS = 3  # steps in a row without a finite result that end a search
+
+Penalty = Callable[[Alphas], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchitectureRecipe:
+    """How the architecture parameters are trained.
+
+    `order`: 0 leaves them alone, 1 holds the weights fixed, 2 looks one step ahead. In the first `warm_epochs` only the
+    weights are trained. `penalty` is added to the validation loss.
+    """
+
+    order: int = 1
+    learning_rate: float = 3e-4  # DARTS, appendix A.1.1, as are the next two
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 1e-3
+    warm_epochs: int = 0
+    penalty: Penalty | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEpoch:
+    """One finished epoch, counted from 1: mean losses (`val_loss` NaN if no architecture was trained), in seconds."""
+
+    number: int
+    train_loss: float
+    train_acc: float
+    val_loss: float
+    rolled_back: int
+    seconds: float = field(compare=False)
+
+
+def halved(data: Data, seed: Seed) -> tuple[Data, Data]:
+    """The training images in two halves that share none, by chance: for weights, and for the architecture."""
+    count = len(data.train)
+    if count < 2:
+        raise SpecError(f"A search divides its training images in two halves, but {data.name} has {count}.")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed.integer("halves")))
+    halves = (order[: count // 2].sort().values, order[count // 2 :].sort().values)
+    first, second = (Split(data.train.images[rows], data.train.labels[rows]) for rows in halves)
+    return replace(data, train=first), replace(data, train=second)
+
+
+def shared_accuracy(supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int = 250) -> float:
+    """Accuracy on ``data.train`` in per cent, with the weights as they are and the statistics of each batch.
+
+    Batches are equal parts of about `size` images in their order, so that two mixtures are compared on equal terms.
+    """
+    split = data.train
+    device = next(supernet.parameters()).device
+    mode = supernet.training
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    supernet.train()
+    with torch.no_grad(), kept_buffers(supernet):
+        for rows in torch.arange(len(split)).tensor_split(math.ceil(len(split) / size)):
+            images = split.images[rows].to(device).contiguous(memory_format=LAYOUT)
+            x_NCHW = data.normalised(images, next(supernet.parameters()).dtype)
+            correct += (supernet(x_NCHW, mixture).argmax(1) == split.labels[rows].to(device)).sum()
+    supernet.train(mode)
+    return 100.0 * correct.item() / len(split)
+
+
+class Search:
+    """A supernet under search: `epoch` trains it for one epoch; `tensors` and `restore` are its whole state.
+
+    `weights_data.train` teaches the weights, `alphas_data.train` the architecture. `over` says that the search ended
+    early because its loss was no number three times in a row; the state is that of the last good step.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        alphas: Alphas,
+        weights_data: Data,
+        alphas_data: Data,
+        recipe: Recipe,
+        architecture: ArchitectureRecipe,
+        *,
+        seed: Seed,
+        gate: Gate | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.supernet, self.alphas = supernet, alphas
+        self.recipe, self.architecture, self.seed = recipe, architecture, seed
+        self.gate: Gate = Softmax() if gate is None else gate
+        self.weights = list(supernet.parameters())
+        self.buffers = list(supernet.buffers())
+        # Not fused: that form fails where a weight gets its first gradient later than others, as single paths give it.
+        self.optimizer = optim.SGD(
+            self.weights,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay,
+            foreach=True,
+        )
+        rule = architecture
+        self.architect = optim.Adam(
+            alphas.tensors, lr=rule.learning_rate, betas=rule.betas, weight_decay=rule.weight_decay
+        )
+        dtype = self.weights[0].dtype
+        self.weights_data, self.alphas_data = weights_data, alphas_data
+        self.train_batches, self.valid_batches = (
+            Batches(placed(half, self.device), recipe, self.device, dtype, current())
+            for half in (weights_data, alphas_data)
+        )
+        self.history: list[SearchEpoch] = []
+        self.over = False
+
+    # -- one epoch ---------------------------------------------------------------------------------------------------
+
+    @property
+    def current_gate(self) -> Gate:
+        """The gate of the epoch that comes next, or came last."""
+        last = max(1, self.recipe.epochs - 1)
+        return self.gate.at(min(1.0, len(self.history) / last))
+
+    def epoch(self, progress: Callable[[str], None] | None = None) -> SearchEpoch:
+        """Train for one epoch, or until the search is over; the supernet is then in training mode."""
+        started, number = time.perf_counter(), len(self.history)
+        streams, steps = self.seed.child(f"epoch {number}"), self.train_batches.steps
+        gate = self.current_gate
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, number)
+        self.supernet.train()
+        totals, good, bad, row = torch.zeros(3, dtype=torch.float64, device=self.device), 0, 0, 0
+        reported = started
+        for step, (batch, other) in enumerate(zip(self.train_batches.epoch(streams), self._others(streams))):  # noqa: B905 - endless
+            seen = self._step(batch, other, gate, streams.child(f"step {step}"), number)
+            if seen is None:
+                bad, row = bad + 1, row + 1
+                logger.warning("Step %d of epoch %d gave no finite loss; it was undone.", step + 1, number + 1)
+                if row == HOPELESS:
+                    self.over = True
+                    break
+            else:
+                totals, good, row = totals + seen, good + 1, 0
+            now = time.perf_counter()
+            if progress is not None and now - reported > REPORT_S:
+                reported = now
+                left = (now - started) / (step + 1) * (steps - step - 1)
+                progress(f"epoch {number + 1}, step {step + 1} of {steps}, {left:.0f} s left in it")
+        loss, share, val_loss = (totals / max(good, 1)).tolist() if good else (math.nan,) * 3
+        val_loss = val_loss if self._learns(number) else math.nan
+        seconds = time.perf_counter() - started
+        self.history.append(SearchEpoch(number + 1, loss, 100 * share, val_loss, bad, seconds))
+        return self.history[-1]
+
+    def _others(self, streams: Seed) -> itertools.chain[Batch]:
+        """Batches for the architecture without an end: should they run out, they begin anew in another order."""
+        rounds = (self.valid_batches.epoch(streams.child(f"validation {turn}")) for turn in itertools.count())
+        return itertools.chain.from_iterable(rounds)
+
+    def _learns(self, epoch: int) -> bool:
+        return self.architecture.order > 0 and epoch >= self.architecture.warm_epochs
+
+    def _step(self, batch: Batch, other: Batch, gate: Gate, streams: Seed, epoch: int) -> Tensor | None:
+        """One step of the architecture and one of the weights; None if it was undone, because a loss was not finite."""
+        before = self._small_state()
+        val_loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        if self._learns(epoch):
+            loss, gradients = self._architecture_gradients(batch, other, gate, streams)
+            self._put_back_statistics(before)
+            if not _finite(loss, gradients):
+                return None
+            for alpha, gradient in zip(self.alphas.tensors, gradients, strict=True):
+                alpha.grad = gradient
+            self.architect.step()
+            val_loss = loss.double()
+        loss, logits = self._loss(batch, gate, streams.integer("weights"))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward(inputs=self.weights)
+        norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.gradient_clip or math.inf)
+        if not _finite(loss, [norm]):
+            self._put_back(before)
+            return None
+        self.optimizer.step()
+        share = (logits.detach().argmax(1) == batch.labels).double().mean()
+        return torch.stack((loss.detach().double(), share, val_loss))
+
+    def _architecture_gradients(
+        self, batch: Batch, other: Batch, gate: Gate, streams: Seed
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The validation loss, and its gradients in the architecture."""
+
+        def validation() -> Tensor:
+            loss = self._loss(other, gate, streams.integer("validation"))[0]
+            return loss if self.architecture.penalty is None else loss + self.architecture.penalty(self.alphas)
+
+        if self.architecture.order == 1:
+            return first_order(self.alphas.tensors, validation)
+        # The same draw of the gate at every call, or the differences would be those of draws.
+        ahead = Unrolling(
+            self.optimizer.param_groups[0]["lr"],
+            self.recipe.momentum,
+            self.recipe.weight_decay,
+            momentum_of(self.optimizer, self.weights),
+        )
+        return second_order(
+            self.weights,
+            self.alphas.tensors,
+            lambda: self._loss(batch, gate, streams.integer("training"))[0],
+            validation,
+            ahead,
+        )
+
+    def _loss(self, batch: Batch, gate: Gate, number: int) -> tuple[Tensor, Tensor]:
+        mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(number))
+        logits = self.supernet(batch.images, mixture)
+        return batch.loss(logits, self.recipe.label_smoothing), logits
+
+    # -- the state ---------------------------------------------------------------------------------------------------
+
+    def _small_state(self) -> tuple[list[Tensor], list[Tensor], dict[str, Tensor]]:
+        """All that a step may have changed by the time that its loss turns out not to be finite."""
+        remembered = {name: value.clone() for name, value in checkpoint.optimizer_tensors(self.architect).items()}
+        alphas = [alpha.detach().clone() for alpha in self.alphas.tensors]
+        return [buffer.clone() for buffer in self.buffers], alphas, remembered
+
+    def _put_back_statistics(self, before: tuple[list[Tensor], list[Tensor], dict[str, Tensor]]) -> None:
+        for buffer, value in zip(self.buffers, before[0], strict=True):
+            buffer.copy_(value)
+
+    def _put_back(self, before: tuple[list[Tensor], list[Tensor], dict[str, Tensor]]) -> None:
+        self._put_back_statistics(before)
+        with torch.no_grad():
+            for alpha, value in zip(self.alphas.tensors, before[1], strict=True):
+                alpha.copy_(value)
+        checkpoint.restore_optimizer(self.architect, before[2])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, running statistics, architecture, and what both optimisers remember."""
+        found = {f"supernet.{name}": tensor for name, tensor in self.supernet.state_dict().items()}
+        found |= {f"alphas.{place}": alpha for place, alpha in enumerate(self.alphas.tensors)}
+        for name, optimizer in (("optimizer", self.optimizer), ("architect", self.architect)):
+            found |= {f"{name}.{key}": value for key, value in checkpoint.optimizer_tensors(optimizer).items()}
+        return found
+
+    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[SearchEpoch], over: bool) -> None:
+        """Take over a state: `tensors` as above, the epochs so far, and whether the search is over."""
+        checkpoint.restore_module(self.supernet, tensors, "supernet.")
+        with torch.no_grad():
+            for place, alpha in enumerate(self.alphas.tensors):
+                alpha.copy_(tensors[f"alphas.{place}"])
+        for name, optimizer in (("optimizer", self.optimizer), ("architect", self.architect)):
+            own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+            checkpoint.restore_optimizer(optimizer, own)
+        self.history, self.over = list(history), over
+
+
+def _finite(loss: Tensor, tensors: Sequence[Tensor]) -> bool:
+    """Whether all numbers are; looked at in one go, since a look makes a GPU wait."""
+    return bool(torch.stack([one.detach().isfinite().all() for one in (loss, *tensors)]).all())

@@ -1,0 +1,72 @@
+"""A supernet search that is killed with SIGKILL in the middle of an epoch and resumed is the same search."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ogive.runs import read_run
+
+# A process of its own, since it forks: importing torch once for each of five searches would take half a minute.
+SEARCHES = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+import torch._dynamo  # what an optimiser imports, which every fork would pay
+torch.set_num_threads(1)  # before the first operation, so that no thread exists when it forks
+from ogive import session
+from ogive.core.trial import Budget
+
+settings = session.Settings(
+    space="nasbench201", strategy="darts(epochs=3, batch_size=16, alpha_learning_rate=0.1)", table=sys.argv[2],
+    data="digits(limit=96)", budget=Budget(trials=3), channels=2, cells=1, threads=1,
+)
+session.assemble(settings)
+
+def search(folder, die_at):
+    parts, calls = session.assemble(settings), []
+
+    def die(*_):
+        calls.append(0)
+        if len(calls) == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    parts.strategy.search.supernet.register_forward_pre_hook(die)
+    if (folder / "run.json").exists():
+        session.resume(folder, parts=parts)
+    else:
+        session.search(settings, folder, parts=parts)
+
+statuses = []
+for name, die_at in json.loads(sys.argv[3]):
+    child = os.fork()
+    if child == 0:
+        search(Path(sys.argv[1]) / name, die_at)
+        os._exit(0)
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(statuses))
+"""
+
+
+def state(folder: Path) -> bytes:
+    """The tensors of the last state that was saved; the seconds in the header are never the same."""
+    (last,) = sorted(folder.glob("artifacts/strategy-*"))[-1:]
+    (path,) = last.glob("epoch-*.safetensors")
+    content = path.read_bytes()
+    return content[8 + int.from_bytes(content[:8], "little") :]
+
+
+def test_a_supernet_search_survives_kills_within_its_epochs(tmp_path: Path, invented_table: Path) -> None:
+    # Three steps an epoch, two forward passes each: killed in the first epoch, in the second, and there again.
+    plan = [("whole", 0), ("killed", 3), ("killed", 9), ("killed", 4), ("killed", 0)]
+    command = [sys.executable, "-c", SEARCHES, str(tmp_path), str(invented_table), json.dumps(plan)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, *[-signal.SIGKILL] * 3, 0]
+    whole, killed = (read_run(tmp_path / name).trials for name in ("whole", "killed"))
+    assert [(t.number, t.arch, t.scores) for t in killed] == [(t.number, t.arch, t.scores) for t in whole]
+    assert len(whole) == 3
+    assert state(tmp_path / "killed") == state(tmp_path / "whole")

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ogive import catalog
+from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.rng import Seed
+from ogive.networks.build import build, default_skeleton
+from ogive.spaces.darts import darts
+from ogive.spaces.nasbench101 import nasbench101
+from ogive.spaces.nasbench201 import nasbench201
+from ogive.strategies.gradient import Darts
+from ogive.supernets.perturbation import Decision, _operation_for
+from ogive.supernets.search import halved
+from ogive.training.data import Data, Split
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def split(seed: int, count: int, side: int = 8) -> Split:
+    """Images whose class shows: the second is brighter."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    noise = torch.randint(0, 100, (count, 3, side, side), generator=draw, dtype=torch.uint8)
+    return Split(noise + 100 * labels.byte()[:, None, None, None], labels)
+
+
+DATA = Data("bright", split(0, 48), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
+
+
+def strategy(**options: Any) -> Darts:
+    plain: dict[str, Any] = {
+        "space": nasbench201(), "data": DATA, "seed": Seed(0), "channels": 4, "cells": 1, "epochs": 3, "batch_size": 8
+    }  # fmt: skip
+    return Darts(**{**plain, **options})
+
+
+def test_one_ask_is_one_epoch_and_the_search_ends_after_the_last() -> None:
+    search = strategy(alpha_learning_rate=0.1)
+    first = search.ask()
+    assert len(first) == 1
+    assert first[0].cost.wall_s > 0
+    assert len(search.search.history) == 1
+    assert len(search.ask(5)) == 2
+    assert search.ask() == []
+    assert [epoch.number for epoch in search.search.history] == [1, 2, 3]
+
+
+def test_a_supernet_learns_what_can_be_seen() -> None:
+    search = strategy(epochs=6)
+    search.ask(6)
+    assert search.search.history[-1].train_acc > 90
+    assert search.search.history[-1].train_loss < search.search.history[0].train_loss / 2
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_what_darts_derives_can_be_built_and_trained_on(order: Any) -> None:
+    search = strategy(space=darts(), cells=3, order=order, epochs=1, alpha_learning_rate=0.1)
+    (proposal,) = search.ask()
+    darts().admit(proposal.arch)
+    network = build(proposal.arch, default_skeleton("darts", channels=4, cells=3))
+    network(torch.zeros(2, 3, 8, 8))[0, 0].backward()
+
+
+def test_the_orders_teach_the_architecture_differently() -> None:
+    values = []
+    for order in (1, 2):
+        search = strategy(order=order, epochs=1, alpha_learning_rate=0.1)
+        search.ask()
+        values.append(search.search.alphas.groups[0].detach())
+    assert not torch.equal(*values)
+
+
+def test_each_half_of_the_training_images_has_its_own() -> None:
+    data = replace(DATA, train=split(0, 21))
+    first, second = halved(data, Seed(3))
+    both = torch.cat([first.train.images, second.train.images]).flatten(1)
+    assert (len(first.train), len(second.train)) == (10, 11)
+    assert {tuple(row.tolist()) for row in both} == {tuple(row.tolist()) for row in data.train.images.flatten(1)}
+    assert torch.equal(halved(data, Seed(3))[0].train.images, first.train.images)
+    assert not torch.equal(halved(data, Seed(4))[0].train.images, first.train.images)
+    with pytest.raises(SpecError, match="two halves, but bright has 1"):
+        halved(replace(DATA, train=split(0, 1)), Seed(0))
+
+
+def test_the_architecture_waits_for_warm_epochs() -> None:
+    search = strategy(warm_epochs=1, alpha_learning_rate=0.1)
+    before = search.search.alphas.groups[0].detach().clone()
+    search.ask()
+    assert torch.equal(before, search.search.alphas.groups[0])
+    search.ask()
+    assert not torch.equal(before, search.search.alphas.groups[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gate": "gumbel"},
+        {"gate": "gumbel", "order": 2},
+        {"gate": "sigmoid", "zero_one": 10.0},
+        {"partial": 2, "edge_normalisation": True},
+        {"partial": 4, "edge_normalisation": True, "gate": "gumbel"},
+    ],
+    ids=str,
+)
+def test_remedies_compose_and_go_on_from_what_was_saved(options: dict[str, Any], tmp_path: Path) -> None:
+    options = {"alpha_learning_rate": 0.1, **options}
+    whole, begun, resumed = (strategy(**options) for _ in range(3))
+    expected = [proposal.arch for proposal in whole.ask(3)]
+    begun.ask(1)
+    begun.save(tmp_path)
+    resumed.load(tmp_path)
+    assert [proposal.arch for proposal in resumed.ask(2)] == expected[1:]
+    there, here = whole.search.tensors(), resumed.search.tensors()
+    assert there.keys() == here.keys()
+    assert all(torch.equal(there[name], here[name]) for name in there)
+
+
+def test_gates_that_do_not_compete_have_no_none() -> None:
+    search = strategy(gate="sigmoid")
+    assert all(0 not in row for rows in search.search.alphas.choices for row in rows)
+    assert 0 not in search.derived().choices
+
+
+def test_the_loss_of_fair_darts_drives_gates_to_their_ends() -> None:
+    far = []
+    for weight in (0.0, 100.0):
+        search = strategy(gate="sigmoid", zero_one=weight, alpha_learning_rate=0.05)
+        search.ask(3)
+        far.append(float((search.search.alphas.groups[0].detach().sigmoid() - 0.5).abs().mean()))
+    assert far[1] > far[0]
+
+
+def test_a_state_of_another_search_is_refused(tmp_path: Path) -> None:
+    search = strategy(epochs=1)
+    search.ask()
+    search.save(tmp_path)
+    with pytest.raises(StoreError, match="belongs to another training: its recipe is"):
+        strategy(epochs=2).load(tmp_path)
+    with pytest.raises(StoreError, match="no readable state of a supernet"):
+        strategy(epochs=1).load(tmp_path / "nowhere")
+
+
+# -- steps without a finite loss --------------------------------------------------------------------------------------
+
+
+def spoilt(search: Darts, rows: list[int]) -> None:
+    """Some images of the half that teaches the weights become infinite."""
+    batches = search.search.train_batches
+    images = batches.data.train.images.float()
+    images[rows] = torch.inf
+    batches.data = replace(batches.data, train=Split(images, batches.data.train.labels))
+
+
+def test_a_step_without_a_finite_loss_is_undone_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    search = strategy(epochs=2, alpha_learning_rate=0.1)
+    rate = search.search.optimizer.param_groups[0]["lr"]
+    spoilt(search, [0])  # one of three batches
+    assert len(search.ask(1)) == 1
+    assert search.rolled_back == 1
+    assert "gave no finite loss; it was undone" in caplog.text
+    assert search.search.optimizer.param_groups[0]["lr"] == rate
+    state = search.search.tensors()
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert len(search.ask(5)) == 1
+
+
+def test_a_step_that_is_undone_leaves_no_trace() -> None:
+    search = strategy(epochs=2, alpha_learning_rate=0.1)
+    search.ask()
+    before = {name: tensor.clone() for name, tensor in search.search.tensors().items()}
+    spoilt(search, list(range(24)))
+    search.ask()
+    after = search.search.tensors()
+    assert search.rolled_back == 3
+    assert [name for name in after if not torch.equal(before[name], after[name])] == []
+
+
+def test_three_such_steps_in_a_row_end_the_search_with_what_it_had(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    search = strategy(epochs=9, batch_size=4)
+    search.ask()
+    good = search.derived()
+    spoilt(search, list(range(24)))
+    assert [proposal.arch for proposal in search.ask(5)] == [good]
+    assert search.ask() == []
+    assert "the search ends after 2 epochs with what it had" in caplog.text
+    search.save(tmp_path)
+    resumed = strategy(epochs=9, batch_size=4)
+    resumed.load(tmp_path)
+    assert resumed.ask() == []
+    assert resumed.rolled_back == 3
+
+
+# -- when to stop -----------------------------------------------------------------------------------------------------
+
+
+def preferring(search: Darts, operation: int) -> None:
+    with torch.no_grad():
+        search.search.alphas.groups[0][:, operation] += 10.0
+
+
+def test_too_many_skip_connections_end_the_search_also_after_a_restart(tmp_path: Path) -> None:
+    search = strategy(most_skips=5)
+    assert len(search.ask()) == 1
+    preferring(search, 1)
+    assert search.derived().choices == (1,) * 6
+    assert search.ask() == []
+    search.save(tmp_path)
+    resumed = strategy(most_skips=5)
+    resumed.load(tmp_path)
+    assert resumed.ask() == []
+    patient = strategy(most_skips=6)
+    patient.ask()
+    preferring(patient, 1)
+    assert len(patient.ask()) == 1
+
+
+# -- selection by perturbation ----------------------------------------------------------------------------------------
+
+
+def test_perturbation_decides_one_edge_an_ask_after_the_epochs(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 1, "select": "perturbation", "tune_epochs": 1}
+    whole, begun, resumed = (strategy(**options) for _ in range(3))
+    expected = [proposal.arch for proposal in whole.ask(20)]
+    assert len(expected) == 1 + 6
+    assert whole.search.alphas.groups[0].shape == (0, 5)
+    assert all(len(row) == 1 and row != (0,) for row in whole.search.supernet.choices[0])
+    assert expected[-1].choices == tuple(row[0] for row in whole.search.supernet.choices[0])
+    begun.ask(3)
+    begun.save(tmp_path)
+    resumed.load(tmp_path)
+    assert [proposal.arch for proposal in resumed.ask(20)] == expected[3:]
+    there, here = whole.search.tensors(), resumed.search.tensors()
+    assert there.keys() == here.keys()
+    assert all(torch.equal(there[name], here[name]) for name in there)
+
+
+def test_perturbation_leaves_two_edges_to_every_node_of_darts() -> None:
+    search = strategy(space=darts(), cells=1, epochs=1, select="perturbation", tune_epochs=0, order=0)
+    proposals = search.ask(100)
+    # The only cell is a reduction cell of fourteen edges, of which six are dropped.
+    assert len(proposals) == 1 + 14 + 6
+    (rows,) = search.search.supernet.choices
+    assert [sum(map(len, rows[start:end])) for start, end in ((0, 2), (2, 5), (5, 9), (9, 14))] == [2] * 4
+    assert search.search.supernet.plan.choices(proposals[-1].arch)["reduce"] == rows
+
+
+def test_what_cannot_be_spared_is_kept() -> None:
+    search = strategy(epochs=4, order=0)
+    search.ask(4)
+    with torch.no_grad():
+        # The output of the cell hangs on its last edge, and that on one operation.
+        search.search.alphas.groups[0][3:5] = torch.tensor([9.0, -9.0, -9.0, -9.0, -9.0])
+        search.search.alphas.groups[0][5] = torch.tensor([-9.0, -9.0, 9.0, -9.0, -9.0])
+    assert _operation_for(search.search, "cell", 5, None) == Decision("cell", 5, 2)
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_progress_says_how_many_skip_connections_would_be_derived(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    search = strategy(epochs=1, progress=told.append)
+    with caplog.at_level(logging.INFO):
+        (proposal,) = search.ask()
+    count = nasbench201().format(proposal.arch).count("skip_connect")
+    assert told[-1].startswith("epoch 1 of 1: loss")
+    assert f"{count} skip connection" in told[-1]
+    assert told[-1] in caplog.text
+
+
+def test_what_cannot_be_searched_is_refused_before_any_work() -> None:
+    with pytest.raises(UnknownName, match="no space with a supernet named 'nasbench101'"):
+        strategy(space=nasbench101())
+    with pytest.raises(SpecError, match="2×2 are too small for the reductions"):
+        strategy(space=darts(), data=replace(DATA, train=split(0, 8, side=2)), cells=8)
+    with pytest.raises(SpecError, match="channels that 4 divides"):
+        strategy(channels=6, partial=4)
+    with pytest.raises(SpecError, match="zero_one is a loss of sigmoid gates"):
+        strategy(zero_one=1.0)
+    with pytest.raises(SpecError, match="warm_epochs must be in"):
+        strategy(warm_epochs=4)
+
+
+def test_the_options_are_written_as_those_of_any_part() -> None:
+    given = {"space": nasbench201, "data": lambda: DATA, "seed": lambda: Seed(0)}
+    made = catalog.build("strategy", "darts(order=2, gate=gumbel, epochs=4)", given)
+    assert (made.epochs, made._architecture.order) == (4, 2)
+    with pytest.raises(SpecError, match=r"darts\(order=\.\.\.\) takes 0 or 1 or 2, but got 3"):
+        catalog.build("strategy", "darts(order=3)", given)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ogive import catalog
+from ogive.core.errors import SpecError, StoreError
+from ogive.core.rng import Seed
+from ogive.spaces.darts_rnn import darts_rnn
+from ogive.spaces.nasbench201 import nasbench201
+from ogive.strategies.recurrent import DartsLanguage
+from ogive.training.data import load as load_images
+from ogive.training.text import Text
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL: dict[str, Any] = {"channels": 3, "epochs": 2, "batch_size": 2, "bptt": 4, "alpha_learning_rate": 0.1}
+CYCLE = torch.arange(24) % 5
+TEXT = Text("cycle", ("a", "b", "c", "d", "<eos>"), CYCLE, CYCLE, CYCLE)
+
+
+def strategy(**options: Any) -> DartsLanguage:
+    return DartsLanguage(**{"space": darts_rnn(), "data": TEXT, "seed": Seed(0), **SMALL, **options})
+
+
+def test_every_ask_is_an_epoch_and_the_search_ends_after_the_last() -> None:
+    searching = strategy(order=2)
+    first, second = searching.ask(1), searching.ask(3)
+    assert (len(first), len(second)) == (1, 1)
+    assert searching.ask(1) == []
+    assert second[0].arch == searching.derived()
+    assert first[0].cost.wall_s == searching.search.history[0].seconds > 0
+    assert darts_rnn().admit(second[0].arch) == second[0].arch
+
+
+def test_what_an_epoch_is_doing_is_told() -> None:
+    told: list[str] = []
+    strategy(progress=told.append).ask(1)
+    assert told[-1].startswith("epoch 1 of 2: loss ")
+
+
+def test_a_search_goes_on_from_its_saved_state(tmp_path: Path) -> None:
+    whole, first, second = strategy(), strategy(), strategy()
+    expected = [proposal.arch for proposal in whole.ask(2)]
+    assert [proposal.arch for proposal in first.ask(1)] == expected[:1]
+    first.save(tmp_path)
+    second.load(tmp_path)
+    assert [proposal.arch for proposal in second.ask(2)] == expected[1:]
+    assert second.search.history == whole.search.history
+    with pytest.raises(StoreError, match="belongs to another training: its recipe"):
+        strategy(slowness=0.5).load(tmp_path)
+    with pytest.raises(StoreError, match="holds no readable state"):
+        strategy().load(tmp_path / "elsewhere")
+
+
+def test_darts_means_this_where_the_data_are_a_text() -> None:
+    context = {"data": lambda: TEXT, "seed": lambda: Seed(0), "space": darts_rnn}
+    assert isinstance(catalog.build("strategy", "darts(epochs=2, batch_size=2)", context), DartsLanguage)
+
+
+def test_texts_and_images_are_not_confused() -> None:
+    with pytest.raises(SpecError, match="give --data text:FOLDER, not digits"):
+        strategy(data=load_images("digits", limit=20))
+    with pytest.raises(SpecError, match="give --space darts_rnn, not nasbench201"):
+        strategy(space=nasbench201())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": 0}, "channels must be at least 1"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        strategy(**options)

@@ -155,3 +155,19 @@ def test_the_rankings_of_the_package_name_their_scores_and_how_to_make_them() ->
         assert one.made_by.endswith(f"--out {one.scores}")
         proxies = one.made_by.partition("--proxies ")[2].split()[0].split(",")
         assert {one.proxy, "params"} <= set(proxies) <= set(SCORES)
+
+
+def test_each_score_is_in_the_large_sample_or_in_the_part_of_it_that_the_dear_ones_get() -> None:
+    cheap, dear = (asked(known.made_by) for known in rankings() if known.name.startswith("nasbench201-ranking-"))
+    assert (cheap.pop("--sample"), dear.pop("--sample")) == ("3000", "400")
+    of_cheap, of_dear = (set(one.pop("--proxies").split(",")) for one in (cheap, dear))
+    # The other two count the same units in another way, or units of networks that these cells are not.
+    assert of_cheap | of_dear == SCORES.keys() - {"naswot_reference", "naswot_smooth"}
+    assert of_cheap & of_dear == {"naswot", "params", "macs"}
+    assert cheap.pop("--out") != dear.pop("--out")
+    assert cheap == dear  # the same cells, weights and images
+
+
+def asked(command: str) -> dict[str, str]:
+    words = command.split()[2:]
+    return dict(zip(words[::2], words[1::2], strict=True))

@@ -157,17 +157,20 @@ def test_the_rankings_of_the_package_name_their_scores_and_how_to_make_them() ->
         assert {one.proxy, "params"} <= set(proxies) <= set(SCORES)
 
 
-def test_each_score_is_in_the_large_sample_or_in_the_part_of_it_that_the_dear_ones_get() -> None:
-    cheap, dear = (asked(known.made_by) for known in rankings() if known.name.startswith("nasbench201-ranking-"))
-    assert (cheap.pop("--sample"), dear.pop("--sample")) == ("3000", "400")
-    of_cheap, of_dear = (set(one.pop("--proxies").split(",")) for one in (cheap, dear))
-    # The other two count the same units in another way, or units of networks that these cells are not.
+def test_the_samples_are_of_the_same_cells_and_images_and_have_every_score() -> None:
+    known = {one.name: asked(one.made_by) for one in rankings()}
+    cheap, dear, pruned = (known[f"nasbench201-ranking-{name}"] for name in ("3000", "400", "pruned"))
+    assert [one.pop("--sample") for one in (cheap, dear, pruned)] == ["3000", "400", "400"]
+    assert len({one.pop("--out") for one in (cheap, dear, pruned)}) == 3
+    of_cheap, of_dear, of_pruned = (set(one.pop("--proxies").split(",")) for one in (cheap, dear, pruned))
+    # The other two count the same units in another way, or units that these cells have not.
     assert of_cheap | of_dear == SCORES.keys() - {"naswot_reference", "naswot_smooth"}
-    assert of_cheap & of_dear == {"naswot", "params", "macs"}
-    assert cheap.pop("--out") != dear.pop("--out")
-    assert cheap == dear  # the same cells, weights and images
+    assert of_cheap & of_dear == of_pruned == {"naswot", "params", "macs"}
+    assert pruned.pop("--pruned") == ""
+    assert cheap == dear == pruned
 
 
 def asked(command: str) -> dict[str, str]:
-    words = command.split()[2:]
-    return dict(zip(words[::2], words[1::2], strict=True))
+    """The options of `ogive score` with their values, empty where there is none."""
+    pairs = (part.partition(" ") for part in command.removeprefix("ogive score ").split("--")[1:])
+    return {f"--{name}": value.strip() for name, _, value in pairs}

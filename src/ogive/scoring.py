@@ -114,14 +114,26 @@ def score(
         return _collected(evaluator, archs, rows, workers, progress, append)
 
 
-def with_standing(proxies: Sequence[str], rows: Sequence[Row], combine: Combine) -> tuple[tuple[str, ...], list[Row]]:
-    """The names and the rows with one score more, `standing`: where each row stands among all by all its scores.
+def with_standing(
+    proxies: Sequence[str],
+    rows: Sequence[Row],
+    combine: Combine,
+    *,
+    of: Sequence[str] | None = None,
+    name: str = "standing",
+) -> tuple[tuple[str, ...], list[Row]]:
+    """The names and the rows with one score more: where each row stands among all by some of its scores, or by all.
 
-    It belongs to the rows together and changes with each that is added, so that a table does not hold it.
+    It belongs to the rows together and changes with each that is added, so that a table does not hold it. UnknownName
+    for a score `of` that there is not.
     """
-    scored = [row.scores for row in rows if row.scores is not None]
+    for wanted in of or ():
+        if wanted not in proxies:
+            raise UnknownName("score in the table", wanted, proxies)
+    places = [list(proxies).index(wanted) for wanted in (proxies if of is None else of)]
+    scored = [[row.scores[place] for place in places] for row in rows if row.scores is not None]
     found = iter(standings(scored, combine).tolist() if scored else ())
-    return (*proxies, "standing"), [
+    return (*proxies, name), [
         row if row.scores is None else replace(row, scores=(*row.scores, next(found))) for row in rows
     ]
 

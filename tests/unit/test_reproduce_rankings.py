@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import OgiveError, SpecError, UnknownName
+from ogive.evaluators.ranked import standings
 from ogive.metrics import kendall_tau, spearman
 from ogive.reproduce import Ranking, describe, rankings
 from ogive.reproduce.rankings import markdown, reproduce_ranking, sentences
-from ogive.reproduce.recipe import ranking_of
+from ogive.reproduce.recipe import Combined, ranking_of
 from ogive.scores import SCORES
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.tables.scores import read_scores
 from ogive.tables.store import Table
 
 SPACE = nasbench201()
@@ -132,6 +134,53 @@ def test_a_lead_counts_only_where_its_interval_leaves_zero_out() -> None:
     ]
 
 
+def test_scores_are_combined_by_their_ranks_among_all_rows_of_the_file(
+    table_home: Path, sample: Path, tmp_path: Path
+) -> None:
+    both = Combined("both", ("naswot", "params"), "log")
+    row = reproduce(replace(made(sample), combined=(both, Combined("again", ("both", "noise"), "mean"))), out=tmp_path)
+    rows = read_scores(sample)[1]
+    stands = standings([[row.scores[0], row.scores[2]] for row in rows if row.scores], "log")
+    table = Table.open(table_home / "tables" / "nasbench201")
+    truth = np.array([table.value(row.arch, "c10_test_200") for row in rows])
+    for column, kept in zip(row["columns"], (truth > 70, truth > -1), strict=True):
+        assert [one["proxy"] for one in column["scores"]] == ["naswot", "noise", "params", "both", "again"]
+        assert column["scores"][3]["tau"] == pytest.approx(kendall_tau(stands[kept], truth[kept]))
+    assert row["settings"]["combined"]["both"] == {"scores": ["naswot", "params"], "combine": "log"}
+    assert row["columns"][0]["scores"][:3] == reproduce(made(sample), out=tmp_path)["columns"][0]["scores"]
+
+
+@pytest.mark.parametrize(
+    ("combined", "complaint"),
+    [
+        (Combined("noise", ("naswot",), "mean"), "the name of one already"),
+        (Combined("both", ("naswot", "parms"), "mean"), "Did you mean 'params'"),
+    ],
+    ids=lambda it: "",
+)
+def test_combinations_that_cannot_be_are_refused(
+    combined: Combined, complaint: str, table_home: Path, sample: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OgiveError, match=complaint):
+        reproduce(replace(made(sample), combined=(combined,)), out=tmp_path)
+
+
+def test_a_combination_is_read_with_its_ranking() -> None:
+    text = (
+        TEXT.format(scores="t.csv", published=0.4)
+        + """
+[combined.both]
+scores = ["naswot", "params"]
+combine = "log"
+"""
+    )
+    assert ranking_of("invented", text).combined == (Combined("both", ("naswot", "params"), "log"),)
+    with pytest.raises(UnknownName, match="Did you mean 'log'"):
+        ranking_of("invented", text.replace('"log"', '"lag"'))
+    with pytest.raises(UnknownName, match="Did you mean 'scores'"):
+        ranking_of("invented", text.replace("scores = [", "score = ["))
+
+
 def test_what_is_missing_is_a_row_with_the_way_out(table_home: Path, tmp_path: Path) -> None:
     row = reproduce(made(tmp_path / "nowhere.csv"), out=tmp_path)
     assert row["status"] == "data missing"
@@ -155,3 +204,23 @@ def test_the_rankings_of_the_package_name_their_scores_and_how_to_make_them() ->
         assert one.made_by.endswith(f"--out {one.scores}")
         proxies = one.made_by.partition("--proxies ")[2].split()[0].split(",")
         assert {one.proxy, "params"} <= set(proxies) <= set(SCORES)
+        assert all(set(combined.scores) <= set(proxies) for combined in one.combined)
+
+
+def test_the_samples_are_of_the_same_cells_and_images_and_have_every_score() -> None:
+    known = {one.name: asked(one.made_by) for one in rankings()}
+    cheap, dear, pruned = (known[f"nasbench201-ranking-{name}"] for name in ("3000", "400", "pruned"))
+    assert [one.pop("--sample") for one in (cheap, dear, pruned)] == ["3000", "400", "400"]
+    assert len({one.pop("--out") for one in (cheap, dear, pruned)}) == 3
+    of_cheap, of_dear, of_pruned = (set(one.pop("--proxies").split(",")) for one in (cheap, dear, pruned))
+    # The other two count the same units in another way, or units that these cells have not.
+    assert of_cheap | of_dear == SCORES.keys() - {"naswot_reference", "naswot_smooth"}
+    assert of_cheap & of_dear == of_pruned == {"naswot", "params", "macs"}
+    assert pruned.pop("--pruned") == ""
+    assert cheap == dear == pruned
+
+
+def asked(command: str) -> dict[str, str]:
+    """The options of `ogive score` with their values, empty where there is none."""
+    pairs = (part.partition(" ") for part in command.removeprefix("ogive score ").split("--")[1:])
+    return {f"--{name}": value.strip() for name, _, value in pairs}

@@ -374,6 +374,16 @@ def test_several_columns_are_compared_at_once_and_params_is_what_a_lead_is_count
         assert "lead_over_params" not in params
 
 
+def test_a_table_that_lacks_the_architectures_is_refused_before_anything_is_scored(
+    ogive: Run, images: Path, invented_table: Path, tmp_path: Path
+) -> None:
+    more = ("--data", f"arrays:{images}", "--out", "t.csv", "--table", invented_table, "--against", "c10_test_200")
+    code, out, err = ogive("score", "--space", "natssize", "--sample", 3, *more)
+    assert (code, out) == (2, "")
+    assert "is for the space nasbench201, but got natssize:" in err
+    assert not (tmp_path / "t.csv").exists()
+
+
 def test_a_table_of_a_part_of_the_space_is_what_a_sample_is_drawn_from(
     ogive: Run, images: Path, tmp_path: Path
 ) -> None:

@@ -160,7 +160,9 @@ def reproduce_command(
         with Bar("reproduce", None) as bar:
             row = reproduce(name, preset=preset, out=out, progress=lambda done, total: bar.at(done, total=total))
     except KeyboardInterrupt:
-        console.print(f"Interrupted. `ogive reproduce {name} --preset {preset}` goes on where it stopped.")
+        console.print(
+            f"Interrupted. `ogive reproduce {name} --preset {preset}` does not repeat what is in {out / 'runs'}."
+        )
         raise typer.Exit(130) from None
     describe(row, console.print)
 

@@ -84,6 +84,8 @@ def score_command(
         raise SpecError("Scores look at images: give --data digits, or cifar10, images:FOLDER, ….")
     truth = _truth(table_name, columns, above, drawn=whole or sample is not None)
     chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed, table=truth)
+    for arch in chosen if columns else ():
+        truth.row(arch)  # one that the table lacks is refused now, not after hours of scoring
     settings = Scoring(
         space=space or chosen[0].space,
         data=data,

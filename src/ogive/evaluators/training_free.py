@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -82,9 +82,15 @@ class TrainingFree:
         return Kernel(arch, units, agreeing_BB / units, self._batch.labels[order].numpy(force=True).astype(np.int64))
 
     def network(self, arch: Architecture) -> nn.Module:
-        """The untrained network that is scored."""
-        admitted = self.space.admit(arch)
-        scored = self.space.prune(admitted) if self.pruned and self.space.prune is not None else admitted
+        """The untrained network that is scored.
+
+        A table may hold sizes that its space does not draw, so that whether there is such a network is for `build` to
+        say. InvalidArchitecture for one of another space.
+        """
+        if arch.space != self.space.name:
+            raise InvalidArchitecture(f"{arch} belongs to the space {arch.space!r}, not to {self.space.name!r}.")
+        prune = self.space.prune if self.pruned else None
+        scored = arch if prune is None else prune(self.space.admit(arch))
         return build(scored, self.skeleton, seed=self.seed.child(str(scored)).integer("weights")).to(self.device)
 
     def _measured(self, arch: Architecture, batch: Split) -> Measurement:

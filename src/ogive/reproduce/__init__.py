@@ -44,8 +44,9 @@ def reproduce(
 ) -> dict[str, Any]:
     """Run a recipe or a ranking and write its row ``out/NAME.json``, or ``NAME-PRESET.json`` for a smaller preset.
 
-    Finished searches are kept under ``out/runs`` and not repeated. Missing data is a row too: it says what is missing;
-    so is a recipe that needs a GPU where there is none. A ranking has no presets.
+    Finished searches are kept under ``out/runs`` and not repeated, unless the recipe says that they cost nothing.
+    Missing data is a row too: it says what is missing; so is a recipe that needs a GPU where there is none. A ranking
+    has no presets.
     """
     chosen = _named(name) if isinstance(name, str) else name
     if isinstance(chosen, Ranking):

@@ -14,8 +14,9 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, SpecError, UnknownName
 from ogive.reproduce.ledger import empty_row, verdict, write_row
 from ogive.reproduce.recipe import Column, Ranking
+from ogive.scoring import with_standing
 from ogive.tables.agreement import correlations
-from ogive.tables.scores import Scores, open_scores
+from ogive.tables.scores import Row, Scores, open_scores
 
 __all__ = ["markdown", "reproduce_ranking", "sentences"]
 
@@ -59,7 +60,13 @@ def _row(chosen: Ranking) -> dict[str, Any]:
         deviation=chosen.deviation,
         n_seeds=1,
         command=f"ogive reproduce {chosen.name}",
-        settings={"scores": chosen.scores, "made_by": chosen.made_by, "table": chosen.table, "proxy": chosen.proxy},
+        settings={
+            "scores": chosen.scores,
+            "made_by": chosen.made_by,
+            "table": chosen.table,
+            "proxy": chosen.proxy,
+            "combined": {one.name: {"scores": list(one.scores), "combine": one.combine} for one in chosen.combined},
+        },
     )
 
 
@@ -69,12 +76,13 @@ def _measured(chosen: Ranking, scores: Scores, resamples: int, progress: Callabl
         raise SpecError(f"{chosen.scores} holds scores of {scores.space}, but {table.name} is of another.")
     if chosen.proxy not in scores.proxies:
         raise UnknownName(f"score in {chosen.scores}", chosen.proxy, scores.proxies)
-    known = [row.arch for row in scores.rows if _has(table, row.arch)]
+    proxies, rows = _with_combined(chosen, scores)
+    known = [row.arch for row in rows if _has(table, row.arch)]
     columns = []
     for place, column in enumerate(chosen.columns):
         values = {arch: table.value(arch, column.column) for arch in known}
         shown = functools.partial(_part_of, progress, place, len(chosen.columns))
-        columns.append(_column(column, scores, values, resamples, shown))
+        columns.append(_column(column, proxies, rows, values, resamples, shown))
     taus = {one["proxy"]: one for one in columns[0]["scores"]}
     own = taus[chosen.proxy]
     outside = ", ".join(_name(one) for one in columns if _holds(one, chosen.proxy) is False)
@@ -95,6 +103,17 @@ def _measured(chosen: Ranking, scores: Scores, resamples: int, progress: Callabl
     }
 
 
+def _with_combined(chosen: Ranking, scores: Scores) -> tuple[tuple[str, ...], Sequence[Row]]:
+    """The names and the rows of the file with the combined scores behind those that it holds."""
+    proxies: tuple[str, ...] = scores.proxies
+    rows: Sequence[Row] = scores.rows
+    for one in chosen.combined:
+        if one.name in proxies:
+            raise SpecError(f"{chosen.name} combines scores into {one.name}, which is the name of one already.")
+        proxies, rows = with_standing(proxies, rows, one.combine, of=one.scores, name=one.name)
+    return proxies, rows
+
+
 def _part_of(progress: Callable[[int, int], None], place: int, parts: int, done: int, total: int) -> None:
     progress(place * total + done, parts * total)
 
@@ -109,14 +128,15 @@ def _has(table: Any, arch: Architecture) -> bool:
 
 def _column(
     column: Column,
-    scores: Scores,
+    proxies: Sequence[str],
+    rows: Sequence[Row],
     values: Mapping[Architecture, float],
     resamples: int,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     lowest = -math.inf if column.above is None else column.above
     counted = {arch: value for arch, value in values.items() if value > lowest}
-    found, count = correlations(scores.proxies, scores.rows, counted, resamples=resamples, progress=progress)
+    found, count = correlations(proxies, rows, counted, resamples=resamples, progress=progress)
     return {
         "column": column.column,
         "above": column.above,

@@ -6,13 +6,26 @@ import tomllib
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, get_args
 
 from ogive.core.errors import SpecError, UnknownName
+from ogive.evaluators.ranked import Combine
 from ogive.session import Settings, budget_of
 from ogive.spec import parse
 
-__all__ = ["CHECKS", "PRESETS", "Column", "Ranking", "Recipe", "ranking_of", "rankings", "read", "recipe", "recipes"]
+__all__ = [
+    "CHECKS",
+    "PRESETS",
+    "Column",
+    "Combined",
+    "Ranking",
+    "Recipe",
+    "ranking_of",
+    "rankings",
+    "read",
+    "recipe",
+    "recipes",
+]
 
 PRESETS = ("tiny", "small", "paper")
 # How the published figure was seen by whoever wrote the recipe.
@@ -34,7 +47,8 @@ _OPTIONAL = {
 _SEARCH = {"space", "strategy", "evaluator", "objective", "data", "table", "channels", "cells"}
 _PRESET = {"budget", "seeds"}
 _COLUMN = {"column", "published", "spread", "tolerance", "above"}
-_RANKING = {"title", "source", "source_checked", "deviation", "scores", "made_by", "table", "proxy", "columns"}
+_RANKING = {"title", "source", "source_checked", "scores", "made_by", "table", "proxy", "columns"}
+_COMBINED = {"scores", "combine"}
 
 
 @dataclass(frozen=True)
@@ -114,11 +128,20 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Combined:
+    """Several scores of a table as one more, by how each architecture ranks among all of the table."""
+
+    name: str
+    scores: tuple[str, ...]
+    combine: Combine
+
+
+@dataclass(frozen=True)
 class Ranking:
     """Published rank correlations of a training-free score, and the table of scores that ours are taken from.
 
     `scores` is a file relative to the working folder, `made_by` the command that makes it, `proxy` the score whose
-    correlations were published.
+    correlations were published. `combined` are correlated too, after the scores of the file.
     """
 
     name: str
@@ -131,6 +154,7 @@ class Ranking:
     table: str
     proxy: str
     columns: tuple[Column, ...]
+    combined: tuple[Combined, ...] = ()
 
     @property
     def published_text(self) -> str:
@@ -180,8 +204,9 @@ def read(name: str, text: str) -> Recipe:
 def ranking_of(name: str, text: str) -> Ranking:
     """The ranking that a TOML text describes; a SpecError says what is wrong with it."""
     entries = _entries(name, text)
-    _check_keys(f"the ranking {name}", entries, _RANKING, _RANKING - {"deviation"})
-    return Ranking(name=name, **{"deviation": None, **entries, "columns": _columns(name, entries)})
+    _check_keys(f"the ranking {name}", entries, _RANKING | {"deviation", "combined"}, _RANKING)
+    made = {"columns": _columns(name, entries), "combined": _combined(name, entries)}
+    return Ranking(name=name, **{"deviation": None, **entries, **made})
 
 
 def _texts(folder: Traversable) -> list[tuple[str, str]]:
@@ -204,6 +229,16 @@ def _columns(name: str, entries: dict[str, Any]) -> tuple[Column, ...]:
     for one in found:
         _check_keys(f"a column of {name}", one, _COLUMN, {"column"})
     return tuple(Column(**one) for one in found)
+
+
+def _combined(name: str, entries: dict[str, Any]) -> tuple[Combined, ...]:
+    found = []
+    for label, one in entries.get("combined", {}).items():
+        _check_keys(f"{label} of {name}", one, _COMBINED, _COMBINED)
+        if one["combine"] not in get_args(Combine):
+            raise UnknownName("way to combine scores", one["combine"], get_args(Combine))
+        found.append(Combined(label, tuple(one["scores"]), one["combine"]))
+    return tuple(found)
 
 
 def _headline(first: Column) -> dict[str, Any]:

@@ -11,6 +11,9 @@ PUBLISHED = {
         "NATS-tss-v1_0-3ffb9-simple or the file NAS-Bench-201-v1_1-096897.pth that "
         "https://github.com/D-X-Y/NATS-Bench and https://github.com/D-X-Y/NAS-Bench-201 publish"
     ),
+    "nasbench201_hardware": (
+        "FILE is HW-NAS-Bench-v1_0.pickle of https://github.com/RICE-EIC/HW-NAS-Bench, or the extract of it"
+    ),
     "natssize": "FILE is the folder NATS-sss-v1_0-50262-simple that https://github.com/D-X-Y/NATS-Bench publishes",
     "nasbench101": (
         "FILE is nasbench_only108.tfrecord or nasbench_full.tfrecord of https://github.com/google-research/nasbench"

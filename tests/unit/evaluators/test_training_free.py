@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.evaluator import Screened, Together
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
@@ -21,6 +21,7 @@ from ogive.scores.naswot import naswot
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
+from ogive.spaces.nds import architecture, nds_darts
 from ogive.strategies.local import RandomSearch
 from ogive.testing import check_evaluator
 from ogive.training.data import Data, Split
@@ -56,6 +57,19 @@ def test_the_contract_is_kept(data: Data) -> None:
 def test_other_spaces_are_scored_too(data: Data, space: SearchSpace) -> None:
     channels = None if space.name == "natssize" else 4
     check_evaluator(make(data, space=space, channels=channels, cells=None if channels is None else 3), space)
+
+
+def test_sizes_that_a_table_holds_and_its_space_does_not_draw_are_scored(data: Data) -> None:
+    space = nds_darts()
+    cell = (("sep_conv_3x3", 0), ("skip_connect", 1)) * 4
+    large = architecture(space.name, cell, cell, width=64, depth=14)  # as for ImageNet
+    with pytest.raises(InvalidArchitecture, match="not a legal architecture"):
+        space.admit(large)
+    evaluator = make(data, "params", space, cells=3)
+    found, other = evaluator.evaluate([Proposal(large), Proposal(ALIVE)])
+    assert found.error is None
+    assert found.metrics["params"] > 0
+    assert "belongs to the space 'nasbench201'" in str(other.error)
 
 
 def test_the_metric_is_the_score_of_the_untrained_network_on_normalised_training_images(data: Data) -> None:

@@ -55,7 +55,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Scoring:
-    """What decides the numbers of a table of scores; `threads` is one, because more of them round otherwise."""
+    """What decides the numbers of a table of scores; `threads` is one, because more of them round otherwise.
+
+    `world` names the table whose rows the architectures were drawn from, where it has only a part of the space.
+    """
 
     space: str
     data: str
@@ -67,6 +70,7 @@ class Scoring:
     pruned: bool = False
     device: str = "cpu"
     threads: int = 1
+    world: str | None = None
 
 
 def planned(space: SearchSpace, sample: int | None, seed: int) -> list[Architecture]:

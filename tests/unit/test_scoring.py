@@ -396,7 +396,8 @@ def test_a_table_of_a_part_of_the_space_is_what_a_sample_is_drawn_from(
     code, out, _ = ogive("score", "--sample", 5, *more, "--against", "acc")
     assert code == 0
     assert "drawn from a closed world of 9 rows" in out
-    rows = read_scores(tmp_path / "t.csv")[1]
+    told, rows = read_scores(tmp_path / "t.csv")
+    assert told["world"] == f"part, digest {Table.open(tmp_path / 'part').digest}"
     assert len(rows) == 5
     assert {row.arch for row in rows} <= set(known)
     assert ogive("score", "--sample", 7, *more)[0] == 0

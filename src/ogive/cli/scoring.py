@@ -97,6 +97,7 @@ def score_command(
         pruned=pruned,
         device=device,
         threads=threads,
+        world=None if archs or truth is None or truth.complete else f"{truth.name}, digest {truth.digest}",
     )
     started = time.perf_counter()
     try:

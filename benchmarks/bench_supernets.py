@@ -113,6 +113,13 @@ def mixed(network: DartsSupernet, alphas: Alphas, gate: Gate, x: Tensor) -> Tens
     return logits
 
 
+def apart(mine: list[Tensor], theirs: list[Tensor]) -> float:
+    """The norm of the difference, relative to that of the second."""
+    differences = [one - other for one, other in zip(mine, theirs, strict=True)]
+    lengths = [torch.stack([part.norm() for part in parts]).norm() for parts in (differences, theirs)]
+    return float(lengths[0] / lengths[1])
+
+
 def test_supernet_agrees_with_the_published_network(show: Callable[[str], None]) -> None:
     both = pair()
     (loss, mine), (expected, theirs) = both["ogive"].gradients(), both["plain"].gradients()

@@ -21,6 +21,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Proposal, Trial, counted
 from ogive.supernets.alphas import Alphas
+from ogive.supernets.curvature import APART, bends_too_much
 from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
 from ogive.supernets.networks import check_size, published_skeleton, supernet
 from ogive.supernets.perturbation import Decision, decide, restricted, tuned, undecided
@@ -55,8 +56,11 @@ class Darts:
     first `warm_epochs` the architecture stays as it is. `zero_one` weighs FairDARTS's loss that pushes sigmoid gates to
     0 or 1. The search ends early when the first kind of cell would be derived with more than `most_skips` skip
     connections (DARTS+). With `select` "perturbation", each ask after that decides one edge by what the supernet loses
-    without its operations, and tunes the weights for `tune_epochs` (DARTS-PT). `channels`, `cells`: size of the
-    supernet, None for that of the space's paper. `progress` is told what is being done.
+    without its operations, and tunes the weights for `tune_epochs` (DARTS-PT). With `most_bending`, the largest
+    eigenvalue of the Hessian of the validation loss is measured after each epoch, and once its average over five epochs
+    is so many times that of four epochs before, the search ends by proposing the cell of that earlier epoch again,
+    which is at least number `bending_from` (R-DARTS). `channels`, `cells`: size of the supernet, None for that of the
+    space's paper. `progress` is told what is being done.
     """
 
     objectives = None
@@ -81,6 +85,8 @@ class Darts:
         most_skips: int | None = None,  # DARTS+ (Liang et al. 2019), section 3.2: 1
         select: Literal["strongest", "perturbation"] = "strongest",
         tune_epochs: int = 5,  # DARTS-PT, section 5.1
+        most_bending: float | None = None,  # automl/RobustDARTS: 1.3
+        bending_from: int = 10,  # the same
         epochs: int = 50,  # DARTS, appendix A.1.1, as are all that follow
         batch_size: int = 64,
         learning_rate: float = 0.025,
@@ -102,7 +108,11 @@ class Darts:
             "most_skips": most_skips,
             "select": select,
             "tune_epochs": tune_epochs,
+            "most_bending": most_bending,
+            "bending_from": bending_from,
         }
+        self._eigenvalues: list[float] = []
+        self._found: list[Architecture] = []
         self._decisions: list[Decision] = []
         if tune_epochs < 0:
             raise SpecError(f"tune_epochs must not be negative, but got {tune_epochs}.")
@@ -150,7 +160,7 @@ class Darts:
             started = time.perf_counter()
             with torch_threads(self.threads):
                 told = self._decided() if self._is_trained() else self._trained()
-                arch = self.derived()
+                arch = self._answer()
             proposals.append(Proposal(arch, cost=Cost(time.perf_counter() - started)))
             self._report(told, arch)
         return proposals
@@ -166,7 +176,7 @@ class Darts:
     def _is_trained(self) -> bool:
         """Whether all epochs are over, or enough of them."""
         search, limit = self.search, self._options["most_skips"]
-        if self._decisions or len(search.history) >= self.epochs:
+        if self._decisions or len(search.history) >= self.epochs or self._bends():
             return True
         return limit is not None and bool(search.history) and self._skips(self.derived()) > limit
 
@@ -192,6 +202,18 @@ class Darts:
         self._decisions.append(decision)
         held = "nothing" if decision.operation is None else self._made.supernet.plan.operations[decision.operation]
         return f"edge {decision.edge} of the {decision.kind} cell holds {held}"
+
+    def _bends(self) -> bool:
+        most = self._options["most_bending"]
+        return most is not None and bends_too_much(self._eigenvalues, most, self._options["bending_from"])
+
+    def _answer(self) -> Architecture:
+        """What to propose now: what is derived, or, at the end of R-DARTS, what was before the loss began to bend."""
+        if self._decisions or self._options["most_bending"] is None:
+            return self.derived()
+        self._eigenvalues.append(self.search.curvature())
+        self._found.append(self.derived())
+        return self._found[-1 - APART] if self._bends() else self._found[-1]
 
     def _skips(self, arch: Architecture) -> int:
         """The skip connections of the first kind of cell."""
@@ -245,6 +267,8 @@ class Darts:
             "fingerprint": self._fingerprint(),
             "history": [_plain(asdict(epoch)) for epoch in search.history],
             "over": search.over,
+            "eigenvalues": self._eigenvalues,
+            "found": [list(arch.choices) for arch in self._found],
             "decisions": [asdict(decision) for decision in self._decisions],
         }
         checkpoint.save(Path(folder), len(search.history) + len(self._decisions), search.tensors(), record)
@@ -256,6 +280,8 @@ class Darts:
             raise StoreError(f"{folder} holds no readable state of a supernet.")
         tensors, record = found
         try:
+            self._eigenvalues = [float(value) for value in record["eigenvalues"]]
+            self._found = [Architecture(self.space.name, tuple(choices)) for choices in record["found"]]
             for entry in record["decisions"]:
                 decision = Decision(**entry)
                 alphas = restricted(self.search.supernet, self.search.alphas, decision)

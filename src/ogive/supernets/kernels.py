@@ -20,6 +20,8 @@ __all__ = ["depthwise", "interleaved", "is_depthwise", "is_fast", "normalised_de
 LAYOUT = torch.channels_last
 # Below so many pixels in a batch, torch's own gradient of a 5×5 kernel is as fast as four of 3×3.
 WINDOWS_FROM = 4096
+# Below so many, what a batch takes in memory is not worth the time of computing it again.
+RECOMPUTED_FROM = 16_384
 
 
 def is_fast(x: Tensor) -> bool:
@@ -71,6 +73,8 @@ def interleaved(x: Tensor) -> Tensor:
 
 def depthwise(x_NCHW: Tensor, kernel: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
     """The depthwise convolution that keeps the size, or divides it by the stride."""
+    if dilation == 1 and (stride > 1 or not _is_large(x_NCHW, kernel)):
+        return _convolved(x_NCHW, kernel, stride, dilation)  # torch's own gradient is as good
     convolved: Tensor = _Depthwise.apply(x_NCHW, kernel, stride, dilation)  # type: ignore[no-untyped-call]
     return convolved
 
@@ -80,6 +84,8 @@ def normalised_depthwise(x_NCHW: Tensor, norm: nn.BatchNorm2d, kernel: Tensor) -
 
     What lies between is computed again in the backward pass, so that it takes no memory until then.
     """
+    if x_NCHW.numel() // x_NCHW.shape[1] < RECOMPUTED_FROM and not _is_large(x_NCHW, kernel):
+        return _convolved(F.relu_(norm(x_NCHW)), kernel, 1, 1)
     if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     momentum = 0.1 if norm.momentum is None else norm.momentum
@@ -153,9 +159,14 @@ def _input_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, di
     return _backward(gradient, x, kernel, stride, dilation, [True, False, False])
 
 
+def _is_large(x: Tensor, kernel: Tensor) -> bool:
+    """Whether the gradient of the kernel is faster in four windows."""
+    return kernel.shape[2] == 5 and x.numel() // x.shape[1] >= WINDOWS_FROM
+
+
 def _kernel_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
-    N, _, H, W = x.shape
-    if kernel.shape[2] != 5 or stride != 1 or dilation != 1 or N * H * W < WINDOWS_FROM:
+    H, W = x.shape[2:]
+    if stride != 1 or dilation != 1 or not _is_large(x, kernel):
         return _backward(gradient, x, kernel, stride, dilation, [False, True, False])
     padded = F.pad(x, (2, 2, 2, 2))
     small = kernel[:, :, :3, :3]

@@ -20,6 +20,7 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.bilevel import Unrolling, first_order, kept_buffers, momentum_of, second_order
+from ogive.supernets.curvature import largest_eigenvalue
 from ogive.supernets.gates import Gate, Mix, Softmax
 from ogive.supernets.networks import Supernet
 from ogive.training import checkpoint
@@ -240,6 +241,16 @@ class Search:
             validation,
             ahead,
         )
+
+    def curvature(self) -> float:
+        """The largest eigenvalue of the Hessian of the validation loss in the architecture, on one batch."""
+        streams = self.seed.child(f"curvature {len(self.history)}")
+        batch, gate = next(iter(self.valid_batches.epoch(streams))), self.current_gate
+        draw = torch.Generator().manual_seed(streams.integer("direction"))
+        with kept_buffers(self.supernet):
+            return largest_eigenvalue(
+                self.alphas.tensors, lambda: self._loss(batch, gate, streams.integer("gate"))[0], draw
+            )
 
     def _loss(self, batch: Batch, gate: Gate, number: int) -> tuple[Tensor, Tensor]:
         mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(number))

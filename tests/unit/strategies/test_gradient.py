@@ -223,6 +223,20 @@ def test_too_many_skip_connections_end_the_search_also_after_a_restart(tmp_path:
     assert len(patient.ask()) == 1
 
 
+def test_a_loss_that_bends_ends_the_search_with_an_earlier_cell(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 9, "most_bending": 1e-9, "bending_from": 1, "alpha_learning_rate": 0.3}
+    whole, begun, resumed = (strategy(**options) for _ in range(3))
+    expected = [proposal.arch for proposal in whole.ask(9)]
+    # Any ratio is more than nothing, as soon as there are two averages to compare: in the fifth epoch.
+    assert all(value > 0 for value in whole._eigenvalues)
+    assert len(expected) == 5
+    assert expected[4] == expected[0]
+    begun.ask(4)
+    begun.save(tmp_path)
+    resumed.load(tmp_path)
+    assert [proposal.arch for proposal in resumed.ask(9)] == expected[4:]
+
+
 # -- selection by perturbation ----------------------------------------------------------------------------------------
 
 

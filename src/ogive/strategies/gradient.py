@@ -74,23 +74,23 @@ class Darts:
         seed: Seed,
         device: str = "cpu",
         threads: int | None = None,
-        channels: int | None = None,  # DARTS, section 3.1.1: 16 and 8
+        channels: int | None = None,  # quark0/darts, cnn/train_search.py: 16 and 8
         cells: int | None = None,
         order: Literal[0, 1, 2] = 1,
         gate: Literal["softmax", "sigmoid", "gumbel", "single_path"] = "softmax",
-        partial: int = 1,  # PC-DARTS, section 4.2: 4
+        partial: int = 1,  # yuhuixu1993/PC-DARTS: 4
         edge_normalisation: bool = False,
-        warm_epochs: int = 0,  # PC-DARTS, section 4.2: 15
-        zero_one: float = 0.0,  # FairDARTS, section 5.1: 10
-        most_skips: int | None = None,  # DARTS+ (Liang et al. 2019), section 3.2: 1
+        warm_epochs: int = 0,  # the same: 15
+        zero_one: float = 0.0,  # xiaomi-automl/FairDARTS: 10
+        most_skips: int | None = None,  # DARTS+ (Liang et al., 2019): 1
         select: Literal["strongest", "perturbation"] = "strongest",
-        tune_epochs: int = 5,  # DARTS-PT, section 5.1
+        tune_epochs: int = 5,  # ruocwang/darts-pt
         most_bending: float | None = None,  # automl/RobustDARTS: 1.3
         bending_from: int = 10,  # the same
-        epochs: int = 50,  # DARTS, appendix A.1.1, as are all that follow
+        epochs: int = 50,  # quark0/darts, cnn/train_search.py, as are all that follow
         batch_size: int = 64,
         learning_rate: float = 0.025,
-        final_learning_rate: float = 0.001,  # quark0/darts, train_search.py
+        final_learning_rate: float = 0.001,
         momentum: float = 0.9,
         weight_decay: float = 3e-4,
         gradient_clip: float = 5.0,
@@ -235,14 +235,14 @@ class Darts:
             self._skeleton,
             seed=self.seed.integer("weights"),
             partial=self._options["partial"],
-            # Where operations do not compete, `none` has nothing to win: FairDARTS, section 5.1.
+            # Where operations do not compete, `none` has nothing to win (FairDARTS).
             without_none=self._options["gate"] == "sigmoid",
         )
         network.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload]
         draw = torch.Generator().manual_seed(self.seed.integer("alphas"))
         alphas = network.alphas(
             draw,
-            # FairDARTS starts with every gate half open: FairDARTS, section 5.1.
+            # FairDARTS starts with every gate half open.
             scale=0.0 if self._options["gate"] == "sigmoid" else 1e-3,
             edge_logits=bool(self._options["edge_normalisation"]),
         )
@@ -305,7 +305,7 @@ class Darts:
 
 
 class _ZeroOne:
-    """FairDARTS's loss, -mean((sigmoid(alpha) - 1/2)²), least where every gate is open or shut (equation 6)."""
+    """FairDARTS's loss, -mean((sigmoid(alpha) - 1/2)²), least where every gate is open or shut."""
 
     def __init__(self, weight: float) -> None:
         self.weight = weight

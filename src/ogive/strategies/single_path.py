@@ -1,6 +1,6 @@
 """One-shot search: train a supernet on random paths, and look for the best path with the weights that they share.
 
-Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020, section 3.
+Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SinglePathOneShot(Darts):
         channels: int | None = None,
         cells: int | None = None,
         partial: int = 1,
-        candidates: int = 100,  # SPOS, section 4: 1,000, once at the end
+        candidates: int = 100,  # the paper draws them once, after training
         population: int = 50,  # the same
         tournament: int = 10,
         epochs: int = 50,  # DARTS, appendix A.1.1, as are all that follow

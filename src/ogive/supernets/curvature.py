@@ -1,6 +1,6 @@
 """How sharply the validation loss bends in the architecture parameters: the sign by which R-DARTS stops a search.
 
-Zela et al., "Understanding and Robustifying Differentiable Architecture Search", ICLR 2020, sections 3 and 4.
+Zela et al., "Understanding and Robustifying Differentiable Architecture Search", ICLR 2020.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """Every operation has a weight between 0 and 1 of its own (Chu et al., "Fair DARTS", ECCV 2020, equation 4)."""
+    """Every operation has a weight between 0 and 1 of its own (Chu et al., "Fair DARTS", ECCV 2020)."""
 
     def __call__(self, alphas_EO: Tensor, allowed_EO: Tensor | None, draw: torch.Generator) -> Mix:
         return Mix(self.strengths(alphas_EO, allowed_EO))
@@ -85,7 +85,7 @@ class Sigmoid:
 
 @dataclass(frozen=True)
 class GumbelOneHot:
-    """One operation of each edge is drawn and runs alone (Dong and Yang, "GDAS", CVPR 2019, equations 4 to 6).
+    """One operation of each edge is drawn and runs alone (Dong and Yang, "GDAS", CVPR 2019).
 
     The draw is the largest of log-softmax(alpha) + Gumbel noise. Its weight is exactly 1, and its gradient that of the
     relaxed distribution at a `temperature` that falls linearly to `last`. As in the published code, an operation that

@@ -97,7 +97,7 @@ class MixedCell(nn.Module):
 
     `choices` are the operations of each edge. With one, an edge has no gate and its factor is 1; without any it is
     absent. `partial` sends only 1/partial of the channels through the operations of an edge with a choice and the rest
-    past them, and shuffles the channels (Xu et al., "PC-DARTS", ICLR 2020, section 3.1). `strides` are those of the
+    past them, and shuffles the channels (Xu et al., "PC-DARTS", ICLR 2020). `strides` are those of the
     edges.
     """
 

@@ -1,6 +1,6 @@
 """Choose operations by what a supernet loses without them, instead of by architecture parameters (DARTS-PT).
 
-Wang et al., "Rethinking Architecture Selection in Differentiable NAS", ICLR 2021, algorithm 1. One decision fixes an
+Wang et al., "Rethinking Architecture Selection in Differentiable NAS", ICLR 2021. One decision fixes an
 edge to the operation whose removal costs the most accuracy, or, where a node may have few edges only, drops the edge
 that costs the least. After each the weights are tuned.
 """

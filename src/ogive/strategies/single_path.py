@@ -42,7 +42,7 @@ class SinglePathOneShot(Darts):
         candidates: int = 100,  # the paper draws them once, after training
         population: int = 50,  # the same
         tournament: int = 10,
-        epochs: int = 50,  # DARTS, appendix A.1.1, as are all that follow
+        epochs: int = 50,  # quark0/darts, cnn/train_search.py, as are all that follow
         batch_size: int = 64,
         learning_rate: float = 0.025,
         final_learning_rate: float = 0.001,
@@ -54,6 +54,8 @@ class SinglePathOneShot(Darts):
         for word, value in (("candidates", candidates), ("population", population), ("tournament", tournament)):
             if value < 1:
                 raise SpecError(f"{word} must be at least 1, but got {value}.")
+        if tournament > population:
+            raise SpecError(f"A tournament is held within the population of {population}, but got {tournament}.")
         super().__init__(
             space=space,
             data=data,

@@ -88,3 +88,5 @@ def test_a_part_refuses_an_architecture_that_is_not_its_own() -> None:
 def test_sizes_that_make_no_sense_are_refused() -> None:
     with pytest.raises(SpecError, match="candidates must be at least 1"):
         strategy(candidates=0)
+    with pytest.raises(SpecError, match="held within the population of 2, but got 3"):
+        strategy(population=2, tournament=3)

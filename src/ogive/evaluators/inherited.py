@@ -115,6 +115,8 @@ class Inherited:
             raise SpecError(f"Groups need a space where every edge is used, but in {space.name} edges may be absent.")
         if calibration == "parent" and not self._split:
             raise SpecError("A calibration is between the parts of a supernet: give split=0, say.")
+        if calibration == "parent" and source is not None:
+            raise SpecError("A calibration compares parts with the supernet that was split here: leave out source.")
         recipe = Recipe(
             epochs=epochs,
             batch_size=batch_size,
@@ -158,6 +160,11 @@ class Inherited:
     def source(self) -> WeightSource:
         """The supernet or its parts, trained when first asked for."""
         return self._weights().source
+
+    @property
+    def training_s(self) -> float:
+        """Seconds that the supernet and its parts trained, now or in an earlier run; 0 before they are there."""
+        return sum(self._training.spent.values())
 
     def network(self, arch: Architecture) -> nn.Module:
         """The network of an architecture with inherited weights and statistics of its own, in evaluation mode."""

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class UniformTraining:
 
     `recipe` is that of a supernet that begins at random weights, `part_recipe` that of parts. `per_cell` draws a path
     for each cell. `origin` is what decides the weights beside all this, as plain values: space, size, first weights.
-    Without a `folder` nothing is kept.
+    Without a `folder` nothing is kept. `spent` is filled with the seconds that each supernet trained, in this run or in
+    an earlier one, by name.
     """
 
     data: Data
@@ -58,6 +59,7 @@ class UniformTraining:
     device: str = "cpu"
     folder: Path | None = None
     progress: Progress | None = None
+    spent: dict[str, float] = field(default_factory=dict, compare=False)
 
     def fingerprint(self, name: str) -> dict[str, Any]:
         """Everything that decides the weights of the supernet of a name; the names of its ancestors begin it."""
@@ -90,7 +92,9 @@ def trained(supernet: Supernet, name: str, training: UniformTraining) -> Superne
     recipe = training.part_recipe if name else training.recipe
     fingerprint = training.fingerprint(name)
     if training.folder is None:
-        _train(_search(supernet, name, recipe, training), name, None, fingerprint, training.progress)
+        search = _search(supernet, name, recipe, training)
+        _train(search, name, None, fingerprint, training.progress)
+        training.spent[name] = _seconds(search.history)
         return supernet
     digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
     folder = training.folder / f"supernet-{digest}"
@@ -98,11 +102,13 @@ def trained(supernet: Supernet, name: str, training: UniformTraining) -> Superne
         found = checkpoint.latest(folder, fingerprint)
         if found is not None and (found[1]["over"] or len(found[1]["history"]) >= recipe.epochs):
             checkpoint.restore_module(supernet, found[0], "supernet.")
+            training.spent[name] = _seconds([_read(entry) for entry in found[1]["history"]])
             return supernet
         search = _search(supernet, name, recipe, training)
         if found is not None:
             _restore(search, *found, folder)
         _train(search, name, folder, fingerprint, training.progress)
+        training.spent[name] = _seconds(search.history)
     return supernet
 
 
@@ -168,6 +174,10 @@ def _restore(search: Search, tensors: Mapping[str, torch.Tensor], record: Mappin
         search.restore(tensors, history, bool(record["over"]))
     except (KeyError, TypeError, RuntimeError) as error:
         raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error
+
+
+def _seconds(history: Sequence[SearchEpoch]) -> float:
+    return sum(epoch.seconds for epoch in history)
 
 
 def _written(history: Sequence[SearchEpoch]) -> list[dict[str, Any]]:

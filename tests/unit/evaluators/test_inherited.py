@@ -135,29 +135,29 @@ def test_weights_that_are_there_already_are_used_as_they_are() -> None:
     assert given.rehearse() == 0.0
 
 
-def test_a_calibration_brings_reference_architectures_to_the_scale_of_the_parent() -> None:
-    data = load("digits", limit=320)
-    raw, moved = (
-        made(data, split=0, calibration=way, reference=5, part_epochs=3, learning_rate=0.1)
-        for way in ("none", "parent")
-    )
+def test_a_calibration_brings_reference_architectures_to_the_scale_of_the_parent(tmp_path: Path) -> None:
+    data = load("digits", limit=160)
+    options: dict[str, object] = {"reference": 4, "part_epochs": 3, "learning_rate": 0.1, "folder": tmp_path}
+    raw, moved = (made(data, split=0, calibration=way, **options) for way in ("none", "parent"))
+    parent = made(data, **options)
     assert isinstance(moved.source, Partition)
-    parent = made(data, part_epochs=3, learning_rate=0.1)
     assert values(raw) != values(moved)
     rests = set()
     for key, part in moved.source:
-        references = [moved._reference(part, number) for number in range(5)]
+        references = [moved._reference(part, number) for number in range(4)]
         assert {(arch.choices[0],) for arch in references} == set(key)
         rests.add(tuple(arch.choices[1:] for arch in references))
         mine, theirs, before = (np.array(values(one, references)) for one in (moved, parent, raw))
         assert mine.mean() == pytest.approx(theirs.mean())
         assert mine.std() == pytest.approx(theirs.std() if before.std() > 0 else 0.0)
     assert len(rests) == 1
+    with pytest.raises(SpecError, match="that was split here"):
+        made(source=moved.source, split=0, calibration="parent")
 
 
 @pytest.mark.parametrize("split", ["random", "agreement"])
-def test_edges_may_be_chosen(split: str) -> None:
-    first, second = (made(split=split, splits=2, groups=True).source for _ in range(2))
+def test_edges_may_be_chosen(split: str, tmp_path: Path) -> None:
+    first, second = (made(split=split, splits=2, groups=True, epochs=1, folder=tmp_path).source for _ in range(2))
     assert isinstance(first, Partition)
     assert isinstance(second, Partition)
     assert first.edges == second.edges

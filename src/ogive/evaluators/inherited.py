@@ -58,7 +58,8 @@ class Inherited:
     that agree, instead of one for each operation. `calibration`: "parent" moves the estimates of each part to the scale
     of the parent, by location and spread over `reference` architectures that are alike outside the split edges.
     `metric` is what the estimate is called. `per_cell`: a random path for each cell in training, as the published code
-    has it, instead of one for all. `source`, from Python: weights that are there already; nothing is trained then.
+    has it, instead of one for all. `partial`: 1/partial of the channels take part (PC-DARTS), on split edges too.
+    `source`, from Python: weights that are there already; nothing is trained then.
     """
 
     def __init__(

@@ -173,6 +173,22 @@ def test_darts_is_split_on_edges_of_both_cells() -> None:
     assert all(0 <= value <= 100 for value in values(evaluator, archs))
 
 
+@pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        ("[normal:0, reduce:13]", (Edge("normal", 0), Edge("reduce", 13))),
+        ("normal:3", (Edge("normal", 3),)),
+        ("random", "random"),
+        ("[]", ()),
+        ("none", ()),
+    ],
+)
+def test_edges_are_written_as_numbers_with_a_kind_or_as_a_word(text: str, edges: object) -> None:
+    context = {"space": lambda: catalog.build("space", "darts"), "seed": lambda: Seed(0), "data": digits}
+    built = catalog.build("evaluator", f"inherited(split={text})", {**context, "cells": lambda: 3})
+    assert built._split == edges
+
+
 def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
     with pytest.raises(UnknownName, match="space with a supernet"):
         Inherited(space=nasbench101(), data=digits(), seed=Seed(0))

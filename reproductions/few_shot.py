@@ -48,7 +48,9 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset("cifar10(limit=1000, size=16)", 4, 1, 6, 3, 60, 1, ", statistics_images=250, reference=4"),
-    "small": Preset("cifar10(limit=10000, size=16)", 8, 1, 10, 5, 1000, 3),
+    "small": Preset(
+        "cifar10(limit=10000, size=16)", 8, 1, 10, 5, 1000, 3, ", statistics_images=1000, validation_images=2500"
+    ),
     "paper": Preset("cifar10", 16, 5, 600, 300, 1000, 3),
 }
 
@@ -66,7 +68,7 @@ def methods(preset: Preset) -> dict[str, str]:
 
 
 def estimates(
-    preset: Preset, evaluator: str, seed: int, folder: Path, shared: Path
+    preset: Preset, evaluator: str, seed: int, device: str, folder: Path, shared: Path
 ) -> tuple[dict[Architecture, float], float]:
     """The estimates of one method and the seconds of training behind them; what the folder holds is not made again."""
     settings = session.Settings(
@@ -78,7 +80,8 @@ def estimates(
         channels=preset.channels,
         cells=preset.cells,
         seed=seed,
-        threads=1,
+        device=device,
+        threads=1 if device == "cpu" else None,
         budget=Budget(trials=preset.archs),
     )
     # One folder for all methods: the parent of the parts is the one-shot supernet, which is trained once.
@@ -140,6 +143,7 @@ def main() -> None:
     parser.add_argument("--table", default="nasbench201", help="an imported table, or the folder of one")
     parser.add_argument("--data", help="other images than those of the preset")
     parser.add_argument("--seeds", type=int, help="how many seeds, from 0; another number than that of the preset")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     preset = PRESETS[given.preset]
@@ -151,7 +155,8 @@ def main() -> None:
         found, seconds = {}, {}
         for number, (name, evaluator) in enumerate(methods(preset).items()):
             tell(f"seed {seed}: {name}")
-            found[name], seconds[name] = estimates(preset, evaluator, seed, place / str(number), place / "supernets")
+            folders = place / str(number), place / "supernets"
+            found[name], seconds[name] = estimates(preset, evaluator, seed, given.device, *folders)
         lines = compared(found, table)
         report(lines, seconds, preset.archs)
         ledger["seeds"].append({"seed": seed, "training_s": seconds, "rows": lines})

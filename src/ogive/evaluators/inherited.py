@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -49,8 +48,9 @@ class Inherited:
     """Estimates candidates with the weights of a supernet, or of the parts that it is split into (few-shot NAS).
 
     The supernet is trained on ``data.train`` when the first candidate comes, into `folder`: once, and on from the last
-    epoch after an interruption. Accuracy is measured on ``data.val``; the test images are never looked at. Every
-    candidate gets batch statistics of its own, from `statistics_images` training images that are the same for all.
+    epoch after an interruption. Accuracy is measured on ``data.val``, or on `validation_images` of them, the same for
+    all; the test images are never looked at. Every candidate gets batch statistics of its own, from `statistics_images`
+    training images that are the same for all.
 
     `split`: the edges on which the supernet is split, one after the other: numbers as in ``split=[0, 3]``, or
     "normal:0" where there are several kinds of cells; "random" or "agreement" (the edges whose operations disagree most
@@ -82,6 +82,7 @@ class Inherited:
         calibration: Literal["none", "parent"] = "none",
         reference: int = 20,
         statistics_images: int = 2000,
+        validation_images: int | None = None,
         per_cell: bool = False,
         epochs: int = 600,  # aoiang/few-shot-NAS, exps/supernet, as are all that follow
         part_epochs: int = 300,
@@ -96,6 +97,7 @@ class Inherited:
             ("splits", splits, 1),
             ("reference", reference, 2),
             ("statistics_images", statistics_images, 2),
+            ("validation_images", validation_images, 1),
             ("threads", threads, 1),
         ):
             if value is not None and value < least:
@@ -137,7 +139,7 @@ class Inherited:
             device=str(device),
             folder=folder,
         )
-        self._statistics_images = min(statistics_images, len(data.train))
+        self._statistics_images, self._validation_images = statistics_images, validation_images
         self._given = source is not None
         self._made = None if source is None else _Weights(source)
         self._fixed: tuple[list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
@@ -220,9 +222,12 @@ class Inherited:
     def _images(self) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Training images for statistics, and labelled validation images."""
         if self._fixed is None:
-            rows = self.seed.numpy("statistics").permutation(len(self.data.train))[: self._statistics_images]
-            statistics = [x_NCHW for x_NCHW, _ in fixed_batches(self.data, self._some(rows), self.device)]
-            self._fixed = statistics, fixed_batches(self.data, self.data.val, self.device)
+            few = _some(self.data.train, self.seed.numpy("statistics"), self._statistics_images)
+            statistics = [x_NCHW for x_NCHW, _ in fixed_batches(self.data, few, self.device)]
+            looked_at = self.data.val
+            if self._validation_images is not None:
+                looked_at = _some(looked_at, self.seed.numpy("validation"), self._validation_images)
+            self._fixed = statistics, fixed_batches(self.data, looked_at, self.device)
         return self._fixed
 
     # -- the weights -------------------------------------------------------------------------------------------------
@@ -243,21 +248,16 @@ class Inherited:
 
     def _levels(self, parent: Supernet) -> list[Level]:
         """The edges to split, and how."""
-        rows = self.seed.numpy("agreement").permutation(len(self.data.train))
-        few = self._some(rows[: AGREEMENT_BATCHES * self._training.recipe.batch_size])
+        size = self._training.recipe.batch_size
+        few = _some(self.data.train, self.seed.numpy("agreement"), AGREEMENT_BATCHES * size)
         return chosen_levels(
             parent,
             self._split,
             count=self._options["splits"],
             grouped=self._options["groups"],
-            batches=lambda: fixed_batches(self.data, few, self.device, self._training.recipe.batch_size),
+            batches=lambda: fixed_batches(self.data, few, self.device, size),
             seed=self.seed,
         )
-
-    def _some(self, rows: npt.NDArray[np.int64]) -> Split:
-        """Training images by number."""
-        chosen = torch.from_numpy(rows)
-        return Split(self.data.train.images[chosen], self.data.train.labels[chosen])
 
     # -- one scale for all parts -------------------------------------------------------------------------------------
 
@@ -293,6 +293,12 @@ class Inherited:
                 torch.tensor([[float(op in row) for op in range(len(self._plan.operations))] for row in held])
             )
         return self._plan.derive(strengths)
+
+
+def _some(split: Split, rng: np.random.Generator, count: int) -> Split:
+    """At most so many images of a split, drawn at random."""
+    rows = torch.from_numpy(rng.permutation(len(split))[:count])
+    return Split(split.images[rows], split.labels[rows])
 
 
 def _split_of(split: int | str | Sequence[int] | Sequence[str] | None, plan: Plan) -> str | tuple[Edge, ...]:

@@ -105,6 +105,14 @@ def test_an_estimate_is_the_accuracy_of_the_inherited_network_on_the_validation_
         assert value == pytest.approx(100 * float(right) / len(data.val))
 
 
+def test_fewer_validation_images_are_the_same_ones_for_all() -> None:
+    whole = supernet("nasbench201", Skeleton(2, 1, classes=10, inputs=1), seed=3)
+    few = values(made(source=whole, validation_images=10))
+    assert all(value % 10 == pytest.approx(0.0) for value in few)
+    assert few == values(made(source=whole, validation_images=10), ARCHS[::-1])[::-1]
+    assert values(made(source=whole, validation_images=96)) == pytest.approx(values(made(source=whole)))
+
+
 def test_estimates_depend_on_no_other_candidate_and_on_no_test_image() -> None:
     blank = Split(torch.zeros_like(digits().test.images), torch.zeros_like(digits().test.labels))
     first, second = made(split=0), made(replace(digits(), test=blank), split=0)

@@ -47,7 +47,8 @@ def test_the_comparison_has_all_estimates_and_goes_on_with_what_is_there(
 ) -> None:
     first = run(tmp_path / "out", table, monkeypatch)
     shown = capsys.readouterr().out
-    assert "gain of few-shot over one-shot, as many steps" in shown or "few-shot, calibrated" in shown
+    assert "8 architectures; tau [95 %]" in shown
+    assert shown.count("  few-shot, calibrated ") == 3
     (seed,) = first["seeds"]
     assert len(seed["rows"]) == 3 * 5
     assert {row["proxy"] for row in seed["rows"]} == {*seed["training_s"], "params"}

@@ -75,6 +75,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "language": "ogive.evaluators.language:Language",
         "training_free": "ogive.evaluators.training_free:TrainingFree",
         "score_table": "ogive.evaluators.score_table:ScoreTable",
+        "inherited": "ogive.evaluators.inherited:Inherited",
         "latency": "ogive.evaluators.latency:Latency",
         "ranked": "ogive.evaluators.ranked:Ranked",
         "together": "ogive.core.evaluator:Together",

@@ -41,6 +41,7 @@ def estimate(settings: Settings) -> Estimate:
     parts = assemble(settings)
     parts.study()
     epochs = _epochs(parts.evaluator)
+    once_s = _rehearsed(parts.evaluator)
     rng = Seed(settings.seed).numpy("estimate")
     first, second = parts.space.sample(rng), parts.space.sample(rng)
     measured, one_s = _timed(parts.evaluator, first, 1 if epochs else None)
@@ -56,7 +57,7 @@ def estimate(settings: Settings) -> Estimate:
     trials: float = math.inf if budget.trials is None else budget.trials
     if budget.benchmark_s is not None and measured.cost.benchmark_s > 0:
         trials = min(trials, math.ceil(budget.benchmark_s / measured.cost.benchmark_s))
-    total_s = min(trials * trial_s / settings.workers, budget.wall_s or math.inf)
+    total_s = min(once_s + trials * trial_s / settings.workers, budget.wall_s or math.inf)
     return Estimate(parts.space.size, trial_s, total_s, measured.error)
 
 
@@ -64,6 +65,13 @@ def _timed(evaluator: Evaluator, arch: Architecture, fidelity: int | None) -> tu
     started = time.perf_counter()
     measured = attempt(evaluator, [Proposal(arch, fidelity=fidelity)])[0]
     return measured, time.perf_counter() - started
+
+
+def _rehearsed(evaluator: Evaluator) -> float:
+    """Seconds of what is done once before the first candidate, such as the training of a supernet; not done here."""
+    own = getattr(evaluator, "rehearse", None)
+    seconds = float(own()) if callable(own) else 0.0
+    return seconds + sum(_rehearsed(part) for part in getattr(evaluator, "parts", ()))
 
 
 def _epochs(evaluator: Evaluator) -> int | None:

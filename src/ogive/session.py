@@ -279,6 +279,7 @@ def search(
     """
     parts = parts or assemble(settings, folder=unfinished(folder))
     _listen(parts.strategy, on_note)
+    _listen(parts.evaluator, on_note)
     study = parts.study()
     with RunStore.create(folder, {**_header(command, role), **settings.config(), **_inputs(parts, settings)}) as store:
         for trial in _drive(settings, study, store, skip=0, save_every=save_every):
@@ -303,6 +304,7 @@ def resume(
         parts = parts or assemble(settings, folder=unfinished(folder))
         _check_inputs(store, _inputs(parts, settings))
         _listen(parts.strategy, on_note)
+        _listen(parts.evaluator, on_note)
         study = parts.study()
         granted = _granted(store, settings.budget, budget)
         skip = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else 0
@@ -386,11 +388,16 @@ def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save
                 saved = study.told
 
 
-def _listen(strategy: Any, on_note: Callable[[str], None] | None) -> None:
-    """Let a strategy that tells what it is doing tell it; one in a closed world is inside another."""
-    telling = getattr(strategy, "strategy", strategy)
-    if on_note is not None and hasattr(telling, "progress"):
-        telling.progress = on_note
+def _listen(part: Any, on_note: Callable[[str], None] | None) -> None:
+    """Let a strategy or an evaluator that tells what it is doing tell it, wherever it is inside another."""
+    if on_note is None:
+        return
+    # A strategy in a closed world is inside another, and evaluators are made of others.
+    for inner in (getattr(part, "strategy", None), *getattr(part, "parts", ())):
+        if inner is not None:
+            _listen(inner, on_note)
+    if hasattr(part, "progress"):
+        part.progress = on_note
 
 
 def _header(command: str | None, role: str) -> dict[str, Any]:

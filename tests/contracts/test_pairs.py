@@ -25,6 +25,7 @@ EVALUATORS = {
     "trained": (TRAINED, "val_acc", "macs"),
     "training_free": ("training_free([naswot, macs], batch_size=16)", "naswot", "macs"),
     "score_table": ("score_table('{scores}')", "naswot", "params"),
+    "inherited": ("inherited(metric=shared_acc, epochs=1, batch_size=16)", "shared_acc", "shared_acc"),
     "latency": (LATENCY, "latency_ms", "latency_ms"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
@@ -83,7 +84,8 @@ def legal(four: Four) -> bool:
     shared = space in supernets.get(strategy, SIZES)
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
-    return in_table and measured and shared
+    inherits = evaluator != "inherited" or space in ("darts", "nasbench201")
+    return in_table and measured and shared and inherits
 
 
 def pairs_of(four: Four) -> set[tuple[int, str, int, str]]:

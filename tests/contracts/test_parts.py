@@ -106,6 +106,7 @@ EVALUATORS = {
     "trained": "trained(epochs=1, batch_size=8)",
     "training_free": "training_free(naswot, batch_size=8)",
     "score_table": "score_table('{scores}')",
+    "inherited": "inherited(split=0, epochs=1, part_epochs=1, batch_size=12, calibration=parent, reference=2)",
     "latency": "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)",
     "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
     "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",

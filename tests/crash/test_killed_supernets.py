@@ -70,3 +70,58 @@ def test_a_supernet_search_survives_kills_within_its_epochs(tmp_path: Path, inve
     assert [(t.number, t.arch, t.scores) for t in killed] == [(t.number, t.arch, t.scores) for t in whole]
     assert len(whole) == 3
     assert state(tmp_path / "killed") == state(tmp_path / "whole")
+
+
+# Random search with inherited estimates, whose supernet and parts are trained before the first of them.
+ESTIMATES = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+import torch._dynamo  # what an optimiser imports, which every fork would pay
+torch.set_num_threads(1)  # before the first operation, so that no thread exists when it forks
+from ogive import session
+from ogive.core.trial import Budget
+from ogive.supernets.networks import Supernet
+
+settings = session.Settings(
+    space="nasbench201", strategy="random", data="digits(limit=48)", budget=Budget(trials=3), channels=2, cells=1,
+    threads=1, evaluator="inherited(split=0, groups=true, epochs=2, part_epochs=2, batch_size=24)",
+)
+session.assemble(settings)
+
+def search(folder, die_at):
+    calls = []
+
+    def die(module, _):
+        if isinstance(module, Supernet) and module.training and torch.is_grad_enabled():
+            calls.append(0)
+            if len(calls) == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.nn.modules.module.register_module_forward_pre_hook(die)
+    if (folder / "run.json").exists():
+        session.resume(folder)
+    else:
+        session.search(settings, folder)
+
+statuses = []
+for name, die_at in json.loads(sys.argv[2]):
+    child = os.fork()
+    if child == 0:
+        search(Path(sys.argv[1]) / name, die_at)
+        os._exit(0)
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(statuses))
+"""
+
+
+def test_estimates_survive_kills_while_their_supernets_are_trained(tmp_path: Path) -> None:
+    # Two steps an epoch, one forward pass each: killed in the parent's first and second epoch, then in a part.
+    plan = [("whole", 0), ("killed", 2), ("killed", 4), ("killed", 14), ("killed", 0)]
+    command = [sys.executable, "-c", ESTIMATES, str(tmp_path), json.dumps(plan)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, *[-signal.SIGKILL] * 3, 0]
+    whole, killed = (read_run(tmp_path / name).trials for name in ("whole", "killed"))
+    assert [(t.number, t.arch, t.scores) for t in killed] == [(t.number, t.arch, t.scores) for t in whole]
+    assert len(whole) == 3

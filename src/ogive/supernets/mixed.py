@@ -142,17 +142,23 @@ class MixedCell(nn.Module):
         for edge, (before, now) in enumerate(zip(self.choices, choices, strict=True)):
             if not set(now) <= set(before):
                 raise SpecError(f"Edge {edge} of the cell has the operations {before}, but {now} were asked for.")
-            own = self._own(edge)
-            for name in list(own):
-                if self.plan.operations.index(name) not in now:
-                    del own[name]
+        for owner, name in self._left_out(choices):
+            del owner[name]
         self.choices = choices
         opened = [edge for edge, row in enumerate(choices) if len(row) > 1]
         self.row_of_edge = {edge: row for row, edge in enumerate(opened)}
+
+    def left_out(self, choices: CellChoices) -> list[nn.Module]:
+        """The operations that `keep` would forget."""
+        return [owner[name] for owner, name in self._left_out(choices)]
+
+    def _left_out(self, choices: CellChoices) -> list[tuple[nn.ModuleDict, str]]:
+        found = []
+        for edge, row in enumerate(choices):
+            own, kept = self._own(edge), {self.plan.operations[op] for op in row}
+            found += [(own, name) for name in own if name not in kept]
         used = {self._shared_key(edge, self.plan.operations[op]) for edge, row in enumerate(choices) for op in row}
-        for key in list(self.shared):
-            if key not in used:
-                del self.shared[key]
+        return found + [(self.shared, key) for key in self.shared if key not in used]
 
     def forward(self, inputs: Sequence[Tensor], mix: Mix | None = None) -> list[Tensor]:
         """The nodes of the cell; `mix` may be None where no edge has a choice."""

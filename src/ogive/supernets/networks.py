@@ -66,7 +66,11 @@ class Supernet(nn.Module):
         )
 
     def network(self, arch: Architecture) -> Supernet:
-        """The network of an architecture, whose weights are this supernet's own; see `restricted`."""
+        """The network of an architecture, whose weights are this supernet's own; see `restricted`.
+
+        SpecError where an edge cannot hold what the architecture wants, as in a part of a supernet.
+        """
+        self.path(arch)  # refuses an architecture of another part
         by_kind = self.plan.choices(arch)
         return self.restricted([by_kind[kind] for kind in self.kinds])
 
@@ -93,7 +97,11 @@ class Supernet(nn.Module):
         The weights are the same tensors: who trains one trains the other. Running statistics are copies, so that they
         can be estimated anew for the part alone.
         """
-        part = copy.deepcopy(self, {id(weight): weight for weight in self.parameters()})
+        memo: dict[int, object] = {id(weight): weight for weight in self.parameters()}
+        for cell, rows in zip(self.mixed, choices, strict=True):
+            # What is left out need not be copied first, which is most of the work for a single path.
+            memo |= {id(module): nn.Identity() for module in cell.left_out(rows)}
+        part = copy.deepcopy(self, memo)
         for cell, rows in zip(part.mixed, choices, strict=True):
             cell.keep(rows)
         return part

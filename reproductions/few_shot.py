@@ -1,0 +1,174 @@
+"""Compare one-shot with few-shot estimates in NAS-Bench-201: Kendall's tau against columns of the table.
+
+Run: ``python reproductions/few_shot.py --preset tiny --out runs/few-shot``. Four estimates of the same architectures:
+of one supernet; of its five parts (edge 0), plain and brought to the parent's scale; and of one supernet that was
+trained for as many steps as the first and the parts together, the control. What is finished in ``--out`` is kept: the
+same command goes on after an interruption. Results go to ``few-shot.json`` there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ogive import session
+from ogive.core.architecture import Architecture
+from ogive.core.trial import Budget
+from ogive.machine import facts
+from ogive.metrics import kendall_tau
+from ogive.runs import read_run, write_json
+from ogive.supernets.plan import NASBENCH201
+from ogive.tables.agreement import correlations
+from ogive.tables.scores import Row
+from ogive.tables.store import Table, open_table
+
+COLUMNS = ("c10v_val_200", "c100_val_200", "in16_val_200")
+PARTS = len(NASBENCH201.operations)
+TOP = 0.1  # the share of the architectures that is looked at alone: where a search would have to choose
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is trained: images, size of the supernet, epochs of the parent and of each part, architectures, seeds."""
+
+    data: str
+    channels: int
+    cells: int
+    epochs: int
+    part_epochs: int
+    archs: int
+    seeds: int
+    options: str = ""
+
+
+PRESETS = {
+    "tiny": Preset("cifar10(limit=1000, size=16)", 4, 1, 6, 3, 60, 1, ", statistics_images=250, reference=4"),
+    "small": Preset(
+        "cifar10(limit=10000, size=16)", 8, 1, 10, 5, 1000, 3, ", statistics_images=1000, validation_images=2500"
+    ),
+    "paper": Preset("cifar10", 16, 5, 600, 300, 1000, 3),
+}
+
+
+def methods(preset: Preset) -> dict[str, str]:
+    """The evaluators that are compared, by name."""
+    few = f"split=0, epochs={preset.epochs}, part_epochs={preset.part_epochs}"
+    written = {
+        "one-shot": f"epochs={preset.epochs}",
+        "one-shot, as many steps": f"epochs={preset.epochs + PARTS * preset.part_epochs}",
+        "few-shot": few,
+        "few-shot, calibrated": f"{few}, calibration=parent",
+    }
+    return {name: f"inherited(metric=shared_acc, {text}{preset.options})" for name, text in written.items()}
+
+
+def estimates(
+    preset: Preset, evaluator: str, seed: int, device: str, folder: Path, shared: Path
+) -> tuple[dict[Architecture, float], float]:
+    """The estimates of one method and the seconds of training behind them; what the folder holds is not made again."""
+    settings = session.Settings(
+        space="nasbench201",
+        strategy="random(without_replacement=true)",
+        evaluator=evaluator,
+        objectives=("maximize(shared_acc)",),
+        data=preset.data,
+        channels=preset.channels,
+        cells=preset.cells,
+        seed=seed,
+        device=device,
+        threads=1 if device == "cpu" else None,
+        budget=Budget(trials=preset.archs),
+    )
+    # One folder for all methods: the parent of the parts is the one-shot supernet, which is trained once.
+    parts = session.assemble(settings, folder=shared)
+    if (folder / "run.json").exists():
+        session.refuse_other_settings(read_run(folder), settings)
+        trials = session.resume(folder, parts=parts, on_note=tell).trials
+    else:
+        trials = session.search(settings, folder, parts=parts, on_note=tell).trials
+    parts.evaluator.source  # type: ignore[attr-defined]  # noqa: B018 - reads the seconds of a training that is done
+    found = {trial.arch: trial.metrics["shared_acc"] for trial in trials if trial.status == "ok"}
+    return found, parts.evaluator.training_s  # type: ignore[attr-defined]
+
+
+def compared(found: dict[str, dict[Architecture, float]], table: Table) -> list[dict[str, Any]]:
+    """For each column and estimate: tau with an interval over architectures, and tau in the true top decile."""
+    archs = [arch for arch in next(iter(found.values())) if all(arch in one for one in found.values())]
+    params = table.column("params")
+    names = (*found, "params")
+    rows = [Row(arch, (*(one[arch] for one in found.values()), float(params[table.row(arch)]))) for arch in archs]
+    lines: list[dict[str, Any]] = []
+    for column in COLUMNS:
+        values = table.column(column)
+        truth = {arch: float(values[table.row(arch)]) for arch in archs}
+        top = set(sorted(archs, key=truth.__getitem__)[-max(3, math.ceil(TOP * len(archs))) :])
+        for one in correlations(names, rows, truth)[0]:
+            place = names.index(one.proxy)
+            scores = {row.arch: row.scores[place] for row in rows if row.scores is not None}
+            top_tau = kendall_tau(
+                [scores[arch] for arch in archs if arch in top], [truth[a] for a in archs if a in top]
+            )
+            best = truth[max(archs, key=scores.__getitem__)]
+            known = None if math.isnan(top_tau) else top_tau
+            lines.append({"column": column, **one.to_json(), "top_tau": known, "best": best})
+    return lines
+
+
+def tell(text: str) -> None:
+    """One line that the next one replaces."""
+    print(f"\r\x1b[K{text}", end="", flush=True)
+
+
+def report(lines: list[dict[str, Any]], seconds: dict[str, float], archs: int) -> None:
+    """A table for each column of the benchmark."""
+    print(f"\r\x1b[K{archs} architectures; tau [95 %], tau in the true top {TOP:.0%}, truth of the best, training")
+    for column in COLUMNS:
+        print(column)
+        for line in (line for line in lines if line["column"] == column):
+            tau = "-" if line["tau"] is None else "{:.3f} [{:.3f}, {:.3f}]".format(line["tau"], *line["tau_interval"])
+            spent = f"{seconds[line['proxy']]:.0f} s" if line["proxy"] in seconds else ""
+            top = "-" if line["top_tau"] is None else f"{line['top_tau']:.3f}"
+            print(f"  {line['proxy']:24} {tau:24} {top:>6}  {line['best']:6.2f} %  {spent}")
+
+
+def main() -> None:
+    """Train, estimate and compare, seed by seed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="tiny")
+    parser.add_argument("--table", default="nasbench201", help="an imported table, or the folder of one")
+    parser.add_argument("--data", help="other images than those of the preset")
+    parser.add_argument("--seeds", type=int, help="how many seeds, from 0; another number than that of the preset")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    preset = PRESETS[given.preset]
+    preset = Preset(**{**asdict(preset), "data": given.data or preset.data, "seeds": given.seeds or preset.seeds})
+    table = open_table(given.table)
+    ledger: dict[str, Any] = {"preset": asdict(preset), "machine": facts(), "seeds": []}
+    for seed in range(preset.seeds):
+        place = given.out / f"seed-{seed}"
+        found, seconds = {}, {}
+        for number, (name, evaluator) in enumerate(methods(preset).items()):
+            tell(f"seed {seed}: {name}")
+            folders = place / str(number), place / "supernets"
+            found[name], seconds[name] = estimates(preset, evaluator, seed, given.device, *folders)
+        lines = compared(found, table)
+        report(lines, seconds, preset.archs)
+        ledger["seeds"].append({"seed": seed, "training_s": seconds, "rows": lines})
+        write_json(given.out / "few-shot.json", ledger)
+    gains = [
+        {line["proxy"]: line["tau"] for line in one["rows"] if line["column"] == COLUMNS[0]} for one in ledger["seeds"]
+    ]
+    for control in ("one-shot", "one-shot, as many steps"):
+        known = [gain["few-shot"] - gain[control] for gain in gains if gain["few-shot"] and gain[control]]
+        if known:
+            print(f"gain of few-shot over {control}, {COLUMNS[0]}: {np.mean(known):+.3f} (seeds: {np.round(known, 3)})")
+
+
+if __name__ == "__main__":
+    main()

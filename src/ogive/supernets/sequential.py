@@ -1,0 +1,214 @@
+"""Train a supernet on uniform random paths, then the parts that it is split into, each from its parent's weights.
+
+Zhao et al., "Few-shot Neural Architecture Search", ICML 2021. Every supernet has a folder of its own, named after
+everything that decides its weights: an interrupted training goes on where it was, a finished one is read back, and two
+trainings that begin alike share what is alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ogive.core.errors import StoreError
+from ogive.core.rng import Seed
+from ogive.runs import lock_file
+from ogive.supernets.networks import Supernet
+from ogive.supernets.partition import Edge, Groups, Key, Partition, partition
+from ogive.supernets.paths import uniform_paths
+from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
+from ogive.training import checkpoint
+from ogive.training.data import Data, Split
+from ogive.training.distributed import current
+from ogive.training.recipe import Recipe
+
+__all__ = ["Level", "UniformTraining", "split_and_trained", "trained"]
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+WAIT_S = 1.0  # between two looks at a folder in which another process trains
+
+
+@dataclass(frozen=True)
+class UniformTraining:
+    """How supernets are trained, and where: all that a training needs beside the supernet itself.
+
+    `recipe` is that of a supernet that begins at random weights, `part_recipe` that of parts. `per_cell` draws a path
+    for each cell. `origin` is what decides the weights beside all this, as plain values: space, size, first weights.
+    Without a `folder` nothing is kept. `spent` is filled with the seconds that each supernet trained, in this run or in
+    an earlier one, by name.
+    """
+
+    data: Data
+    seed: Seed
+    recipe: Recipe
+    part_recipe: Recipe
+    origin: Mapping[str, Any]
+    per_cell: bool = False
+    device: str = "cpu"
+    folder: Path | None = None
+    progress: Progress | None = None
+    spent: dict[str, float] = field(default_factory=dict, compare=False)
+
+    def fingerprint(self, name: str) -> dict[str, Any]:
+        """Everything that decides the weights of the supernet of a name; the names of its ancestors begin it."""
+        record: dict[str, Any] = {
+            "name": name,
+            "origin": dict(self.origin),
+            "recipe": asdict(self.recipe),
+            "part_recipe": asdict(self.part_recipe) if name else None,
+            "per_cell": self.per_cell,
+            "seed": [self.seed.root, *self.seed.path],
+            "data": self.data.digest,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(record))
+        return plain
+
+
+@dataclass(frozen=True)
+class Level:
+    """One split: an edge, and the operations that stay together there (None: each is alone)."""
+
+    edge: Edge
+    groups: Groups | None = None
+
+
+def trained(supernet: Supernet, name: str, training: UniformTraining) -> Supernet:
+    """Train a supernet on uniform paths, in place, or read back what an earlier training of it reached.
+
+    `name` is empty for a supernet that is no part. StoreError if the folder cannot be used.
+    """
+    recipe = training.part_recipe if name else training.recipe
+    fingerprint = training.fingerprint(name)
+    if training.folder is None:
+        search = _search(supernet, name, recipe, training)
+        _train(search, name, None, fingerprint, training.progress)
+        training.spent[name] = _seconds(search.history)
+        return supernet
+    digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
+    folder = training.folder / f"supernet-{digest}"
+    with _alone(folder, training.progress):
+        found = checkpoint.latest(folder, fingerprint)
+        if found is not None and (found[1]["over"] or len(found[1]["history"]) >= recipe.epochs):
+            checkpoint.restore_module(supernet, found[0], "supernet.")
+            training.spent[name] = _seconds([_read(entry) for entry in found[1]["history"]])
+            return supernet
+        search = _search(supernet, name, recipe, training)
+        if found is not None:
+            _restore(search, *found, folder)
+        _train(search, name, folder, fingerprint, training.progress)
+        training.spent[name] = _seconds(search.history)
+    return supernet
+
+
+def split_and_trained(supernet: Supernet, levels: Sequence[Level], training: UniformTraining) -> Partition:
+    """The parts of a trained supernet after one split for each level, those of every level trained before the next."""
+    parts: dict[Key, Supernet] = {(): supernet}
+    names: dict[Key, str] = {(): ""}
+    for number, level in enumerate(levels):
+        below: dict[Key, Supernet] = {}
+        for key, parent in parts.items():
+            divided = partition(parent, level.edge, groups=level.groups)
+            for (row,), part in divided:
+                place = f"{level.edge} {divided.name((row,))}"
+                names[*key, row] = f"{names[key]}, {place}" if number else place
+                below[*key, row] = trained(part, names[*key, row], training)
+        parts = below
+    return Partition(supernet.plan, [level.edge for level in levels], parts)
+
+
+# -- one training -----------------------------------------------------------------------------------------------------
+
+
+def _search(supernet: Supernet, name: str, recipe: Recipe, training: UniformTraining) -> Search:
+    data = training.data
+    # No architecture is trained, so that the least that batches can be made of stands for its images.
+    count = current().count
+    few = replace(data, train=Split(data.train.images[:count], data.train.labels[:count]))
+    return Search(
+        supernet,
+        uniform_paths(supernet, per_cell=training.per_cell),
+        data,
+        few,
+        recipe,
+        ArchitectureRecipe(order=0),
+        seed=training.seed.child(name or "one-shot"),
+        device=training.device,
+    )
+
+
+def _train(
+    search: Search, name: str, folder: Path | None, fingerprint: Mapping[str, Any], tell: Progress | None
+) -> None:
+    label = f"supernet ({name})" if name else "supernet"
+    epochs, started, before = search.recipe.epochs, time.perf_counter(), len(search.history)
+    inside = None if tell is None else lambda text: tell(f"{label}: {text}")
+    while len(search.history) < epochs and not search.over:
+        epoch = search.epoch(inside)
+        if folder is not None:
+            record = {"fingerprint": dict(fingerprint), "over": search.over, "history": _written(search.history)}
+            checkpoint.save(folder, epoch.number, search.tensors(), record)
+        left = (time.perf_counter() - started) / (epoch.number - before) * (epochs - epoch.number)
+        told = f"{label}: epoch {epoch.number} of {epochs}, loss {epoch.train_loss:.3f}, about {left:.0f} s left"
+        logger.info(told)
+        if tell is not None:
+            tell(told)
+    if search.over:
+        logger.warning("The loss of the %s was no number three times in a row: it stays as it was before.", label)
+
+
+def _restore(search: Search, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any], folder: Path) -> None:
+    try:
+        history = [_read(entry) for entry in record["history"]]
+        search.restore(tensors, history, bool(record["over"]))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error
+
+
+def _seconds(history: Sequence[SearchEpoch]) -> float:
+    return sum(epoch.seconds for epoch in history)
+
+
+def _written(history: Sequence[SearchEpoch]) -> list[dict[str, Any]]:
+    """JSON has no NaN."""
+    return [{k: None if v != v else v for k, v in asdict(epoch).items()} for epoch in history]
+
+
+def _read(entry: Mapping[str, Any]) -> SearchEpoch:
+    values: dict[str, Any] = {key: float("nan") if value is None else value for key, value in entry.items()}
+    return SearchEpoch(**values)
+
+
+@contextmanager
+def _alone(folder: Path, tell: Progress | None) -> Iterator[None]:
+    """Wait until no other process trains in the folder, such as another worker of the same search."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written ({error.strerror}): make room, or choose another place."
+        ) from None
+    try:
+        while True:
+            try:
+                lock_file(descriptor)
+                break
+            except OSError:
+                if tell is not None:
+                    tell(f"another process trains the supernet in {folder.name}; waiting for it")
+                time.sleep(WAIT_S)
+        yield
+    finally:
+        os.close(descriptor)

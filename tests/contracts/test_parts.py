@@ -83,7 +83,16 @@ def spos(space, seed):
 
     data = load("digits", limit=24)
     return SinglePathOneShot(
-        space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, candidates=4, population=2, tournament=2
+        space=space,
+        data=data,
+        seed=seed,
+        threads=1,
+        channels=2,
+        cells=1,
+        epochs=2,
+        candidates=4,
+        population=2,
+        tournament=2,
     )
 
 

@@ -154,6 +154,20 @@ def test_a_missing_table_is_a_row_that_says_how_to_get_it(tmp_path: Path, monkey
     assert json.loads((tmp_path / "ledger" / "nasbench201-random-tiny.json").read_text()) == row
 
 
+def test_a_row_that_measured_nothing_does_not_take_the_place_of_one_that_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "empty"))
+    path = tmp_path / "nasbench201-random-tiny.json"
+    path.write_text('{"ours": 93.7}')
+    row = reproduce("nasbench201-random", preset="tiny", out=tmp_path)
+    assert row["status"] == "data missing"
+    assert json.loads(path.read_text()) == {"ours": 93.7}
+    path.write_text('{"ours": nul')
+    reproduce("nasbench201-random", preset="tiny", out=tmp_path)
+    assert json.loads(path.read_text())["status"] == "data missing"
+
+
 def test_a_recipe_for_a_gpu_waits_where_there_is_none(
     table_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

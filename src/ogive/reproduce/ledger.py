@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,9 +39,19 @@ def verdict(holds: bool, checked: str, reason: str | None) -> dict[str, Any]:
 
 
 def write_row(row: dict[str, Any], path: Path) -> None:
-    """Write the row; missing folders are made."""
+    """Write the row; missing folders are made. One that measured nothing does not take the place of one that did."""
+    if row["ours"] is None and _holds_a_measurement(path):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, row)
+
+
+def _holds_a_measurement(path: Path) -> bool:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(before, dict) and before.get("ours") is not None
 
 
 def describe(row: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from ogive.training.threads import threads
 
@@ -30,3 +32,18 @@ def test_none_leaves_the_number_to_others() -> None:
     with threads(None):
         torch.set_num_threads(1)
     assert torch.get_num_threads() == 1
+
+
+def test_the_linear_algebra_of_numpy_works_with_as_many_and_then_with_as_many_as_before() -> None:
+    numpy.linalg.eigvalsh(numpy.eye(2))
+    before = linear_algebra()
+    with threads(1):
+        assert set(linear_algebra()) == {1}
+    assert linear_algebra() == before
+
+
+def linear_algebra() -> list[int]:
+    found = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    if not found:
+        pytest.skip("numpy is built without a library whose threads can be counted")
+    return found

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from searched import finished, interval, markdown, spread
 
 from ogive import session
 from ogive.core.architecture import Architecture
 from ogive.core.pool import Workers
 from ogive.core.trial import Budget
 from ogive.machine import facts
-from ogive.metrics import bootstrap_interval
-from ogive.runs import read_run, write_json
+from ogive.runs import write_json
 from ogive.supernets.plan import NASBENCH201
 from ogive.tables.store import Table, open_table
 
@@ -88,22 +88,16 @@ def derived(preset: Preset, strategy: str, seed: int, table: str, device: str, f
         threads=1 if device == "cpu" else None,
         budget=Budget(trials=10_000),  # the strategy ends by itself
     )
-    if (folder / "run.json").exists():
-        session.refuse_other_settings(read_run(folder), settings)
-        session.resume(folder)
-    else:
-        session.search(settings, folder)
-    run = read_run(folder)
+    run = finished(settings, folder)
     return Derived(tuple(trial.arch for trial in run.trials), run.elapsed_s)
 
 
 def compared(found: dict[int, Derived], table: Table, column: str) -> dict[str, Any]:
     """The accuracies of the answers, seed by seed, their mean with an interval, and the seconds."""
     values = np.array([table.value(one.archs[-1], column) for one in found.values()])
-    low, high = bootstrap_interval(values, np.random.default_rng(0))
     return {
         "mean": float(values.mean()),
-        "interval": None if np.isnan(low) else [low, high],
+        "interval": interval(values),
         "values": values.tolist(),
         "seconds": float(np.mean([one.seconds for one in found.values()])),
         "skips": [skips(one.archs[-1]) for one in found.values()],
@@ -159,30 +153,18 @@ def place(out: Path, name: str, seed: int) -> Path:
 
 def report(ledger: dict[str, Any]) -> str:
     """A Markdown table of the first column, and the others beside it."""
-    titles = ("method", "epochs", *(f"`{column}`" for column in COLUMNS), "skips of 6", "seconds a search")
-    lines = [titles, ("---",) * len(titles)]
+    titles = ["method", "epochs", *(f"`{column}`" for column in COLUMNS), "skips of 6", "seconds a search"]
+    lines = []
     for name, columns in ledger["methods"].items():
         first = columns[COLUMNS[0]]
         cells = [spread(columns[column]["mean"], columns[column]["interval"]) for column in COLUMNS]
         told = ", ".join(map(str, first["skips"]))
-        lines.append((name, str(ledger["epochs"][name]), *cells, told, f"{first['seconds']:.0f}"))
+        lines.append([name, str(ledger["epochs"][name]), *cells, told, f"{first['seconds']:.0f}"])
     for name in ledger["random"][COLUMNS[0]]:
-        found = (ledger["random"][column][name] for column in COLUMNS)
-        lines.append(
-            (
-                name,
-                "",
-                *(f"{one['mean']:.2f} ({one['middle_95'][0]:.2f}–{one['middle_95'][1]:.2f})" for one in found),
-                "",
-                "",
-            )
-        )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def spread(mean: float, interval: list[float] | None) -> str:
-    """A mean and its interval."""
-    return f"{mean:.2f}" if interval is None else f"{mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+        found = [ledger["random"][column][name] for column in COLUMNS]
+        spans = ["{:.2f} ({:.2f}–{:.2f})".format(one["mean"], *one["middle_95"]) for one in found]
+        lines.append([name, "", *spans, "", ""])
+    return markdown(titles, lines)
 
 
 def main() -> None:

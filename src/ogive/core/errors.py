@@ -30,6 +30,8 @@ __all__ = [
     "SpecError",
     "StoreError",
     "UnknownName",
+    "nearest",
+    "shortened",
 ]
 
 
@@ -84,3 +86,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
     return f"Known: {', '.join(names)}." if names else "None are known."
+
+
+def shortened(text: str, longest: int = 80) -> str:
+    """A value that somebody wrote, cut to what a message of one line can hold."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

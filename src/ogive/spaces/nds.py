@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError, nearest
+from ogive.core.errors import InvalidArchitecture, SpecError, nearest, shortened
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.darts import KINDS, Cell, Kind, append_cells
@@ -271,10 +271,9 @@ def parsed(name: str, text: str) -> object:
             raise ValueError(f"longer than {LONGEST} characters")
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        shown = text if len(text) <= 80 else f"{text[:77]}..."
         raise InvalidArchitecture(
-            f"A network of {name} is written as the object `net` of the published files; cannot read {shown!r}: "
-            f"{error}."
+            f"A network of {name} is written as the object `net` of the published files; cannot read "
+            f"{shortened(text)!r}: {error}."
         ) from None
 
 
@@ -294,7 +293,7 @@ def read_net(name: str, net: object) -> Architecture:
     How a network was trained (`aux`, `drop_prob`) is no part of its architecture.
     """
     if not isinstance(net, Mapping) or not isinstance(net.get("genotype"), Mapping):
-        raise InvalidArchitecture(f"A network of {name} has a genotype of two cells; got {_shown(net)}.")
+        raise InvalidArchitecture(f"A network of {name} has a genotype of two cells; got {shortened(repr(net), 60)}.")
     genotype = net["genotype"]
     cells = {kind: _entries(kind, genotype.get(kind)) for kind in KINDS}
     arch = architecture(name, cells["normal"], cells["reduce"], width=net.get("width"), depth=net.get("depth"))  # type: ignore[arg-type]  # checked there
@@ -304,7 +303,8 @@ def read_net(name: str, net: object) -> Architecture:
         if not isinstance(given, list) or sorted(map(repr, given)) != sorted(map(repr, joined)):
             rule = "all nodes" if FAMILIES[name].joins_all else "the nodes that no other reads"
             raise InvalidArchitecture(
-                f"genotype.{kind}_concat: cells of {name} join {rule}, which are {list(joined)}; got {_shown(given)}."
+                f"genotype.{kind}_concat: cells of {name} join {rule}, which are {list(joined)}; got "
+                f"{shortened(repr(given), 60)}."
             )
     return arch
 
@@ -318,14 +318,9 @@ def _entries(kind: Kind, value: object) -> Cell:
     )
     if not pairs or len(entries) != len(pairs):
         raise InvalidArchitecture(
-            f"genotype.{kind}: a cell is a list of pairs [operation, state]; got {_shown(value)}."
+            f"genotype.{kind}: a cell is a list of pairs [operation, state]; got {shortened(repr(value), 60)}."
         )
     return entries
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _listed(values: tuple[int, ...]) -> str:

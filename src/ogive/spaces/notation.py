@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, shortened
 
 __all__ = ["arguments"]
 
@@ -28,7 +28,7 @@ def arguments(text: str, name: str, keys: tuple[str, ...]) -> dict[str, object]:
             raise ValueError(f"its arguments must be {', '.join(keys)}, each once")
         return {key: _value(node) for key, node in given}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise InvalidArchitecture(f"Cannot read {_shortened(text)!r} as {name}(...): {error}.") from None
+        raise InvalidArchitecture(f"Cannot read {shortened(text)!r} as {name}(...): {error}.") from None
 
 
 def _called(call: ast.Call) -> str:
@@ -44,7 +44,3 @@ def _value(node: ast.expr) -> object:
             raise ValueError("its range is too long")
         return list(numbers)
     return ast.literal_eval(node)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."

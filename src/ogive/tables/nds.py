@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, shortened
 from ogive.spaces import nds, nds_residual
 from ogive.tables.json_records import records
 from ogive.tables.keys import SortedDigests
@@ -136,7 +136,7 @@ def _errors(field: str, choose: Callable[[list[float]], float]) -> Read:
     def read(record: Mapping[str, Any]) -> float:
         values = record.get(field)
         if not isinstance(values, list) or not values:
-            raise ValueError(f"{field} is a list of errors, one an epoch, not {_shown(values)}")
+            raise ValueError(f"{field} is a list of errors, one an epoch, not {shortened(repr(values), 60)}")
         error = choose([_number(field, value) for value in values])
         if not 0.0 <= error <= 100.0:
             raise ValueError(f"{field} holds errors in per cent, not {error}")
@@ -149,7 +149,7 @@ def _positive(field: str) -> Read:
     def read(record: Mapping[str, Any]) -> float:
         value = _number(field, record.get(field))
         if not 0 < value < 2**53:
-            raise ValueError(f"{field} is a positive number, not {_shown(record.get(field))}")
+            raise ValueError(f"{field} is a positive number, not {shortened(repr(record.get(field)), 60)}")
         return value
 
     return read
@@ -162,16 +162,11 @@ def _seconds(record: Mapping[str, Any]) -> float:
 
 def _number(field: str, value: object) -> float:
     if type(value) not in (int, float):
-        raise ValueError(f"{field} is a number, not {_shown(value)}")
+        raise ValueError(f"{field} is a number, not {shortened(repr(value), 60)}")
     try:
         return float(value)  # type: ignore[arg-type]  # checked above
     except OverflowError:
         raise ValueError(f"{field} is too large a number") from None
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ unpickled here; their trees, written as JSON by those libraries, are imported.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -121,7 +120,6 @@ def _quantity(model: Path) -> str:
     return "train_seconds" if "time" in named else "val_acc"
 
 
-@functools.lru_cache(maxsize=1)
 def _config(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_bytes()) if path.exists() else {}

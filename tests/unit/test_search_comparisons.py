@@ -37,8 +37,16 @@ def test_gradient_searches_are_compared_by_what_they_derive_last_and_are_not_rep
         name: (Column("%", "invented", "float64"), rng.uniform(10, 90, 5**6))
         for name in ("c10v_val_200", "c10_test_200", "c100_test_200_nats", "in16_test_200_nats", "params")
     }
-    about = {"source": "invented", "licence": "none", "importer": "tests"}
-    table = write_table(tmp_path / "toy", columns, name="toy", space="nasbench201", key=MixedRadix((5,) * 6), **about)
+    table = write_table(
+        tmp_path / "toy",
+        columns,
+        name="toy",
+        space="nasbench201",
+        key=MixedRadix((5,) * 6),
+        source="invented",
+        licence="none",
+        importer="tests",
+    )
     tiny = ("digits(limit=48)", 4, 1, 2, 1, 2)
     arguments = ["--table", str(tmp_path / "toy"), "--out", str(tmp_path / "out")]
     run("gradient.py", arguments, "PRESETS", tiny, monkeypatch)

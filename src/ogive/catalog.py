@@ -55,6 +55,8 @@ _PARTS: dict[str, dict[str, str]] = {
         "nds_resnext": "ogive.spaces.nds_residual:nds_resnext",
         "ddarts": "ogive.spaces.ddarts:ddarts",
         "dartopti": "ogive.spaces.ddarts:dartopti",
+        "ddarts_dense": "ogive.spaces.dense:ddarts_dense",
+        "dartopti_from": "ogive.spaces.dense:dartopti_from",
         "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
     },

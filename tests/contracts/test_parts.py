@@ -132,11 +132,14 @@ SIZES: dict[str, dict[str, int | None]] = {
     **{space: {"channels": None, "cells": None} for space in BLOCKS},
     "ddarts": {"channels": 2, "cells": 8},
     "dartopti": {"channels": 2, "cells": 4},
+    "ddarts_dense": {"channels": 2, "cells": 2},
+    "dartopti_from": {"channels": 2, "cells": None},
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {
     "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
     "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+    "ddarts_dense": "ddarts_dense(cells=2)",
 }
 PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
 

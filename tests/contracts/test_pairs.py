@@ -63,14 +63,14 @@ SIZES = {
     **dict.fromkeys(BLOCKS, (None, None)),
     "ddarts": (2, 8),
     "dartopti": (2, 4),
-    "ddarts_dense": (2, 2),
+    "ddarts_dense": (2, 1),
     "dartopti_from": (2, None),
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {
     "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
     "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
-    "ddarts_dense": "ddarts_dense(cells=2)",
+    "ddarts_dense": "ddarts_dense(cells=1)",
 }
 # Spaces of which ogive builds no networks: they are searched in their tables only.
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}

@@ -11,6 +11,9 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.graph import Graph
@@ -101,6 +104,33 @@ class Outline:
                 )
             held = set(map(tuple, cell))
             yield from (HELD if slot in held else 1 - HELD for slot in self.slots)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSpace(SearchSpace):
+    """A dense space, from which architectures with one operation an edge on average are drawn.
+
+    With every choice equally likely, half of all operations would be held, and a random network would be many times the
+    size of a derived one.
+    """
+
+    operations: int = 0
+    cell: int = 0  # how many variables a cell has
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """A random architecture: every operation held with the same probability, given that the whole is legal."""
+        choices: tuple[int, ...] = ()
+        while len(choices) < len(self.variables):
+            drawn_cell = np.where(rng.random(self.cell) < 1 / self.operations, HELD, 1 - HELD)
+            cell = tuple(drawn_cell.tolist())
+            # The cells of an architecture are legal one by one, so that only one need be drawn again.
+            if self.is_legal(cell * (len(self.variables) // self.cell)):
+                choices += cell
+        return Architecture(self.name, choices)
+
+    def sample_choices(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
+        """Choices of `n` random architectures, shape (n, variables)."""
+        return np.array([self.sample(rng).choices for _ in range(n)], np.int64).reshape(n, len(self.variables))
 
 
 def ddarts_dense(*, distinct: int = 8, cells: int | None = None) -> SearchSpace:  # as many as those of ddarts
@@ -214,7 +244,7 @@ def _slots(operations: tuple[str, ...], nodes: int) -> tuple[Slot, ...]:
 @functools.cache
 def _space(outline: Outline) -> SearchSpace:
     given = outline.handcrafted is not None
-    return SearchSpace(
+    return DenseSpace(
         name=outline.space,
         variables=tuple(
             Choice(f"{cell}.{node}.{state}.{op}", ("held", "absent"))
@@ -226,6 +256,8 @@ def _space(outline: Outline) -> SearchSpace:
         count=_legal_cells(len(outline.operations), outline.nodes) ** outline.distinct,
         read=read_from if given else read,
         write=write,
+        operations=len(outline.operations),
+        cell=len(outline.slots),
     )
 
 

@@ -68,6 +68,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
         "darts": "ogive.strategies.gradient:Darts",
+        "ddarts": "ogive.strategies.nested:DDarts",
         "spos": "ogive.strategies.single_path:SinglePathOneShot",
         "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },

@@ -42,11 +42,12 @@ STRATEGIES = {
     "naswot": "naswot({scorer}, scored=6)",
     "area": "area({scorer}, population=3, tournament=2, scored=6)",
     "darts": "darts(epochs=4)",
+    "ddarts": "ddarts(epochs=4)",
     "spos": "spos(epochs=4, candidates=4, population=2, tournament=2)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8)",
 }
 # Strategies that train a supernet on images, even where candidates are looked up.
-WEIGHT_SHARING = ("darts", "spos")
+WEIGHT_SHARING = ("darts", "ddarts", "spos")
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",
@@ -83,7 +84,10 @@ def legal(four: Four) -> bool:
     space, strategy, evaluator, objective = four
     if (space == "darts_rnn") != (evaluator == "language"):
         return False
-    supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {"darts_language": ("darts_rnn",)}
+    supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {
+        "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
+        "darts_language": ("darts_rnn",),
+    }
     shared = space in supernets.get(strategy, SIZES)
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")

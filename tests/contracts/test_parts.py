@@ -17,6 +17,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.networks.build import BUILDERS, DEFAULTS
 from ogive.spaces.darts_rnn import darts_rnn
+from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
@@ -51,11 +52,15 @@ STRATEGIES = {
     "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
+    "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
 # Strategies that train a supernet, and the spaces that have one of theirs.
-WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {"darts_language": ("darts_rnn",)}
+WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {
+    "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
+    "darts_language": ("darts_rnn",),
+}
 # The same as functions that another process can import, where a part of its own is needed.
 FACTORIES = """
 from ogive.core.trial import Measurement
@@ -83,6 +88,14 @@ def darts(space, seed):
 
     data = load("digits", limit=24)
     return Darts(space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, alpha_learning_rate=0.1)
+
+
+def ddarts(space, seed):
+    from ogive.strategies.nested import DDarts
+    from ogive.training.data import load
+
+    data = load("digits", limit=24)
+    return DDarts(space=space, data=data, seed=seed, threads=1, channels=2, epochs=2, alpha_learning_rate=0.1)
 
 
 def spos(space, seed):
@@ -263,7 +276,7 @@ def test_every_strategy_asks_the_same_in_every_process(
     alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
-    space = darts_rnn if name == "darts_language" else nasbench201
+    space = {"darts_language": darts_rnn, "ddarts": dartopti}.get(name, nasbench201)
     check_strategy(maker, target(space), objectives=objectives, rounds=60, subprocess=True)
 
 

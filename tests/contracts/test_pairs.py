@@ -42,11 +42,12 @@ STRATEGIES = {
     "naswot": "naswot({scorer}, scored=6)",
     "area": "area({scorer}, population=3, tournament=2, scored=6)",
     "darts": "darts(epochs=4)",
+    "ddarts": "ddarts(epochs=4)",
     "spos": "spos(epochs=4, candidates=4, population=2, tournament=2)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8)",
 }
 # Strategies that train a supernet on images, even where candidates are looked up.
-WEIGHT_SHARING = ("darts", "spos")
+WEIGHT_SHARING = ("darts", "ddarts", "spos")
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",
@@ -63,11 +64,14 @@ SIZES = {
     **dict.fromkeys(BLOCKS, (None, None)),
     "ddarts": (2, 8),
     "dartopti": (2, 4),
+    "ddarts_dense": (2, 1),
+    "dartopti_from": (2, None),
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {
     "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
     "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+    "ddarts_dense": "ddarts_dense(cells=1)",
 }
 # Spaces of which ogive builds no networks: they are searched in their tables only.
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
@@ -80,7 +84,10 @@ def legal(four: Four) -> bool:
     space, strategy, evaluator, objective = four
     if (space == "darts_rnn") != (evaluator == "language"):
         return False
-    supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {"darts_language": ("darts_rnn",)}
+    supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {
+        "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
+        "darts_language": ("darts_rnn",),
+    }
     shared = space in supernets.get(strategy, SIZES)
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")

@@ -17,6 +17,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.networks.build import BUILDERS, DEFAULTS
 from ogive.spaces.darts_rnn import darts_rnn
+from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
@@ -34,6 +35,14 @@ SPACES = catalog.names("space")
 DIFFERENT = [space for space in SPACES if space not in FAMILIES or space == "nds_darts"]
 # Spaces of which ogive builds networks; the others are searched in tables only.
 BUILT = sorted(DEFAULTS)
+# Large spaces in a small size: every neighbour of many architectures is looked at.
+SMALL_SPACES = """
+from ogive.spaces import dense
+
+
+def ddarts_dense():
+    return dense.ddarts_dense(cells=1)
+"""
 # One way to write each strategy of the catalog: as its name alone, unless it needs a part of its own.
 STRATEGIES = {
     "random": "random",
@@ -43,11 +52,15 @@ STRATEGIES = {
     "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
+    "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
 # Strategies that train a supernet, and the spaces that have one of theirs.
-WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {"darts_language": ("darts_rnn",)}
+WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {
+    "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
+    "darts_language": ("darts_rnn",),
+}
 # The same as functions that another process can import, where a part of its own is needed.
 FACTORIES = """
 from ogive.core.trial import Measurement
@@ -75,6 +88,14 @@ def darts(space, seed):
 
     data = load("digits", limit=24)
     return Darts(space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, alpha_learning_rate=0.1)
+
+
+def ddarts(space, seed):
+    from ogive.strategies.nested import DDarts
+    from ogive.training.data import load
+
+    data = load("digits", limit=24)
+    return DDarts(space=space, data=data, seed=seed, threads=1, channels=2, epochs=2, alpha_learning_rate=0.1)
 
 
 def spos(space, seed):
@@ -132,11 +153,14 @@ SIZES: dict[str, dict[str, int | None]] = {
     **{space: {"channels": None, "cells": None} for space in BLOCKS},
     "ddarts": {"channels": 2, "cells": 8},
     "dartopti": {"channels": 2, "cells": 4},
+    "ddarts_dense": {"channels": 2, "cells": 1},
+    "dartopti_from": {"channels": 2, "cells": None},
 }
 # Spaces whose networks have no size but their own: those with small ones only.
 SMALL = {
     "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
     "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+    "ddarts_dense": "ddarts_dense(cells=1)",
 }
 PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
 
@@ -222,8 +246,13 @@ def target(maker: Any) -> str:
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_every_space_keeps_the_contract_in_every_process(name: str) -> None:
-    check_space(target(catalog.resolve("space", name)), subprocess=True)
+def test_every_space_keeps_the_contract_in_every_process(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small_spaces.py").write_text(SMALL_SPACES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    small = f"def {name}(" in SMALL_SPACES
+    check_space(f"small_spaces:{name}" if small else target(catalog.resolve("space", name)), subprocess=True)
 
 
 def test_every_strategy_of_the_catalog_is_tried_here() -> None:
@@ -247,7 +276,7 @@ def test_every_strategy_asks_the_same_in_every_process(
     alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
-    space = darts_rnn if name == "darts_language" else nasbench201
+    space = {"darts_language": darts_rnn, "ddarts": dartopti}.get(name, nasbench201)
     check_strategy(maker, target(space), objectives=objectives, rounds=60, subprocess=True)
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ogive.runs import read_run
 
 # A process of its own, since it forks: importing torch once for each of five searches would take half a minute.
@@ -21,8 +23,7 @@ from ogive import session
 from ogive.core.trial import Budget
 
 settings = session.Settings(
-    space="nasbench201", strategy="darts(epochs=3, batch_size=16, alpha_learning_rate=0.1)", table=sys.argv[2],
-    data="digits(limit=96)", budget=Budget(trials=3), channels=2, cells=1, threads=1,
+    **json.loads(sys.argv[2]), data="digits(limit=96)", budget=Budget(trials=3), channels=2, cells=1, threads=1
 )
 session.assemble(settings)
 
@@ -59,10 +60,25 @@ def state(folder: Path) -> bytes:
     return content[8 + int.from_bytes(content[:8], "little") :]
 
 
-def test_a_supernet_search_survives_kills_within_its_epochs(tmp_path: Path, invented_table: Path) -> None:
-    # Three steps an epoch, two forward passes each: killed in the first epoch, in the second, and there again.
-    plan = [("whole", 0), ("killed", 3), ("killed", 9), ("killed", 4), ("killed", 0)]
-    command = [sys.executable, "-c", SEARCHES, str(tmp_path), str(invented_table), json.dumps(plan)]
+DARTS = {"space": "nasbench201", "strategy": "darts(epochs=3, batch_size=16, alpha_learning_rate=0.1)"}
+# What the published code leaves in its gradients outlives an epoch, and so a kill.
+DDARTS = {
+    "space": "ddarts(cells=1)",
+    "strategy": "ddarts(epochs=3, batch_size=16, alpha_learning_rate=0.1, form=literal, reference_leaks=true)",
+    "evaluator": "training_free(params)",
+    "objectives": ["maximize(params)"],
+}
+
+
+# Three steps an epoch, two forward passes each, and with D-DARTS one more for its cell: killed in the first epoch, in
+# the second, and there again.
+@pytest.mark.parametrize(("settings", "deaths"), [(DARTS, (3, 9, 4)), (DDARTS, (4, 14, 6))], ids=["darts", "ddarts"])
+def test_a_supernet_search_survives_kills_within_its_epochs(
+    settings: dict[str, object], deaths: tuple[int, ...], tmp_path: Path, invented_table: Path
+) -> None:
+    plan = [("whole", 0), *(("killed", death) for death in deaths), ("killed", 0)]
+    written = {**settings, **({} if "evaluator" in settings else {"table": str(invented_table)})}
+    command = [sys.executable, "-c", SEARCHES, str(tmp_path), json.dumps(written), json.dumps(plan)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [0, *[-signal.SIGKILL] * 3, 0]

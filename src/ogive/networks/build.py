@@ -25,6 +25,7 @@ from ogive.spaces.darts import CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
 from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
+from ogive.spaces.dense import DENSE, outline_of_architecture
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
 from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
@@ -56,9 +57,9 @@ class Skeleton:
     """What an architecture leaves open: how wide and deep its network is, and for which images and classes.
 
     * `channels`: width of the first stage; 0 where architectures hold their widths, as those of natssize and NDS do;
-    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and dartopti,
+    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and its kin,
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
-      as those of NDS do. Another width or depth replaces those of all cell networks of NDS;
+      as those of NDS and of dartopti_from do. Another width or depth replaces those of all cell networks of NDS;
     * `classes`, `inputs`: number of logits, and of channels of an image;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
@@ -175,10 +176,10 @@ def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None =
 def build_nested(genotype: NestedGenotype, skeleton: Skeleton, *, seed: int | None = None) -> NestedNetwork:
     """The evaluation network of cells that all differ; `seed` as in `build`.
 
-    With the skeleton's `cells` equal to the layers of the genotype, its own reductions are kept; with more it is
+    With the skeleton's `cells` equal to the layers of the genotype, or 0, its own reductions are kept; with more it is
     deepened first (see `deepened`). Raises SpecError.
     """
-    if skeleton.cells != len(genotype.layers):
+    if skeleton.cells not in (0, len(genotype.layers)):
         genotype = deepened(genotype, skeleton.cells)
     name = "nested cells"
     _check_width(skeleton, name)
@@ -200,7 +201,7 @@ def build_nested(genotype: NestedGenotype, skeleton: Skeleton, *, seed: int | No
 
 def smallest_image(space: str, skeleton: Skeleton) -> int:
     """The least side of an image, in pixels, that the networks of a space with this skeleton can take."""
-    if space != "darts" and space not in nds.FAMILIES and space not in NESTED_OPERATIONS:
+    if space not in ("darts", "ddarts_dense") and space not in nds.FAMILIES and space not in NESTED_OPERATIONS:
         return 1
     # Without a number of cells, any of NDS: they all have two that reduce.
     return _smallest(skeleton, len(reductions_of(skeleton.cells or nds.DEPTHS[0])))
@@ -315,6 +316,10 @@ def _nested(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     return build_nested(genotype_of(space(distinct=distinct).admit(arch)), skeleton)
 
 
+def _dense(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    return build_nested(outline_of_architecture(arch).genotype(arch), skeleton)
+
+
 BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "nasbench201": _nasbench201,
     "nasbench101": _nasbench101,
@@ -324,6 +329,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
     "ddarts": _nested,
     "dartopti": _nested,
+    **dict.fromkeys(DENSE, _dense),
 }
 DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1
@@ -333,6 +339,8 @@ DEFAULTS: Mapping[str, Skeleton] = {
     **dict.fromkeys((*nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
     "ddarts": Skeleton(channels=36, cells=8),  # README and train.py of aheuillet/D-DARTS
     "dartopti": Skeleton(channels=64, cells=4),  # the same
+    "ddarts_dense": Skeleton(channels=36, cells=8),  # the same
+    "dartopti_from": Skeleton(channels=64, cells=0),  # the same
 }
 DARTS_IMAGENET = Skeleton(channels=48, cells=14, classes=1000, style="imagenet")  # DARTS, section 3.3
 

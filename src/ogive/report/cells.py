@@ -18,9 +18,10 @@ from ogive.report.layered import Layout, place
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, Cell, Entry, Kind, cell_of
 from ogive.spaces.ddarts import genotype_of
+from ogive.spaces.dense import DENSE, outline_of_architecture
 from ogive.spaces.nasbench201 import EDGES, OPS
 from ogive.spaces.natssize import LAYERS, widths_of
-from ogive.spaces.nested import nodes_of
+from ogive.spaces.nested import NestedGenotype, nodes_of
 
 __all__ = ["family", "label", "picture", "svg"]
 
@@ -200,11 +201,20 @@ def _pair(cells: Sequence[tuple[Cell, Sequence[int]]], title: str, size: str) ->
 
 def _nested(space: SearchSpace, arch: Architecture) -> str:
     """All distinct cells, four to a row."""
-    genotype = genotype_of(arch)
+    return _nested_cells(arch, genotype_of(arch))
+
+
+def _dense(space: SearchSpace, arch: Architecture) -> str:
+    """The same of cells with any operations on an edge."""
+    return _nested_cells(arch, outline_of_architecture(arch).genotype(arch))
+
+
+def _nested_cells(arch: Architecture, genotype: NestedGenotype) -> str:
+    reducing = {genotype.layers[layer] for layer in genotype.halving}
     cells = []
     for number, cell in enumerate(genotype.cells):
         sums = {node: [(op, state) for op, to, state in cell if to == node] for node in nodes_of(cell)}
-        caption = f"cell {number}, reduction" if number in genotype.halving else f"cell {number}"
+        caption = f"cell {number}, reduction" if number in reducing else f"cell {number}"
         cells.append((caption, _cell_of_sums(sums, tuple(sums))))
     return _document(*_side_by_side(cells, f"{arch}: {len(cells)} cells"))
 
@@ -289,6 +299,7 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     **dict.fromkeys(nds_residual.BLOCKS, _residual),
     "ddarts": _nested,
     "dartopti": _nested,
+    **dict.fromkeys(DENSE, _dense),
 }
 
 

@@ -3,7 +3,7 @@
 Heuillet et al., "D-DARTS: Distributed Differentiable Architecture Search" (arXiv:2108.09306). A cell is one of DARTS in
 which an operation may be missing: what the rule `threshold_sparse` of the paper's code derives from gates. A node
 without any does not exist and may not be read. Cells that hold more (several operations on an edge, more than two
-states a node, more than four nodes) are `NestedGenotype`s, which are built but not searched here.
+states a node, more than four nodes) are those of the spaces in ``spaces.dense``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ogive.spaces.nested import (
     read_nested,
 )
 
-__all__ = ["OPERATIONS", "architecture", "dartopti", "ddarts", "genotype_of"]
+__all__ = ["OPERATIONS", "architecture", "dartopti", "ddarts", "drawn", "genotype_of"]
 
 OPERATIONS: dict[str, tuple[str, ...]] = {"ddarts": DDARTS_OPERATIONS, "dartopti": DARTOPTI_OPERATIONS}
 NONE = "none"
@@ -36,14 +36,17 @@ WIDTH = 3 * NODES
 Choices = tuple[int | float, ...]
 
 
-def ddarts(*, distinct: int = 8) -> SearchSpace:  # train_search.py of aheuillet/D-DARTS
-    """Cells that all differ, of the seven operations of DARTS: 5.5e75 networks of eight cells."""
-    return _space("ddarts", distinct)
+def ddarts(*, distinct: int = 8, cells: int | None = None) -> SearchSpace:  # train_search.py of aheuillet/D-DARTS
+    """Cells that all differ, of the seven operations of DARTS: 5.5e75 networks of eight cells.
+
+    `cells` is another word for `distinct`; how deep a network of them is says its skeleton.
+    """
+    return _space("ddarts", distinct if cells is None else cells)
 
 
-def dartopti(*, distinct: int = 4) -> SearchSpace:  # as many as the ResNets that DARTOpti starts from have
+def dartopti(*, distinct: int = 4, cells: int | None = None) -> SearchSpace:  # as many as ResNets have stages
     """The same with twelve operations, which make ResNet, Xception and Inception too: 4.4e44 of four cells."""
-    return _space("dartopti", distinct)
+    return _space("dartopti", distinct if cells is None else cells)
 
 
 def genotype_of(arch: Architecture) -> NestedGenotype:
@@ -74,7 +77,12 @@ def prune(arch: Architecture) -> Architecture:
 
 
 def draw(arch: Architecture) -> Graph:
-    """All distinct cells in a row, each reading the two before it; the first two also read the input.
+    """All distinct cells in a row."""
+    return drawn(genotype_of(arch))
+
+
+def drawn(genotype: NestedGenotype) -> Graph:
+    """All layers in a row, each reading the two before it; the first two also read the input.
 
     As in the drawings of `darts`, every node of a cell is a "sum" and a cell ends in a "concat" of its nodes. A
     preprocess node that nobody reads stays in the drawing.
@@ -82,7 +90,7 @@ def draw(arch: Architecture) -> Graph:
     ops: list[str] = ["input"]
     edges: set[tuple[int, int]] = set()
     older, newer = 0, 0
-    for cell in genotype_of(arch).cells:
+    for cell in (genotype.cells[which] for which in genotype.layers):
         states: dict[int, int] = {}
         for state, source in enumerate((older, newer)):
             states[state] = len(ops)

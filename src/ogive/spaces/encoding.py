@@ -105,15 +105,19 @@ def derived(
     reductions: Sequence[int] | None = None,
     rule: Rule = "sparse",
     threshold: float = 0.85,
+    full: bool = False,
 ) -> NestedGenotype:
     """The network that the gates (E, O) of all distinct cells stand for, each parsed by itself.
 
     What reads a node without input is dropped, where the published code skips it or fails. A cell of which nothing is
-    left keeps the strongest operation on its inputs, so that every network has a way from its images to its logits.
+    left keeps the strongest operation on its inputs, so that every network has a way from its images to its logits; or,
+    with `full`, what the rule "sparse" takes without a threshold, two operations a node.
     """
     cells = []
     for gates_EO in gates:
         cell = without_orphans(parsed(gates_EO, operations, rule=rule, threshold=threshold))
+        if not cell and full:
+            cell = parsed(gates_EO, operations, threshold=-np.inf)
         cells.append(cell or _strongest(np.asarray(gates_EO, np.float64), operations))
     return NestedGenotype(tuple(cells), tuple(layers), None if reductions is None else tuple(reductions))
 

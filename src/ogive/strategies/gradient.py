@@ -20,6 +20,7 @@ from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Proposal, Trial, counted
+from ogive.networks.build import Skeleton
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.curvature import APART, bends_too_much
 from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
@@ -137,8 +138,7 @@ class Darts:
             warm_epochs=warm_epochs,
             penalty=_ZeroOne(zero_one) if zero_one else None,
         )
-        self._skeleton = published_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
-        check_size(space.name, self._skeleton, partial)
+        self._skeleton = self._sized(channels, cells, partial)
         self._made: Search | None = None
 
     @property
@@ -228,6 +228,13 @@ class Darts:
             self.progress(told)
 
     # -- what is searched --------------------------------------------------------------------------------------------
+
+    def _sized(self, channels: int | None, cells: int | None, partial: int) -> Skeleton:
+        """The size of the supernet; SpecError for one that cannot be."""
+        data = self.data
+        found = published_skeleton(self.space.name, data.shape, len(data.classes), channels=channels, cells=cells)
+        check_size(self.space.name, found, partial)
+        return found
 
     def _search(self) -> Search:
         network = supernet(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
-__all__ = ["Unrolling", "first_order", "kept_buffers", "momentum_of", "second_order"]
+__all__ = ["Unrolling", "first_order", "gradients_of", "kept_buffers", "momentum_of", "second_order"]
 
 Loss = Callable[[], Tensor]
 RADIUS = 0.01  # DARTS, section 2.3: epsilon = 0.01 / norm of the gradient at the unrolled weights
@@ -42,7 +42,7 @@ class Unrolling:
 def first_order(alphas: Sequence[Tensor], validation: Loss) -> tuple[Tensor, list[Tensor]]:
     """The validation loss, and its gradients in the architecture with the weights held fixed."""
     loss = validation()
-    return loss.detach(), _gradients(loss, alphas)
+    return loss.detach(), gradients_of(alphas, loss)
 
 
 def second_order(
@@ -62,11 +62,11 @@ def second_order(
     """
     before = [weight.detach().clone() for weight in weights]
     try:
-        gradients, share = _clipped(_gradients(training(), weights), unrolling.clip)
+        gradients, share = _clipped(gradients_of(weights, training()), unrolling.clip)
         with torch.no_grad():
             _move(weights, before, _direction(before, gradients, unrolling), -unrolling.rate)
         loss = validation()
-        found = _gradients(loss, [*alphas, *weights])
+        found = gradients_of([*alphas, *weights], loss)
         direct, (vector, _) = found[: len(alphas)], _clipped(found[len(alphas) :], unrolling.clip)
         product = _hessian_product(weights, before, alphas, training, vector, radius)
     finally:
@@ -93,7 +93,7 @@ def _hessian_product(
     for sign in (1.0, -1.0):
         with torch.no_grad():
             _move(weights, before, vector, sign * epsilon)
-        sides.append(_gradients(training(), alphas))
+        sides.append(gradients_of(alphas, training()))
     return [(ahead - behind) / (2.0 * epsilon) for ahead, behind in zip(*sides, strict=True)]
 
 
@@ -120,11 +120,14 @@ def _move(weights: Sequence[Tensor], before: Sequence[Tensor], vector: Sequence[
         weight.copy_(start).add_(along, alpha=length)
 
 
-def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients, zero for what the loss does not depend on; the ``grad`` of the leaves stays as it is."""
+def gradients_of(leaves: Sequence[Tensor], loss: Tensor, *, again: bool = False) -> list[Tensor]:
+    """Gradients, zero for what the loss does not depend on; the ``grad`` of the leaves stays as it is.
+
+    With `again`, what leads to the loss may be differentiated once more.
+    """
     if not loss.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    found: Sequence[Tensor | None] = torch.autograd.grad(loss, list(leaves), allow_unused=True)
+    found: Sequence[Tensor | None] = torch.autograd.grad(loss, list(leaves), retain_graph=again, allow_unused=True)
     return [torch.zeros_like(leaf) if one is None else one for leaf, one in zip(leaves, found, strict=True)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -14,6 +14,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.networks.build import Skeleton, drawing_from, smallest_image
 from ogive.networks.ops import ConvBN, FactorizedReduce, ReLUConvBN, ResidualReduction
+from ogive.spaces.nested import reductions_of
 from ogive.supernets.alphas import Alphas, alphas_for
 from ogive.supernets.gates import Mix
 from ogive.supernets.mixed import MixedCell, without_statistics
@@ -21,13 +22,19 @@ from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
 
 __all__ = [
     "SUPERNETS",
+    "CellStack",
     "DartsSupernet",
     "NasBench201Supernet",
     "Supernet",
+    "check_fit",
     "check_size",
     "published_skeleton",
     "supernet",
 ]
+
+
+# The multiplier of the published search networks, model_search.py of quark0/darts and of aheuillet/D-DARTS alike.
+JOINED = 4
 
 
 class Supernet(nn.Module):
@@ -108,10 +115,11 @@ class Supernet(nn.Module):
 
 
 class DartsCell(nn.Module):
-    """A cell of the search network of DARTS: two preprocessed inputs, and four nodes that are concatenated."""
+    """A cell of the search network of DARTS: two preprocessed inputs, and nodes, whose last four are concatenated."""
 
     def __init__(
         self,
+        plan: Plan,
         choices: CellChoices,
         before_last: int,
         last: int,
@@ -124,35 +132,39 @@ class DartsCell(nn.Module):
         make = FactorizedReduce if reduced_before else _pointwise
         self.preprocess0 = make(before_last, channels, affine=False)
         self.preprocess1 = _pointwise(last, channels, affine=False)
-        strides = [2 if reduction and source < DARTS.inputs else 1 for source, _ in DARTS.edges]
-        self.mixed = MixedCell(DARTS, choices, channels, strides, partial)
+        strides = [2 if reduction and source < plan.inputs else 1 for source, _ in plan.edges]
+        self.mixed = MixedCell(plan, choices, channels, strides, partial)
 
     def forward(self, before_last: Tensor, last: Tensor, mix: Mix | None) -> Tensor:
-        """The four nodes, side by side."""
-        return torch.cat(self.mixed([self.preprocess0(before_last), self.preprocess1(last)], mix), dim=1)
+        """The last four nodes, side by side: all of them, but in the cells of six nodes of a ResNet50 of DARTOpti."""
+        nodes = self.mixed([self.preprocess0(before_last), self.preprocess1(last)], mix)
+        return torch.cat(nodes[-JOINED:], dim=1)
 
 
-class DartsSupernet(Supernet):
-    """The search network of DARTS (section 3.1.1): reduction cells a third and two thirds of the way down."""
-
-    plan = DARTS
+class CellStack(Supernet):
+    """Cells that read the two before them, on a stem; the layers in `reductions` halve the image, double the width."""
 
     def __init__(
-        self, skeleton: Skeleton, choices: Mapping[str, CellChoices] | Sequence[CellChoices], partial: int = 1
+        self,
+        skeleton: Skeleton,
+        plan: Plan,
+        kinds: tuple[str, ...],
+        reductions: Collection[int],
+        choices: Mapping[str, CellChoices] | Sequence[CellChoices],
+        partial: int = 1,
     ) -> None:
         super().__init__()
-        layers, channels = skeleton.cells, skeleton.channels
-        reductions = {layers // 3, 2 * layers // 3}
-        self.kinds = tuple("reduce" if layer in reductions else "normal" for layer in range(layers))
+        channels = skeleton.channels
+        self.plan, self.kinds = plan, kinds
         before_last = last = 3 * channels
         self.stem = ConvBN(skeleton.inputs, last, 3)
         self.cells = nn.ModuleList()
         reduced_before = False
-        for kind, rows in zip(self.kinds, _each(choices, self.kinds), strict=True):
-            reduction = kind == "reduce"
+        for layer, rows in enumerate(_each(choices, kinds)):
+            reduction = layer in reductions
             channels = 2 * channels if reduction else channels
-            self.cells.append(DartsCell(rows, before_last, last, channels, reduction, reduced_before, partial))
-            before_last, last, reduced_before = last, 4 * channels, reduction
+            self.cells.append(DartsCell(plan, rows, before_last, last, channels, reduction, reduced_before, partial))
+            before_last, last, reduced_before = last, JOINED * channels, reduction
         self.classifier = nn.Linear(last, skeleton.classes)
 
     @property
@@ -166,6 +178,17 @@ class DartsSupernet(Supernet):
             before_last, last = last, cell(before_last, last, None if mixture is None else mixture[layer])
         logits: Tensor = self.classifier(last.mean((2, 3)))
         return logits
+
+
+class DartsSupernet(CellStack):
+    """The search network of DARTS (section 3.1.1): reduction cells a third and two thirds of the way down."""
+
+    def __init__(
+        self, skeleton: Skeleton, choices: Mapping[str, CellChoices] | Sequence[CellChoices], partial: int = 1
+    ) -> None:
+        reductions = reductions_of(skeleton.cells)
+        kinds = tuple("reduce" if layer in reductions else "normal" for layer in range(skeleton.cells))
+        super().__init__(skeleton, DARTS, kinds, reductions, choices, partial)
 
 
 class NasBench201Supernet(Supernet):
@@ -272,13 +295,17 @@ def check_size(space: str, skeleton: Skeleton, partial: int = 1) -> None:
     """Raise UnknownName for a space without a supernet, SpecError for a size that a supernet cannot have."""
     if space not in SUPERNETS:
         raise UnknownName("space with a supernet", space, SUPERNETS)
+    check_fit(space, skeleton, smallest_image(space, skeleton), partial)
+
+
+def check_fit(space: str, skeleton: Skeleton, least: int, partial: int = 1) -> None:
+    """The same for a supernet that needs images of at least `least` pixels a side."""
     if skeleton.channels < 1 or partial < 1 or skeleton.channels % partial:
         raise SpecError(
             f"A supernet needs channels that {partial} divides, at least one, but got channels={skeleton.channels}."
         )
     if skeleton.style != "cifar" or skeleton.auxiliary:
         raise SpecError("A supernet has the style cifar and no auxiliary head.")
-    least = smallest_image(space, skeleton)
     if skeleton.size is not None and skeleton.size < least:
         raise SpecError(
             f"Images of {skeleton.size}×{skeleton.size} are too small for the reductions of a supernet of {space}: it "

@@ -19,7 +19,7 @@ from ogive.spaces import nasbench201 as nasbench201_space
 from ogive.spaces.darts import cell_of
 from ogive.supernets.derive import strongest, strongest_two
 
-__all__ = ["DARTS", "NASBENCH201", "CellChoices", "Plan"]
+__all__ = ["DARTS", "NASBENCH201", "CellChoices", "Plan", "edges_of", "searched_operation"]
 
 # For each edge of a cell the operations that it may hold, by number; an edge without any is absent.
 CellChoices = tuple[tuple[int, ...], ...]
@@ -56,10 +56,16 @@ class Plan:
 
 # -- darts ------------------------------------------------------------------------------------------------------------
 
-DARTS_EDGES = tuple((source, 2 + node) for node in range(darts_space.NODES) for source in range(2 + node))
+
+def edges_of(nodes: int) -> tuple[tuple[int, int], ...]:
+    """The edges (source, target) of a cell with two inputs and so many nodes, each of which reads all before it."""
+    return tuple((source, 2 + node) for node in range(nodes) for source in range(2 + node))
 
 
-def _darts_operation(name: str, channels: int, stride: int) -> nn.Module:
+DARTS_EDGES = edges_of(darts_space.NODES)
+
+
+def searched_operation(name: str, channels: int, stride: int) -> nn.Module:
     """Normalisations have no weights while alphas are learnt, or they would undo them; pools get one, too."""
     operation = darts_operation(name, channels, stride, affine=False)
     if name in ("max_pool_3x3", "avg_pool_3x3"):
@@ -89,7 +95,7 @@ DARTS = Plan(
     inputs=2,
     edges=DARTS_EDGES,
     operations=darts_space.OPS,
-    make=_darts_operation,
+    make=searched_operation,
     choices=_darts_choices,
     derive=_derive_darts,
     inputs_per_node=2,

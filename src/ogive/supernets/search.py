@@ -205,9 +205,7 @@ class Search:
                 alpha.grad = gradient
             self.architect.step()
             val_loss = loss.double()
-        loss, logits = self._loss(batch, gate, streams.integer("weights"))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=self.weights)
+        loss, logits = self._weight_gradients(batch, gate, streams)
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.gradient_clip or math.inf)
         if not _finite(loss, [norm]):
             self._put_back(before)
@@ -215,6 +213,13 @@ class Search:
         self.optimizer.step()
         share = (logits.detach().argmax(1) == batch.labels).double().mean()
         return torch.stack((loss.detach().double(), share, val_loss))
+
+    def _weight_gradients(self, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, Tensor]:
+        """The training loss and its logits; its gradients are left in the weights."""
+        loss, logits = self._loss(batch, gate, streams.integer("weights"))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward(inputs=self.weights)
+        return loss, logits
 
     def _architecture_gradients(
         self, batch: Batch, other: Batch, gate: Gate, streams: Seed

@@ -1,0 +1,242 @@
+"""The search of D-DARTS: every distinct cell learns its architecture from a loss of its own, by an Adam of its own.
+
+Heuillet et al., "D-DARTS" (arXiv:2108.09306); the published code is aheuillet/D-DARTS, architect.py and
+train_search.py. Shapes: G distinct cells, E edges of a cell, O operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, optim
+
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.supernets.ablation import CellLosses, random_gates, zero_one_loss
+from ogive.supernets.alphas import Alphas
+from ogive.supernets.bilevel import gradients_of
+from ogive.supernets.gates import Gate, Mix, Sigmoid
+from ogive.supernets.networks import Supernet
+from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
+from ogive.training.batches import Batch
+from ogive.training.data import Data
+from ogive.training.recipe import Recipe
+
+__all__ = ["CellRecipe", "CellSearch", "Coefficients", "cell_learning_rate", "coefficients"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRecipe:
+    """How the architecture of every cell is trained.
+
+    `final_learning_rate` is where the cosine of each cell ends, whatever it begins with; with the published values that
+    is a third of the start. In the first `warm_epochs` only the weights are trained. `leaks` brings back two habits of
+    the published code, see `CellSearch`.
+    """
+
+    learning_rate: float = 3e-3  # train_search.py of the published code, as are the next three
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 1e-3
+    final_learning_rate: float = 1e-3
+    warm_epochs: int = 0
+    leaks: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "final_learning_rate"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise SpecError(f"The {name} of the architecture must be a positive number, but got {value}.")
+
+
+def cell_learning_rate(recipe: CellRecipe, epochs: int, epoch: int) -> float:
+    """Half a cosine over the epochs in which the architecture is trained, of `epochs` in all, counted from 0."""
+    passed = max(0, epoch - recipe.warm_epochs) / (epochs - recipe.warm_epochs)
+    span = recipe.learning_rate - recipe.final_learning_rate
+    return recipe.final_learning_rate + span * (1 + math.cos(math.pi * min(1.0, passed))) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """How the losses of all cells depend on what the network computes, for one batch.
+
+    * `entropy`: the derivative of the loss of each cell in the cross-entropy, (G,);
+    * `marginals`: in the marginal contribution of each cell, (G, G), the losses as rows;
+    * `direct`: the gradient in the parameters of the cell themselves, which is that of the zero-one loss.
+    """
+
+    entropy: Tensor
+    marginals: Tensor
+    direct: tuple[Tensor, ...]
+
+
+def coefficients(
+    losses: CellLosses, cross_entropy: Tensor, marginals_G: Tensor, alphas: Sequence[Tensor]
+) -> Coefficients:
+    """Differentiate the cell losses in their arguments, which are taken as numbers."""
+    entropy, marginals = cross_entropy.detach().requires_grad_(), marginals_G.detach().requires_grad_()
+    own = [alpha.detach().requires_grad_() for alpha in alphas]
+    totals = zip(losses(entropy, marginals, own), own, strict=True)
+    rows = [gradients_of((entropy, marginals, alpha), total, again=True) for total, alpha in totals]
+    by_loss, by_marginal, direct = zip(*rows, strict=True)
+    return Coefficients(torch.stack(by_loss), torch.stack(by_marginal), direct)
+
+
+class CellSearch(Search):
+    """A supernet in which every group of architecture parameters is a cell with its own loss, Adam and cosine.
+
+    What a cell contributes is the validation loss minus that with its gates at random; those passes leave no trace in
+    running statistics. Adam keeps what it remembers for each tensor, so that one with a group of parameters a cell is
+    an Adam for each cell.
+
+    With ``cells.leaks`` gradients are summed up as in the published code. The cells step in turn: cell k when the
+    losses of the cells up to k have been differentiated in all parameters, and only its own gradient is then cleared.
+    So the losses of the cells after it, and the training loss, are still in it at its next step; and the validation
+    gradients of all losses are in the weights when they step.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        alphas: Alphas,
+        weights_data: Data,
+        alphas_data: Data,
+        recipe: Recipe,
+        cells: CellRecipe,
+        losses: CellLosses,
+        *,
+        seed: Seed,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if cells.leaks and losses.form == "differentiable":
+            raise SpecError(
+                "The leaks of the published code go with the forms literal and weighted, not differentiable."
+            )
+        architecture = ArchitectureRecipe(
+            learning_rate=cells.learning_rate,
+            betas=cells.betas,
+            weight_decay=cells.weight_decay,
+            warm_epochs=cells.warm_epochs,
+        )
+        super().__init__(
+            *(supernet, alphas, weights_data, alphas_data, recipe, architecture),
+            seed=seed,
+            gate=Sigmoid(),
+            device=device,
+        )
+        self.cells, self.losses = cells, losses
+        self.architect = optim.Adam(
+            [{"params": [alpha]} for alpha in alphas.tensors],
+            lr=cells.learning_rate,
+            betas=cells.betas,
+            weight_decay=cells.weight_decay,
+        )
+        # Of the epoch that came last: the sum of what each cell contributed, and over how many steps.
+        self.contributed_G, self._steps = torch.zeros(len(alphas.groups), dtype=torch.float64), 0
+        # What the published code has not cleared: in the architecture, and in the weights until they step.
+        self.leftovers = [torch.zeros_like(alpha) for alpha in alphas.groups] if cells.leaks else []
+        self._leaked: list[Tensor] = []
+
+    @property
+    def contributions(self) -> list[float]:
+        """What each cell contributed on average in the last epoch, below zero where it helps; 0 without ablation."""
+        return [float(total) / max(1, self._steps) for total in self.contributed_G]
+
+    def epoch(self, progress: Callable[[str], None] | None = None) -> SearchEpoch:
+        for group in self.architect.param_groups:
+            group["lr"] = cell_learning_rate(self.cells, self.recipe.epochs, len(self.history))
+        self.contributed_G, self._steps = torch.zeros_like(self.contributed_G), 0
+        return super().epoch(progress)
+
+    def _step(self, batch: Batch, other: Batch, gate: Gate, streams: Seed, epoch: int) -> Tensor | None:
+        before = [leftover.clone() for leftover in self.leftovers]
+        self._leaked = []
+        seen = super()._step(batch, other, gate, streams, epoch)
+        if seen is None:
+            self.leftovers = before
+        return seen
+
+    # -- the architecture --------------------------------------------------------------------------------------------
+
+    def _architecture_gradients(
+        self, batch: Batch, other: Batch, gate: Gate, streams: Seed
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The validation loss, and the gradient of the loss of each cell in its own parameters."""
+        loss = self._loss(other, gate, streams.integer("validation"))[0]
+        wanted = [*self.alphas.groups, *(self.weights if self.cells.leaks else [])]
+        found = gradients_of(wanted, loss)
+        own, in_weights = found[: len(self.alphas.groups)], found[len(self.alphas.groups) :]
+        marginals_G, others = self.marginals(loss.detach(), other, gate, streams)
+        self.contributed_G += marginals_G.double().cpu()
+        self._steps += 1
+        given = coefficients(self.losses, loss, marginals_G, self.alphas.groups)
+        if self.cells.leaks:
+            return loss.detach(), self._leaking(given, own, in_weights)
+        steps = []
+        for cell, direct in enumerate(given.direct):
+            step = direct + given.entropy[cell] * own[cell]
+            for rival, with_rival in enumerate(others):
+                step = step + given.marginals[cell, rival] * (own[cell] - with_rival[cell])
+            steps.append(step)
+        return loss.detach(), steps
+
+    def marginals(self, loss: Tensor, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, list[list[Tensor]]]:
+        """The loss minus that with each cell at random, (G,), and, if they are needed, the gradients of the latter.
+
+        Without an ablation loss nothing is computed: zeros, and no gradients.
+        """
+        groups = self.alphas.groups
+        if not self.losses.ablation:
+            return torch.zeros(len(groups), device=loss.device, dtype=loss.dtype), []
+        differentiated = self.losses.form == "differentiable"
+        found, with_random = [], []
+        for cell, alphas in enumerate(groups):
+            draw = torch.Generator().manual_seed(streams.integer(f"without cell {cell}"))
+            with torch.set_grad_enabled(differentiated):
+                without = self._loss_without(cell, random_gates(alphas, draw), batch, gate)
+            found.append(loss - without.detach())
+            if differentiated:
+                with_random.append(gradients_of(groups, without))
+        return torch.stack(found), with_random
+
+    def _loss_without(self, cell: int, gates: Tensor, batch: Batch, gate: Gate) -> Tensor:
+        mixture = self.alphas.mixture(gate, torch.Generator())
+        ablated = tuple(
+            Mix(gates) if group == cell else mix for group, mix in zip(self.alphas.group_of_cell, mixture, strict=True)
+        )
+        return batch.loss(self.supernet(batch.images, ablated), self.recipe.label_smoothing)
+
+    # -- the habits of the published code ----------------------------------------------------------------------------
+
+    def _leaking(self, given: Coefficients, own: Sequence[Tensor], in_weights: Sequence[Tensor]) -> list[Tensor]:
+        """What each cell steps with; what is left after that, there and in the weights, is kept."""
+        steps = []
+        for cell, gradient in enumerate(own):
+            before = given.entropy[: cell + 1].sum() * gradient + given.direct[cell]
+            steps.append(self.leftovers[cell] + before)
+            self.leftovers[cell] = given.entropy[cell + 1 :].sum() * gradient
+        self._leaked = [given.entropy.sum() * gradient for gradient in in_weights]
+        return steps
+
+    def _weight_gradients(self, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, Tensor]:
+        if not self._leaked:
+            return super()._weight_gradients(batch, gate, streams)
+        loss, logits = self._loss(batch, gate, streams.integer("weights"))
+        decided = zero_one_loss(torch.cat([alpha.flatten() for alpha in self.alphas.groups]), self.losses.power)
+        found = gradients_of([*self.weights, *self.alphas.groups], loss + self.losses.zero_one * decided)
+        for weight, gradient, leaked in zip(self.weights, found, self._leaked, strict=False):
+            weight.grad = gradient + leaked
+        self.leftovers = [a + b for a, b in zip(self.leftovers, found[len(self.weights) :], strict=True)]
+        return loss, logits
+
+    # -- the state ---------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        kept = {f"leftovers.{cell}": leftover for cell, leftover in enumerate(self.leftovers)}
+        return {**super().tensors(), **kept}
+
+    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[SearchEpoch], over: bool) -> None:
+        super().restore(tensors, history, over)
+        self.leftovers = [tensors[f"leftovers.{cell}"].to(leftover) for cell, leftover in enumerate(self.leftovers)]

@@ -138,5 +138,6 @@ def group(device: torch.device | str = "cpu") -> Iterator[Ranks]:
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield current()
+        dist.barrier()  # who leaves early closes connections that others still read
     finally:
         dist.destroy_process_group()

@@ -125,6 +125,8 @@ _TOOLS: dict[str, str] = {
     "mapped": "ogive.tables.importers:Mapped",
     "closed_world": "ogive.tables.world:ClosedWorld.of",
     "within": "ogive.strategies.within:within",
+    "group": "ogive.training.distributed:group",
+    "agreed": "ogive.evaluators.agreed:agreed",
     "write_page": "ogive.report.page:write_page",
     "write_score_page": "ogive.report.score_page:write_score_page",
     "train_winner": "ogive.winner:train_winner",

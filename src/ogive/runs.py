@@ -25,7 +25,7 @@ from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
-__all__ = ["Record", "Run", "RunStore", "lock_file", "read_run", "write_json"]
+__all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "write_json"]
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +153,10 @@ class RunStore:
                 f"are kept; make room and go on with `ogive resume {self.folder}`."
             ) from error
 
+    def note(self, name: str, value: object) -> None:
+        """Write a JSON file among the artifacts."""
+        write_json(self.artifacts / name, value)
+
     def save_strategy(self, strategy: Checkpointed, study: Study) -> None:
         """Write the state of the strategy and of the loop; the one before is kept until the new one is complete."""
         fresh = self.artifacts / f"strategy-{study.told:09d}"
@@ -215,6 +219,22 @@ class RunStore:
 
     def _saved(self) -> list[Path]:
         return sorted(path for path in self.artifacts.glob("strategy-*") if path.is_dir())
+
+
+class Followed(RunStore):
+    """A run that another process writes, for one that searches along with it: it reads, and writes nothing."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self._lock, self._trials = run, -1, -1
+
+    def append(self, trial: Trial, at_s: float) -> None:
+        """Nothing: the other process writes the trial."""
+
+    def note(self, name: str, value: object) -> None:
+        """Nothing, likewise."""
+
+    def save_strategy(self, strategy: Checkpointed, study: Study) -> None:
+        """Nothing, likewise."""
 
 
 def read_run(folder: Path) -> Run:

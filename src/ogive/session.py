@@ -1,6 +1,7 @@
 """A search from its settings to its last trial: build the parts, run the loop, store every trial, resume.
 
-Torch is reached only through the catalog, so a tabular search never imports it.
+Torch is reached only through the catalog, so a tabular search never imports it. Processes that ``torchrun`` started
+run one search together: all of them run the loop, and the first one stores it.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -29,7 +31,7 @@ from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Spent, Trial, counted
 from ogive.machine import facts
-from ogive.runs import Run, RunStore, read_run, write_json
+from ogive.runs import Followed, Run, RunStore, read_run
 from ogive.spec import Spec, parse
 
 __all__ = [
@@ -277,16 +279,19 @@ def search(
     `parts` may be given ready-made; otherwise they are built from the settings. `on_note` is told what a strategy is
     doing that works long for a proposal.
     """
-    parts = parts or assemble(settings, folder=unfinished(folder))
-    _listen(parts.strategy, on_note)
-    _listen(parts.evaluator, on_note)
-    study = parts.study()
-    with RunStore.create(folder, {**_header(command, role), **settings.config(), **_inputs(parts, settings)}) as store:
-        for trial in _drive(settings, study, store, skip=0, save_every=save_every):
-            if on_trial is not None:
-                on_trial(trial)
-        _note_projections(store, parts)
-    return read_run(folder)
+    with _processes(settings) as ranks:
+        folder = folder if ranks is None else ranks.told(folder)
+        parts = _agreed(parts or assemble(settings, folder=unfinished(folder)), ranks)
+        _listen(parts.strategy, on_note)
+        _listen(parts.evaluator, on_note)
+        study, header = parts.study(), {**_header(command, role), **settings.config(), **_inputs(parts, settings)}
+        with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
+            for trial in _drive(settings, study, store, skip=0, save_every=save_every):
+                if on_trial is not None:
+                    on_trial(trial)
+            _note_projections(store, parts)
+        _wait(ranks)
+        return read_run(folder)
 
 
 def resume(
@@ -299,20 +304,54 @@ def resume(
     parts: Parts | None = None,
 ) -> Run:
     """Go on with an interrupted run, or with a finished one under a larger budget."""
-    with RunStore.open(folder) as store:
-        settings = settings_of(store.run.config)
-        parts = parts or assemble(settings, folder=unfinished(folder))
+    settings = settings_of(read_run(folder).config)
+    with _processes(settings, budget) as ranks, _store(folder, ranks, lambda: RunStore.open(folder)) as store:
+        parts = _agreed(parts or assemble(settings, folder=unfinished(folder)), ranks)
         _check_inputs(store, _inputs(parts, settings))
         _listen(parts.strategy, on_note)
         _listen(parts.evaluator, on_note)
         study = parts.study()
         granted = _granted(store, settings.budget, budget)
         skip = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else 0
+        _wait(ranks)  # before the first process replaces what the others read
         for trial in _drive(replace(settings, budget=granted), study, store, skip=skip, save_every=save_every):
             if on_trial is not None:
                 on_trial(trial)
         _note_projections(store, parts)
+        _wait(ranks)
     return read_run(folder)
+
+
+@contextmanager
+def _processes(settings: Settings, granted: Budget | None = None) -> Iterator[Any]:
+    """The place of this process among those that ``torchrun`` started; None, without torch, for one that is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield None
+        return
+    if settings.workers > 1:
+        raise SpecError("Processes of torchrun share every training, so that each has one worker: leave --workers out.")
+    if settings.data is not None and settings.data.startswith(TEXT):
+        raise SpecError("A search on a text is not shared by processes: start it without torchrun.")
+    if settings.budget.wall_s is not None or (granted is not None and granted.wall_s is not None):
+        raise SpecError("Processes of torchrun stop at the same trial, which no clock tells: give a number of trials.")
+    with catalog.load("group")(settings.device) as ranks:
+        yield ranks
+
+
+def _agreed(parts: Parts, ranks: Any) -> Parts:
+    return parts if ranks is None else replace(parts, evaluator=catalog.load("agreed")(parts.evaluator, ranks))
+
+
+def _store(folder: Path, ranks: Any, opened: Callable[[], RunStore]) -> RunStore:
+    """The store that the first process opens, and for the others one to read after that."""
+    store = opened() if ranks is None or ranks.writes else None
+    _wait(ranks)
+    return Followed(read_run(folder)) if store is None else store
+
+
+def _wait(ranks: Any) -> None:
+    if ranks is not None:
+        ranks.wait()
 
 
 def search_trials(settings: Settings) -> list[Trial]:
@@ -335,7 +374,7 @@ def projections(parts: Parts) -> int:
 def _note_projections(store: RunStore, parts: Parts) -> None:
     """Say in artifacts/world.json how many proposals of a finished search were projected."""
     if parts.world is not None:
-        write_json(store.artifacts / "world.json", {"world": parts.world, "projections": projections(parts)})
+        store.note("world.json", {"world": parts.world, "projections": projections(parts)})
 
 
 def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
@@ -448,5 +487,5 @@ def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
             f"{store.folder} has spent {counted(spent.trials, 'trial')} and {spent.cost.benchmark_s:g} benchmark "
             f"seconds already, more than a budget of {wanted}: give a larger one."
         )
-    write_json(path, {"trials": wanted.trials, "wall_s": wanted.wall_s, "benchmark_s": wanted.benchmark_s})
+    store.note(path.name, {"trials": wanted.trials, "wall_s": wanted.wall_s, "benchmark_s": wanted.benchmark_s})
     return wanted

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 from typing import Annotated
 
 import typer
 
 from ogive.catalog import version
-from ogive.cli.show import console
+from ogive.cli.show import console, say_nothing
+from ogive.core.errors import SpecError
 
 __all__ = ["OWNERS", "application"]
 
@@ -30,6 +33,9 @@ OWNERS = {
     "tables": "inputs",
     "data": "inputs",
 }
+
+# The commands that do long work, and do it in one process only.
+ALONE = ("score", "compare", "demo", "reproduce")
 
 
 def application(command: str | None = None) -> typer.Typer:
@@ -56,8 +62,19 @@ def _print_version(wanted: bool) -> None:
 
 
 def _options(
+    context: typer.Context,
     version_wanted: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Neural architecture search for PyTorch: any space, strategy, evaluator and objective in one loop."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return
+    if context.invoked_subcommand in ALONE:
+        raise SpecError(
+            f"ogive {context.invoked_subcommand} runs in one process, but torchrun started {os.environ['WORLD_SIZE']}: "
+            "start search, resume or train with it."
+        )
+    if os.environ.get("RANK", "0") != "0":
+        say_nothing()
+        logging.disable(logging.WARNING)

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from ogive.core.trial import Budget, Trial
 
-__all__ = ["Bar", "SearchProgress", "console", "duration", "number", "size_of", "table"]
+__all__ = ["Bar", "SearchProgress", "console", "duration", "number", "say_nothing", "size_of", "table"]
 
 console = Console(soft_wrap=True, markup=False, highlight=False)
 if not console.is_terminal:
@@ -33,6 +33,11 @@ _progress_console = Console(stderr=True, markup=False, highlight=False)
 
 # A terminal redraws its bar; a log file gets a line this often.
 LINE_EVERY_S = 10.0
+
+
+def say_nothing() -> None:
+    """Print nothing from now on: of several processes at one task, one reports."""
+    console.quiet = _progress_console.quiet = True
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

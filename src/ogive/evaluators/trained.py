@@ -25,6 +25,7 @@ from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import Skeleton, build, fitted_skeleton
 from ogive.networks.count import macs, parameters
 from ogive.training.data import Data
+from ogive.training.distributed import current
 from ogive.training.loop import Diverged, Progress, train
 from ogive.training.memory import capacity, is_out_of_memory, training_bytes
 from ogive.training.recipe import Recipe
@@ -224,7 +225,7 @@ class Trained:
 
     def _clear(self, arch: Architecture, recipe: Recipe) -> None:
         top = self._top(arch, recipe)
-        if top is not None:
+        if top is not None and current().writes:
             shutil.rmtree(top, ignore_errors=True)
 
 

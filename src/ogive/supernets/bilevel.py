@@ -18,6 +18,7 @@ from torch import Tensor, nn, optim
 __all__ = ["Unrolling", "first_order", "gradients_of", "kept_buffers", "momentum_of", "second_order"]
 
 Loss = Callable[[], Tensor]
+Mean = Callable[[Sequence[Tensor]], list[Tensor]]
 RADIUS = 0.01  # DARTS, section 2.3: epsilon = 0.01 / norm of the gradient at the unrolled weights
 
 
@@ -39,10 +40,12 @@ class Unrolling:
     uncapped: bool = False
 
 
-def first_order(alphas: Sequence[Tensor], validation: Loss) -> tuple[Tensor, list[Tensor]]:
-    """The validation loss, and its gradients in the architecture with the weights held fixed."""
-    loss = validation()
-    return loss.detach(), gradients_of(alphas, loss)
+def first_order(alphas: Sequence[Tensor], validation: Loss, mean: Mean = list) -> tuple[Tensor, list[Tensor]]:
+    """The validation loss, and its gradients in the architecture with the weights held fixed.
+
+    `mean` averages tensors over the processes that search together, here as in ``second_order``.
+    """
+    return _averaged(validation(), alphas, mean)
 
 
 def second_order(
@@ -52,28 +55,29 @@ def second_order(
     validation: Loss,
     unrolling: Unrolling,
     radius: float = RADIUS,
+    mean: Mean = list,
 ) -> tuple[Tensor, list[Tensor]]:
     """The validation loss of the unrolled weights, and its gradients in the architecture (equation 7).
 
     The product of a Hessian and a vector is a central difference (equation 8), exact to the order of the squared
     radius where the losses are smooth. A supernet with ReLU and max-pooling is not: there the difference is an average
     over kinks, as in the published code. The weights are moved while this computes and are bit for bit the same
-    afterwards; the losses must be the same functions at every call, whatever they draw.
+    afterwards; the losses must be the same functions at every call, whatever they draw. Every gradient is averaged by
+    `mean` before it is clipped or the weights are moved along it, so that all processes move them alike.
     """
     before = [weight.detach().clone() for weight in weights]
     try:
-        gradients, share = _clipped(gradients_of(weights, training()), unrolling.clip)
+        gradients, share = _clipped(_averaged(training(), weights, mean)[1], unrolling.clip)
         with torch.no_grad():
             _move(weights, before, _direction(before, gradients, unrolling), -unrolling.rate)
-        loss = validation()
-        found = gradients_of([*alphas, *weights], loss)
+        loss, found = _averaged(validation(), [*alphas, *weights], mean)
         direct, (vector, _) = found[: len(alphas)], _clipped(found[len(alphas) :], unrolling.clip)
-        product = _hessian_product(weights, before, alphas, training, vector, radius)
+        product = _hessian_product(weights, before, alphas, training, vector, radius, mean)
     finally:
         with torch.no_grad():
             torch._foreach_copy_(list(weights), before)
     factor = unrolling.rate * (share if unrolling.uncapped else min(share, 1.0))
-    return loss.detach(), [own - factor * other for own, other in zip(direct, product, strict=True)]
+    return loss, [own - factor * other for own, other in zip(direct, product, strict=True)]
 
 
 def _hessian_product(
@@ -83,6 +87,7 @@ def _hessian_product(
     training: Loss,
     vector: Sequence[Tensor],
     radius: float,
+    mean: Mean,
 ) -> list[Tensor]:
     """The mixed second derivative of the training loss times the vector; zeros if the vector is zero."""
     norm = float(torch.stack([part.double().norm() for part in vector]).norm())
@@ -93,7 +98,7 @@ def _hessian_product(
     for sign in (1.0, -1.0):
         with torch.no_grad():
             _move(weights, before, vector, sign * epsilon)
-        sides.append(gradients_of(alphas, training()))
+        sides.append(_averaged(training(), alphas, mean)[1])
     return [(ahead - behind) / (2.0 * epsilon) for ahead, behind in zip(*sides, strict=True)]
 
 
@@ -118,6 +123,12 @@ def _move(weights: Sequence[Tensor], before: Sequence[Tensor], vector: Sequence[
     """Put the weights at before + length · vector."""
     for weight, start, along in zip(weights, before, vector, strict=True):
         weight.copy_(start).add_(along, alpha=length)
+
+
+def _averaged(loss: Tensor, leaves: Sequence[Tensor], mean: Mean) -> tuple[Tensor, list[Tensor]]:
+    """The loss and its gradients, averaged over processes."""
+    value, *gradients = mean([loss.detach(), *gradients_of(leaves, loss)])
+    return value, gradients
 
 
 def gradients_of(leaves: Sequence[Tensor], loss: Tensor, *, again: bool = False) -> list[Tensor]:

@@ -164,23 +164,23 @@ class CellSearch(Search):
         self, batch: Batch, other: Batch, gate: Gate, streams: Seed
     ) -> tuple[Tensor, list[Tensor]]:
         """The validation loss, and the gradient of the loss of each cell in its own parameters."""
-        loss = self._loss(other, gate, streams.integer("validation"))[0]
+        own_loss = self._loss(other, gate, streams.integer("validation"))[0]
         wanted = [*self.alphas.groups, *(self.weights if self.cells.leaks else [])]
-        found = gradients_of(wanted, loss)
+        loss, *found = self.ranks.mean([own_loss.detach(), *gradients_of(wanted, own_loss)])
         own, in_weights = found[: len(self.alphas.groups)], found[len(self.alphas.groups) :]
-        marginals_G, others = self.marginals(loss.detach(), other, gate, streams)
+        marginals_G, others = self.marginals(own_loss.detach(), other, gate, streams)
         self.contributed_G += marginals_G.double().cpu()
         self._steps += 1
         given = coefficients(self.losses, loss, marginals_G, self.alphas.groups)
         if self.cells.leaks:
-            return loss.detach(), self._leaking(given, own, in_weights)
+            return loss, self._leaking(given, own, in_weights)
         steps = []
         for cell, direct in enumerate(given.direct):
             step = direct + given.entropy[cell] * own[cell]
             for rival, with_rival in enumerate(others):
                 step = step + given.marginals[cell, rival] * (own[cell] - with_rival[cell])
             steps.append(step)
-        return loss.detach(), steps
+        return loss, steps
 
     def marginals(self, loss: Tensor, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, list[list[Tensor]]]:
         """The loss minus that with each cell at random, (G,), and, if they are needed, the gradients of the latter.
@@ -198,8 +198,8 @@ class CellSearch(Search):
                 without = self._loss_without(cell, random_gates(alphas, draw), batch, gate)
             found.append(loss - without.detach())
             if differentiated:
-                with_random.append(gradients_of(groups, without))
-        return torch.stack(found), with_random
+                with_random.append(self.ranks.mean(gradients_of(groups, without)))
+        return self.ranks.mean([torch.stack(found)])[0], with_random
 
     def _loss_without(self, cell: int, gates: Tensor, batch: Batch, gate: Gate) -> Tensor:
         mixture = self.alphas.mixture(gate, torch.Generator())
@@ -228,7 +228,8 @@ class CellSearch(Search):
         found = gradients_of([*self.weights, *self.alphas.groups], loss + self.losses.zero_one * decided)
         for weight, gradient, leaked in zip(self.weights, found, self._leaked, strict=False):
             weight.grad = gradient + leaked
-        self.leftovers = [a + b for a, b in zip(self.leftovers, found[len(self.weights) :], strict=True)]
+        here = self.ranks.mean(found[len(self.weights) :])
+        self.leftovers = [before + gradient for before, gradient in zip(self.leftovers, here, strict=True)]
         return loss, logits
 
     # -- the state ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """Train a supernet epoch after epoch: its weights on one half of the images, its architecture parameters on the other.
 
 Every random number of an epoch comes from streams named after that epoch and its steps, as in ``training.loop``, so
-that a checkpoint holds no generator and an epoch that was interrupted is repeated exactly.
+that a checkpoint holds no generator and an epoch that was interrupted is repeated exactly. Processes that ``torchrun``
+started search one supernet together: each takes a part of every batch, and every gradient is averaged over them before
+anything is done with it, so that all of them take the same steps and undo the same ones.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from ogive.supernets.networks import Supernet
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT, Batch, Batches, placed
 from ogive.training.data import Data, Split
-from ogive.training.distributed import current
+from ogive.training.distributed import ALONE, current
 from ogive.training.recipe import Recipe, learning_rate
 
 __all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved", "shared_accuracy"]
@@ -82,19 +84,20 @@ def shared_accuracy(supernet: Supernet, mixture: Sequence[Mix], data: Data, size
     """Accuracy on ``data.train`` in per cent, with the weights as they are and the statistics of each batch.
 
     Batches are equal parts of about `size` images in their order, so that two mixtures are compared on equal terms.
+    Processes that search together take them in turns.
     """
-    split = data.train
+    split, ranks = data.train, current()
     device = next(supernet.parameters()).device
     mode = supernet.training
     correct = torch.zeros((), dtype=torch.int64, device=device)
     supernet.train()
     with torch.no_grad(), kept_buffers(supernet):
-        for rows in torch.arange(len(split)).tensor_split(math.ceil(len(split) / size)):
+        for rows in torch.arange(len(split)).tensor_split(math.ceil(len(split) / size))[ranks.rank :: ranks.count]:
             images = split.images[rows].to(device).contiguous(memory_format=LAYOUT)
             x_NCHW = data.normalised(images, next(supernet.parameters()).dtype)
             correct += (supernet(x_NCHW, mixture).argmax(1) == split.labels[rows].to(device)).sum()
     supernet.train(mode)
-    return 100.0 * correct.item() / len(split)
+    return 100.0 * ranks.total(correct.item(), device) / len(split)
 
 
 class Search:
@@ -137,9 +140,9 @@ class Search:
             alphas.tensors, lr=rule.learning_rate, betas=rule.betas, weight_decay=rule.weight_decay
         )
         dtype = self.weights[0].dtype
-        self.weights_data, self.alphas_data = weights_data, alphas_data
+        self.weights_data, self.alphas_data, self.ranks = weights_data, alphas_data, current()
         self.train_batches, self.valid_batches = (
-            Batches(placed(half, self.device), recipe, self.device, dtype, current())
+            Batches(placed(half, self.device), recipe, self.device, dtype, self.ranks)
             for half in (weights_data, alphas_data)
         )
         self.history: list[SearchEpoch] = []
@@ -158,6 +161,9 @@ class Search:
         started, number = time.perf_counter(), len(self.history)
         streams, steps = self.seed.child(f"epoch {number}"), self.train_batches.steps
         gate = self.current_gate
+        self.ranks.check_same_epoch(number, self.device)
+        if number == 0:
+            self.ranks.start_equal(self.supernet, self.alphas.tensors)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, number)
         self.supernet.train()
@@ -178,6 +184,7 @@ class Search:
                 reported = now
                 left = (now - started) / (step + 1) * (steps - step - 1)
                 progress(f"epoch {number + 1}, step {step + 1} of {steps}, {left:.0f} s left in it")
+        self.ranks.average_buffers(self.supernet)
         loss, share, val_loss = (totals / max(good, 1)).tolist() if good else (math.nan,) * 3
         val_loss = val_loss if self._learns(number) else math.nan
         seconds = time.perf_counter() - started
@@ -206,13 +213,14 @@ class Search:
             self.architect.step()
             val_loss = loss.double()
         loss, logits = self._weight_gradients(batch, gate, streams)
+        share = (logits.detach().argmax(1) == batch.labels).double().mean()
+        seen = self.ranks.average_gradients(self.supernet, torch.stack((loss.detach().double(), share)))
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.gradient_clip or math.inf)
-        if not _finite(loss, [norm]):
+        if not _finite(seen, [norm]):
             self._put_back(before)
             return None
         self.optimizer.step()
-        share = (logits.detach().argmax(1) == batch.labels).double().mean()
-        return torch.stack((loss.detach().double(), share, val_loss))
+        return torch.cat((seen, val_loss[None]))
 
     def _weight_gradients(self, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, Tensor]:
         """The training loss and its logits; its gradients are left in the weights."""
@@ -231,7 +239,7 @@ class Search:
             return loss if self.architecture.penalty is None else loss + self.architecture.penalty(self.alphas)
 
         if self.architecture.order == 1:
-            return first_order(self.alphas.tensors, validation)
+            return first_order(self.alphas.tensors, validation, self.ranks.mean)
         # The same draw of the gate at every call, or the differences would be those of draws.
         ahead = Unrolling(
             self.optimizer.param_groups[0]["lr"],
@@ -245,12 +253,16 @@ class Search:
             lambda: self._loss(batch, gate, streams.integer("training"))[0],
             validation,
             ahead,
+            mean=self.ranks.mean,
         )
 
     def curvature(self) -> float:
         """The largest eigenvalue of the Hessian of the validation loss in the architecture, on one batch."""
         streams = self.seed.child(f"curvature {len(self.history)}")
-        batch, gate = next(iter(self.valid_batches.epoch(streams))), self.current_gate
+        gate, ours = self.current_gate, self.valid_batches
+        # All of the batch in every process: its parts would have other eigenvalues.
+        whole = Batches(ours.data, ours.recipe, ours.device, ours.dtype, ALONE)
+        batch = next(iter(whole.epoch(streams)))
         draw = torch.Generator().manual_seed(streams.integer("direction"))
         with kept_buffers(self.supernet):
             return largest_eigenvalue(

@@ -158,7 +158,8 @@ def _train(
         epoch = search.epoch(inside)
         if folder is not None:
             record = {"fingerprint": dict(fingerprint), "over": search.over, "history": _written(search.history)}
-            checkpoint.save(folder, epoch.number, search.tensors(), record)
+            if search.ranks.writes:
+                checkpoint.save(folder, epoch.number, search.tensors(), record)
         left = (time.perf_counter() - started) / (epoch.number - before) * (epochs - epoch.number)
         told = f"{label}: epoch {epoch.number} of {epochs}, loss {epoch.train_loss:.3f}, about {left:.0f} s left"
         logger.info(told)
@@ -192,7 +193,15 @@ def _read(entry: Mapping[str, Any]) -> SearchEpoch:
 
 @contextmanager
 def _alone(folder: Path, tell: Progress | None) -> Iterator[None]:
-    """Wait until no other process trains in the folder, such as another worker of the same search."""
+    """Wait until no other process trains in the folder, such as another worker of the same search.
+
+    Of processes that train together one waits for all.
+    """
+    ranks = current()
+    if not ranks.writes:
+        ranks.wait()
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
@@ -209,6 +218,7 @@ def _alone(folder: Path, tell: Progress | None) -> Iterator[None]:
                 if tell is not None:
                     tell(f"another process trains the supernet in {folder.name}; waiting for it")
                 time.sleep(WAIT_S)
+        ranks.wait()
         yield
     finally:
         os.close(descriptor)

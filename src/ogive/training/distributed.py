@@ -1,4 +1,4 @@
-"""Several processes train one network: each takes a part of every batch, and the gradients are averaged.
+"""Several processes train one network or search one supernet: each takes a part of every batch, gradients are averaged.
 
 Started by ``torchrun``; with ``torch.distributed`` not initialised, everything here is a no-op. BatchNorm sees the part
 of its own process in training; its running statistics are averaged at the end of every epoch. Since a running statistic
@@ -8,9 +8,10 @@ is linear in what is put into it, the average is the one that would have come of
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from ogive.core.errors import MissingData, StoreError
 
 __all__ = ["ALONE", "Ranks", "current", "group"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,38 @@ class Ranks:
         if self.count == 1:
             return extra
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-        return self._average([*gradients, extra.clone()])[-1]
+        *means, mean = self.mean([*gradients, extra])
+        for gradient, value in zip(gradients, means, strict=True):
+            gradient.copy_(value)
+        return mean
 
     def average_buffers(self, network: nn.Module) -> None:
         """Replace every floating-point buffer (BatchNorm's running statistics) by its mean over the processes."""
         buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
-        if self.count > 1 and buffers:
-            self._average(buffers)
-
-    def start_equal(self, network: nn.Module) -> None:
-        """Every process takes over the weights and buffers of the first one."""
         if self.count > 1:
-            for tensor in (*network.parameters(), *network.buffers()):
-                dist.broadcast(tensor.detach(), src=0)
+            for buffer, value in zip(buffers, self.mean(buffers), strict=True):
+                buffer.copy_(value)
+
+    def start_equal(self, network: nn.Module, more: Iterable[Tensor] = ()) -> None:
+        """Every process takes over the weights and buffers of the first one, and `more` tensors."""
+        if self.count > 1:
+            for tensor in (*network.parameters(), *network.buffers(), *more):
+                first = tensor.detach().contiguous()
+                dist.broadcast(first, src=0)
+                tensor.detach().copy_(first)
+
+    def told(self, value: T) -> T:
+        """What the first process has in place of this value, in every process; anything that can be pickled."""
+        if self.count == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.count > 1:
+            dist.barrier()
 
     def total(self, value: float, device: torch.device) -> float:
         """The sum of a number over the processes."""
@@ -72,16 +94,20 @@ class Ranks:
                 f"Process {self.rank} resumes after epoch {epoch}, others elsewhere: all need the same folder."
             )
 
-    def _average(self, tensors: list[Tensor]) -> list[Tensor]:
-        """In place, in one message for each type of number."""
+    def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The means over the processes, the same bits in all of them; one message for each type of number."""
+        means = list(tensors)
+        if self.count == 1:
+            return means
         for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):
-            alike = [tensor.detach() for tensor in tensors if tensor.dtype == dtype]
-            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+            places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+            flat = torch.cat([tensors[place].detach().reshape(-1) for place in places])
             dist.all_reduce(flat)
             flat /= self.count
-            for tensor, mean in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
-                tensor.copy_(mean.view(tensor.shape))
-        return tensors
+            parts = flat.split([tensors[place].numel() for place in places])
+            for place, part in zip(places, parts, strict=True):
+                means[place] = part.view(tensors[place].shape)
+        return means
 
 
 ALONE = Ranks(0, 1)
@@ -112,5 +138,6 @@ def group(device: torch.device | str = "cpu") -> Iterator[Ranks]:
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield current()
+        dist.barrier()  # who leaves early closes connections that others still read
     finally:
         dist.destroy_process_group()

@@ -9,19 +9,18 @@ finished in ``--out`` is kept: the same command goes on after an interruption. R
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from searched import finished, interval, markdown, spread
+from searched import finished, interval, markdown, spread, trained
 
 from ogive import catalog, session
 from ogive.core.architecture import Architecture
 from ogive.core.rng import Seed
-from ogive.core.trial import Budget, Proposal
+from ogive.core.trial import Budget
 from ogive.machine import facts
 from ogive.networks.genotypes import PUBLISHED as CELLS
 from ogive.runs import write_json
@@ -96,21 +95,6 @@ def cells(kind: str, searched: Architecture, seed: int) -> Iterator[tuple[str, A
     space = catalog.build("space", "darts" if kind == "images" else "darts_rnn")
     for number in range(RANDOM):
         yield f"random {number}", space.sample(Seed(seed).child(f"cell {number}").numpy("draw"))
-
-
-def trained(settings: session.Settings, training: str, arch: Architecture, place: Path) -> dict[str, Any]:
-    """What a training gave, from the file if it is done; unfinished ones leave checkpoints beside it."""
-    if place.exists():
-        known: dict[str, Any] = json.loads(place.read_text())
-        return known
-    parts = session.assemble(replace(settings, evaluator=training), folder=place.with_suffix(""))
-    (measurement,) = parts.evaluator.evaluate([Proposal(arch)])
-    if measurement.error:
-        raise SystemExit(f"The training of {arch} failed: {measurement.error}")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    found = {"arch": str(arch), **measurement.metrics, "seconds": measurement.cost.wall_s}
-    write_json(place, found)
-    return found
 
 
 def summary(kind: str, seeds: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -1,17 +1,22 @@
-"""What the comparisons in this folder share: a search that goes on where it stopped, and means with their intervals."""
+"""What the comparisons in this folder share: searches and trainings that go on where they stopped, means, intervals."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ogive import session
+from ogive.core.architecture import Architecture
+from ogive.core.trial import Proposal
 from ogive.metrics import bootstrap_interval
-from ogive.runs import Run, read_run
+from ogive.runs import Run, read_run, write_json
 
-__all__ = ["finished", "interval", "markdown", "spread"]
+__all__ = ["finished", "interval", "markdown", "searching_s", "spread", "trained"]
 
 
 def finished(settings: session.Settings, folder: Path) -> Run:
@@ -22,6 +27,26 @@ def finished(settings: session.Settings, folder: Path) -> Run:
     else:
         session.search(settings, folder)
     return read_run(folder)
+
+
+def searching_s(run: Run) -> float:
+    """The seconds of a search, without those of its evaluator."""
+    return sum(trial.proposal.cost.wall_s for trial in run.trials)
+
+
+def trained(settings: session.Settings, training: str, arch: Architecture, place: Path) -> dict[str, Any]:
+    """What a training gave, from the file if it is done; unfinished ones leave checkpoints beside it."""
+    if place.exists():
+        known: dict[str, Any] = json.loads(place.read_text())
+        return known
+    parts = session.assemble(replace(settings, evaluator=training), folder=place.with_suffix(""))
+    (measurement,) = parts.evaluator.evaluate([Proposal(arch)])
+    if measurement.error:
+        raise SystemExit(f"The training of {arch} failed: {measurement.error}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    found = {"arch": str(arch), **measurement.metrics, "seconds": measurement.cost.wall_s}
+    write_json(place, found)
+    return found
 
 
 def interval(values: npt.ArrayLike) -> list[float] | None:

@@ -62,8 +62,8 @@ SIZES = {
     "darts_rnn": (4, None),
     **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
     **dict.fromkeys(BLOCKS, (None, None)),
-    "ddarts": (2, 8),
-    "dartopti": (2, 4),
+    "ddarts": (2, 2),
+    "dartopti": (2, 1),
     "ddarts_dense": (2, 1),
     "dartopti_from": (2, None),
 }
@@ -71,6 +71,8 @@ SIZES = {
 SMALL = {
     "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
     "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+    "ddarts": "ddarts(cells=2)",
+    "dartopti": "dartopti(cells=1)",
     "ddarts_dense": "ddarts_dense(cells=1)",
 }
 # Spaces of which ogive builds no networks: they are searched in their tables only.

@@ -17,7 +17,6 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.networks.build import BUILDERS, DEFAULTS
 from ogive.spaces.darts_rnn import darts_rnn
-from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
@@ -90,6 +89,12 @@ def darts(space, seed):
     return Darts(space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, alpha_learning_rate=0.1)
 
 
+def small_dartopti():
+    from ogive.spaces.ddarts import dartopti
+
+    return dartopti(cells=1)
+
+
 def ddarts(space, seed):
     from ogive.strategies.nested import DDarts
     from ogive.training.data import load
@@ -151,15 +156,17 @@ SIZES: dict[str, dict[str, int | None]] = {
     "darts_rnn": {"channels": 4, "cells": None},
     **{space: {"channels": 4, "cells": 3} for space in FAMILIES},
     **{space: {"channels": None, "cells": None} for space in BLOCKS},
-    "ddarts": {"channels": 2, "cells": 8},
-    "dartopti": {"channels": 2, "cells": 4},
+    "ddarts": {"channels": 2, "cells": 2},
+    "dartopti": {"channels": 2, "cells": 1},
     "ddarts_dense": {"channels": 2, "cells": 1},
     "dartopti_from": {"channels": 2, "cells": None},
 }
-# Spaces whose networks have no size but their own: those with small ones only.
+# Spaces whose networks have no size but their own, or as many cells as they say: those with small ones only.
 SMALL = {
     "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
     "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+    "ddarts": "ddarts(cells=2)",
+    "dartopti": "dartopti(cells=1)",
     "ddarts_dense": "ddarts_dense(cells=1)",
 }
 PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
@@ -276,8 +283,9 @@ def test_every_strategy_asks_the_same_in_every_process(
     alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
-    space = {"darts_language": darts_rnn, "ddarts": dartopti}.get(name, nasbench201)
-    check_strategy(maker, target(space), objectives=objectives, rounds=60, subprocess=True)
+    spaces = {"darts_language": target(darts_rnn), "ddarts": "factories_of_parts:small_dartopti"}
+    space = spaces.get(name, target(nasbench201))
+    check_strategy(maker, space, objectives=objectives, rounds=60, subprocess=True)
 
 
 @pytest.mark.parametrize(("name", "space"), together(["nasbench101", "nasbench201", "accel_nasbench"]))

@@ -19,7 +19,7 @@ from ogive.supernets.ablation import CellLosses, random_gates, zero_one_loss
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.bilevel import gradients_of
 from ogive.supernets.gates import Gate, Mix, Sigmoid
-from ogive.supernets.networks import Supernet
+from ogive.supernets.networks import CellStack, Pair
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training.batches import Batch
 from ogive.training.data import Data
@@ -97,9 +97,11 @@ class CellSearch(Search):
     gradients of all losses are in the weights when they step.
     """
 
+    supernet: CellStack
+
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: CellStack,
         alphas: Alphas,
         weights_data: Data,
         alphas_data: Data,
@@ -164,11 +166,14 @@ class CellSearch(Search):
         self, batch: Batch, other: Batch, gate: Gate, streams: Seed
     ) -> tuple[Tensor, list[Tensor]]:
         """The validation loss, and the gradient of the loss of each cell in its own parameters."""
-        own_loss = self._loss(other, gate, streams.integer("validation"))[0]
+        mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(streams.integer("validation")))
+        seen: list[Pair] = []
+        own_loss = other.loss(self.supernet(other.images, mixture, seen), self.recipe.label_smoothing)
         wanted = [*self.alphas.groups, *(self.weights if self.cells.leaks else [])]
         loss, *found = self.ranks.mean([own_loss.detach(), *gradients_of(wanted, own_loss)])
         own, in_weights = found[: len(self.alphas.groups)], found[len(self.alphas.groups) :]
-        marginals_G, others = self.marginals(own_loss.detach(), other, gate, streams)
+        seen = [(before_last.detach(), last.detach()) for before_last, last in seen]
+        marginals_G, others = self._marginals(own_loss.detach(), other, gate, streams, seen)
         self.contributed_G += marginals_G.double().cpu()
         self._steps += 1
         given = coefficients(self.losses, loss, marginals_G, self.alphas.groups)
@@ -182,9 +187,12 @@ class CellSearch(Search):
             steps.append(step)
         return loss, steps
 
-    def marginals(self, loss: Tensor, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, list[list[Tensor]]]:
+    def _marginals(
+        self, loss: Tensor, batch: Batch, gate: Gate, streams: Seed, seen: Sequence[Pair]
+    ) -> tuple[Tensor, list[list[Tensor]]]:
         """The loss minus that with each cell at random, (G,), and, if they are needed, the gradients of the latter.
 
+        `seen` are the inputs of all cells in the pass that gave the loss: up to the cell, another pass has the same.
         Without an ablation loss nothing is computed: zeros, and no gradients.
         """
         groups = self.alphas.groups
@@ -195,18 +203,23 @@ class CellSearch(Search):
         for cell, alphas in enumerate(groups):
             draw = torch.Generator().manual_seed(streams.integer(f"without cell {cell}"))
             with torch.set_grad_enabled(differentiated):
-                without = self._loss_without(cell, random_gates(alphas, draw), batch, gate)
+                mixture = self._without(cell, random_gates(alphas, draw), gate)
+                first = self.alphas.group_of_cell.index(cell)
+                logits = (
+                    self.supernet(batch.images, mixture)
+                    if differentiated
+                    else self.supernet.onwards(first, seen[first], mixture)
+                )
+                without = batch.loss(logits, self.recipe.label_smoothing)
             found.append(loss - without.detach())
             if differentiated:
                 with_random.append(self.ranks.mean(gradients_of(groups, without)))
         return self.ranks.mean([torch.stack(found)])[0], with_random
 
-    def _loss_without(self, cell: int, gates: Tensor, batch: Batch, gate: Gate) -> Tensor:
+    def _without(self, cell: int, gates: Tensor, gate: Gate) -> tuple[Mix, ...]:
         mixture = self.alphas.mixture(gate, torch.Generator())
-        ablated = tuple(
-            Mix(gates) if group == cell else mix for group, mix in zip(self.alphas.group_of_cell, mixture, strict=True)
-        )
-        return batch.loss(self.supernet(batch.images, ablated), self.recipe.label_smoothing)
+        pairs = zip(self.alphas.group_of_cell, mixture, strict=True)
+        return tuple(Mix(gates) if group == cell else mix for group, mix in pairs)
 
     # -- the habits of the published code ----------------------------------------------------------------------------
 

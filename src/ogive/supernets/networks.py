@@ -25,6 +25,7 @@ __all__ = [
     "CellStack",
     "DartsSupernet",
     "NasBench201Supernet",
+    "Pair",
     "Supernet",
     "check_fit",
     "check_size",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 
+Pair = tuple[Tensor, Tensor]  # what a cell reads: the outputs of the cell before the last, and of the last
 # The multiplier of the published search networks, model_search.py of quark0/darts and of aheuillet/D-DARTS alike.
 JOINED = 4
 
@@ -172,11 +174,20 @@ class CellStack(Supernet):
         """The mixed part of each cell."""
         return [cell.mixed for cell in self.cells]  # type: ignore[misc]  # a ModuleList forgets what it holds
 
-    def forward(self, x: Tensor, mixture: Sequence[Mix] | None = None) -> Tensor:
-        before_last = last = self.stem(x)
-        for layer, cell in enumerate(self.cells):
-            before_last, last = last, cell(before_last, last, None if mixture is None else mixture[layer])
-        logits: Tensor = self.classifier(last.mean((2, 3)))
+    def forward(self, x: Tensor, mixture: Sequence[Mix] | None = None, seen: list[Pair] | None = None) -> Tensor:
+        """As of any supernet; `seen` is given the two inputs of every cell."""
+        stem = self.stem(x)
+        return self.onwards(0, (stem, stem), mixture, seen)
+
+    def onwards(
+        self, layer: int, inputs: Pair, mixture: Sequence[Mix] | None = None, seen: list[Pair] | None = None
+    ) -> Tensor:
+        """Logits from the two inputs of a cell on; the mixture is that of all cells."""
+        for place in range(layer, len(self.cells)):
+            if seen is not None:
+                seen.append(inputs)
+            inputs = inputs[1], self.cells[place](*inputs, None if mixture is None else mixture[place])
+        logits: Tensor = self.classifier(inputs[1].mean((2, 3)))
         return logits
 
 

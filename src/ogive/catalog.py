@@ -65,6 +65,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "local_search": "ogive.strategies.local:LocalSearch",
         "evolution": "ogive.strategies.local:RegularizedEvolution",
         "nsga2": "ogive.strategies.nsga2:NSGA2",
+        "reinforce": "ogive.strategies.reinforce:Reinforce",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
         "darts": "ogive.strategies.gradient:Darts",

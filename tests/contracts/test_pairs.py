@@ -39,6 +39,7 @@ STRATEGIES = {
     "local_search": "local_search",
     "evolution": "evolution",
     "nsga2": "nsga2",
+    "reinforce": "reinforce",
     "naswot": "naswot({scorer}, scored=6)",
     "area": "area({scorer}, population=3, tournament=2, scored=6)",
     "darts": "darts(epochs=4)",

@@ -49,6 +49,7 @@ STRATEGIES = {
     "local_search": "local_search",
     "evolution": "evolution",
     "nsga2": "nsga2",
+    "reinforce": "reinforce",
     "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",

@@ -75,7 +75,8 @@ class Reinforce(Resumable):
         """The policy, (V, O): each row sums to 1; 0 where a variable has no such option."""
         logits_VO = np.where(self._known_VO, self._logits_VO, -np.inf)
         odds_VO: Reals = np.exp(logits_VO - logits_VO.max(axis=1, keepdims=True))
-        return odds_VO / odds_VO.sum(axis=1, keepdims=True)
+        odds_VO /= odds_VO.sum(axis=1, keepdims=True)
+        return odds_VO
 
     def ask(self, n: int = 1) -> list[Proposal]:
         edges_VO = np.cumsum(self.probabilities, axis=1)
@@ -108,7 +109,7 @@ class Reinforce(Resumable):
     def _learn(self, arch: Architecture, score: float) -> None:
         """One step that makes an architecture more likely by as much as its score is above the baseline."""
         gradient_VO = -self.probabilities
-        gradient_VO[np.arange(len(gradient_VO)), list(arch.choices)] += 1.0
+        gradient_VO[np.arange(len(gradient_VO)), np.array(arch.choices, np.int64)] += 1.0
         self._logits_VO += self._adam.step((score - self._mean / self._weight) * gradient_VO)
 
     # -- the state, in and out ---------------------------------------------------------------------------------------

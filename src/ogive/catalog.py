@@ -71,6 +71,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "darts": "ogive.strategies.gradient:Darts",
         "ddarts": "ogive.strategies.nested:DDarts",
         "spos": "ogive.strategies.single_path:SinglePathOneShot",
+        "enas": "ogive.strategies.enas:Enas",
         "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
     "evaluator": {

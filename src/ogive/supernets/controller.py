@@ -104,8 +104,8 @@ class Controller(nn.Module):
             # The second layer and all biases keep what torch gives them, as published.
             for weight in (
                 self.start,
-                self.lstm.weight_ih_l0,
-                self.lstm.weight_hh_l0,
+                self.lstm.get_parameter("weight_ih_l0"),
+                self.lstm.get_parameter("weight_hh_l0"),
                 self.operation_embedding.weight,
                 self.operation_logits.weight,
                 self.edge_embedding.weight,

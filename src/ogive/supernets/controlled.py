@@ -150,8 +150,8 @@ class ControlledSearch(Search):
                 logits = self.supernet(batch.images, self.paths.path(cells))
                 right = (logits.argmax(1) == batch.labels) & logits.isfinite().all(1)
                 found.append(right.double().mean())
-        # Looked at in one go, since a look makes a GPU wait.
-        return torch.stack(found).tolist()
+        # Looked at in one go, since a look makes a GPU wait; processes that search together have parts of each batch.
+        return self.ranks.mean([torch.stack(found)])[0].tolist()
 
     def _step_of_controller(self, written: Written, shares: Sequence[float]) -> bool:
         """One step along the policy gradient; False if it was left out, because the gradient was not finite."""

@@ -65,11 +65,13 @@ _PARTS: dict[str, dict[str, str]] = {
         "local_search": "ogive.strategies.local:LocalSearch",
         "evolution": "ogive.strategies.local:RegularizedEvolution",
         "nsga2": "ogive.strategies.nsga2:NSGA2",
+        "reinforce": "ogive.strategies.reinforce:Reinforce",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
         "darts": "ogive.strategies.gradient:Darts",
         "ddarts": "ogive.strategies.nested:DDarts",
         "spos": "ogive.strategies.single_path:SinglePathOneShot",
+        "enas": "ogive.strategies.enas:Enas",
         "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
     "evaluator": {

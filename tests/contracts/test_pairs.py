@@ -39,15 +39,17 @@ STRATEGIES = {
     "local_search": "local_search",
     "evolution": "evolution",
     "nsga2": "nsga2",
+    "reinforce": "reinforce",
     "naswot": "naswot({scorer}, scored=6)",
     "area": "area({scorer}, population=3, tournament=2, scored=6)",
     "darts": "darts(epochs=4)",
     "ddarts": "ddarts(epochs=4)",
     "spos": "spos(epochs=4, candidates=4, population=2, tournament=2)",
+    "enas": "enas(epochs=4, candidates=2, controller_steps=2, controller_samples=2)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8)",
 }
 # Strategies that train a supernet on images, even where candidates are looked up.
-WEIGHT_SHARING = ("darts", "ddarts", "spos")
+WEIGHT_SHARING = ("darts", "ddarts", "spos", "enas")
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",

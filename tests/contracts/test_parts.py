@@ -48,15 +48,17 @@ STRATEGIES = {
     "local_search": "local_search",
     "evolution": "evolution",
     "nsga2": "nsga2",
+    "reinforce": "reinforce",
     "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
+    "enas": "enas(epochs=2, batch_size=12, candidates=3, final_candidates=3, controller_steps=2, controller_samples=3)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
 # Strategies that train a supernet, and the spaces that have one of theirs.
-WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {
+WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas"), tuple(SUPERNETS)) | {
     "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
     "darts_language": ("darts_rnn",),
 }
@@ -120,6 +122,16 @@ def spos(space, seed):
         population=2,
         tournament=2,
     )
+
+
+def enas(space, seed):
+    from ogive.strategies.enas import Enas
+    from ogive.training.data import load
+
+    data = load("digits", limit=24)
+    size = {"channels": 2, "cells": 1, "epochs": 2}
+    few = {"candidates": 3, "final_candidates": 3, "controller_steps": 2, "controller_samples": 3}
+    return Enas(space=space, data=data, seed=seed, threads=1, **size, **few, controller_learning_rate=0.1)
 
 
 def darts_language(space, seed):

@@ -23,7 +23,7 @@ from ogive.tables.store import Column, Table, write_table
 from ogive.tables.world import ClosedWorld
 
 ROWS = 300
-STRATEGIES = ("random", "local_search", "evolution(population=10, tournament=3)", "nsga2(population=10)")
+STRATEGIES = ("random", "local_search", "evolution(population=10, tournament=3)", "nsga2(population=10)", "reinforce")
 
 
 def made(folder: Path, seed: int, *, rows: int = ROWS) -> Table:

@@ -156,6 +156,10 @@ class Search:
         last = max(1, self.recipe.epochs - 1)
         return self.gate.at(min(1.0, len(self.history) / last))
 
+    def rate(self, epoch: int) -> float:
+        """The learning rate of the weights in an epoch, counted from 0."""
+        return learning_rate(self.recipe, epoch)
+
     def epoch(self, progress: Callable[[str], None] | None = None) -> SearchEpoch:
         """Train for one epoch, or until the search is over; the supernet is then in training mode."""
         started, number = time.perf_counter(), len(self.history)
@@ -165,7 +169,7 @@ class Search:
         if number == 0:
             self.ranks.start_equal(self.supernet, self.alphas.tensors)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.recipe, number)
+            group["lr"] = self.rate(number)
         self.supernet.train()
         totals, good, bad, row = torch.zeros(3, dtype=torch.float64, device=self.device), 0, 0, 0
         reported = started

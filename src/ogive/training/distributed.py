@@ -59,10 +59,11 @@ class Ranks:
                 buffer.copy_(value)
 
     def start_equal(self, network: nn.Module, more: Iterable[Tensor] = ()) -> None:
-        """Every process takes over the weights and buffers of the first one, and `more` tensors."""
+        """Every process takes over the weights and buffers of the first one, and `more` tensors, wherever these are."""
         if self.count > 1:
+            device = next(network.parameters()).device  # the only kind whose tensors can be sent
             for tensor in (*network.parameters(), *network.buffers(), *more):
-                first = tensor.detach().contiguous()
+                first = tensor.detach().to(device).contiguous()
                 dist.broadcast(first, src=0)
                 tensor.detach().copy_(first)
 

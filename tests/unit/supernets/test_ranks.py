@@ -20,6 +20,8 @@ from torch import Tensor, nn, optim
 from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.supernets.alphas import Alphas
+from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
+from ogive.supernets.controller import controlled_paths
 from ogive.supernets.gates import Softmax
 from ogive.supernets.networks import Supernet, supernet
 from ogive.supernets.search import ArchitectureRecipe, Search, halved, shared_accuracy
@@ -45,7 +47,7 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.insert(0, {here!r})
-from test_ranks import CASES, Sometimes, search_of, supernet_of
+from test_ranks import CASES, Sometimes, controlled_search_of, search_of
 from ogive.supernets.search import shared_accuracy
 from ogive.training.distributed import group
 
@@ -56,6 +58,7 @@ with group() as ranks:
     found = {{(space, order): search_of(space, order, weights=ranks.rank) for space, order in CASES.items()}}
     penalty = Sometimes(3 if ranks.rank == 1 else 0)
     found["nasbench201", "nan"] = search_of("nasbench201", 1, penalty=penalty)
+    found["nasbench201", "enas"] = controlled_search_of(weights=ranks.rank)
     for (space, case), search in found.items():
         epoch = search.epoch()
         plan = search.supernet.plan
@@ -101,6 +104,13 @@ def search_of(space: str, order: int, *, weights: int = 0, penalty: Sometimes | 
     network, alphas = supernet_of(space, weights)
     rule = ArchitectureRecipe(order=order, learning_rate=0.01, penalty=penalty)
     return Search(network, alphas, *halved(data(), SEED), RECIPE, rule, seed=SEED)
+
+
+def controlled_search_of(*, weights: int) -> ControlledSearch:
+    network, _ = supernet_of("nasbench201", weights)
+    paths = controlled_paths(network, seed=weights)
+    rule = ControllerRecipe(steps=3, samples=4, learning_rate=0.01)
+    return ControlledSearch(network, paths, *halved(data(), SEED), RECIPE, rule, seed=SEED)
 
 
 class OneProcess:
@@ -190,7 +200,7 @@ def told(path: Path) -> dict[str, str]:
         return dict(file.metadata())
 
 
-@pytest.mark.parametrize("case", ["nasbench201-1", "darts-2", "nasbench201-nan"])
+@pytest.mark.parametrize("case", ["nasbench201-1", "darts-2", "nasbench201-nan", "nasbench201-enas"])
 def test_two_processes_agree_bit_for_bit_and_derive_the_same_cell(ranks: Path, case: str) -> None:
     paths = [ranks / f"{case}-{rank}.safetensors" for rank in range(2)]
     first, second = map(load_file, paths)

@@ -1,0 +1,184 @@
+"""Train a supernet on what a controller writes, and the controller on the accuracies that come of it, in turn.
+
+Pham et al., "Efficient Neural Architecture Search via Parameter Sharing", ICML 2018, section 2.2, with the numbers of
+NAS-Bench-201 (D-X-Y/AutoDL-Projects, NAS-Bench-201-algos/ENAS.py and its script).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn, optim
+
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.supernets.bilevel import kept_buffers
+from ogive.supernets.controller import ControlledPaths, Written
+from ogive.supernets.gates import SinglePath
+from ogive.supernets.networks import Supernet
+from ogive.supernets.search import REPORT_S, ArchitectureRecipe, Search, SearchEpoch
+from ogive.training.batches import Batch
+from ogive.training.data import Data
+from ogive.training.recipe import Recipe
+
+__all__ = ["ControlledSearch", "ControllerRecipe"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerRecipe:
+    """How the controller is trained after each epoch of the weights: `steps` steps, each on `samples` architectures.
+
+    The reward is the share of right answers on one batch, and `entropy_weight` times the entropy of the architecture,
+    so that the controller stays curious. It counts by what it is above a moving average of rewards, which keeps
+    `baseline_decay` of itself at each sample. `swing_epochs`: how long the learning rate of the weights takes from its
+    highest to its lowest value, and then back again; None for one fall over all epochs.
+    """
+
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.0, 0.999)
+    epsilon: float = 1e-3
+    entropy_weight: float = 1e-4
+    baseline_decay: float = 0.99
+    steps: int = 50
+    samples: int = 20
+    gradient_clip: float = 5.0
+    swing_epochs: int | None = 10
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "epsilon"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SpecError(f"controller_{name} must be a positive number, but got {getattr(self, name)}.")
+        if not 0 <= self.entropy_weight < math.inf:
+            raise SpecError(f"entropy_weight must be 0 or a positive number, but got {self.entropy_weight}.")
+        for name, value in (("baseline_decay", self.baseline_decay), *(("betas", beta) for beta in self.betas)):
+            if not 0 <= value < 1:
+                raise SpecError(f"{name} must be in [0, 1), but got {value}.")
+        for name in ("steps", "samples", "swing_epochs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SpecError(f"{name} must be at least 1, but got {value}.")
+
+
+class ControlledSearch(Search):
+    """A search in which a controller takes the place of architecture parameters: `epoch` trains the weights, then it.
+
+    `weights_data.train` teaches the weights, one sampled architecture a step, `alphas_data.train` the controller, one
+    batch a sample. `accuracy` is that of the samples of the last epoch, in per cent, NaN before it.
+
+    The published code holds the baseline fixed within an epoch, and in the first rewards the entropy alone; here the
+    baseline follows every sample from the start, as in the paper's own code.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        paths: ControlledPaths,
+        weights_data: Data,
+        alphas_data: Data,
+        recipe: Recipe,
+        rule: ControllerRecipe,
+        *,
+        seed: Seed,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        weights_only = ArchitectureRecipe(order=0)
+        super().__init__(
+            supernet,
+            paths,
+            weights_data,
+            alphas_data,
+            recipe,
+            weights_only,
+            seed=seed,
+            gate=SinglePath(),
+            device=device,
+        )
+        self.paths, self.rule = paths, rule
+        self.architect = optim.Adam(paths.tensors, lr=rule.learning_rate, betas=rule.betas, eps=rule.epsilon)
+        self.baseline: float | None = None
+        self.accuracy = math.nan
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of the weights in an epoch, counted from 0: a cosine that falls and rises in turn."""
+        if self.rule.swing_epochs is None:
+            return super().rate(epoch)
+        peak, final = self.recipe.learning_rate, self.recipe.final_learning_rate
+        return final + (peak - final) * (1 + math.cos(math.pi * epoch / self.rule.swing_epochs)) / 2
+
+    def epoch(self, progress: Callable[[str], None] | None = None) -> SearchEpoch:
+        """Train the weights for one epoch, and then the controller, unless the search is over."""
+        epoch = super().epoch(progress)
+        if self.over or not self.paths.controller.decisions:
+            return epoch
+        started = time.perf_counter()
+        undone = self._taught(epoch.number, progress)
+        seconds = epoch.seconds + time.perf_counter() - started
+        self.history[-1] = replace(epoch, rolled_back=epoch.rolled_back + undone, seconds=seconds)
+        return self.history[-1]
+
+    def _taught(self, epoch: int, progress: Callable[[str], None] | None) -> int:
+        """Train the controller; how many of its steps were undone."""
+        streams, rule = self.seed.child(f"controller {epoch}"), self.rule
+        batches, undone, right = self._others(streams), 0, 0.0
+        started = reported = time.perf_counter()
+        for step in range(rule.steps):
+            draw = torch.Generator().manual_seed(streams.integer(f"step {step}"))
+            written = self.paths.controller.sample(rule.samples, draw)
+            shares = self._shares(written, batches)
+            undone += not self._step_of_controller(written, shares)
+            right += sum(shares) / len(shares)
+            now = time.perf_counter()
+            if progress is not None and now - reported > REPORT_S:
+                reported = now
+                left = (now - started) / (step + 1) * (rule.steps - step - 1)
+                progress(f"epoch {epoch}, step {step + 1} of {rule.steps} of the controller, {left:.0f} s left in it")
+        self.accuracy = 100 * right / rule.steps
+        return undone
+
+    def _shares(self, written: Written, batches: Iterator[Batch]) -> list[float]:
+        """The share of right answers of each sample on a batch of its own; an answer that is no number is wrong."""
+        found = []
+        with torch.no_grad(), kept_buffers(self.supernet):
+            for cells, batch in zip(written.cells, batches):  # noqa: B905 - endless
+                logits = self.supernet(batch.images, self.paths.path(cells))
+                right = (logits.argmax(1) == batch.labels) & logits.isfinite().all(1)
+                found.append(right.double().mean())
+        # Looked at in one go, since a look makes a GPU wait; processes that search together have parts of each batch.
+        return self.ranks.mean([torch.stack(found)])[0].tolist()
+
+    def _step_of_controller(self, written: Written, shares: Sequence[float]) -> bool:
+        """One step along the policy gradient; False if it was left out, because the gradient was not finite."""
+        advantages = []
+        for share, entropy in zip(shares, written.entropies.tolist(), strict=True):
+            reward = share + self.rule.entropy_weight * entropy
+            kept = share if self.baseline is None else self.baseline
+            self.baseline = kept - (1 - self.rule.baseline_decay) * (kept - reward)
+            advantages.append(reward - self.baseline)
+        loss = -(written.log_probabilities * torch.tensor(advantages)).mean()
+        self.architect.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.paths.tensors, self.rule.gradient_clip)
+        if not norm.isfinite():
+            logger.warning("A step of the controller gave no finite gradient; it was left out.")
+            return False
+        self.architect.step()
+        return True
+
+    # -- the state ---------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As of any search, with the weights of the controller as its architecture, and the baseline."""
+        baseline = {} if self.baseline is None else {"baseline": torch.tensor(self.baseline, dtype=torch.float64)}
+        return super().tensors() | baseline
+
+    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[SearchEpoch], over: bool) -> None:
+        """Take over a state."""
+        super().restore(tensors, history, over)
+        self.baseline = float(tensors["baseline"]) if "baseline" in tensors else None

@@ -70,6 +70,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "darts": "ogive.strategies.gradient:Darts",
         "ddarts": "ogive.strategies.nested:DDarts",
         "spos": "ogive.strategies.single_path:SinglePathOneShot",
+        "few_shot": "ogive.strategies.few_shot:FewShot",
         "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
     "evaluator": {

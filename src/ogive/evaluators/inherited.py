@@ -21,7 +21,7 @@ from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import WeightSource
 from ogive.supernets.agreement import CHOSEN, chosen_levels
 from ogive.supernets.networks import PLANS, Supernet, check_size, published_skeleton, supernet
-from ogive.supernets.partition import Edge, Key, Partition, partition, read_edge
+from ogive.supernets.partition import Key, Partition, partition, splits_of
 from ogive.supernets.paths import drawn
 from ogive.supernets.plan import Plan
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
@@ -107,7 +107,7 @@ class Inherited:
         self.device, self.threads = torch.device(device), threads
         self._skeleton = published_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
         check_size(space.name, self._skeleton, partial)
-        self._split = _split_of(split, self._plan)
+        self._split = splits_of(self._plan, split, CHOSEN)
         self._options: dict[str, Any] = {
             "splits": splits,
             "groups": groups,
@@ -299,11 +299,3 @@ def _some(split: Split, rng: np.random.Generator, count: int) -> Split:
     """At most so many images of a split, drawn at random."""
     rows = torch.from_numpy(rng.permutation(len(split))[:count])
     return Split(split.images[rows], split.labels[rows])
-
-
-def _split_of(split: int | str | Sequence[int] | Sequence[str] | None, plan: Plan) -> str | tuple[Edge, ...]:
-    """The edges that were written, or the word for how they are chosen."""
-    if isinstance(split, str) and split in CHOSEN:
-        return split
-    written: Sequence[int | str] = () if split is None else (split,) if isinstance(split, (int, str)) else tuple(split)
-    return tuple(read_edge(plan, text) for text in written)

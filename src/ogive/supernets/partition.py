@@ -23,6 +23,7 @@ __all__ = [
     "Edge",
     "Groups",
     "Key",
+    "Maker",
     "Partition",
     "cell_rows",
     "key_name",

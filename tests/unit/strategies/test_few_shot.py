@@ -157,7 +157,7 @@ def test_it_goes_on_from_any_epoch_as_if_nothing_had_happened(
 ) -> None:
     whole, stopped = strategy(inner, **options), strategy(inner, **options)
     expected = []
-    for turn in range(7):
+    for turn in range(6):
         expected += whole.ask()
         found = stopped.ask()
         assert [one.arch for one in found] == [one.arch for one in expected[turn : turn + 1]]

@@ -54,10 +54,12 @@ STRATEGIES = {
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
+    "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
 # Strategies that train a supernet, and the spaces that have one of theirs.
 WEIGHT_SHARING = dict.fromkeys(("darts", "spos"), tuple(SUPERNETS)) | {
+    "few_shot": ("nasbench201",),  # many parts in darts: in its own tests, and in test_pairs.py
     "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
     "darts_language": ("darts_rnn",),
 }
@@ -115,6 +117,13 @@ def spos(space, seed):
         population=2,
         tournament=2,
     )
+
+
+def few_shot(space, seed):
+    from ogive.strategies.few_shot import FewShot
+
+    searcher = darts(space, seed)
+    return FewShot(searcher, space=space, data=searcher.data, seed=seed, part_epochs=1)
 
 
 def darts_language(space, seed):

@@ -48,7 +48,11 @@ def test_every_tool_can_be_imported(tool: str) -> None:
         ("evaluator", "tabula", "'tabular'"),
         ("objective", "maximise", "'maximize'"),
         ("score", "naswott", "'naswot'"),
-        ("strategy", "zzz", "Known: area, darts, darts_language, evolution, local_search, naswot, nsga2, random, spos"),
+        (
+            "strategy",
+            "zzz",
+            "Known: area, darts, darts_language, ddarts, evolution, few_shot, local_search, naswot, nsga2, random, spos",
+        ),
     ],
 )
 def test_an_unknown_name_offers_the_nearest(kind: str, name: str, offered: str) -> None:

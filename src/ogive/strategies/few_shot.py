@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, StoreError
+from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
@@ -105,6 +105,8 @@ class FewShot:
         for word, value in (("splits", splits), ("part_epochs", part_epochs)):
             if value is not None and value < 1:
                 raise SpecError(f"{word} must be at least 1, but got {value}.")
+        if space.name not in PLANS:
+            raise UnknownName("space whose supernet can be split", space.name, PLANS)
         plan = PLANS[space.name]
         self._split = (Edge(plan.kinds[0], 0),) if split is None else splits_of(plan, split, CHOSEN)
         if not self._split:

@@ -95,7 +95,9 @@ def shared_accuracy(supernet: Supernet, mixture: Sequence[Mix], data: Data, size
 def shared_loss(supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int = 250) -> float:
     """Mean cross-entropy on ``data.train``, with weights and statistics as in `shared_accuracy`; may be NaN."""
     loss = partial(F.cross_entropy, reduction="sum")
-    return _summed(supernet, mixture, data, size, lambda logits, labels: loss(logits.double(), labels)) / len(data.train)
+    return _summed(supernet, mixture, data, size, lambda logits, labels: loss(logits.double(), labels)) / len(
+        data.train
+    )
 
 
 def _summed(

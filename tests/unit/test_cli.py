@@ -245,7 +245,8 @@ def test_a_kept_comparison_is_a_folder_of_runs_with_a_page(ogive: Run, table_hom
 
 def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert re.search(
-        r"^strategy: +area, darts, darts_language, ddarts, evolution, few_shot, local_search, naswot, nsga2, random, spos$",
+        r"^strategy: +area, darts, darts_language, ddarts, evolution, few_shot, local_search, naswot, nsga2, random, "
+        r"spos$",
         ogive("list").out,
         re.MULTILINE,
     )

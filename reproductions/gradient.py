@@ -62,6 +62,8 @@ def methods(preset: Preset) -> dict[str, str]:
         "DARTS, second order": f"darts({epochs}, order=2)",
         "GDAS": f"darts({epochs}, gate=gumbel)",
         "PC-DARTS": f"darts({epochs}, partial=4, edge_normalisation=true, warm_epochs={3 * preset.epochs // 10})",
+        "few-shot DARTS": f"few_shot(darts({epochs}), split=0, part_epochs={preset.part_epochs})",
+        # As many epochs as the whole supernet and its five parts together.
         "DARTS, first order, as many steps": f"darts(epochs={preset.epochs + 5 * preset.part_epochs})",
     }
 

@@ -72,6 +72,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "ddarts": "ogive.strategies.nested:DDarts",
         "spos": "ogive.strategies.single_path:SinglePathOneShot",
         "enas": "ogive.strategies.enas:Enas",
+        "few_shot": "ogive.strategies.few_shot:FewShot",
         "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
     "evaluator": {
@@ -103,6 +104,8 @@ _PARTS: dict[str, dict[str, str]] = {
 }
 # What a part's name stands for where the data are a text.
 _OF_TEXT = {("evaluator", "trained"): "language", ("strategy", "darts"): "darts_language"}
+# What is written in the brackets of a part that works with another one.
+_INSIDE = {"scorer": "training_free(naswot)", "searcher": "darts"}
 
 # What is given once for a whole search, and the flag for it.
 _FLAGS: dict[str, str] = {
@@ -281,8 +284,8 @@ def _keywords(
 
 
 def _way(name: str, spec: Spec) -> str:
-    if name == "scorer":
-        return f"write {spec.name}(training_free(naswot))"
+    if name in _INSIDE:
+        return f"write {spec.name}({_INSIDE[name]})"
     return f"give {_FLAGS[name]}" if name in _FLAGS else f"write {spec.name}({name}=...)"
 
 

@@ -46,10 +46,11 @@ STRATEGIES = {
     "ddarts": "ddarts(epochs=4)",
     "spos": "spos(epochs=4, candidates=4, population=2, tournament=2)",
     "enas": "enas(epochs=4, candidates=2, controller_steps=2, controller_samples=2)",
+    "few_shot": "few_shot(darts(epochs=1), part_epochs=1)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8)",
 }
 # Strategies that train a supernet on images, even where candidates are looked up.
-WEIGHT_SHARING = ("darts", "ddarts", "spos", "enas")
+WEIGHT_SHARING = ("darts", "ddarts", "spos", "enas", "few_shot")
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",

@@ -55,10 +55,12 @@ STRATEGIES = {
     "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
     "enas": "enas(epochs=2, batch_size=12, candidates=3, final_candidates=3, controller_steps=2, controller_samples=3)",
+    "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
 # Strategies that train a supernet, and the spaces that have one of theirs.
 WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas"), tuple(SUPERNETS)) | {
+    "few_shot": ("nasbench201",),  # many parts in darts: in its own tests, and in test_pairs.py
     "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
     "darts_language": ("darts_rnn",),
 }
@@ -132,6 +134,13 @@ def enas(space, seed):
     size = {"channels": 2, "cells": 1, "epochs": 2}
     few = {"candidates": 3, "final_candidates": 3, "controller_steps": 2, "controller_samples": 3}
     return Enas(space=space, data=data, seed=seed, threads=1, **size, **few, controller_learning_rate=0.1)
+
+
+def few_shot(space, seed):
+    from ogive.strategies.few_shot import FewShot
+
+    searcher = darts(space, seed)
+    return FewShot(searcher, space=space, data=searcher.data, seed=seed, part_epochs=1)
 
 
 def darts_language(space, seed):

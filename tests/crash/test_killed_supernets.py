@@ -21,6 +21,7 @@ import torch._dynamo  # what an optimiser imports, which every fork would pay
 torch.set_num_threads(1)  # before the first operation, so that no thread exists when it forks
 from ogive import session
 from ogive.core.trial import Budget
+from ogive.supernets.networks import Supernet
 
 settings = session.Settings(
     **json.loads(sys.argv[2]), data="digits(limit=96)", budget=Budget(trials=3), channels=2, cells=1, threads=1
@@ -30,12 +31,13 @@ session.assemble(settings)
 def search(folder, die_at):
     parts, calls = session.assemble(settings), []
 
-    def die(*_):
-        calls.append(0)
-        if len(calls) == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def die(module, _):
+        if isinstance(module, Supernet):
+            calls.append(0)
+            if len(calls) == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    parts.strategy.search.supernet.register_forward_pre_hook(die)
+    torch.nn.modules.module.register_module_forward_pre_hook(die)
     if (folder / "run.json").exists():
         session.resume(folder, parts=parts)
     else:
@@ -52,12 +54,12 @@ print(json.dumps(statuses))
 """
 
 
-def state(folder: Path) -> bytes:
-    """The tensors of the last state that was saved; the seconds in the header are never the same."""
+def state(folder: Path) -> list[bytes]:
+    """The tensors of the last state that was saved; the seconds in the headers are never the same."""
     (last,) = sorted(folder.glob("artifacts/strategy-*"))[-1:]
-    (path,) = last.glob("epoch-*.safetensors")
-    content = path.read_bytes()
-    return content[8 + int.from_bytes(content[:8], "little") :]
+    contents = [path.read_bytes() for path in sorted(last.rglob("epoch-*.safetensors"))]
+    assert contents
+    return [content[8 + int.from_bytes(content[:8], "little") :] for content in contents]
 
 
 DARTS = {"space": "nasbench201", "strategy": "darts(epochs=3, batch_size=16, alpha_learning_rate=0.1)"}
@@ -68,11 +70,17 @@ DDARTS = {
     "evaluator": "training_free(params)",
     "objectives": ["maximize(params)"],
 }
+FEW_SHOT = {**DARTS, "strategy": "few_shot(darts(epochs=1, batch_size=16, alpha_learning_rate=0.1), part_epochs=1)"}
 
 
 # Three steps an epoch, two forward passes each, and with D-DARTS one more for its cell: killed in the first epoch, in
-# the second, and there again.
-@pytest.mark.parametrize(("settings", "deaths"), [(DARTS, (3, 9, 4)), (DDARTS, (4, 14, 6))], ids=["darts", "ddarts"])
+# the second, and there again. The search in parts ends every epoch with a look at the validation loss: killed in the
+# whole supernet, in the first part, and in the second.
+@pytest.mark.parametrize(
+    ("settings", "deaths"),
+    [(DARTS, (3, 9, 4)), (DDARTS, (4, 14, 6)), (FEW_SHOT, (3, 11, 10))],
+    ids=["darts", "ddarts", "few_shot"],
+)
 def test_a_supernet_search_survives_kills_within_its_epochs(
     settings: dict[str, object], deaths: tuple[int, ...], tmp_path: Path, invented_table: Path
 ) -> None:

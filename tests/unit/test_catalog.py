@@ -48,7 +48,11 @@ def test_every_tool_can_be_imported(tool: str) -> None:
         ("evaluator", "tabula", "'tabular'"),
         ("objective", "maximise", "'maximize'"),
         ("score", "naswott", "'naswot'"),
-        ("strategy", "zzz", "Known: area, darts, darts_language, ddarts, enas, evolution, local_search, naswot, nsga2"),
+        (
+            "strategy",
+            "zzz",
+            "Known: area, darts, darts_language, ddarts, enas, evolution, few_shot, local_search, naswot, nsga2",
+        ),
     ],
 )
 def test_an_unknown_name_offers_the_nearest(kind: str, name: str, offered: str) -> None:

@@ -52,6 +52,8 @@ def test_gradient_searches_are_compared_by_what_they_derive_last_and_are_not_rep
     run("gradient.py", arguments, "PRESETS", tiny, monkeypatch)
     first: dict[str, Any] = json.loads((tmp_path / "out" / "gradient.json").read_text())
     assert {"DARTS, first order", "DARTS, second order", "GDAS", "PC-DARTS"} <= first["methods"].keys()
+    # Two epochs of the whole, and one of each of five parts.
+    assert first["epochs"]["few-shot DARTS"] == first["epochs"]["DARTS, first order, as many steps"] == 2 + 5
     for name, found in first["methods"].items():
         answers = [
             json.loads((place / "trials.jsonl").read_text().splitlines()[-1])

@@ -21,9 +21,9 @@ from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import WeightSource
 from ogive.supernets.agreement import CHOSEN, chosen_levels
 from ogive.supernets.networks import PLANS, Supernet, check_size, published_skeleton, supernet
-from ogive.supernets.partition import Edge, Key, Partition, partition, read_edge
+from ogive.supernets.partition import Key, Maker, Partition, partition, splits_of
 from ogive.supernets.paths import drawn
-from ogive.supernets.plan import Plan
+from ogive.supernets.plan import CellChoices, Plan
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
 from ogive.supernets.statistics import fixed_batches, recalibrated, right_share
 from ogive.training.batches import LAYOUT
@@ -58,8 +58,8 @@ class Inherited:
     that agree, instead of one for each operation. `calibration`: "parent" moves the estimates of each part to the scale
     of the parent, by location and spread over `reference` architectures that are alike outside the split edges.
     `metric` is what the estimate is called. `per_cell`: a random path for each cell in training, as the published code
-    has it, instead of one for all. `partial`: 1/partial of the channels take part (PC-DARTS), on split edges too.
-    `source`, from Python: weights that are there already; nothing is trained then.
+    has it, instead of one for all. `partial`: 1/partial of the channels take part (PC-DARTS), but all on a split edge,
+    whose weights then begin anew. `source`, from Python: weights that are there already; nothing is trained then.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Inherited:
         self.device, self.threads = torch.device(device), threads
         self._skeleton = published_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
         check_size(space.name, self._skeleton, partial)
-        self._split = _split_of(split, self._plan)
+        self._split = splits_of(self._plan, split, CHOSEN)
         self._options: dict[str, Any] = {
             "splits": splits,
             "groups": groups,
@@ -187,7 +187,10 @@ class Inherited:
             parent = trained(self._fresh(), "", short)
         epoch_s = time.perf_counter() - started
         levels = self._levels(parent)
-        self._made = _Weights(partition(parent, levels[0].edge, groups=levels[0].groups) if levels else parent)
+        self._made = _Weights(parent)
+        if levels:
+            first = levels[0]
+            self._made = _Weights(partition(parent, first.edge, groups=first.groups, make=self._maker))
         self._scales = {}
         parts = [2.0 if self._options["groups"] else float(len(self._plan.operations))] * len(levels)
         trainings = sum(math.prod(parts[: level + 1]) for level in range(len(levels)))
@@ -234,17 +237,32 @@ class Inherited:
 
     def _weights(self) -> _Weights:
         if self._made is None:
-            training = replace(self._training, progress=self.progress)
+            training = replace(self._training, progress=self.progress, make=self._maker)
             parent = trained(self._fresh(), "", training)
             levels = self._levels(parent)
             source = split_and_trained(parent, levels, training) if levels else parent
             self._made = _Weights(source, parent)
         return self._made
 
-    def _fresh(self) -> Supernet:
-        partial = self._training.origin["partial"]
-        made = supernet(self.space.name, self._skeleton, seed=self.seed.integer("weights"), partial=partial)
+    def _fresh(self, choices: Sequence[CellChoices] | None = None) -> Supernet:
+        """A supernet with random weights, of everything or of what the cells of a part may hold."""
+        made = supernet(
+            self.space.name,
+            self._skeleton,
+            seed=self.seed.integer("weights") if choices is None else self.seed.child("part").integer(str(choices)),
+            choices=choices,
+            partial=self._partial,
+        )
         return made.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def _partial(self) -> int:
+        return int(self._training.origin["partial"])
+
+    @property
+    def _maker(self) -> Maker | None:
+        """Parts of partial channels are made anew: they have all channels on their split edges."""
+        return None if self._partial == 1 else self._fresh
 
     def _levels(self, parent: Supernet) -> list[Level]:
         """The edges to split, and how."""
@@ -299,11 +317,3 @@ def _some(split: Split, rng: np.random.Generator, count: int) -> Split:
     """At most so many images of a split, drawn at random."""
     rows = torch.from_numpy(rng.permutation(len(split))[:count])
     return Split(split.images[rows], split.labels[rows])
-
-
-def _split_of(split: int | str | Sequence[int] | Sequence[str] | None, plan: Plan) -> str | tuple[Edge, ...]:
-    """The edges that were written, or the word for how they are chosen."""
-    if isinstance(split, str) and split in CHOSEN:
-        return split
-    written: Sequence[int | str] = () if split is None else (split,) if isinstance(split, (int, str)) else tuple(split)
-    return tuple(read_edge(plan, text) for text in written)

@@ -5,12 +5,13 @@ Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, 
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -24,9 +25,10 @@ from ogive.networks.build import Skeleton
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.curvature import APART, bends_too_much
 from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
-from ogive.supernets.networks import check_size, published_skeleton, supernet
+from ogive.supernets.networks import Supernet, check_size, published_skeleton, supernet
 from ogive.supernets.perturbation import Decision, decide, restricted, tuned, undecided
-from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch, halved
+from ogive.supernets.plan import CellChoices
+from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch, halved, shared_loss
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
@@ -139,7 +141,49 @@ class Darts:
             penalty=_ZeroOne(zero_one) if zero_one else None,
         )
         self._skeleton = self._sized(channels, cells, partial)
+        self._halves = seed
+        self._given: Supernet | None = None
         self._made: Search | None = None
+
+    def within(self, network: Supernet, name: str, epochs: int) -> Self:
+        """The same search in a part of a supernet, not begun yet; it trains the part's own weights.
+
+        Its random numbers are those of `name`, but images are halved as in this search, so that no part is judged by
+        images that taught its parent.
+        """
+        part = copy.copy(self)
+        part.seed, part.epochs, part._given, part._made = self.seed.child(name), epochs, network, None
+        part._recipe = replace(self._recipe, epochs=epochs)
+        warm = self._architecture.warm_epochs * epochs // max(1, self.epochs)
+        part._architecture = replace(self._architecture, warm_epochs=warm)
+        part._eigenvalues, part._found, part._decisions = [], [], []
+        return part
+
+    def network(self, choices: Sequence[CellChoices] | None = None, name: str = "") -> Supernet:
+        """A supernet of this search with fresh weights, of everything or of what the cells of a part may choose."""
+        made = supernet(
+            self.space.name,
+            self._skeleton,
+            seed=(self.seed.child(name) if name else self.seed).integer("weights"),
+            choices=choices,
+            partial=self._options["partial"],
+            # Where operations do not compete, `none` has nothing to win (FairDARTS).
+            without_none=self._options["gate"] == "sigmoid",
+        )
+        return made.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload,no-any-return]
+
+    def validation_loss(self, arch: Architecture) -> float:
+        """The loss, on the images that teach the architecture, of what is searched; NaN where it is no number.
+
+        Where operations are mixed, that of the mixture; where one of each edge runs, that of `arch`, a derived one.
+        """
+        search = self.search
+        if isinstance(search.gate, (Softmax, Sigmoid)):
+            mixture = search.alphas.mixture(search.gate, torch.Generator())
+        else:
+            mixture = search.supernet.path(arch)
+        with torch_threads(self.threads):
+            return shared_loss(search.supernet, mixture, search.alphas_data)
 
     @property
     def search(self) -> Search:
@@ -227,6 +271,16 @@ class Darts:
         if self.progress is not None:
             self.progress(told)
 
+    @property
+    def partial(self) -> int:
+        """The share of channels that takes part is one in so many."""
+        return int(self._options["partial"])
+
+    @property
+    def decides_edges(self) -> bool:
+        """Whether edges are decided one by one after the epochs (DARTS-PT), so that none is left to choose from."""
+        return bool(self._options["select"] == "perturbation")
+
     # -- what is searched --------------------------------------------------------------------------------------------
 
     def _sized(self, channels: int | None, cells: int | None, partial: int) -> Skeleton:
@@ -237,15 +291,7 @@ class Darts:
         return found
 
     def _search(self) -> Search:
-        network = supernet(
-            self.space.name,
-            self._skeleton,
-            seed=self.seed.integer("weights"),
-            partial=self._options["partial"],
-            # Where operations do not compete, `none` has nothing to win (FairDARTS).
-            without_none=self._options["gate"] == "sigmoid",
-        )
-        network.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload]
+        network = self.network() if self._given is None else self._given
         draw = torch.Generator().manual_seed(self.seed.integer("alphas"))
         alphas = network.alphas(
             draw,
@@ -253,7 +299,7 @@ class Darts:
             scale=0.0 if self._options["gate"] == "sigmoid" else 1e-3,
             edge_logits=bool(self._options["edge_normalisation"]),
         )
-        halves = halved(self.data, self.seed)
+        halves = halved(self.data, self._halves)
         return Search(
             network,
             alphas,

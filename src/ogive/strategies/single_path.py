@@ -6,11 +6,12 @@ Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampli
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
-from ogive.core.space import SearchSpace
+from ogive.core.space import Choices, SearchSpace
 from ogive.core.trial import Measurement, Trial
 from ogive.strategies.gradient import Darts
 from ogive.strategies.local import RegularizedEvolution
@@ -82,8 +83,9 @@ class SinglePathOneShot(Darts):
         """The best path that evolution finds now; what it draws depends on the number of epochs alone."""
         search, options = self.search, self._options
         seed = self.seed.child(f"selection {len(search.history)}")
+        space = replace(self.space, is_legal=self._is_path)
         evolution = RegularizedEvolution(
-            self.space, seed, population=options["population"], tournament=options["tournament"]
+            space, seed, population=options["population"], tournament=options["tournament"]
         )
         found: dict[Architecture, float] = {}
         for number in range(options["candidates"]):
@@ -94,3 +96,7 @@ class SinglePathOneShot(Darts):
             measured = Measurement({"val_acc": found[arch]})
             evolution.tell([Trial(number, proposal, measured, "ok", (found[arch],))])
         return max(found, key=found.__getitem__)
+
+    def _is_path(self, choices: Choices) -> bool:
+        """Whether an architecture is legal and, in a part of a supernet, one of those that the part holds."""
+        return self.space.is_legal(choices) and self.search.supernet.holds(Architecture(self.space.name, choices))

@@ -71,11 +71,12 @@ class Alphas:
         opened = [edge for edge, row in enumerate(rows) if len(row) > 1]
         alphas_EO = self.groups[group].detach()
         found_AO[opened] = gate.strengths(alphas_EO.double(), self._allowed(group)).cpu()
-        for edge, row in enumerate(rows):
-            if len(row) == 1:
-                found_AO[edge, row[0]] = 1.0
         if self.edges:
             found_AO *= self.normalised_edges(group).detach().double().cpu()[:, None]
+        for edge, row in enumerate(rows):
+            # As strong as can be, whatever the edge weighs: it was decided before.
+            if len(row) == 1:
+                found_AO[edge, row[0]] = 1.0
         return found_AO
 
 

@@ -100,6 +100,14 @@ class Supernet(nn.Module):
             found.append(Mix(None, tuple(rows[edge] for edge in cell.row_of_edge)))
         return tuple(found)
 
+    def holds(self, arch: Architecture) -> bool:
+        """Whether an architecture is one of this supernet's, which it need not be of a part's."""
+        try:
+            self.path(arch)
+        except SpecError:
+            return False
+        return True
+
     def restricted(self, choices: Sequence[CellChoices]) -> Self:
         """The part of this supernet that a smaller choice in each cell leaves.
 

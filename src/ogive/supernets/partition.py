@@ -18,7 +18,23 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import CellChoices, Plan
 
-__all__ = ["ABSENT", "Edge", "Groups", "Key", "Partition", "cell_rows", "partition", "read_edge", "transfer"]
+__all__ = [
+    "ABSENT",
+    "Edge",
+    "Groups",
+    "Key",
+    "Maker",
+    "Partition",
+    "cell_rows",
+    "key_name",
+    "keys_of",
+    "part_of",
+    "partition",
+    "read_edge",
+    "rows_of_cells",
+    "splits_of",
+    "transfer",
+]
 
 NONE = "none"
 ABSENT: tuple[int, ...] = ()
@@ -53,6 +69,16 @@ def read_edge(plan: Plan, text: str | int) -> Edge:
     if not number.isdecimal() or int(number) >= len(plan.edges):
         raise SpecError(f"The edges of a cell of {plan.space} are 0 to {len(plan.edges) - 1}, but got {text!r}.")
     return Edge(kind, int(number))
+
+
+def splits_of(
+    plan: Plan, split: int | str | Sequence[int] | Sequence[str] | None, words: Sequence[str]
+) -> str | tuple[Edge, ...]:
+    """The edges that were written, as ``3`` or ``[normal:0, 3]``, or one of the `words` for how they are chosen."""
+    if isinstance(split, str) and split in words:
+        return split
+    written: Sequence[int | str] = () if split is None else (split,) if isinstance(split, (int, str)) else tuple(split)
+    return tuple(read_edge(plan, text) for text in written)
 
 
 class Partition:
@@ -91,7 +117,12 @@ class Partition:
 
     def name(self, key: Key) -> str:
         """A short name of a part: the operations on its split edges."""
-        return "+".join("-".join(self.plan.operations[op] for op in row) or "absent" for row in key)
+        return key_name(self.plan, key)
+
+
+def key_name(plan: Plan, key: Key) -> str:
+    """A short name of what split edges hold."""
+    return "+".join("-".join(plan.operations[op] for op in row) or "absent" for row in key)
 
 
 def partition(
@@ -113,21 +144,40 @@ def partition(
     partial channels have all channels on the split edges, as published, and fresh weights there.
     """
     chosen = (edges,) if isinstance(edges, Edge) else tuple(edges)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise SpecError(
-            f"A supernet is split on different edges, one at least, but got {[str(edge) for edge in chosen]}."
-        )
-    options = [_options(parent, edge, groups if len(chosen) == 1 else None) for edge in chosen]
-    if groups is not None and len(chosen) > 1:
-        raise SpecError(f"Operations are grouped on one edge at a time, but {len(chosen)} are split.")
-    parts: dict[Key, Supernet] = {}
-    for key in itertools.product(*options):
-        held = dict(zip(chosen, key, strict=True))
-        if not all(_is_possible(parent.plan, cell_rows(parent, kind, held)) for kind in set(parent.kinds)):
-            continue
-        choices = [cell_rows(parent, kind, held, cell) for cell, kind in enumerate(parent.kinds)]
-        parts[key] = _part(parent, choices, make)
+    keys = keys_of(parent, chosen, groups=groups)
+    parts = {key: part_of(parent, dict(zip(chosen, key, strict=True)), make=make) for key in keys}
     return Partition(parent.plan, chosen, parts)
+
+
+def keys_of(parent: Supernet, edges: Sequence[Edge], *, groups: Groups | None = None) -> list[Key]:
+    """What the split edges hold in each part of `partition`."""
+    if not edges or len(set(edges)) < len(edges):
+        raise SpecError(
+            f"A supernet is split on different edges, one at least, but got {[str(edge) for edge in edges]}."
+        )
+    options = [_options(parent, edge, groups if len(edges) == 1 else None) for edge in edges]
+    if groups is not None and len(edges) > 1:
+        raise SpecError(f"Operations are grouped on one edge at a time, but {len(edges)} are split.")
+    return [
+        key
+        for key in itertools.product(*options)
+        for held in [dict(zip(edges, key, strict=True))]
+        if all(_is_possible(parent.plan, cell_rows(parent, kind, held)) for kind in set(parent.kinds))
+    ]
+
+
+def part_of(parent: Supernet, held: Mapping[Edge, tuple[int, ...]], *, make: Maker | None = None) -> Supernet:
+    """The part of a supernet whose split edges hold what `held` says; weights as in `partition`."""
+    choices = rows_of_cells(parent, held)
+    if make is None:
+        part = parent.restricted(choices)
+        _own_weights(part)
+        return part
+    made = make(choices)
+    if list(made.choices) != choices:
+        raise SpecError("A part must hold the choices that it was asked for; its maker made another one.")
+    transfer(parent, made)
+    return made.to(next(parent.parameters()).device)
 
 
 def transfer(parent: nn.Module, part: nn.Module) -> tuple[str, ...]:
@@ -154,16 +204,9 @@ def cell_rows(
     return tuple(rows)
 
 
-def _part(parent: Supernet, choices: Sequence[CellChoices], make: Maker | None) -> Supernet:
-    if make is None:
-        part = parent.restricted(choices)
-        _own_weights(part)
-        return part
-    made = make(choices)
-    if made.choices != tuple(choices):
-        raise SpecError("A part must hold the choices that it was asked for; its maker made another one.")
-    transfer(parent, made)
-    return made.to(next(parent.parameters()).device)
+def rows_of_cells(network: Supernet, held: Mapping[Edge, tuple[int, ...]]) -> list[CellChoices]:
+    """The choices of every cell, when some edges hold what `held` says."""
+    return [cell_rows(network, kind, held, cell) for cell, kind in enumerate(network.kinds)]
 
 
 def _own_weights(part: nn.Module) -> None:

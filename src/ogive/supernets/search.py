@@ -14,8 +14,10 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn, optim
 
 from ogive.core.errors import SpecError
@@ -31,7 +33,7 @@ from ogive.training.data import Data, Split
 from ogive.training.distributed import ALONE, current
 from ogive.training.recipe import Recipe, learning_rate
 
-__all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved", "shared_accuracy"]
+__all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved", "shared_accuracy", "shared_loss"]
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +88,33 @@ def shared_accuracy(supernet: Supernet, mixture: Sequence[Mix], data: Data, size
     Batches are equal parts of about `size` images in their order, so that two mixtures are compared on equal terms.
     Processes that search together take them in turns.
     """
-    split, ranks = data.train, current()
-    device = next(supernet.parameters()).device
+    right = _summed(supernet, mixture, data, size, lambda logits, labels: (logits.argmax(1) == labels).sum())
+    return 100.0 * right / len(data.train)
+
+
+def shared_loss(supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int = 250) -> float:
+    """Mean cross-entropy on ``data.train``, with weights and statistics as in `shared_accuracy`; may be NaN."""
+    loss = partial(F.cross_entropy, reduction="sum")
+    return _summed(supernet, mixture, data, size, lambda logits, labels: loss(logits.double(), labels)) / len(
+        data.train
+    )
+
+
+def _summed(
+    supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int, measure: Callable[[Tensor, Tensor], Tensor]
+) -> float:
+    """The sum over all batches of a measure of logits and labels; the supernet is left as it was."""
+    split, ranks, like = data.train, current(), next(supernet.parameters())
     mode = supernet.training
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=like.device)
     supernet.train()
     with torch.no_grad(), kept_buffers(supernet):
         for rows in torch.arange(len(split)).tensor_split(math.ceil(len(split) / size))[ranks.rank :: ranks.count]:
-            images = split.images[rows].to(device).contiguous(memory_format=LAYOUT)
-            x_NCHW = data.normalised(images, next(supernet.parameters()).dtype)
-            correct += (supernet(x_NCHW, mixture).argmax(1) == split.labels[rows].to(device)).sum()
+            images = split.images[rows].to(like.device).contiguous(memory_format=LAYOUT)
+            logits = supernet(data.normalised(images, like.dtype), mixture)
+            total += measure(logits, split.labels[rows].to(like.device))
     supernet.train(mode)
-    return 100.0 * ranks.total(correct.item(), device) / len(split)
+    return ranks.total(total.item(), like.device)
 
 
 class Search:

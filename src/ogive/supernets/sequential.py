@@ -24,7 +24,7 @@ from ogive.core.errors import StoreError
 from ogive.core.rng import Seed
 from ogive.runs import lock_file
 from ogive.supernets.networks import Supernet
-from ogive.supernets.partition import Edge, Groups, Key, Partition, partition
+from ogive.supernets.partition import Edge, Groups, Key, Maker, Partition, partition
 from ogive.supernets.paths import uniform_paths
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training import checkpoint
@@ -46,8 +46,9 @@ class UniformTraining:
 
     `recipe` is that of a supernet that begins at random weights, `part_recipe` that of parts. `per_cell` draws a path
     for each cell. `origin` is what decides the weights beside all this, as plain values: space, size, first weights.
-    Without a `folder` nothing is kept. `spent` is filled with the seconds that each supernet trained, in this run or in
-    an earlier one, by name.
+    Without a `folder` nothing is kept. `make` makes the supernets of parts, which take over what fits of their parent,
+    as in `partition`; None where parts are to compute what their parent does. `spent` is filled with the seconds that
+    each supernet trained, in this run or in an earlier one, by name.
     """
 
     data: Data
@@ -59,6 +60,7 @@ class UniformTraining:
     device: str = "cpu"
     folder: Path | None = None
     progress: Progress | None = None
+    make: Maker | None = field(default=None, compare=False)
     spent: dict[str, float] = field(default_factory=dict, compare=False)
 
     def fingerprint(self, name: str) -> dict[str, Any]:
@@ -72,6 +74,8 @@ class UniformTraining:
             "seed": [self.seed.root, *self.seed.path],
             "data": self.data.digest,
         }
+        if name and self.make is not None:
+            record["made anew"] = True
         plain: dict[str, Any] = json.loads(json.dumps(record))
         return plain
 
@@ -119,7 +123,7 @@ def split_and_trained(supernet: Supernet, levels: Sequence[Level], training: Uni
     for number, level in enumerate(levels):
         below: dict[Key, Supernet] = {}
         for key, parent in parts.items():
-            divided = partition(parent, level.edge, groups=level.groups)
+            divided = partition(parent, level.edge, groups=level.groups, make=training.make)
             for (row,), part in divided:
                 place = f"{level.edge} {divided.name((row,))}"
                 names[*key, row] = f"{names[key]}, {place}" if number else place

@@ -135,6 +135,26 @@ def test_a_supernet_is_trained_once_into_the_folder_and_read_by_others(tmp_path:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == files
 
 
+def test_parts_of_partial_channels_have_all_of_them_on_the_split_edge(tmp_path: Path) -> None:
+    options: dict[str, object] = {"split": [0, 3], "partial": 2, "epochs": 1, "folder": tmp_path}
+    evaluator = made(**options)
+    assert isinstance(evaluator.source, Partition)
+    for (first, second), part in evaluator.source:
+        shapes = {name: tensor.shape for name, tensor in part.named_parameters()}
+        fresh = supernet("nasbench201", Skeleton(2, 1, classes=10, inputs=1), choices=part.choices, partial=2)
+        assert shapes == {name: tensor.shape for name, tensor in fresh.named_parameters()}
+        cell = part.mixed[0]
+        for edge, held in ((0, first), (3, second)):
+            widths = {weight.shape[0] for weight in cell.operations[edge].parameters()}
+            assert widths == ({2} if held in ((2,), (3,)) else set())
+        assert {weight.shape[0] for weight in cell.operations[5].parameters()} == {1}
+    expected = values(evaluator)
+    told: list[str] = []
+    assert values(made(**options, progress=told.append)) == expected
+    assert told == []
+    assert made(split=0, partial=2).rehearse() > 0
+
+
 def test_weights_that_are_there_already_are_used_as_they_are() -> None:
     whole = supernet("nasbench201", Skeleton(2, 1, classes=10, inputs=1), seed=3)
     given = made(source=whole, metric="shared_acc")

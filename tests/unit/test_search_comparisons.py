@@ -95,3 +95,43 @@ def test_a_derived_cell_is_trained_beside_the_published_and_random_ones(
     assert f"| derived | {first[0]['cells']['derived'][metric]:.2f} |" in capsys.readouterr().out
     run("micro_search.py", arguments, kind.upper(), tiny, monkeypatch)
     assert json.loads(ledger.read_text())["seeds"] == first
+
+
+def test_nested_cells_are_trained_at_every_depth_beside_darts_and_chance_and_are_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = ("digits(limit=32)", 2, 5, "ddarts(epochs=1)", "darts(epochs=1)", "trained(epochs=1)", (5, 6), 1)
+    arguments = ["--out", str(tmp_path / "out")]
+    run("nested_cells.py", arguments, "PRESETS", tiny, monkeypatch)
+    ledger = tmp_path / "out" / "nested-cells.json"
+    first = json.loads(ledger.read_text())["seeds"]
+    methods = first[0]["methods"]
+    assert set(methods) == {"D-DARTS", "DARTS", "random"}
+    for method, found in methods.items():
+        assert (found["search_s"] > 0) == (method != "random")
+        assert {row["arch"] for row in found["layers"].values()} == {found["arch"]}
+        assert found["layers"]["6"]["params"] > found["layers"]["5"]["params"]
+    accuracy = methods["D-DARTS"]["layers"]["6"]["val_acc"]
+    assert f"| D-DARTS | 6 | {accuracy:.2f} |" in capsys.readouterr().out
+    run("nested_cells.py", arguments, "PRESETS", tiny, monkeypatch)
+    assert json.loads(ledger.read_text())["seeds"] == first
+
+
+def test_forms_of_the_ablation_loss_are_compared_also_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = "epochs=1, batch_size=16, alpha_learning_rate=0.1"
+    tiny = ("digits(limit=32)", 2, 1, options, "trained(epochs=1)", 1)
+    arguments = ["--out", str(tmp_path / "out")]
+    run("ablation_forms.py", arguments, "PRESETS", tiny, monkeypatch)
+    ledger = tmp_path / "out" / "ablation-forms.json"
+    first = json.loads(ledger.read_text())["seeds"]
+    forms = first[0]["forms"]
+    assert list(forms) == ["none", "literal", "weighted", "differentiable"]
+    assert forms["none"]["added_after"] == forms["literal"]["added_after"] == 0.0
+    assert forms["none"]["arch"] == forms["literal"]["arch"]
+    assert forms["none"]["supernet_val_acc"] == forms["literal"]["supernet_val_acc"]
+    assert "| literal | 0.000 | 0.000 |" in capsys.readouterr().out
+    (tmp_path / "out" / "seed-0" / "weighted.json").unlink()
+    run("ablation_forms.py", arguments, "PRESETS", tiny, monkeypatch)
+    assert json.loads(ledger.read_text())["seeds"] == first

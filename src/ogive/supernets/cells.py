@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, optim
@@ -17,7 +17,7 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.supernets.ablation import CellLosses, random_gates, zero_one_loss
 from ogive.supernets.alphas import Alphas
-from ogive.supernets.bilevel import gradients_of
+from ogive.supernets.bilevel import gradients_of, kept_buffers
 from ogive.supernets.gates import Gate, Mix, Sigmoid
 from ogive.supernets.networks import CellStack, Pair
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
@@ -82,6 +82,20 @@ def coefficients(
     rows = [gradients_of((entropy, marginals, alpha), total, again=True) for total, alpha in totals]
     by_loss, by_marginal, direct = zip(*rows, strict=True)
     return Coefficients(torch.stack(by_loss), torch.stack(by_marginal), direct)
+
+
+def own_steps(given: Coefficients, own: Sequence[Tensor], others: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """The gradient of the loss of each cell in its own parameters.
+
+    `own` are the gradients of the cross-entropy in every cell, `others` those of the losses with each cell at random.
+    """
+    steps = []
+    for cell, direct in enumerate(given.direct):
+        step = direct + given.entropy[cell] * own[cell]
+        for rival, with_rival in enumerate(others):
+            step = step + given.marginals[cell, rival] * (own[cell] - with_rival[cell])
+        steps.append(step)
+    return steps
 
 
 class CellSearch(Search):
@@ -160,32 +174,46 @@ class CellSearch(Search):
             self.leftovers = before
         return seen
 
+    def added(self) -> tuple[float, float]:
+        """The norm of what the ablation loss adds to the gradients of all cells, and of what they are without it.
+
+        On one batch of the images for the architecture, with gates at random that depend on the number of epochs alone.
+        """
+        streams = self.seed.child(f"added {len(self.history)}")
+        batch = next(iter(self.valid_batches.epoch(streams)))
+        with kept_buffers(self.supernet):
+            loss, own, marginals_G, others = self._passes(batch, self.current_gate, streams)
+        found = []
+        for losses in (self.losses, replace(self.losses, ablation=0.0)):
+            given = coefficients(losses, loss, marginals_G, self.alphas.groups)
+            steps = own_steps(given, own[: len(self.alphas.groups)], others)
+            found.append(torch.cat([step.flatten() for step in steps]))
+        return float((found[0] - found[1]).norm()), float(found[1].norm())
+
     # -- the architecture --------------------------------------------------------------------------------------------
 
     def _architecture_gradients(
         self, batch: Batch, other: Batch, gate: Gate, streams: Seed
     ) -> tuple[Tensor, list[Tensor]]:
         """The validation loss, and the gradient of the loss of each cell in its own parameters."""
-        mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(streams.integer("validation")))
-        seen: list[Pair] = []
-        own_loss = other.loss(self.supernet(other.images, mixture, seen), self.recipe.label_smoothing)
-        wanted = [*self.alphas.groups, *(self.weights if self.cells.leaks else [])]
-        loss, *found = self.ranks.mean([own_loss.detach(), *gradients_of(wanted, own_loss)])
+        loss, found, marginals_G, others = self._passes(other, gate, streams)
         own, in_weights = found[: len(self.alphas.groups)], found[len(self.alphas.groups) :]
-        seen = [(before_last.detach(), last.detach()) for before_last, last in seen]
-        marginals_G, others = self._marginals(own_loss.detach(), other, gate, streams, seen)
         self.contributed_G += marginals_G.double().cpu()
         self._steps += 1
         given = coefficients(self.losses, loss, marginals_G, self.alphas.groups)
-        if self.cells.leaks:
-            return loss, self._leaking(given, own, in_weights)
-        steps = []
-        for cell, direct in enumerate(given.direct):
-            step = direct + given.entropy[cell] * own[cell]
-            for rival, with_rival in enumerate(others):
-                step = step + given.marginals[cell, rival] * (own[cell] - with_rival[cell])
-            steps.append(step)
-        return loss, steps
+        return loss, self._leaking(given, own, in_weights) if self.cells.leaks else own_steps(given, own, others)
+
+    def _passes(
+        self, batch: Batch, gate: Gate, streams: Seed
+    ) -> tuple[Tensor, list[Tensor], Tensor, list[list[Tensor]]]:
+        """The cross-entropy, its gradients in all cells and, where they leak, in the weights; then `_marginals`."""
+        mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(streams.integer("validation")))
+        seen: list[Pair] = []
+        own_loss = batch.loss(self.supernet(batch.images, mixture, seen), self.recipe.label_smoothing)
+        wanted = [*self.alphas.groups, *(self.weights if self.cells.leaks else [])]
+        loss, *found = self.ranks.mean([own_loss.detach(), *gradients_of(wanted, own_loss)])
+        seen = [(before_last.detach(), last.detach()) for before_last, last in seen]
+        return loss, found, *self._marginals(own_loss.detach(), batch, gate, streams, seen)
 
     def _marginals(
         self, loss: Tensor, batch: Batch, gate: Gate, streams: Seed, seen: Sequence[Pair]

@@ -95,6 +95,19 @@ def test_the_literal_form_teaches_what_no_ablation_loss_teaches_and_the_others_d
         assert not any(map(torch.equal, found["none"], found[form]))
 
 
+def test_what_the_ablation_loss_adds_is_measured_without_a_trace_and_is_nothing_in_its_literal_form() -> None:
+    found: dict[str, tuple[float, float]] = {}
+    for form in ("literal", "weighted", "differentiable"):
+        one = search(CellLosses(form=form))
+        before = {name: tensor.clone() for name, tensor in one.tensors().items()}
+        found[form] = one.added()
+        assert all(torch.equal(before[name], tensor) for name, tensor in one.tensors().items())
+    assert found["literal"][0] == 0.0
+    assert found["weighted"][0] > 0.0
+    assert found["differentiable"][0] > 0.0
+    assert found["literal"][1] == found["weighted"][1] == found["differentiable"][1] > 0.0
+
+
 def test_at_the_start_only_cross_entropy_moves_the_gates() -> None:
     gradients = []
     for weight in (0.0, 9.0):

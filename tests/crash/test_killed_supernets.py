@@ -72,14 +72,21 @@ DDARTS = {
 }
 FEW_SHOT = {**DARTS, "strategy": "few_shot(darts(epochs=1, batch_size=16, alpha_learning_rate=0.1), part_epochs=1)"}
 
+ENAS = {
+    "space": "nasbench201",
+    "strategy": "enas(epochs=3, batch_size=16, candidates=3, final_candidates=3, controller_steps=2, "
+    "controller_samples=3, controller_learning_rate=0.1)",
+}
 
-# Three steps an epoch, two forward passes each, and with D-DARTS one more for its cell: killed in the first epoch, in
-# the second, and there again. The search in parts ends every epoch with a look at the validation loss: killed in the
-# whole supernet, in the first part, and in the second.
+
+# Three steps an epoch, two forward passes each, and with D-DARTS one more for its cell; with ENAS one each, then six of
+# the controller and at most three of candidates: killed in the first epoch, in the second, and there again. The search
+# in parts ends every epoch with a look at the validation loss: killed in the whole supernet, in the first part, and in
+# the second.
 @pytest.mark.parametrize(
     ("settings", "deaths"),
-    [(DARTS, (3, 9, 4)), (DDARTS, (4, 14, 6)), (FEW_SHOT, (3, 11, 10))],
-    ids=["darts", "ddarts", "few_shot"],
+    [(DARTS, (3, 9, 4)), (DDARTS, (4, 14, 6)), (ENAS, (5, 14, 7)), (FEW_SHOT, (3, 11, 10))],
+    ids=["darts", "ddarts", "enas", "few_shot"],
 )
 def test_a_supernet_search_survives_kills_within_its_epochs(
     settings: dict[str, object], deaths: tuple[int, ...], tmp_path: Path, invented_table: Path

@@ -153,4 +153,4 @@ class Enas(Darts):
     def _trained(self) -> str:
         told = super()._trained()
         accuracy = self._controlled.accuracy
-        return told if math.isnan(accuracy) else f"{told}, {accuracy:.1f} % of what the controller samples"
+        return told if math.isnan(accuracy) else f"{told}, paths of the controller {accuracy:.1f} % right"

@@ -158,8 +158,8 @@ def test_supernet_step_against_the_published_network(show: Callable[[str], None]
     now = calibration()
     bound = 1.3 * STATED * now / CALIBRATION
     show(
-        f"the published network's processor seconds: {processor['plain']:.2f}, stated {STATED}; at most {bound:.2f} here, "
-        f"which is 1.3 times that by the calibration (fifty convolutions: {now:.3f} s, {CALIBRATION} when the stated "
+        f"processor seconds of the published network: {processor['plain']:.2f}, stated {STATED}; at most {bound:.2f}, "
+        f"which is 1.3 times that here by the calibration (fifty convolutions: {now:.3f} s, {CALIBRATION} when the stated "
         f"seconds were accepted): {'kept' if processor['plain'] <= bound else 'NOT kept'}"
     )
 

@@ -135,6 +135,8 @@ _TOOLS: dict[str, str] = {
     "write_page": "ogive.report.page:write_page",
     "write_score_page": "ogive.report.score_page:write_score_page",
     "train_winner": "ogive.winner:train_winner",
+    "evaluate_published": "ogive.evaluation:evaluate_published",
+    "published_names": "ogive.evaluation:published_names",
     "export_winner": "ogive.winner:export_winner",
     "measure_latency": "ogive.winner:measure_latency",
     "winner_facts": "ogive.winner:winner_facts",

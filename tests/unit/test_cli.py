@@ -38,7 +38,7 @@ COMMANDS: dict[str, set[str]] = {
     "resume": {"run", "--budget"},
     "compare": {*SETTINGS, "strategies", "--seeds"},
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
-    | {"--tensorboard", "--no-tensorboard"},
+    | {"--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
     "export": {"run", "--to", "--out", "--name", "--data"},
     "report": {"runs", "--out", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}

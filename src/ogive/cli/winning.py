@@ -12,7 +12,7 @@ import typer
 from ogive import catalog
 from ogive.cli.searching import command_line
 from ogive.cli.show import Bar, console, duration, number, table
-from ogive.core.errors import UnknownName
+from ogive.core.errors import SpecError, UnknownName
 
 __all__ = ["register"]
 
@@ -33,12 +33,19 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
-    run: RunFolder,
+    run: Annotated[Path, typer.Argument(help="The run folder, or the name of a published network's final training.")],
     trial: Annotated[int | None, typer.Option("--trial", help="Another trial than the best.")] = None,
     data: DataName = None,
     channels: Channels = None,
     cells: Cells = None,
     recipe: Annotated[str, typer.Option("--recipe", help='Options of the training: "epochs=60, cutout=8".')] = "",
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="tiny, small or paper, for a published one.  [default: small]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of a published one.  [default: 0]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of a published one.  [default: runs/NAME-PRESET-seedN]")
+    ] = None,
     device: Device = "cpu",
     threads: Annotated[int | None, typer.Option("--threads", help="Threads of torch.")] = None,
     tensorboard: Annotated[
@@ -51,6 +58,12 @@ def train_command(
 
     Example: ogive train runs/ptb --recipe "preset=small, epochs=20"
 
+    The final trainings of published networks have names, such as darts-v2-cifar10, ddarts-cifar100 or darts-v2-ptb:
+
+    Example: ogive train darts-v2-cifar10 --preset tiny
+
+    Example: ogive train darts-v2-imagenet --preset small --data images:photos
+
     On several GPUs: torchrun --nproc-per-node 2 --no-python ogive train runs/photos --device cuda
     """
     events = find_spec("tensorboard") is not None if tensorboard is None else tensorboard
@@ -60,21 +73,26 @@ def train_command(
         note = f"loss {step.loss:.3f}{right}, {duration(step.seconds_left)} left"
         bar.at(step.epoch - 1 + int(step.share), note, total=step.epochs)
 
+    arguments = {
+        "data": data,
+        "recipe": recipe,
+        "device": catalog.load("usable_device")(device),
+        "threads": threads,
+        "command": command_line(),
+        "progress": show,
+    }
+    published = not run.exists() and str(run) in catalog.load("published_names")()
+    _refuse_foreign(published, run, trial=trial, channels=channels, cells=cells, preset=preset, seed=seed, out=out)
     try:
         with Bar("epochs", None) as bar:
-            facts = catalog.load("train_winner")(
-                run,
-                trial=trial,
-                data=data,
-                channels=channels,
-                cells=cells,
-                recipe=recipe,
-                device=catalog.load("usable_device")(device),
-                threads=threads,
-                tensorboard=events,
-                command=command_line(),
-                progress=show,
-            )
+            if published:
+                size, number_ = preset or "small", seed or 0
+                place = out or Path("runs") / f"{run}-{size}-seed{number_}"
+                facts = catalog.load("evaluate_published")(str(run), place, preset=size, seed=number_, **arguments)
+            else:
+                facts = catalog.load("train_winner")(
+                    run, trial=trial, channels=channels, cells=cells, tensorboard=events, **arguments
+                )
     except KeyboardInterrupt:
         console.print("Interrupted. The same command goes on after the last finished epoch.")
         raise typer.Exit(130) from None
@@ -83,7 +101,16 @@ def train_command(
     console.print(f"{facts['arch']}: {_reached(facts)}", highlight=False)
     shown = ("val_ppl", "params", "macs", "latency_ms", "epochs", "training_s")
     table(None, ("figure", "value>"), [(name, number(facts[name])) for name in shown if name in facts])
-    console.print(f"next: ogive export {run}")
+    console.print(f"kept in {place}" if published else f"next: ogive export {run}")
+
+
+def _refuse_foreign(published: bool, run: Path, **options: object) -> None:
+    """SpecError for an option that the other kind of training has."""
+    foreign = ("trial", "channels", "cells") if published else ("preset", "seed", "out")
+    for name in foreign:
+        if options[name] is not None:
+            kind = "a published network, which has its own" if published else "a run folder: write it as --recipe"
+            raise SpecError(f"--{name} is no option of {run}, {kind}.")
 
 
 def _reached(facts: Mapping[str, Any]) -> str:

@@ -22,8 +22,10 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Proposal, Trial, counted
 from ogive.networks.build import Skeleton
+from ogive.spaces.ddarts import WIDTH, genotype_of
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.curvature import APART, bends_too_much
+from ogive.supernets.derive import open_gates, ranking
 from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
 from ogive.supernets.networks import Supernet, check_size, published_skeleton, supernet
 from ogive.supernets.perturbation import Decision, decide, restricted, tuned, undecided
@@ -57,13 +59,15 @@ class Darts:
     step. `gate`: "softmax", "sigmoid" (FairDARTS), "gumbel" (GDAS) or "single_path"; the last two run one operation of
     each edge. `partial`: 1/partial of the channels take part, and `edge_normalisation` weighs edges (PC-DARTS). In the
     first `warm_epochs` the architecture stays as it is. `zero_one` weighs FairDARTS's loss that pushes sigmoid gates to
-    0 or 1. The search ends early when the first kind of cell would be derived with more than `most_skips` skip
-    connections (DARTS+). With `select` "perturbation", each ask after that decides one edge by what the supernet loses
-    without its operations, and tunes the weights for `tune_epochs` (DARTS-PT). With `most_bending`, the largest
-    eigenvalue of the Hessian of the validation loss is measured after each epoch, and once its average over five epochs
-    is so many times that of four epochs before, the search ends by proposing the cell of that earlier epoch again,
-    which is at least number `bending_from` (R-DARTS). `channels`, `cells`: size of the supernet, None for that of the
-    space's paper. `progress` is told what is being done.
+    0 or 1, and `threshold` is its rule of deriving: up to two operations a node, with gates of at least so much, which
+    makes cells of `ddarts` with the supernet of `darts`. The search ends early when the first kind of cell would be
+    derived with more than `most_skips` skip connections, or when no edge has ranked its operations with weights in
+    another order for `settled` epochs (the two rules of DARTS+). With `select` "perturbation", each ask after that
+    decides one edge by what the supernet loses without its operations, and tunes the weights for `tune_epochs`
+    (DARTS-PT). With `most_bending`, the largest eigenvalue of the Hessian of the validation loss is measured after each
+    epoch, and once its average over five epochs is so many times that of four epochs before, the search ends by
+    proposing the cell of that earlier epoch again, which is at least number `bending_from` (R-DARTS). `channels`,
+    `cells`: size of the supernet, None for that of the space's paper. `progress` is told what is being done.
     """
 
     objectives = None
@@ -85,7 +89,9 @@ class Darts:
         edge_normalisation: bool = False,
         warm_epochs: int = 0,  # the same: 15
         zero_one: float = 0.0,  # xiaomi-automl/FairDARTS: 10
+        threshold: float | None = None,  # the same: 0.85
         most_skips: int | None = None,  # DARTS+ (Liang et al., 2019): 1
+        settled: int | None = None,  # the same: 10
         select: Literal["strongest", "perturbation"] = "strongest",
         tune_epochs: int = 5,  # ruocwang/darts-pt
         most_bending: float | None = None,  # automl/RobustDARTS: 1.3
@@ -108,7 +114,9 @@ class Darts:
             "partial": partial,
             "edge_normalisation": edge_normalisation,
             "zero_one": zero_one,
+            "open_from": threshold,
             "most_skips": most_skips,
+            "settled": settled,
             "select": select,
             "tune_epochs": tune_epochs,
             "most_bending": most_bending,
@@ -117,10 +125,13 @@ class Darts:
         self._eigenvalues: list[float] = []
         self._found: list[Architecture] = []
         self._decisions: list[Decision] = []
+        self._ranking: tuple[int, ...] = ()
+        self._ranked_so = 0  # epochs
         if tune_epochs < 0:
             raise SpecError(f"tune_epochs must not be negative, but got {tune_epochs}.")
         if zero_one and gate != "sigmoid":
             raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {gate}: write gate=sigmoid.")
+        self._check_rules(gate, select, threshold, settled)
         if not 0 <= warm_epochs <= epochs:
             raise SpecError(f"warm_epochs must be in [0, {epochs}], but got {warm_epochs}.")
         self._recipe = Recipe(
@@ -140,6 +151,8 @@ class Darts:
             warm_epochs=warm_epochs,
             penalty=_ZeroOne(zero_one) if zero_one else None,
         )
+        if threshold is not None:  # the layers are those of the space
+            cells = len(space.variables) // WIDTH
         self._skeleton = self._sized(channels, cells, partial)
         self._halves = seed
         self._given: Supernet | None = None
@@ -157,12 +170,13 @@ class Darts:
         warm = self._architecture.warm_epochs * epochs // max(1, self.epochs)
         part._architecture = replace(self._architecture, warm_epochs=warm)
         part._eigenvalues, part._found, part._decisions = [], [], []
+        part._ranking, part._ranked_so = (), 0
         return part
 
     def network(self, choices: Sequence[CellChoices] | None = None, name: str = "") -> Supernet:
         """A supernet of this search with fresh weights, of everything or of what the cells of a part may choose."""
         made = supernet(
-            self.space.name,
+            self._searched,
             self._skeleton,
             seed=(self.seed.child(name) if name else self.seed).integer("weights"),
             choices=choices,
@@ -214,13 +228,38 @@ class Darts:
 
     def derived(self) -> Architecture:
         """The architecture that would be derived now."""
-        search = self.search
-        return search.supernet.plan.derive(search.alphas.strengths(search.gate))
+        search, threshold = self.search, self._options["open_from"]
+        strengths = search.alphas.strengths(search.gate)
+        if threshold is not None:
+            return open_gates(strengths, search.supernet.kinds, threshold)
+        return search.supernet.plan.derive(strengths)
+
+    @property
+    def _searched(self) -> str:
+        """The space whose supernet is searched."""
+        return self.space.name if self._options["open_from"] is None else "darts"
+
+    def _check_rules(self, gate: str, select: str, threshold: float | None, settled: int | None) -> None:
+        if settled is not None and settled < 1:
+            raise SpecError(f"A ranking is settled after at least 1 epoch, but got settled={settled}.")
+        if threshold is None:
+            return
+        if not 0 < threshold < 1:
+            raise SpecError(f"The threshold of gates must be between 0 and 1, but got {threshold}.")
+        if self.space.name != "ddarts":
+            raise SpecError(
+                f"A threshold may leave a node one operation or none, which a cell of {self.space.name} cannot be: "
+                'give --space "ddarts(distinct=8)", whose number of cells is that of the supernet of darts.'
+            )
+        if gate != "sigmoid" or select != "strongest":
+            raise SpecError(
+                f"A threshold is a rule of sigmoid gates, but got gate={gate} and select={select}: write gate=sigmoid."
+            )
 
     def _is_trained(self) -> bool:
         """Whether all epochs are over, or enough of them."""
         search, limit = self.search, self._options["most_skips"]
-        if self._decisions or len(search.history) >= self.epochs or self._bends():
+        if self._decisions or len(search.history) >= self.epochs or self._bends() or self._is_settled():
             return True
         return limit is not None and bool(search.history) and self._skips(self.derived()) > limit
 
@@ -235,6 +274,10 @@ class Darts:
                 "The loss was no number in three steps in a row: the search ends after %s with what it had.",
                 counted(epoch.number, "epoch"),
             )
+        if epoch.number > self._architecture.warm_epochs:
+            now = ranking(self.search.alphas.strengths(self.search.gate), self.search.supernet.plan.operations)
+            self._ranked_so = self._ranked_so + 1 if now == self._ranking else 0
+            self._ranking = now
         return f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}, {epoch.train_acc:.1f} % right"
 
     def _decided(self) -> str:
@@ -251,6 +294,10 @@ class Darts:
         most = self._options["most_bending"]
         return most is not None and bends_too_much(self._eigenvalues, most, self._options["bending_from"])
 
+    def _is_settled(self) -> bool:
+        wanted = self._options["settled"]
+        return wanted is not None and self._ranked_so >= wanted
+
     def _answer(self) -> Architecture:
         """What to propose now: what is derived, or, at the end of R-DARTS, what was before the loss began to bend."""
         if self._decisions or self._options["most_bending"] is None:
@@ -261,6 +308,9 @@ class Darts:
 
     def _skips(self, arch: Architecture) -> int:
         """The skip connections of the first kind of cell."""
+        if self._options["open_from"] is not None:
+            first = self.search.supernet.kinds.index(self.search.supernet.plan.kinds[0])
+            return sum(entry.op == "skip_connect" for entry in genotype_of(arch).cells[first])
         plan = self.search.supernet.plan
         return sum((plan.operations.index("skip_connect"),) == row for row in plan.choices(arch)[plan.kinds[0]])
 
@@ -286,8 +336,8 @@ class Darts:
     def _sized(self, channels: int | None, cells: int | None, partial: int) -> Skeleton:
         """The size of the supernet; SpecError for one that cannot be."""
         data = self.data
-        found = published_skeleton(self.space.name, data.shape, len(data.classes), channels=channels, cells=cells)
-        check_size(self.space.name, found, partial)
+        found = published_skeleton(self._searched, data.shape, len(data.classes), channels=channels, cells=cells)
+        check_size(self._searched, found, partial)
         return found
 
     def _search(self) -> Search:
@@ -323,6 +373,7 @@ class Darts:
             "eigenvalues": self._eigenvalues,
             "found": [list(arch.choices) for arch in self._found],
             "decisions": [asdict(decision) for decision in self._decisions],
+            "ranking": [list(self._ranking), self._ranked_so],
         }
         checkpoint.save(Path(folder), len(search.history) + len(self._decisions), search.tensors(), record)
 
@@ -335,6 +386,7 @@ class Darts:
         try:
             self._eigenvalues = [float(value) for value in record["eigenvalues"]]
             self._found = [Architecture(self.space.name, tuple(choices)) for choices in record["found"]]
+            self._ranking, self._ranked_so = tuple(record["ranking"][0]), int(record["ranking"][1])
             for entry in record["decisions"]:
                 decision = Decision(**entry)
                 alphas = restricted(self.search.supernet, self.search.alphas, decision)

@@ -1,4 +1,4 @@
-"""AutoAugment: each image changed by one of 25 pairs of operations that were found for CIFAR-10.
+"""AutoAugment: each image changed by one of 25 pairs of operations that were found for CIFAR-10, or for ImageNet.
 
 Cubuk et al., "AutoAugment: Learning Augmentation Strategies from Data" (CVPR 2019). The pairs, and what a magnitude of
 0 to 9 means, are those of torchvision.transforms.AutoAugment; what an operation does is what Pillow's does, on a whole
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ogive.core.errors import SpecError
 
-__all__ = ["CIFAR10_POLICY", "OPERATIONS", "autoaugment"]
+__all__ = ["CIFAR10_POLICY", "IMAGENET_POLICY", "OPERATIONS", "POLICIES", "Policy", "autoaugment", "grey"]
 
 Step = tuple[str, float, int]  # an operation, its probability and its magnitude
+Policy = tuple[tuple[Step, Step], ...]
 Operation = Callable[[Tensor, float], Tensor]
 
 GREY = 128
@@ -32,7 +33,7 @@ def _pair(text: str) -> tuple[Step, Step]:
 
 
 # The magnitude of operations that have none is written 0.
-CIFAR10_POLICY: tuple[tuple[Step, Step], ...] = tuple(
+CIFAR10_POLICY: Policy = tuple(
     map(
         _pair,
         (
@@ -64,9 +65,42 @@ CIFAR10_POLICY: tuple[tuple[Step, Step], ...] = tuple(
         ),
     )
 )
+IMAGENET_POLICY: Policy = tuple(
+    map(
+        _pair,
+        (
+            "posterize .4 8 rotate .6 9",
+            "solarize .6 5 autocontrast .6 0",
+            "equalize .8 0 equalize .6 0",
+            "posterize .6 7 posterize .6 6",
+            "equalize .4 0 solarize .2 4",
+            "equalize .4 0 rotate .8 8",
+            "solarize .6 3 equalize .6 0",
+            "posterize .8 5 equalize 1 0",
+            "rotate .2 3 solarize .6 8",
+            "equalize .6 0 posterize .4 6",
+            "rotate .8 8 color .4 0",
+            "rotate .4 9 equalize .6 0",
+            "equalize .0 0 equalize .8 0",
+            "invert .6 0 equalize 1 0",
+            "color .6 4 contrast 1 8",
+            "rotate .8 8 color 1 2",
+            "color .8 8 solarize .8 7",
+            "sharpness .4 7 invert .6 0",
+            "shear_x .6 5 equalize 1 0",
+            "color .4 0 equalize .6 0",
+            "equalize .4 0 solarize .2 4",
+            "solarize .6 5 autocontrast .6 0",
+            "invert .6 0 equalize 1 0",
+            "color .6 4 contrast 1 8",
+            "equalize .8 0 equalize .6 0",
+        ),
+    )
+)
+POLICIES: Mapping[str, Policy] = {"cifar10": CIFAR10_POLICY, "imagenet": IMAGENET_POLICY}
 
 
-def autoaugment(x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+def autoaugment(x_NCHW: Tensor, generator: torch.Generator, policy: Policy = CIFAR10_POLICY) -> Tensor:
     """Each image changed by a random pair of the policy; the argument is left as it was. SpecError unless bytes."""
     if x_NCHW.dtype != torch.uint8 or x_NCHW.shape[1] not in (1, 3):
         raise SpecError(
@@ -74,7 +108,7 @@ def autoaugment(x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
             f"{x_NCHW.shape[1]}: leave it out."
         )
     N, device = len(x_NCHW), generator.device
-    pair_N = torch.randint(len(CIFAR10_POLICY), (N,), generator=generator, device=device)
+    pair_N = torch.randint(len(policy), (N,), generator=generator, device=device)
     chance_N2 = torch.rand((N, 2), generator=generator, device=device)
     sign_N2 = torch.randint(2, (N, 2), generator=generator, device=device)
     # One copy to the host instead of one for each group of images.
@@ -83,7 +117,7 @@ def autoaugment(x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     for place in range(2):
         groups: dict[tuple[str, float], list[int]] = {}
         for row, (pair, chance, sign) in enumerate(drawn):
-            name, probability, magnitude = CIFAR10_POLICY[pair][place]
+            name, probability, magnitude = policy[pair][place]
             if chance[place] < probability:
                 level = _level(name, magnitude, x_NCHW.shape[3 if name.endswith("_x") else 2])
                 signed = -level if name in SIGNED and sign[place] == 0 else level
@@ -97,7 +131,7 @@ def autoaugment(x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
 def _level(name: str, magnitude: int, side: int) -> float:
     """What a magnitude of 0 to 9 means: a slope, pixels, degrees, a change of factor, bits, or a threshold."""
     share = magnitude / 9
-    if name == "shear_y":
+    if name.startswith("shear"):
         return 0.3 * share
     if name.startswith("translate"):
         return float(int(150 / 331 * side * share))
@@ -143,7 +177,7 @@ def _blended(x_NCHW: Tensor, other: Tensor, factor: float) -> Tensor:
     return (start + factor * (x_NCHW.float() - start)).clamp(0, 255).to(torch.uint8)
 
 
-def _grey(x_NCHW: Tensor) -> Tensor:
+def grey(x_NCHW: Tensor) -> Tensor:
     """Luminance (N, 1, H, W), rounded (ITU-R 601-2)."""
     if x_NCHW.shape[1] == 1:
         return x_NCHW
@@ -153,7 +187,7 @@ def _grey(x_NCHW: Tensor) -> Tensor:
 
 
 def _contrast(x_NCHW: Tensor, change: float) -> Tensor:
-    mean_N = (_grey(x_NCHW).double().mean((1, 2, 3)) + 0.5).floor()
+    mean_N = (grey(x_NCHW).double().mean((1, 2, 3)) + 0.5).floor()
     return _blended(x_NCHW, mean_N[:, None, None, None].expand(x_NCHW.shape), 1 + change)
 
 
@@ -192,12 +226,13 @@ def _equalized(x_NCHW: Tensor, _: float) -> Tensor:
 
 
 OPERATIONS: Mapping[str, Operation] = {
+    "shear_x": lambda x, slope: _affine(x, (1, slope, 0, 0, 1, 0)),
     "shear_y": lambda x, slope: _affine(x, (1, 0, 0, slope, 1, 0)),
     "translate_x": lambda x, pixels: _affine(x, (1, 0, pixels, 0, 1, 0)),
     "translate_y": lambda x, pixels: _affine(x, (1, 0, 0, 0, 1, pixels)),
     "rotate": _rotated,
     "brightness": lambda x, change: _blended(x, torch.zeros_like(x), 1 + change),
-    "color": lambda x, change: _blended(x, _grey(x).expand_as(x), 1 + change),
+    "color": lambda x, change: _blended(x, grey(x).expand_as(x), 1 + change),
     "contrast": _contrast,
     "sharpness": _sharpness,
     "posterize": lambda x, bits: x & (0xFF << (8 - int(bits)) & 0xFF),
@@ -206,4 +241,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "equalize": _equalized,
     "invert": lambda x, _: 255 - x,
 }
-SIGNED = frozenset({"shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast", "sharpness"})
+SIGNED = frozenset(
+    {"shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast", "sharpness"}
+)

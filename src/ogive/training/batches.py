@@ -13,9 +13,10 @@ from torch import Tensor
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.training import augment
-from ogive.training.autoaugment import autoaugment
+from ogive.training.autoaugment import POLICIES, autoaugment
 from ogive.training.data import Data
 from ogive.training.distributed import Ranks
+from ogive.training.photographs import colour_jitter, resized_crop
 from ogive.training.recipe import Recipe
 
 __all__ = ["LAYOUT", "Batch", "Batches", "placed"]
@@ -82,11 +83,16 @@ class Batches:
         recipe, allowed, split = self.recipe, self.data.augmentation, self.data.train
         rows = rows.to(split.labels.device)
         images, y_N = split.images[rows].to(self.device), split.labels[rows].to(self.device)
-        images = augment.crop(images, allowed.padding if recipe.padding is None else recipe.padding, drawn)
+        if recipe.resized_crop:
+            images = resized_crop(images, recipe.resized_crop, drawn)
+        else:
+            images = augment.crop(images, allowed.padding if recipe.padding is None else recipe.padding, drawn)
         if allowed.flip if recipe.flip is None else recipe.flip:
             images = augment.flip(images, drawn)
         if recipe.autoaugment:
-            images = autoaugment(images, drawn)
+            images = autoaugment(images, drawn, POLICIES[recipe.policy])
+        if recipe.jitter or recipe.hue:
+            images = colour_jitter(images, recipe.jitter, recipe.hue, drawn)
         x_NCHW = self.data.normalised(images.contiguous(memory_format=LAYOUT), self.dtype)
         if recipe.cutout:
             x_NCHW = augment.cutout(x_NCHW, recipe.cutout, drawn)

@@ -12,7 +12,14 @@ from ogive.core.errors import SpecError, UnknownName
 
 __all__ = ["Recipe", "decay_of_average", "learning_rate", "optimizer_for"]
 
-CHOICES = {"optimizer": ("sgd", "adamw"), "precision": ("float32", "bf16"), "anneal": ("step", "epoch")}
+CHOICES = {
+    "optimizer": ("sgd", "adamw"),
+    "precision": ("float32", "bf16"),
+    "anneal": ("step", "epoch"),
+    "schedule": ("cosine", "exponential"),
+    "policy": ("cifar10", "imagenet"),
+}
+PHOTOGRAPHS = ("resized_crop", "jitter", "hue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +28,13 @@ class Recipe:
 
     `batch_size` is the number of images in a step over all processes together. `padding` and `flip` override what the
     data set allows; `autoaugment` says whether the policy of that name for CIFAR-10 changes images after that; `cutout`
-    is the side of its square in pixels and `mixup` the alpha of its Beta distribution, both 0 for none. `average` is
-    the decay of a moving average of the weights, which is then what is measured and kept. `drop_path` is the
-    probability that is reached at the end, None for the network's own. `decay_all` says whether biases and batch norms
-    are decayed too.
+    is the side of its square in pixels and `mixup` the alpha of its Beta distribution, both 0 for none. `policy` names
+    the data set that AutoAugment's pairs were found for. With `resized_crop` a random part of each image is brought to
+    so many pixels a side, instead of a shift by `padding`; `jitter` changes brightness, contrast and saturation by up
+    to such a share, `hue` the hue by a share of the circle. The `schedule` of the rate is a cosine, or `rate_decay` to
+    the power of the epoch. `average` is the decay of a moving average of the weights, which is then what is measured
+    and kept. `drop_path` is the probability that is reached at the end, None for the network's own. `decay_all` says
+    whether biases and batch norms are decayed too.
     """
 
     epochs: int = 12  # NAS-Bench-201 (Dong and Yang 2020), table 1: 12 and 200 epochs
@@ -38,6 +48,8 @@ class Recipe:
     decay_all: bool = True
     warmup_epochs: float = 0.0
     anneal: Literal["step", "epoch"] = "step"
+    schedule: Literal["cosine", "exponential"] = "cosine"
+    rate_decay: float = 0.97  # DARTS, appendix A.3
     label_smoothing: float = 0.0
     gradient_clip: float = 0.0
     average: float = 0.0
@@ -46,6 +58,10 @@ class Recipe:
     padding: int | None = None
     flip: bool | None = None
     autoaugment: bool = False
+    policy: Literal["cifar10", "imagenet"] = "cifar10"
+    resized_crop: int = 0
+    jitter: float = 0.0
+    hue: float = 0.0
     cutout: int = 0
     mixup: float = 0.0
     precision: Literal["float32", "bf16"] = "float32"
@@ -67,24 +83,38 @@ class Recipe:
         for name in ("momentum", "label_smoothing", "average", "drop_path"):
             if not 0 <= (getattr(self, name) or 0) < 1:
                 raise SpecError(f"{name} must be in [0, 1), but got {getattr(self, name)}.")
-        for name in ("final_learning_rate", "weight_decay", "gradient_clip", "auxiliary_weight", "padding", "cutout"):
+        for name in (
+            "final_learning_rate",
+            "weight_decay",
+            "gradient_clip",
+            "auxiliary_weight",
+            "padding",
+            "cutout",
+            *PHOTOGRAPHS,
+        ):
             if not 0 <= (getattr(self, name) or 0) < math.inf:
                 raise SpecError(f"{name} must be 0 or a positive number, but got {getattr(self, name)}.")
         if not 0 < self.learning_rate < math.inf:
             raise SpecError(f"learning_rate must be a positive number, but got {self.learning_rate}.")
+        if not 0 < self.rate_decay <= 1:
+            raise SpecError(f"rate_decay must be in (0, 1], but got {self.rate_decay}.")
+        if self.hue > 0.5:
+            raise SpecError(f"hue is a share of half the circle at most, 0 to 0.5, but got {self.hue}.")
         if not 0 <= self.mixup <= 1:
             raise SpecError(f"mixup must be in [0, 1], but got {self.mixup}.")
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:
-    """The rate at a point of the training, counted in epochs from 0: a linear warm-up, then half a cosine.
+    """The rate at a point of the training, counted in epochs from 0: a linear warm-up, then half a cosine, or powers.
 
     With w epochs of warm-up out of T, the rate is peak (t + 1) / (w + 1) for t < w, which is never zero, and then
-    final + (peak - final) (1 + cos(pi (t - w) / (T - w))) / 2.
+    final + (peak - final) (1 + cos(pi (t - w) / (T - w))) / 2, or peak · decay^(t - w), but never below the final one.
     """
     peak, final, warmup = recipe.learning_rate, recipe.final_learning_rate, recipe.warmup_epochs
     if epoch < warmup:
         return peak * (epoch + 1) / (warmup + 1)
+    if recipe.schedule == "exponential":
+        return max(final, peak * math.pow(recipe.rate_decay, epoch - warmup))
     passed = (epoch - warmup) / (recipe.epochs - warmup)
     return final + (peak - final) * (1 + math.cos(math.pi * passed)) / 2
 

@@ -12,7 +12,9 @@ from ogive import catalog
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.build import build, default_skeleton
+from ogive.spaces import darts as darts_space
 from ogive.spaces.darts import darts
+from ogive.spaces.ddarts import ddarts, genotype_of
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.gradient import Darts
@@ -145,6 +147,69 @@ def test_a_state_of_another_search_is_refused(tmp_path: Path) -> None:
         strategy(epochs=2).load(tmp_path)
     with pytest.raises(StoreError, match="no readable state of a supernet"):
         strategy(epochs=1).load(tmp_path / "nowhere")
+
+
+# -- rules of FairDARTS and of DARTS+ ---------------------------------------------------------------------------------
+
+
+def test_the_threshold_of_fair_darts_proposes_cells_of_ddarts_that_can_be_built() -> None:
+    space = ddarts(distinct=3)
+    search = strategy(space=space, cells=None, gate="sigmoid", threshold=0.85, alpha_learning_rate=0.5)
+    found = [proposal.arch for proposal in search.ask(3)]
+    for arch in found:
+        space.admit(arch)
+        cells = genotype_of(arch).cells
+        assert len(cells) == 3  # as many as the supernet has layers, two of which are reductions
+        assert cells[1] == cells[2]
+    assert search.search.supernet.kinds == ("normal", "reduce", "reduce")
+    assert any(len(cell) != 8 for arch in found for cell in genotype_of(arch).cells)
+    build(found[-1], default_skeleton("ddarts", channels=4, cells=3))(torch.zeros(2, 3, 8, 8))[0, 0].backward()
+
+
+def test_skip_connections_of_fair_darts_are_counted_in_its_first_cell() -> None:
+    search = strategy(space=ddarts(distinct=3), cells=None, gate="sigmoid", threshold=0.85, most_skips=0, epochs=9)
+    with torch.no_grad():
+        search.search.alphas.groups[0][:, darts_space.OPS.index("skip_connect")] = 9.0
+    search.ask()
+    assert search.ask() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"threshold": 0.85, "gate": "sigmoid"}, "which a cell of nasbench201 cannot be"),
+        ({"threshold": 0.85, "gate": "sigmoid", "space": darts()}, "which a cell of darts cannot be"),
+        ({"threshold": 0.85, "space": ddarts(distinct=3)}, "a rule of sigmoid gates, but got gate=softmax"),
+        ({"threshold": 1.0, "gate": "sigmoid", "space": ddarts(distinct=3)}, "must be between 0 and 1, but got 1.0"),
+        ({"settled": 0}, "at least 1 epoch, but got settled=0"),
+    ],
+    ids=str,
+)
+def test_rules_that_cannot_be_are_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SpecError, match=reason):
+        strategy(**options)
+
+
+def test_a_ranking_that_stays_for_some_epochs_ends_the_search(tmp_path: Path) -> None:
+    # Alphas that hardly move keep their ranking; the epochs in which they wait do not count.
+    options: dict[str, Any] = {"settled": 2, "warm_epochs": 1, "epochs": 9, "alpha_learning_rate": 1e-9}
+    search = strategy(**options)
+    assert len(search.ask(9)) == 4  # one that waits, one that is ranked first, and two that are ranked alike
+    begun, resumed = strategy(**options), strategy(**options)
+    begun.ask(3)
+    begun.save(tmp_path)
+    resumed.load(tmp_path)
+    assert len(resumed.ask(9)) == 1
+
+
+def test_a_ranking_that_changes_lets_the_search_go_on() -> None:
+    search = strategy(settled=1, epochs=4, alpha_learning_rate=0.5)
+    search.ask()
+    for _ in range(3):
+        with torch.no_grad():
+            for group in search.search.alphas.groups:
+                group.copy_(group.flip(1))
+        assert len(search.ask()) == 1
 
 
 # -- steps without a finite loss --------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ EXACT = [
     ("sharpness", -0.9, lambda image: ImageEnhance.Sharpness(image).enhance(0.1)),
     ("translate_x", 9.0, moved((1, 0, 9, 0, 1, 0))),
     ("translate_y", -14.0, moved((1, 0, 0, 0, 1, -14))),
+    ("shear_x", -0.3, moved((1, -0.3, 0, 0, 1, 0))),
     ("shear_y", -0.3, moved((1, 0, 0, -0.3, 1, 0))),
     ("rotate", 20.0, lambda image: image.rotate(20, fillcolor=GREY)),
     ("rotate", -30.0, lambda image: image.rotate(-30, fillcolor=GREY)),

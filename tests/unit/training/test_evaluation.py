@@ -5,8 +5,6 @@ import torch
 
 from ogive.core.errors import UnknownName
 from ogive.core.rng import Seed
-from ogive.networks.build import build_nested
-from ogive.networks.nested_genotypes import PUBLISHED_NESTED
 from ogive.training.augment import Augmentation
 from ogive.training.data import Data, Split
 from ogive.training.evaluation import EVALUATIONS, PRESETS, Preset, evaluation
@@ -36,19 +34,41 @@ def noise(side: int, classes: int) -> Data:
 def test_every_setting_builds_the_network_that_it_names(name: str, preset: Preset) -> None:
     plan = evaluation(name, preset)
     with torch.device("meta"):
-        network = build_nested(PUBLISHED_NESTED[plan.genotype], plan.skeleton)
+        network = plan.network()
     assert (network.auxiliary_head is None) == (preset != "paper" or name in TOO_SMALL)
 
 
-@pytest.mark.parametrize("name", ["ddarts-cifar100", "dartopti-resnet18-cifar10", "dartopti-resnet18-imagenet"])
+@pytest.mark.parametrize(
+    "name", ["ddarts-cifar100", "dartopti-resnet18-cifar10", "dartopti-resnet18-imagenet", "darts-v2-cifar10"]
+)
 def test_the_tiny_setting_trains(name: str) -> None:
     plan = evaluation(name, "tiny")
     assert plan.skeleton.size is not None
-    network = build_nested(PUBLISHED_NESTED[plan.genotype], plan.skeleton, seed=0)
+    network = plan.network(seed=0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     outcome = train(network, noise(plan.skeleton.size, plan.skeleton.classes), plan.recipe, seed=Seed(0))
     assert len(outcome.history) == plan.recipe.epochs
     assert not torch.equal(network.state_dict()["classifier.weight"], before["classifier.weight"])
+
+
+def test_the_settings_of_darts_are_the_published_ones() -> None:
+    cifar = evaluation("darts-v2-cifar10", "paper")
+    recipe = cifar.recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.cutout, recipe.gradient_clip) == (600, 96, 16, 5.0)
+    assert (recipe.drop_path, recipe.auxiliary_weight, recipe.weight_decay) == (0.2, 0.4, 3e-4)
+    assert (recipe.autoaugment, recipe.final_learning_rate, recipe.learning_rate) == (False, 0.0, 0.025)
+    with torch.device("meta"):
+        network = cifar.network()
+    assert sum(weight.numel() for weight in network.parameters()) == 3_825_768  # with the auxiliary head
+    photographs = evaluation("darts-v2-imagenet", "paper")
+    recipe = photographs.recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.weight_decay, recipe.label_smoothing) == (250, 128, 3e-5, 0.1)
+    assert (recipe.resized_crop, recipe.jitter, recipe.hue, recipe.cutout) == (224, 0.4, 0.2, 0)
+    assert (learning_rate(recipe, 0), recipe.drop_path, recipe.autoaugment) == (0.1, 0.0, False)
+    assert learning_rate(recipe, 249) == pytest.approx(5.08349e-5, rel=1e-5)
+    with torch.device("meta"):
+        network = photographs.network()
+    assert sum(weight.numel() for weight in network.parameters()) == 5_979_528
 
 
 def test_the_papers_rate_falls_by_a_cosine_from_epoch_to_epoch() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from torch import nn, optim
 
@@ -66,3 +68,28 @@ def test_the_options_reach_the_optimizer() -> None:
 def test_a_network_without_parameters_is_refused() -> None:
     with pytest.raises(SpecError, match="no parameters that can be trained"):
         optimizer_for(nn.ReLU(), Recipe())
+
+
+def test_an_exponential_rate_is_the_published_one_of_imagenet() -> None:
+    recipe = Recipe(epochs=250, learning_rate=0.1, schedule="exponential", rate_decay=0.97, anneal="epoch")
+    assert learning_rate(recipe, 0) == 0.1
+    assert learning_rate(recipe, 100) == pytest.approx(4.75525e-3, rel=1e-5)
+    assert learning_rate(recipe, 249) == pytest.approx(5.08349e-5, rel=1e-5)
+    warm = replace(recipe, warmup_epochs=4, final_learning_rate=0.01)
+    assert learning_rate(warm, 0) == pytest.approx(0.02)
+    assert learning_rate(warm, 4) == pytest.approx(0.1)
+    assert learning_rate(warm, 249) == 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"rate_decay": 0.0}, "rate_decay must be in"),
+        ({"hue": 0.6}, "hue is a share"),
+        ({"jitter": -1.0}, "jitter must"),
+    ],
+    ids=str,
+)
+def test_photographs_have_ranges_too(options: dict[str, float], reason: str) -> None:
+    with pytest.raises(SpecError, match=reason):
+        Recipe(**options)  # type: ignore[arg-type]

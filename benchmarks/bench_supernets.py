@@ -159,8 +159,8 @@ def test_supernet_step_against_the_published_network(show: Callable[[str], None]
     bound = 1.3 * STATED * now / CALIBRATION
     show(
         f"processor seconds of the published network: {processor['plain']:.2f}, stated {STATED}; at most {bound:.2f}, "
-        f"which is 1.3 times that here by the calibration (fifty convolutions: {now:.3f} s, {CALIBRATION} when the stated "
-        f"seconds were accepted): {'kept' if processor['plain'] <= bound else 'NOT kept'}"
+        f"which is 1.3 times that here by the calibration (fifty convolutions: {now:.3f} s, {CALIBRATION} when the "
+        f"stated seconds were accepted): {'kept' if processor['plain'] <= bound else 'NOT kept'}"
     )
 
 

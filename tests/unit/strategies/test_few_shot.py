@@ -16,6 +16,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.spaces.darts import OPS, darts
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.strategies.enas import Enas
 from ogive.strategies.few_shot import FewShot
 from ogive.strategies.gradient import Darts
 from ogive.strategies.local import RandomSearch
@@ -148,6 +149,7 @@ def test_every_part_has_the_same_images_and_random_numbers_of_its_own() -> None:
         ({"gate": "gumbel"}, {}),
         ({"gate": "sigmoid", "zero_one": 1.0}, {}),
         ({"kind": partial(SinglePathOneShot, candidates=6, population=3, tournament=2)}, {}),
+        ({"kind": partial(Enas, hidden=8, controller_steps=2, controller_samples=3, final_candidates=4)}, {}),
         ({"select": "perturbation", "tune_epochs": 1, "epochs": 1}, {"transfer": False}),
     ],
     ids=str,

@@ -54,7 +54,7 @@ STRATEGIES = {
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
-    "enas": "enas(epochs=2, batch_size=12, candidates=3, final_candidates=3, controller_steps=2, controller_samples=3)",
+    "enas": "enas(epochs=2, batch_size=12, candidates=2, final_candidates=2, controller_steps=1, controller_samples=2)",
     "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
@@ -132,7 +132,7 @@ def enas(space, seed):
 
     data = load("digits", limit=24)
     size = {"channels": 2, "cells": 1, "epochs": 2}
-    few = {"candidates": 3, "final_candidates": 3, "controller_steps": 2, "controller_samples": 3}
+    few = {"candidates": 2, "final_candidates": 2, "controller_steps": 1, "controller_samples": 2}
     return Enas(space=space, data=data, seed=seed, threads=1, **size, **few, controller_learning_rate=0.1)
 
 

@@ -13,6 +13,7 @@ from ogive.core.rng import Seed
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.enas import Enas
+from ogive.strategies.few_shot import FewShot
 from ogive.supernets.controlled import ControlledSearch
 from ogive.supernets.controller import controlled_paths
 from ogive.supernets.search import shared_accuracy
@@ -112,6 +113,23 @@ def test_a_state_of_another_controller_is_refused(tmp_path: Path) -> None:
     search.save(tmp_path)
     with pytest.raises(StoreError, match="belongs to another training: its options is"):
         strategy(epochs=1, controller_steps=9).load(tmp_path)
+
+
+def test_it_searches_the_parts_of_a_supernet_and_is_resumed_in_one(tmp_path: Path) -> None:
+    def few_shot() -> FewShot:
+        searcher = strategy(epochs=2, controller_steps=3, final_candidates=5)
+        return FewShot(searcher, space=nasbench201(), data=DATA, seed=Seed(0), split=3, part_epochs=2)
+
+    whole, begun, resumed = few_shot(), few_shot(), few_shot()
+    expected = [proposal.arch for proposal in whole.ask(12)]
+    assert len(expected) == 2 + 5 * 2
+    assert whole.ask() == []
+    assert [found.arch.choices[3] for found in whole.found[1:]] == [0, 1, 2, 3, 4]
+    begun.ask(5)  # in the middle of the second part
+    begun.save(tmp_path)
+    resumed.load(tmp_path)
+    assert [proposal.arch for proposal in resumed.ask(7)] == expected[5:]
+    assert resumed.found == whole.found
 
 
 # -- numbers that are none --------------------------------------------------------------------------------------------

@@ -101,7 +101,9 @@ class FewShot:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         if not isinstance(searcher, Darts):
-            raise SpecError("few_shot searches by gradient in each part: write few_shot(darts) or few_shot(spos).")
+            raise SpecError(
+                "few_shot searches by gradient in each part: write few_shot(darts), few_shot(spos) or few_shot(enas)."
+            )
         for word, value in (("splits", splits), ("part_epochs", part_epochs)):
             if value is not None and value < 1:
                 raise SpecError(f"{word} must be at least 1, but got {value}.")

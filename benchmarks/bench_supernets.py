@@ -233,3 +233,53 @@ def test_supernet_second_order_against_first(show: Callable[[str], None]) -> Non
             times[order].append(time.process_time() - started)
     ratio = statistics.median(times[2][1:]) / statistics.median(times[1][1:])
     show(f"supernet step of the second order: {ratio:.2f} x the processor seconds of the first")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+def test_supernet_step_on_a_gpu(show: Callable[[str], None]) -> None:
+    """The published network, ogive's, its captured graphs, and those in bf16: C = 16, L = 8, batch of 64."""
+    network = supernet("darts", Skeleton(16, 8), seed=0)
+    assert isinstance(network, DartsSupernet)
+    plain = plain_module().PlainDarts(16, 8).take(network).cuda()
+    network.cuda().to(memory_format=LAYOUT)  # type: ignore[call-overload]
+    compiled = torch.compile(network, mode="reduce-overhead", fullgraph=True)
+    alphas = network.alphas(torch.Generator().manual_seed(0))
+
+    def through(run: Callable[..., Tensor], x: Tensor) -> Tensor:
+        mixture = alphas.mixture(Softmax(), torch.Generator())
+        for mix in mixture:
+            _ = mix.factors
+        torch.compiler.cudagraph_mark_step_begin()
+        return run(x.contiguous(memory_format=LAYOUT), mixture)
+
+    def in_bf16(x: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            return through(compiled, x)
+
+    ways: dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]] = {
+        "published": (plain, lambda x: plain(x, alphas.groups)),
+        "ogive": (network, lambda x: through(network, x)),
+        "captured": (network, lambda x: through(compiled, x)),
+        "captured, bf16": (network, in_bf16),
+    }
+    found = {}
+    for name, (module, forward) in ways.items():
+        steps = Steps(module, alphas, forward)
+        steps.x, steps.y = steps.x.repeat(4, 1, 1, 1).cuda(), steps.y.repeat(4).cuda()
+        found[name] = _gpu_seconds(steps)
+        show(
+            f"supernet step on a GPU, {name}: {1000 * found[name]:.1f} ms, {found[name] / found['published']:.2f} of it"
+        )
+    show(f"target: at most 0.33; reached {min(found.values()) / found['published']:.2f}")
+
+
+def _gpu_seconds(steps: Steps, rounds: int = 20) -> float:
+    """The median of single steps, each waited for, after some in which graphs are captured."""
+    times = []
+    for _ in range(rounds + 5):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        steps.step()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[5:])

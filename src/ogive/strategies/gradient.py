@@ -67,7 +67,9 @@ class Darts:
     (DARTS-PT). With `most_bending`, the largest eigenvalue of the Hessian of the validation loss is measured after each
     epoch, and once its average over five epochs is so many times that of four epochs before, the search ends by
     proposing the cell of that earlier epoch again, which is at least number `bending_from` (R-DARTS). `channels`,
-    `cells`: size of the supernet, None for that of the space's paper. `progress` is told what is being done.
+    `cells`: size of the supernet, None for that of the space's paper. `precision` "bf16" computes forward passes so,
+    but for the differences of the second order; `compiled` captures them as graphs of a CUDA device. `progress` is told
+    what is being done.
     """
 
     objectives = None
@@ -105,6 +107,8 @@ class Darts:
         gradient_clip: float = 5.0,
         alpha_learning_rate: float = 3e-4,
         alpha_weight_decay: float = 1e-3,
+        precision: Literal["float32", "bf16"] = "float32",
+        compiled: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self.space, self.data, self.seed, self.progress = space, data, seed, progress
@@ -122,6 +126,7 @@ class Darts:
             "most_bending": most_bending,
             "bending_from": bending_from,
         }
+        self._compiled = compiled
         self._eigenvalues: list[float] = []
         self._found: list[Architecture] = []
         self._decisions: list[Decision] = []
@@ -132,6 +137,8 @@ class Darts:
         if zero_one and gate != "sigmoid":
             raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {gate}: write gate=sigmoid.")
         self._check_rules(gate, select, threshold, settled)
+        if compiled:
+            _check_graphs(device, gate)
         if not 0 <= warm_epochs <= epochs:
             raise SpecError(f"warm_epochs must be in [0, {epochs}], but got {warm_epochs}.")
         self._recipe = Recipe(
@@ -143,6 +150,7 @@ class Darts:
             nesterov=False,
             weight_decay=weight_decay,
             gradient_clip=gradient_clip,
+            precision=precision,
         )
         self._architecture = ArchitectureRecipe(
             order=order,
@@ -274,7 +282,7 @@ class Darts:
                 "The loss was no number in three steps in a row: the search ends after %s with what it had.",
                 counted(epoch.number, "epoch"),
             )
-        if epoch.number > self._architecture.warm_epochs:
+        if self._options["settled"] is not None and epoch.number > self._architecture.warm_epochs:
             now = ranking(self.search.alphas.strengths(self.search.gate), self.search.supernet.plan.operations)
             self._ranked_so = self._ranked_so + 1 if now == self._ranking else 0
             self._ranking = now
@@ -359,6 +367,8 @@ class Darts:
             seed=self.seed,
             gate=GATES[self._options["gate"]](),
             device=self.device,
+            # "reduce-overhead" captures CUDA graphs: a supernet is thousands of kernels that take less time than calls.
+            run=torch.compile(network, mode="reduce-overhead", fullgraph=True) if self._compiled else None,
         )
 
     # -- the state, in and out ---------------------------------------------------------------------------------------
@@ -407,6 +417,19 @@ class Darts:
             "seed": [self.seed.root, *self.seed.path],
             "data": self.data.digest,
         }
+
+
+def _check_graphs(device: str, gate: str) -> None:
+    if torch.device(device).type != "cuda":
+        raise SpecError(
+            f"Graphs are captured on a CUDA device, but the device is {device}: give --device cuda, or leave "
+            "compiled=true out."
+        )
+    if gate not in ("softmax", "sigmoid"):
+        raise SpecError(
+            f"A captured graph runs the same operations at every step, but with gate={gate} they are drawn: leave "
+            "compiled=true out."
+        )
 
 
 class _ZeroOne:

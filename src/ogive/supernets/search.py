@@ -41,6 +41,7 @@ REPORT_S = 0.5  # seconds between two reports of progress within an epoch
 HOPELESS = 3  # steps in a row without a finite result that end a search
 
 Penalty = Callable[[Alphas], Tensor]
+Run = Callable[[Tensor, Sequence[Mix]], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +121,11 @@ def _summed(
 class Search:
     """A supernet under search: `epoch` trains it for one epoch; `tensors` and `restore` are its whole state.
 
-    `weights_data.train` teaches the weights, `alphas_data.train` the architecture. `over` says that the search ended
-    early because its loss was no number three times in a row; the state is that of the last good step.
+    `weights_data.train` teaches the weights, `alphas_data.train` the architecture. `run` computes what the supernet
+    does in steps of training, such as a compiled form of it with the same weights; by default it is the supernet
+    itself. With a recipe in bf16, forward passes have that precision but for those whose small differences are the
+    second order. `over` says that the search ended early because its loss was no number three times in a row; the state
+    is that of the last good step.
     """
 
     def __init__(
@@ -136,8 +140,11 @@ class Search:
         seed: Seed,
         gate: Gate | None = None,
         device: torch.device | str = "cpu",
+        run: Run | None = None,
     ) -> None:
         self.device = torch.device(device)
+        self._run: Run = supernet if run is None else run
+        self._compiled = run is not None
         self.supernet, self.alphas = supernet, alphas
         self.recipe, self.architecture, self.seed = recipe, architecture, seed
         self.gate: Gate = Softmax() if gate is None else gate
@@ -256,11 +263,11 @@ class Search:
         """The validation loss, and its gradients in the architecture."""
 
         def validation() -> Tensor:
-            loss = self._loss(other, gate, streams.integer("validation"))[0]
+            loss = self._loss(other, gate, streams.integer("validation"), exact=self.architecture.order == 2)[0]
             return loss if self.architecture.penalty is None else loss + self.architecture.penalty(self.alphas)
 
         if self.architecture.order == 1:
-            return first_order(self.alphas.tensors, validation, self.ranks.mean)
+            return first_order(self.alphas.tensors, validation, self._mean)
         # The same draw of the gate at every call, or the differences would be those of draws.
         ahead = Unrolling(
             self.optimizer.param_groups[0]["lr"],
@@ -271,10 +278,10 @@ class Search:
         return second_order(
             self.weights,
             self.alphas.tensors,
-            lambda: self._loss(batch, gate, streams.integer("training"))[0],
+            lambda: self._loss(batch, gate, streams.integer("training"), exact=True)[0],
             validation,
             ahead,
-            mean=self.ranks.mean,
+            mean=self._mean,
         )
 
     def curvature(self) -> float:
@@ -287,13 +294,29 @@ class Search:
         draw = torch.Generator().manual_seed(streams.integer("direction"))
         with kept_buffers(self.supernet):
             return largest_eigenvalue(
-                self.alphas.tensors, lambda: self._loss(batch, gate, streams.integer("gate"))[0], draw
+                self.alphas.tensors, lambda: self._plain_loss(batch, gate, streams.integer("gate")), draw
             )
 
-    def _loss(self, batch: Batch, gate: Gate, number: int) -> tuple[Tensor, Tensor]:
+    def _mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The means over all processes; copies where a captured graph will write into the tensors again."""
+        return self.ranks.mean([tensor.clone() for tensor in tensors] if self._compiled else tensors)
+
+    def _loss(self, batch: Batch, gate: Gate, number: int, *, exact: bool = False) -> tuple[Tensor, Tensor]:
+        """The loss and the logits of a step of training; `exact` for those of which differences are taken."""
         mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(number))
-        logits = self.supernet(batch.images, mixture)
+        if self._compiled:
+            for mix in mixture:
+                _ = mix.factors  # made here: a tracer cannot look into a property that remembers
+            torch.compiler.cudagraph_mark_step_begin()
+        short = self.recipe.precision == "bf16" and not exact
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+            logits = self._run(batch.images, mixture)
         return batch.loss(logits, self.recipe.label_smoothing), logits
+
+    def _plain_loss(self, batch: Batch, gate: Gate, number: int) -> Tensor:
+        """The same of the supernet itself in full precision: what is compiled cannot be differentiated twice."""
+        mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(number))
+        return batch.loss(self.supernet(batch.images, mixture), self.recipe.label_smoothing)
 
     # -- the state ---------------------------------------------------------------------------------------------------
 

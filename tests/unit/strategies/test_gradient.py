@@ -375,3 +375,65 @@ def test_the_options_are_written_as_those_of_any_part() -> None:
     assert (made.epochs, made._architecture.order) == (4, 2)
     with pytest.raises(SpecError, match=r"darts\(order=\.\.\.\) takes 0 or 1 or 2, but got 3"):
         catalog.build("strategy", "darts(order=3)", given)
+
+
+# -- ways to compute it -----------------------------------------------------------------------------------------------
+
+
+# Both are torch's own: its compiler hides the second one, which a test that makes errors of warnings sees.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_compiled_supernet_is_searched_as_the_supernet_itself(order: Any) -> None:
+    plain, compiled = (strategy(order=order, epochs=1, batch_size=12, alpha_learning_rate=0.1) for _ in range(2))
+    search = compiled.search
+    traced = torch.compile(search.supernet, backend="aot_eager", fullgraph=True)  # as on a GPU, but for the graphs
+    search._run, search._compiled = traced, True  # type: ignore[assignment]
+    assert plain.ask()[0].arch == compiled.ask()[0].arch
+    there, here = plain.search.tensors(), search.tensors()
+    for name, tensor in there.items():
+        torch.testing.assert_close(here[name], tensor, rtol=1e-4, atol=1e-5)
+    assert search.curvature() == pytest.approx(plain.search.curvature(), rel=1e-2)
+
+
+def test_bf16_rounds_forward_passes_but_not_the_differences_of_the_second_order() -> None:
+    exact, rounded = (strategy(epochs=1, precision=precision) for precision in ("float32", "bf16"))
+    losses = []
+    for one in (exact, rounded):
+        search = one.search
+        batch = next(iter(search.train_batches.epoch(Seed(0))))
+        losses.append([search._loss(batch, search.gate, 0, exact=flag)[0].item() for flag in (False, True)])
+    assert losses[0][0] == losses[0][1] == losses[1][1]
+    assert losses[1][0] != losses[0][0]
+    assert losses[1][0] == pytest.approx(losses[0][0], abs=0.05)
+    (proposal,) = rounded.ask()
+    assert all(tensor.isfinite().all() for tensor in rounded.search.tensors().values())
+    nasbench201().admit(proposal.arch)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"compiled": True}, "Graphs are captured on a CUDA device, but the device is cpu"),
+        ({"compiled": True, "device": "cuda", "gate": "gumbel"}, "but with gate=gumbel they are drawn"),
+        ({"precision": "bf8"}, "precision"),
+    ],
+    ids=str,
+)
+def test_ways_that_cannot_be_are_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises((SpecError, UnknownName), match=reason):
+        strategy(**options)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("order", [1, 2])
+def test_graphs_of_a_cuda_device_search_as_the_supernet_itself(order: Any) -> None:
+    options: dict[str, Any] = {"device": "cuda", "order": order, "epochs": 2, "alpha_learning_rate": 0.1}
+    plain, captured = strategy(**options), strategy(**options, compiled=True)
+    first, second = plain.ask(2), captured.ask(2)
+    assert [proposal.arch for proposal in first] == [proposal.arch for proposal in second]
+    there, here = plain.search.tensors(), captured.search.tensors()
+    for name, tensor in there.items():
+        torch.testing.assert_close(here[name], tensor, rtol=1e-2, atol=1e-3)

@@ -59,6 +59,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "dartopti_from": "ogive.spaces.dense:dartopti_from",
         "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
+        "autogan": "ogive.spaces.autogan:autogan",
     },
     "strategy": {
         "random": "ogive.strategies.local:RandomSearch",

@@ -2,8 +2,8 @@
 
 Gong et al., "AutoGAN: Neural Architecture Search for Generative Adversarial Networks", ICCV 2019, section 3.1. In each
 cell are chosen: whether activation and normalisation stand behind or before the two convolutions, which normalisation,
-how the first convolution is upsampled, whether a shortcut leads around the cell, and which earlier cells are added after
-the first convolution. The published text form are 14 numbers, 4 + 5 + 5: ``1 0 1 1 1 0 0 1 1 1 0 1 0 3``
+how the first convolution is upsampled, whether a shortcut leads around the cell, and which earlier cells are added
+after the first convolution. The published text form are 14 numbers, 4 + 5 + 5: ``1 0 1 1 1 0 0 1 1 1 0 1 0 3``
 (VITA-Group/AutoGAN, models_search/building_blocks_search.py).
 """
 

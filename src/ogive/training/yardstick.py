@@ -33,7 +33,16 @@ from ogive.training.data import Data
 from ogive.training.loop import Progress, train
 from ogive.training.recipe import Recipe
 
-__all__ = ["Gaussian", "Yardstick", "YardstickRecipe", "class_score", "frechet_distance", "gaussian", "yardstick"]
+__all__ = [
+    "Gaussian",
+    "Yardstick",
+    "YardstickRecipe",
+    "class_score",
+    "frechet_distance",
+    "gaussian",
+    "place_of",
+    "yardstick",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -153,20 +162,17 @@ def yardstick(
 ) -> Yardstick:
     """Train the classifier on ``data.train``, or read back the one that was trained for the same images and recipe.
 
-    It stands in `folder`, by default ``features`` in ogive's home, under a name that says what decided its weights. An
-    interrupted training goes on where it was; another process that wants the same one waits. StoreError, Diverged.
+    It stands in `folder`, by default ``features`` in ogive's home. An interrupted training goes on where it was;
+    another process that wants the same one waits. Raises StoreError and Diverged.
     """
-    training = Recipe(epochs=recipe.epochs)
-    decided = {"recipe": asdict(recipe), "training": asdict(training), "data": data.digest}
-    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
-    place = (home() / "features" if folder is None else folder) / f"classifier-{digest}"
+    place = place_of(data, recipe, folder)
     with drawing_from(SEED.integer("weights")):
         network = ResidualNetwork(**_shape(recipe, data))
     with alone(place, "feature network", progress):
         outcome = train(
             network,
             data,
-            training,
+            Recipe(epochs=recipe.epochs),
             seed=SEED,
             device=device,
             folder=place,
@@ -175,6 +181,14 @@ def yardstick(
         )
     logger.info("The feature network in %s has a validation accuracy of %.1f %%.", place, outcome.val_acc)
     return Yardstick(network, data, device)
+
+
+def place_of(data: Data, recipe: YardstickRecipe, folder: Path | None = None) -> Path:
+    """The folder of the classifier for some images and a recipe, under a name that says what decides its weights."""
+    training = asdict(Recipe(epochs=recipe.epochs))
+    decided = {"recipe": asdict(recipe), "training": training, "data": data.digest}
+    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+    return (home() / "features" if folder is None else folder) / f"classifier-{digest}"
 
 
 def _shape(recipe: YardstickRecipe, data: Data) -> dict[str, Any]:

@@ -85,7 +85,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "score_table": "ogive.evaluators.score_table:ScoreTable",
         "inherited": "ogive.evaluators.inherited:Inherited",
         "generative": "ogive.evaluators.generative:Generative",
-#        "inherited_generative": "ogive.evaluators.inherited_generative:InheritedGenerative",
+        "inherited_generative": "ogive.evaluators.inherited_generative:InheritedGenerative",
         "latency": "ogive.evaluators.latency:Latency",
         "ranked": "ogive.evaluators.ranked:Ranked",
         "together": "ogive.core.evaluator:Together",

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.evaluators.judged import Judge
 from ogive.evaluators.trained import own_folder, reason_of
-from ogive.networks.autogan import GeneratorSize, discriminator, generator
+from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, generator
 from ogive.networks.count import macs, parameters
 from ogive.spaces.autogan import NAME
 from ogive.training.adversarial import AdversarialRecipe, train_adversarial
@@ -92,6 +93,7 @@ class Generative:
         self.epochs, self.threads, self.progress = steps, threads, progress
         self._size = GeneratorSize.fitted(data.shape, GeneratorSize().channels if channels is None else channels)
         self._critic_channels = max(1, self._size.channels // 2) if critic_channels is None else critic_channels
+        check_critic(self._critic_channels)
         self._recipe = AdversarialRecipe(
             steps=steps,
             batch_size=batch_size,
@@ -115,8 +117,6 @@ class Generative:
         )
         limit = capacity(self._device) if memory_limit_mb is None else memory_limit_mb * MEGABYTE
         self._limit: float = math.inf if limit is None else limit
-        with torch.device("meta"):  # a discriminator that cannot be built is refused now
-            discriminator(self._critic_channels, data.shape[0])
 
     def __getstate__(self) -> dict[str, Any]:
         # Who watches stays in the process that watches: a callback cannot be sent to a worker.
@@ -140,7 +140,11 @@ class Generative:
         metrics: dict[str, float] = {}
         error = None
         try:
-            metrics |= self._counted(arch)
+            with torch.device("meta"):
+                outline = generator(arch, self._size)
+            counted = {"params": parameters(outline), "macs": macs(outline, (self._size.latent,))}
+            metrics |= {name: float(count) for name, count in counted.items()}
+            self._refuse_too_large(outline)
             own_fid, own_is = self._quality(arch, replace(self._recipe, steps=steps))
             metrics |= {"own_fid": own_fid, "own_is": own_is}
         except Diverged as diverged:
@@ -159,27 +163,27 @@ class Generative:
                 torch.cuda.empty_cache()
         return Measurement(metrics, Cost(time.perf_counter() - started), error)
 
-    def _counted(self, arch: Architecture) -> dict[str, float]:
-        """Parameters and multiply-accumulates for one image; MemoryError if the training would not fit."""
-        with torch.device("meta"):
-            outline = generator(arch, self._size)
-            critic = discriminator(self._critic_channels, self._size.outputs)
-        latent = (self._size.latent,)
-        counted = {"params": float(parameters(outline)), "macs": float(macs(outline, latent))}
-        # Adam remembers as much as AdamW does.
-        adam = Recipe(batch_size=self._recipe.generator_batch, optimizer="adamw", average=self._recipe.average)
-        needed = training_bytes(outline, latent, adam)
-        needed += training_bytes(critic, self._data.shape, replace(adam, batch_size=self._judged_at_once, average=0.0))
+    def _refuse_too_large(self, outline: Generator) -> None:
+        needed = training_bytes(outline, (self._size.latent,), self._adam) + self._critic_bytes
         if needed > self._limit:
             raise MemoryError(
                 f"training would take about {needed / MEGABYTE:,.0f} MiB, "
                 f"and the limit is {self._limit / MEGABYTE:,.0f} MiB"
             )
-        return counted
 
     @property
-    def _judged_at_once(self) -> int:
-        return max(2 * self._recipe.batch_size, self._recipe.generator_batch)
+    def _adam(self) -> Recipe:
+        """What counts for the memory of a generator's training: Adam remembers as much as AdamW does."""
+        batch, average = self._recipe.generator_batch, self._recipe.average
+        return Recipe(batch_size=batch, optimizer="adamw", average=average)
+
+    @cached_property
+    def _critic_bytes(self) -> int:
+        """Memory that the discriminator's training takes, the same for all candidates."""
+        judged = max(2 * self._recipe.batch_size, self._recipe.generator_batch)
+        with torch.device("meta"):
+            critic = discriminator(self._critic_channels, self._size.outputs)
+        return training_bytes(critic, self._data.shape, replace(self._adam, batch_size=judged, average=0.0))
 
     def _quality(self, arch: Architecture, recipe: AdversarialRecipe) -> tuple[float, float]:
         seed = self._seed.child(str(arch))

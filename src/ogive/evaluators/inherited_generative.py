@@ -17,7 +17,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.evaluators.judged import Judge
 from ogive.evaluators.trained import reason_of
-from ogive.networks.autogan import Generator, GeneratorSize, discriminator, whole_choices
+from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, whole_choices
 from ogive.networks.build import drawing_from
 from ogive.spaces.autogan import NAME
 from ogive.supernets.generators import GeneratorParts, Pair, PathTraining, decision, divided, split_and_trained, trained
@@ -80,6 +80,7 @@ class InheritedGenerative:
         self._decisions = _decisions(split, splits, seed)
         self._size = GeneratorSize.fitted(data.shape, 128 if channels is None else channels)  # autogan_search.sh
         self._critic_channels = max(1, self._size.channels // 2) if critic_channels is None else critic_channels
+        check_critic(self._critic_channels)
         recipe = AdversarialRecipe(
             steps=steps,
             batch_size=batch_size,
@@ -109,8 +110,6 @@ class InheritedGenerative:
             folder=folder,
         )
         self._source: Generator | GeneratorParts | None = None
-        with torch.device("meta"):  # a discriminator that cannot be built is refused now
-            discriminator(self._critic_channels, data.shape[0])
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads the supernet from the folder, or trains it again; who watches stays in this one.

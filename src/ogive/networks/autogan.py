@@ -20,7 +20,16 @@ from ogive.core.errors import SpecError
 from ogive.networks.build import drawing_from
 from ogive.spaces.autogan import CELLS, CONVS, DECISIONS, NAME, NORMS, UPS, autogan, sources
 
-__all__ = ["Choices", "Discriminator", "Generator", "GeneratorSize", "discriminator", "generator", "whole_choices"]
+__all__ = [
+    "Choices",
+    "Discriminator",
+    "Generator",
+    "GeneratorSize",
+    "check_critic",
+    "discriminator",
+    "generator",
+    "whole_choices",
+]
 
 # For each variable of the space the numbers that it may have.
 Choices = tuple[tuple[int, ...], ...]
@@ -259,8 +268,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int = 128, inputs: int = 3) -> None:  # VITA-Group/AutoGAN, exps/derive.sh
         super().__init__()
-        if channels < 1:
-            raise SpecError(f"A discriminator has at least 1 channel, but got {channels}.")
+        check_critic(channels)
         self.blocks = nn.Sequential(
             DiscriminatorBlock(inputs, channels, halves=True, first=True),
             DiscriminatorBlock(channels, channels, halves=True),
@@ -273,6 +281,12 @@ class Discriminator(nn.Module):
         """One number for each image, shape (N,)."""
         judged_N1: Tensor = self.last(F.relu(self.blocks(x_NCHW)).sum((2, 3)))
         return judged_N1[:, 0]
+
+
+def check_critic(channels: int) -> None:
+    """SpecError for a width that a discriminator cannot have."""
+    if channels < 1:
+        raise SpecError(f"A discriminator has at least 1 channel, but got {channels}.")
 
 
 def discriminator(channels: int, inputs: int, *, seed: int | None = None) -> Discriminator:

@@ -68,7 +68,7 @@ def images(network: nn.Module, *, train: bool) -> Tensor:
 # -- splitting --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", range(14))
+@pytest.mark.parametrize("place", [0, 2, 3, 8, 13])
 def test_the_parts_of_any_decision_divide_the_space(place: int) -> None:
     parts = divided(fresh(), place)
     assert len(parts) == len(whole_choices()[place])
@@ -82,7 +82,7 @@ def test_the_parts_of_any_decision_divide_the_space(place: int) -> None:
 
 
 @pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("text", ["conv1", "norm2", "up2", "shortcut3", "skips3"])
+@pytest.mark.parametrize("text", ["conv1", "up2", "skips3"])
 def test_right_after_a_split_an_architecture_makes_the_images_of_the_parent_to_the_bit(
     digits: Data, text: str, train: bool
 ) -> None:

@@ -232,7 +232,7 @@ def _meant(kind: str, spec: Spec, context: Context) -> Spec:
     of_text, of_generators = _OF_TEXT.get((kind, spec.name)), _OF_GENERATORS.get((kind, spec.name))
     if of_text is not None and "data" in context and hasattr(context["data"](), "vocabulary"):
         return Spec(of_text, spec.args, spec.options)
-    if of_generators is not None and "space" in context and context["space"]().name in _GENERATORS:
+    if of_generators is not None and "space" in context and getattr(context["space"](), "name", "") in _GENERATORS:
         return Spec(of_generators, spec.args, spec.options)
     return spec
 

@@ -204,7 +204,7 @@ def test_decisions_are_named_or_drawn(digits: Data) -> None:
 # -- searches ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["generative", "trained", "inherited"])
+@pytest.mark.parametrize("name", ["trained", "inherited"])
 def test_a_search_of_generators_minimises_its_own_distance(name: str, tmp_path: Path) -> None:
     extra = ", part_steps=1, split=up3" if name == "inherited" else ""
     settings = session.Settings(

@@ -26,6 +26,7 @@ __all__ = [
     "KINDS",
     "Context",
     "build",
+    "generates",
     "load",
     "make",
     "names",
@@ -59,6 +60,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "dartopti_from": "ogive.spaces.dense:dartopti_from",
         "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
+        "autogan": "ogive.spaces.autogan:autogan",
     },
     "strategy": {
         "random": "ogive.strategies.local:RandomSearch",
@@ -82,6 +84,8 @@ _PARTS: dict[str, dict[str, str]] = {
         "training_free": "ogive.evaluators.training_free:TrainingFree",
         "score_table": "ogive.evaluators.score_table:ScoreTable",
         "inherited": "ogive.evaluators.inherited:Inherited",
+        "generative": "ogive.evaluators.generative:Generative",
+        "inherited_generative": "ogive.evaluators.inherited_generative:InheritedGenerative",
         "latency": "ogive.evaluators.latency:Latency",
         "ranked": "ogive.evaluators.ranked:Ranked",
         "together": "ogive.core.evaluator:Together",
@@ -106,6 +110,10 @@ _PARTS: dict[str, dict[str, str]] = {
 _OF_TEXT = {("evaluator", "trained"): "language", ("strategy", "darts"): "darts_language"}
 # What is written in the brackets of a part that works with another one.
 _INSIDE = {"scorer": "training_free(naswot)", "searcher": "darts"}
+
+# What it stands for where the architectures of the space make images.
+_OF_GENERATORS = {("evaluator", "trained"): "generative", ("evaluator", "inherited"): "inherited_generative"}
+_GENERATORS = ("autogan",)
 
 # What is given once for a whole search, and the flag for it.
 _FLAGS: dict[str, str] = {
@@ -180,9 +188,7 @@ def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:
     SpecError for a value of the wrong type and for something that the context should hold and does not.
     """
     spec = parse(text) if isinstance(text, str) else text
-    other = _OF_TEXT.get((kind, spec.name))
-    if other is not None and context is not None and "data" in context and hasattr(context["data"](), "vocabulary"):
-        spec = Spec(other, spec.args, spec.options)
+    spec = _meant(kind, spec, context or {})
     return make(resolve(kind, spec.name), spec, context)
 
 
@@ -214,6 +220,21 @@ def version() -> str:
 def summary(kind: str, name: str) -> str:
     """The first line of the part's documentation."""
     return (inspect.getdoc(resolve(kind, name)) or "").partition("\n")[0]
+
+
+def generates(space: str) -> bool:
+    """Whether the architectures of a space, named as in ``name(key=value)``, make images."""
+    return parse(space).name in _GENERATORS
+
+
+def _meant(kind: str, spec: Spec, context: Context) -> Spec:
+    """The part that a name stands for, given the data and the space of the search."""
+    of_text, of_generators = _OF_TEXT.get((kind, spec.name)), _OF_GENERATORS.get((kind, spec.name))
+    if of_text is not None and "data" in context and hasattr(context["data"](), "vocabulary"):
+        return Spec(of_text, spec.args, spec.options)
+    if of_generators is not None and "space" in context and getattr(context["space"](), "name", "") in _GENERATORS:
+        return Spec(of_generators, spec.args, spec.options)
+    return spec
 
 
 # -- names ------------------------------------------------------------------------------------------------------------

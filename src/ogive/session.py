@@ -78,7 +78,7 @@ class Settings:
 
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
     parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without, `objectives` to the
-    best accuracy, or with a text to the lowest perplexity.
+    best accuracy, with a text to the lowest perplexity, and for generators to the lowest ``own_fid``.
     """
 
     space: str
@@ -101,8 +101,13 @@ class Settings:
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
         if self.objectives == USUAL:
-            text = self.table is None and (self.data or "").startswith(TEXT)
-            object.__setattr__(self, "objectives", ("minimize(val_ppl)" if text else "maximize(val_acc)",))
+            object.__setattr__(self, "objectives", (self._usual(),))
+
+    def _usual(self) -> str:
+        """The objective that is usual for the data and the space."""
+        if self.table is None and (self.data or "").startswith(TEXT):
+            return "minimize(val_ppl)"
+        return "minimize(own_fid)" if catalog.generates(self.space) else "maximize(val_acc)"
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""

@@ -18,6 +18,10 @@ from ogive.spaces.nds_residual import BLOCKS
 # maximise and one to minimise.
 TRAINED = "trained(epochs=1, batch_size=16)"
 LATENCY = "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)"
+GENERATIVE = (
+    "images=20, statistics_images=20, feature_channels=2, feature_epochs=1, critic_channels=2, steps=1, batch_size=16, "
+    "generator_batch=8, critic_steps=1"
+)
 LANGUAGE = "language(preset=tiny, epochs=1, batch_size=2, bptt=8)"
 BOTH = f"together({TRAINED}, {LATENCY})"
 EVALUATORS = {
@@ -26,6 +30,8 @@ EVALUATORS = {
     "training_free": ("training_free([naswot, macs], batch_size=16)", "naswot", "macs"),
     "score_table": ("score_table('{scores}')", "naswot", "params"),
     "inherited": ("inherited(metric=shared_acc, epochs=1, batch_size=16)", "shared_acc", "shared_acc"),
+    "generative": (f"generative({GENERATIVE})", "own_is", "own_fid"),
+    "inherited_generative": (f"inherited({GENERATIVE}, part_steps=1, split=up1)", "own_fid", "own_fid"),
     "latency": (LATENCY, "latency_ms", "latency_ms"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
@@ -51,18 +57,21 @@ STRATEGIES = {
 }
 # Strategies that train a supernet on images, even where candidates are looked up.
 WEIGHT_SHARING = ("darts", "ddarts", "spos", "enas", "few_shot")
+# Evaluators of what makes images, in the one space that does.
+GENERATORS = ("generative", "inherited_generative")
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
 }
-SCORERS = {"tabular": "tabular", "language": LANGUAGE}
+SCORERS = {"tabular": "tabular", "language": LANGUAGE, **dict.fromkeys(GENERATORS, f"generative({GENERATIVE})")}
 # The smallest networks of each space that take images of 8 by 8 pixels, or a text.
 SIZES = {
     "nasbench201": (4, 1),
     "nasbench101": (8, 1),
     "natssize": (None, 1),
     "darts_rnn": (4, None),
+    "autogan": (2, None),
     **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
     **dict.fromkeys(BLOCKS, (None, None)),
     "ddarts": (2, 2),
@@ -87,7 +96,7 @@ Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
 def legal(four: Four) -> bool:
     """Whether the parts can search together at all: one table, one text; a trade-off needs accuracy and latency."""
     space, strategy, evaluator, objective = four
-    if (space == "darts_rnn") != (evaluator == "language"):
+    if (space == "darts_rnn") != (evaluator == "language") or (space == "autogan") != (evaluator in GENERATORS):
         return False
     supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {
         "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
@@ -134,7 +143,7 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("four", covering(), ids="-".join)
 def test_every_pair_of_parts_searches_together(
-    four: Four, invented_table: Path, invented_scores: Path, text_folder: Path
+    four: Four, invented_table: Path, invented_scores: Path, text_folder: Path, ogive_home: Path
 ) -> None:
     space, strategy, evaluator, objective = four
     text, good, bad = EVALUATORS[evaluator]
@@ -143,6 +152,7 @@ def test_every_pair_of_parts_searches_together(
         objectives.append(f"maximize({good})")
     channels, cells = SIZES[space]
     images = None if evaluator == "tabular" and strategy not in WEIGHT_SHARING else "digits(limit=32)"
+    images = "digits(limit=32, size=16)" if evaluator in GENERATORS else images
     trials = search_trials(
         Settings(
             space=SMALL.get(space, space),

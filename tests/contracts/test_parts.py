@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.networks.build import BUILDERS, DEFAULTS
+from ogive.spaces.autogan import autogan
 from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
@@ -156,6 +158,10 @@ def darts_language(space, seed):
 """
 SCORES = catalog.names("score")
 
+GENERATIVE = (
+    "images=20, statistics_images=20, feature_channels=2, feature_epochs=1, critic_channels=2, steps=1, batch_size=16, "
+    "generator_batch=8, critic_steps=1"
+)
 # One way to write each evaluator of the catalog; small, so that a candidate takes a fraction of a second.
 EVALUATORS = {
     "tabular": "tabular",
@@ -163,6 +169,8 @@ EVALUATORS = {
     "training_free": "training_free(naswot, batch_size=8)",
     "score_table": "score_table('{scores}')",
     "inherited": "inherited(split=0, epochs=1, part_epochs=1, batch_size=12, calibration=parent, reference=2)",
+    "generative": f"generative({GENERATIVE})",
+    "inherited_generative": f"inherited({GENERATIVE}, part_steps=1, split=up1)",
     "latency": "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)",
     "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
     "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
@@ -175,6 +183,7 @@ SIZES: dict[str, dict[str, int | None]] = {
     "natssize": {"channels": None, "cells": 1},
     "darts": {"channels": 4, "cells": 3},
     "darts_rnn": {"channels": 4, "cells": None},
+    "autogan": {"channels": 2, "cells": None},
     **{space: {"channels": 4, "cells": 3} for space in FAMILIES},
     **{space: {"channels": None, "cells": None} for space in BLOCKS},
     "ddarts": {"channels": 2, "cells": 2},
@@ -193,9 +202,9 @@ SMALL = {
 PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
 
 
-def split(seed: int, count: int) -> Split:
+def split(seed: int, count: int, side: int = 8) -> Split:
     draw = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
+    images = torch.randint(0, 256, (count, 3, side, side), generator=draw, dtype=torch.uint8)
     return Split(images, torch.arange(count) % 2)
 
 
@@ -205,6 +214,7 @@ def words(seed: int, count: int) -> torch.Tensor:
 
 TEXT = Text("babble", ("a", "b", "<eos>"), words(0, 30), words(1, 24), words(2, 24))
 DATA = Data("noise", split(0, 24), split(1, 8), split(2, 8), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+LARGER = replace(DATA, train=split(0, 24, 16), val=split(1, 8, 16), test=split(2, 8, 16))
 
 
 @pytest.fixture(scope="session")
@@ -227,7 +237,7 @@ def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[
     return {
         "space": lambda: space,
         "seed": lambda: seed,
-        "data": lambda: TEXT if space.name == "darts_rnn" else DATA,
+        "data": lambda: {"darts_rnn": TEXT, "autogan": LARGER}.get(space.name, DATA),
         "table": lambda: table,
         "device": lambda: "cpu",
         "threads": lambda: 1,
@@ -336,9 +346,10 @@ def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("name", list(EVALUATORS))
-def test_every_evaluator_keeps_the_contract(name: str, table: Table, invented_scores: Path) -> None:
+def test_every_evaluator_keeps_the_contract(name: str, table: Table, invented_scores: Path, ogive_home: Path) -> None:
     text = EVALUATORS[name].format(scores=invented_scores)
-    space = darts_rnn() if name == "language" else nasbench201()
+    others = {"language": darts_rnn, "generative": autogan, "inherited_generative": autogan}
+    space = others.get(name, nasbench201)()
     check_evaluator(made_evaluator(text, space, table), space, proposals=3)
 
 

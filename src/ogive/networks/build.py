@@ -21,6 +21,7 @@ from ogive.networks.natssize import NatsSizeNetwork
 from ogive.networks.nested import NestedNetwork
 from ogive.networks.residual import ResidualNetwork
 from ogive.spaces import nds, nds_residual
+from ogive.spaces.autogan import NAME as GENERATORS
 from ogive.spaces.darts import CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
@@ -352,6 +353,10 @@ def _refuse_other(space: str, known: Iterable[str]) -> None:
     if space == RECURRENT:
         raise SpecError(
             f"Networks of {space} read texts, not images: give --data text:FOLDER and the evaluator trained."
+        )
+    if space == GENERATORS:
+        raise SpecError(
+            f"Networks of {space} make images instead of reading them: give the evaluator generative or inherited."
         )
     if space not in known:
         raise UnknownName("space with networks", space, known)

@@ -26,6 +26,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "test_acc": ("test accuracy", "%"),
     "val_ppl": ("validation perplexity", ""),
     "test_ppl": ("test perplexity", ""),
+    "own_fid": ("distance to real images, by a classifier trained here", ""),
+    "own_is": ("class score, by a classifier trained here", ""),
     "latency_ms": ("latency", "ms"),
     "params": ("parameters", ""),
     "macs": ("multiply-accumulates", ""),

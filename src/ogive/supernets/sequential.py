@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,12 @@ import torch
 
 from ogive.core.errors import StoreError
 from ogive.core.rng import Seed
-from ogive.runs import lock_file
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Groups, Key, Maker, Partition, partition
 from ogive.supernets.paths import uniform_paths
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training import checkpoint
+from ogive.training.alone import alone
 from ogive.training.data import Data, Split
 from ogive.training.distributed import current
 from ogive.training.recipe import Recipe
@@ -37,7 +35,6 @@ __all__ = ["Level", "UniformTraining", "split_and_trained", "trained"]
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
-WAIT_S = 1.0  # between two looks at a folder in which another process trains
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def trained(supernet: Supernet, name: str, training: UniformTraining) -> Superne
         return supernet
     digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
     folder = training.folder / f"supernet-{digest}"
-    with _alone(folder, training.progress):
+    with alone(folder, "supernet", training.progress):
         found = checkpoint.latest(folder, fingerprint)
         if found is not None and (found[1]["over"] or len(found[1]["history"]) >= recipe.epochs):
             checkpoint.restore_module(supernet, found[0], "supernet.")
@@ -193,36 +190,3 @@ def _written(history: Sequence[SearchEpoch]) -> list[dict[str, Any]]:
 def _read(entry: Mapping[str, Any]) -> SearchEpoch:
     values: dict[str, Any] = {key: float("nan") if value is None else value for key, value in entry.items()}
     return SearchEpoch(**values)
-
-
-@contextmanager
-def _alone(folder: Path, tell: Progress | None) -> Iterator[None]:
-    """Wait until no other process trains in the folder, such as another worker of the same search.
-
-    Of processes that train together one waits for all.
-    """
-    ranks = current()
-    if not ranks.writes:
-        ranks.wait()
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written ({error.strerror}): make room, or choose another place."
-        ) from None
-    try:
-        while True:
-            try:
-                lock_file(descriptor)
-                break
-            except OSError:
-                if tell is not None:
-                    tell(f"another process trains the supernet in {folder.name}; waiting for it")
-                time.sleep(WAIT_S)
-        ranks.wait()
-        yield
-    finally:
-        os.close(descriptor)

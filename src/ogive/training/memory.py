@@ -18,8 +18,10 @@ CPU = torch.device("cpu")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-def training_bytes(network: nn.Module, shape: tuple[int, int, int], recipe: Recipe) -> int:
+def training_bytes(network: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> int:
     """Bytes that a step of training holds at its peak, of a network on the "meta" device; nothing is computed.
+
+    `shape` is that of one input: of an image, or of the noise that a generator reads.
 
     Counted are weights, gradients, what the optimiser remembers, the moving average, what one forward pass of a batch
     keeps for the backward pass, and the largest of these twice more for gradients in flight. The work space of

@@ -450,6 +450,7 @@ NONSENSE: list[tuple[str, str]] = [
     ("resume absent", "absent does not exist"),
     ("report absent", "absent does not exist"),
     ("train absent", "absent does not exist"),
+    ("train darts-v3-cifar10", "Did you mean 'darts-v2-cifar10'"),
     ("export absent", "absent does not exist"),
     ("list data digits", "Data sets share their options"),
     ("latency nasbench201:1,2", "has 6 variables, got 2 choices"),

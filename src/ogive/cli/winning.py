@@ -12,7 +12,7 @@ import typer
 from ogive import catalog
 from ogive.cli.searching import command_line
 from ogive.cli.show import Bar, console, duration, number, table
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError, UnknownName, nearest
 
 __all__ = ["register"]
 
@@ -81,7 +81,7 @@ def train_command(
         "command": command_line(),
         "progress": show,
     }
-    published = not run.exists() and str(run) in catalog.load("published_names")()
+    published = not run.exists() and _is_published(str(run))
     _refuse_foreign(published, run, trial=trial, channels=channels, cells=cells, preset=preset, seed=seed, out=out)
     try:
         with Bar("epochs", None) as bar:
@@ -102,6 +102,17 @@ def train_command(
     shown = ("val_ppl", "params", "macs", "latency_ms", "epochs", "training_s")
     table(None, ("figure", "value>"), [(name, number(facts[name])) for name in shown if name in facts])
     console.print(f"kept in {place}" if published else f"next: ogive export {run}")
+
+
+def _is_published(name: str) -> bool:
+    """Whether a training has this name; SpecError where nothing can have been meant."""
+    names = catalog.load("published_names")()
+    if name not in names:
+        raise SpecError(
+            f"The run folder {name} does not exist, and no published training has that name. {nearest(name, names)} "
+            "`ogive search … --out FOLDER` makes a run folder."
+        )
+    return True
 
 
 def _refuse_foreign(published: bool, run: Path, **options: object) -> None:

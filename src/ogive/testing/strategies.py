@@ -201,7 +201,8 @@ class _Check:
     def _check_file(self, path: Path, folder: Path) -> None:
         """No pickle, and half of it must be noticed; the file is whole again afterwards."""
         whole = path.read_bytes()
-        pickled = whole[:1] == b"\x80" or (whole[:2] == b"PK" and b".pkl" in whole)
+        # A safetensors file may begin with that byte, too: with the length of its header, which is eight bytes long.
+        pickled = (whole[:1] == b"\x80" and whole[8:9] != b"{") or (whole[:2] == b"PK" and b".pkl" in whole)
         require(not pickled, f"{self.name}: save must not write a pickle, but {path.name} is one.")
         path.write_bytes(whole[: len(whole) // 2])
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import ProtocolError, SpecError
+from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
@@ -148,6 +149,25 @@ class Pickling(Honest):
         (folder / "state.bin").write_bytes(b"\x80\x04N.")
 
 
+class Measured(Honest):
+    """Keeps its state behind the length of it, as safetensors does; the length is 128, the first byte of a pickle."""
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        path = folder / "state.json"
+        text = path.read_bytes()
+        path.write_bytes(struct.pack("<Q", 128 + 256 * len(text)) + text.ljust(len(text) + 256))
+
+    def load(self, folder: Path) -> None:
+        path = folder / "state.json"
+        whole = path.read_bytes()
+        if len(whole) < 8 + struct.unpack("<Q", whole[:8])[0] // 256 + 256:
+            raise StoreError("The state is cut off.")
+        path.write_bytes(whole[8:])
+        super().load(folder)
+        path.write_bytes(whole)
+
+
 class Global(Honest):
     def ask(self, n: int = 1) -> list[Proposal]:
         np.random.rand()  # noqa: NPY002  what must be caught
@@ -220,6 +240,10 @@ BROKEN_STRATEGIES = {
 
 def test_an_honest_strategy_passes() -> None:
     check_strategy(Honest, SPACE)
+
+
+def test_a_file_that_begins_with_its_length_is_no_pickle() -> None:
+    check_strategy(Measured, SPACE)
 
 
 @pytest.mark.parametrize("message", list(BROKEN_STRATEGIES))

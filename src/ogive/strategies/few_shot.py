@@ -6,6 +6,7 @@ Zhao et al., "Few-shot Neural Architecture Search", ICML 2021. The strategy that
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -221,7 +222,8 @@ class FewShot:
         return [self._part(key, None) for key in keys_of(self._outline, self._edges)]
 
     def _searching(self, part: Part, network: Supernet | None) -> Darts:
-        search = self._root if network is None else self._root.within(network, part.name, self._part_epochs)
+        # A copy of the whole's search, too: what it trained is freed when it is over.
+        search = copy.copy(self._root) if network is None else self._root.within(network, part.name, self._part_epochs)
         label = self._label(part)
         search.progress = lambda text: self._tell(f"{label}, {text}")
         return search

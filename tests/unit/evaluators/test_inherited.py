@@ -265,6 +265,25 @@ def test_a_search_trains_tells_and_goes_on_with_the_same_weights(strategy: str, 
     assert [(t.arch, t.scores) for t in resumed.trials] == [(t.arch, t.scores) for t in whole.trials]
 
 
+def test_strategies_of_every_kind_search_with_the_parts_of_two_edges_of_darts(tmp_path: Path) -> None:
+    two = ["reduce:0", "reduce:3"]
+    evaluator = made(load("digits", limit=16), space="darts", split=two, epochs=1, statistics_images=4)
+    assert isinstance(evaluator.source, Partition)
+    # Node 0 reads both of its states, so that its edge is there; an edge of node 1 may be absent.
+    assert len(evaluator.source) == 7 * 8
+    trained = evaluator.training_s
+    for strategy in ("random", "evolution(population=2, tournament=2)", "reinforce(learning_rate=0.5)"):
+        wanted = replace(settings(strategy, "inherited", trials=6), space="darts")
+        parts = session.assemble(wanted, given={"evaluator": evaluator})
+        run = session.search(wanted, tmp_path / strategy.partition("(")[0], parts=parts)
+        assert [trial.status for trial in run.trials] == ["ok"] * 6
+        for trial in run.trials:
+            part = evaluator.source.part(trial.arch)
+            assert part.path(trial.arch)
+            assert trial.scores == (right_share(evaluator.network(trial.arch), evaluator._images()[1]),)
+    assert evaluator.training_s == trained
+
+
 def test_estimates_stand_beside_what_a_table_knows(tmp_path: Path, invented_table: Path) -> None:
     wanted = settings("random", f"together(inherited(metric=shared_acc, {SMALL}), tabular)")
     wanted = replace(wanted, table=str(invented_table), objectives=("maximize(shared_acc)",))

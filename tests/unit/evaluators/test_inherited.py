@@ -224,6 +224,7 @@ def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
         ({"splits": 0}, "splits must be at least 1, but got 0"),
         ({"statistics_images": 1}, "statistics_images must be at least 2, but got 1"),
         ({"split": 6}, "are 0 to 5, but got 6"),
+        ({"split": [0, 2, 0]}, "split on different edges"),
         ({"calibration": "parent"}, "give split=0, say"),
         ({"epochs": 0}, "epochs must be at least 1"),
     ):
@@ -232,6 +233,26 @@ def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match="edges may be absent"):
         made(space="darts", cells=3, split="random", groups=True)
     assert made().evaluate([Proposal(Architecture("nasbench201", (7,) * 6))])[0].error is not None
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "reason"),
+    [
+        ("nasbench201", {"split": "random", "splits": 7}, "6 edges to split, but 7 were asked for"),
+        # The only cell of so short a network is a reduction cell.
+        ("darts", {"split": ["reduce:0", "normal:0"]}, "normal:0 has no cell"),
+    ],
+)
+def test_what_cannot_be_split_is_refused_before_a_supernet_is_trained(
+    space: str, options: dict[str, object], reason: str
+) -> None:
+    told: list[str] = []
+    evaluator = made(load("digits", limit=16), space=space, progress=told.append, **options)
+    with pytest.raises(SpecError, match=reason):
+        _ = evaluator.source
+    with pytest.raises(SpecError, match=reason):
+        evaluator.rehearse()
+    assert told == []
 
 
 # -- in a search ------------------------------------------------------------------------------------------------------

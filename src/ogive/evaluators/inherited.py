@@ -19,7 +19,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import WeightSource
-from ogive.supernets.agreement import CHOSEN, chosen_levels
+from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
 from ogive.supernets.networks import PLANS, Supernet, check_size, published_skeleton, supernet
 from ogive.supernets.partition import Key, Maker, Partition, partition, splits_of
 from ogive.supernets.paths import drawn
@@ -184,7 +184,7 @@ class Inherited:
         training = self._training
         short = replace(training, recipe=replace(training.recipe, epochs=1), folder=None)
         with torch_threads(self.threads):
-            parent = trained(self._fresh(), "", short)
+            parent = trained(self._whole(), "", short)
         epoch_s = time.perf_counter() - started
         levels = self._levels(parent)
         self._made = _Weights(parent)
@@ -238,11 +238,17 @@ class Inherited:
     def _weights(self) -> _Weights:
         if self._made is None:
             training = replace(self._training, progress=self.progress, make=self._maker)
-            parent = trained(self._fresh(), "", training)
+            parent = trained(self._whole(), "", training)
             levels = self._levels(parent)
             source = split_and_trained(parent, levels, training) if levels else parent
             self._made = _Weights(source, parent)
         return self._made
+
+    def _whole(self) -> Supernet:
+        """The supernet before its training; SpecError if it cannot be split as asked."""
+        made = self._fresh()
+        check_split(made, self._split, self._options["splits"])
+        return made
 
     def _fresh(self, choices: Sequence[CellChoices] | None = None) -> Supernet:
         """A supernet with random weights, of everything or of what the cells of a part may hold."""

@@ -6,6 +6,7 @@ Zhao et al., "Few-shot Neural Architecture Search", ICML 2021. The strategy that
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -26,7 +27,7 @@ from ogive.core.strategy import Strategy
 from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
 from ogive.strategies.gradient import Darts
-from ogive.supernets.agreement import CHOSEN, chosen_levels
+from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
 from ogive.supernets.networks import PLANS, Supernet
 from ogive.supernets.partition import Edge, Key, key_name, keys_of, part_of, rows_of_cells, splits_of
 from ogive.supernets.plan import Plan
@@ -180,6 +181,8 @@ class FewShot:
             return False
         part = self._waiting.pop(0)
         self._now = (part, self._searching(part, None if part == WHOLE else self._supernet(part)))
+        if part == WHOLE:
+            check_split(self._now[1].search.supernet, self._split, self._splits)
         needed = {waiting.parent for waiting in self._waiting}
         self._parents = {name: parent for name, parent in self._parents.items() if name in needed}
         return True
@@ -221,7 +224,8 @@ class FewShot:
         return [self._part(key, None) for key in keys_of(self._outline, self._edges)]
 
     def _searching(self, part: Part, network: Supernet | None) -> Darts:
-        search = self._root if network is None else self._root.within(network, part.name, self._part_epochs)
+        # A copy of the whole's search, too: what it trained is freed when it is over.
+        search = copy.copy(self._root) if network is None else self._root.within(network, part.name, self._part_epochs)
         label = self._label(part)
         search.progress = lambda text: self._tell(f"{label}, {text}")
         return search

@@ -6,12 +6,11 @@ Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampli
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
-from ogive.core.space import Choices, SearchSpace
+from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Trial
 from ogive.strategies.gradient import Darts
 from ogive.strategies.local import RegularizedEvolution
@@ -83,9 +82,8 @@ class SinglePathOneShot(Darts):
         """The best path that evolution finds now; what it draws depends on the number of epochs alone."""
         search, options = self.search, self._options
         seed = self.seed.child(f"selection {len(search.history)}")
-        space = replace(self.space, is_legal=self._is_path)
         evolution = RegularizedEvolution(
-            space, seed, population=options["population"], tournament=options["tournament"]
+            self._paths(), seed, population=options["population"], tournament=options["tournament"]
         )
         found: dict[Architecture, float] = {}
         for number in range(options["candidates"]):
@@ -97,6 +95,14 @@ class SinglePathOneShot(Darts):
             evolution.tell([Trial(number, proposal, measured, "ok", (found[arch],))])
         return max(found, key=found.__getitem__)
 
-    def _is_path(self, choices: Choices) -> bool:
-        """Whether an architecture is legal and, in a part of a supernet, one of those that the part holds."""
-        return self.space.is_legal(choices) and self.search.supernet.holds(Architecture(self.space.name, choices))
+    def _paths(self) -> SearchSpace:
+        """What is searched for the best path: in a part of a supernet the architectures that it holds.
+
+        A closed world may have none of those, and draws from all of its rows: a part is searched as if it were open.
+        """
+        if self._given is None:
+            return self.space
+        space, holds = self.space, self._given.holds
+        return SearchSpace(
+            space.name, space.variables, space.draw, lambda choices: holds(Architecture(space.name, choices))
+        )

@@ -18,11 +18,11 @@ from ogive.core.rng import Seed
 from ogive.supernets.bilevel import kept_buffers
 from ogive.supernets.gates import Mix
 from ogive.supernets.networks import Supernet
-from ogive.supernets.partition import Edge, cell_rows
+from ogive.supernets.partition import Edge, cell_rows, keys_of
 from ogive.supernets.paths import drawn
 from ogive.supernets.sequential import Level
 
-__all__ = ["CHOSEN", "agreement", "chosen_levels", "edges_with_choice", "mean_agreement", "two_groups"]
+__all__ = ["CHOSEN", "agreement", "check_split", "chosen_levels", "edges_with_choice", "mean_agreement", "two_groups"]
 
 NONE = "none"
 CHOSEN = ("random", "agreement")  # how edges are chosen that nobody names
@@ -95,7 +95,16 @@ def chosen_levels(
     return [Level(edge, two_groups(*agreement(supernet, edge, images, seed))) for edge in edges]
 
 
-def _chosen(supernet: Supernet, way: str, count: int, batches: Callable[[], Labelled], seed: Seed) -> Sequence[Edge]:
+def check_split(supernet: Supernet, split: str | Sequence[Edge], count: int) -> None:
+    """SpecError for edges that cannot be split: known before a supernet is trained, of which `chosen_levels` asks."""
+    if isinstance(split, str):
+        _candidates(supernet, split, count)
+    elif split:
+        keys_of(supernet, split)
+
+
+def _candidates(supernet: Supernet, way: str, count: int) -> list[Edge]:
+    """The edges that `count` are chosen from."""
     if way not in CHOSEN:
         raise UnknownName("choice of edges", way, CHOSEN)
     edges = edges_with_choice(supernet)
@@ -103,6 +112,11 @@ def _chosen(supernet: Supernet, way: str, count: int, batches: Callable[[], Labe
         raise SpecError(
             f"A supernet of {supernet.plan.space} has {len(edges)} edges to split, but {count} were asked for."
         )
+    return edges
+
+
+def _chosen(supernet: Supernet, way: str, count: int, batches: Callable[[], Labelled], seed: Seed) -> Sequence[Edge]:
+    edges = _candidates(supernet, way, count)
     if way == "random":
         return [edges[place] for place in seed.numpy("edges").permutation(len(edges))[:count]]
     images = batches()

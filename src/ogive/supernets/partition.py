@@ -78,7 +78,9 @@ def splits_of(
     if isinstance(split, str) and split in words:
         return split
     written: Sequence[int | str] = () if split is None else (split,) if isinstance(split, (int, str)) else tuple(split)
-    return tuple(read_edge(plan, text) for text in written)
+    edges = tuple(read_edge(plan, text) for text in written)
+    _refuse_repeated(edges)
+    return edges
 
 
 class Partition:
@@ -151,10 +153,7 @@ def partition(
 
 def keys_of(parent: Supernet, edges: Sequence[Edge], *, groups: Groups | None = None) -> list[Key]:
     """What the split edges hold in each part of `partition`."""
-    if not edges or len(set(edges)) < len(edges):
-        raise SpecError(
-            f"A supernet is split on different edges, one at least, but got {[str(edge) for edge in edges]}."
-        )
+    _refuse_repeated(edges, least=1)
     options = [_options(parent, edge, groups if len(edges) == 1 else None) for edge in edges]
     if groups is not None and len(edges) > 1:
         raise SpecError(f"Operations are grouped on one edge at a time, but {len(edges)} are split.")
@@ -216,6 +215,13 @@ def _own_weights(part: nn.Module) -> None:
         for name, weight in list(module.named_parameters(recurse=False)):
             copied = own.setdefault(id(weight), nn.Parameter(weight.detach().clone(), weight.requires_grad))
             setattr(module, name, copied)
+
+
+def _refuse_repeated(edges: Sequence[Edge], least: int = 0) -> None:
+    if not least <= len(edges) == len(set(edges)):
+        raise SpecError(
+            f"A supernet is split on different edges, one at least, but got {[str(edge) for edge in edges]}."
+        )
 
 
 def _options(parent: Supernet, edge: Edge, groups: Groups | None) -> list[tuple[int, ...]]:

@@ -224,6 +224,7 @@ def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
         ({"splits": 0}, "splits must be at least 1, but got 0"),
         ({"statistics_images": 1}, "statistics_images must be at least 2, but got 1"),
         ({"split": 6}, "are 0 to 5, but got 6"),
+        ({"split": [0, 2, 0]}, "split on different edges"),
         ({"calibration": "parent"}, "give split=0, say"),
         ({"epochs": 0}, "epochs must be at least 1"),
     ):
@@ -232,6 +233,26 @@ def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match="edges may be absent"):
         made(space="darts", cells=3, split="random", groups=True)
     assert made().evaluate([Proposal(Architecture("nasbench201", (7,) * 6))])[0].error is not None
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "reason"),
+    [
+        ("nasbench201", {"split": "random", "splits": 7}, "6 edges to split, but 7 were asked for"),
+        # The only cell of so short a network is a reduction cell.
+        ("darts", {"split": ["reduce:0", "normal:0"]}, "normal:0 has no cell"),
+    ],
+)
+def test_what_cannot_be_split_is_refused_before_a_supernet_is_trained(
+    space: str, options: dict[str, object], reason: str
+) -> None:
+    told: list[str] = []
+    evaluator = made(load("digits", limit=16), space=space, progress=told.append, **options)
+    with pytest.raises(SpecError, match=reason):
+        _ = evaluator.source
+    with pytest.raises(SpecError, match=reason):
+        evaluator.rehearse()
+    assert told == []
 
 
 # -- in a search ------------------------------------------------------------------------------------------------------
@@ -263,6 +284,25 @@ def test_a_search_trains_tells_and_goes_on_with_the_same_weights(strategy: str, 
     resumed = session.resume(tmp_path / "resumed", budget=Budget(trials=4), on_note=told.append)
     assert told == []
     assert [(t.arch, t.scores) for t in resumed.trials] == [(t.arch, t.scores) for t in whole.trials]
+
+
+def test_strategies_of_every_kind_search_with_the_parts_of_two_edges_of_darts(tmp_path: Path) -> None:
+    two = ["reduce:0", "reduce:3"]
+    evaluator = made(load("digits", limit=16), space="darts", split=two, epochs=1, statistics_images=4)
+    assert isinstance(evaluator.source, Partition)
+    # Node 0 reads both of its states, so that its edge is there; an edge of node 1 may be absent.
+    assert len(evaluator.source) == 7 * 8
+    trained = evaluator.training_s
+    for strategy in ("random", "evolution(population=2, tournament=2)", "reinforce(learning_rate=0.5)"):
+        wanted = replace(settings(strategy, "inherited", trials=6), space="darts")
+        parts = session.assemble(wanted, given={"evaluator": evaluator})
+        run = session.search(wanted, tmp_path / strategy.partition("(")[0], parts=parts)
+        assert [trial.status for trial in run.trials] == ["ok"] * 6
+        for trial in run.trials:
+            part = evaluator.source.part(trial.arch)
+            assert part.path(trial.arch)
+            assert trial.scores == (right_share(evaluator.network(trial.arch), evaluator._images()[1]),)
+    assert evaluator.training_s == trained
 
 
 def test_estimates_stand_beside_what_a_table_knows(tmp_path: Path, invented_table: Path) -> None:

@@ -230,12 +230,30 @@ def test_what_cannot_be_split_or_searched_in_parts_is_refused() -> None:
         strategy(split=[])
     with pytest.raises(SpecError, match="edges of a cell of nasbench201 are 0 to 5"):
         strategy(split=6)
+    with pytest.raises(SpecError, match="split on different edges"):
+        strategy(split=[0, 3, 0])
     with pytest.raises(SpecError, match="leave out transfer=false"):
         strategy(split="agreement", transfer=False)
     with pytest.raises(SpecError, match="leaves no edge to split"):
         strategy({"select": "perturbation"})
     with pytest.raises(SpecError, match="drops edges in darts"):
         strategy({"select": "perturbation", "cells": 3}, darts(), transfer=False)
+
+
+def test_edges_that_cannot_be_split_are_refused_before_the_first_epoch() -> None:
+    for space, split, reason in (
+        (nasbench201(), "random", "6 edges to split, but 7 were asked for"),
+        (nasbench201(), "agreement", "6 edges to split, but 7 were asked for"),
+        # The only cell of so short a network is a reduction cell.
+        (darts(), ["reduce:0", "normal:0"], "normal:0 has no cell"),
+    ):
+        for transfer in (True, False):
+            if transfer or split != "agreement":
+                told: list[str] = []
+                search = strategy({}, space, split=split, splits=7, transfer=transfer, progress=told.append)
+                with pytest.raises(SpecError, match=reason):
+                    search.ask()
+                assert told == []
 
 
 def test_single_paths_of_a_part_are_compared_with_its_weights_alone() -> None:

@@ -369,6 +369,15 @@ def test_what_cannot_be_searched_is_refused_before_any_work() -> None:
         strategy(warm_epochs=4)
 
 
+def test_weights_may_be_trained_with_nesterov_momentum() -> None:
+    moved = []
+    for nesterov in (False, True):
+        search = strategy(nesterov=nesterov, order=0, epochs=1)
+        search.ask()
+        moved.append(search.search.supernet.state_dict()["stem.0.weight"])
+    assert not torch.equal(*moved)
+
+
 def test_the_options_are_written_as_those_of_any_part() -> None:
     given = {"space": nasbench201, "data": lambda: DATA, "seed": lambda: Seed(0)}
     made = catalog.build("strategy", "darts(order=2, gate=gumbel, epochs=4)", given)

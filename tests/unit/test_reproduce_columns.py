@@ -179,6 +179,7 @@ def test_published_rows_draw_and_compare_as_they_say() -> None:
         assert set(chosen.baselines) == {"most parameters", "optimum"}
     assert recipe("nasbench201-area").published == 91.20
     assert recipe("nasbench201-evolution-12").published == 93.92
+    assert recipe("nasbench201-reinforce-12").published == 93.85
     budgets = {one.settings("paper")[0].budget.trials for one in recipes() if one.seconds_a_trial}
     assert budgets == {int(12_000 / recipe("nasbench201-area").seconds_a_trial)}
 

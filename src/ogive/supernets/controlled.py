@@ -154,13 +154,13 @@ class ControlledSearch(Search):
         return self.ranks.mean([torch.stack(found)])[0].tolist()
 
     def _step_of_controller(self, written: Written, shares: Sequence[float]) -> bool:
-        """One step along the policy gradient; False if it was left out, because the gradient was not finite."""
-        advantages = []
+        """One step along the policy gradient; False, and no trace of it, where the gradient was not finite."""
+        baseline, advantages = self.baseline, []
         for share, entropy in zip(shares, written.entropies.tolist(), strict=True):
             reward = share + self.rule.entropy_weight * entropy
-            kept = share if self.baseline is None else self.baseline
-            self.baseline = kept - (1 - self.rule.baseline_decay) * (kept - reward)
-            advantages.append(reward - self.baseline)
+            kept = share if baseline is None else baseline
+            baseline = kept - (1 - self.rule.baseline_decay) * (kept - reward)
+            advantages.append(reward - baseline)
         loss = -(written.log_probabilities * torch.tensor(advantages)).mean()
         self.architect.zero_grad(set_to_none=True)
         loss.backward()
@@ -169,6 +169,7 @@ class ControlledSearch(Search):
             logger.warning("A step of the controller gave no finite gradient; it was left out.")
             return False
         self.architect.step()
+        self.baseline = baseline
         return True
 
     # -- the state ---------------------------------------------------------------------------------------------------

@@ -181,3 +181,75 @@ def test_the_same_seed_makes_the_same_controller_and_leaves_torch_alone() -> Non
     )
     assert torch.equal(weights, same)
     assert not torch.equal(weights, different)
+
+
+def controlled_search(rule: ControllerRecipe, rows: CellChoices) -> ControlledSearch:
+    images = torch.randint(0, 256, (16, 3, 8, 8), generator=draw(), dtype=torch.uint8)
+    data = Data("noise", *[Split(images, torch.arange(16) % 2)] * 3, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    net = network("nasbench201", {"cell": rows})
+    recipe = Recipe(epochs=1, batch_size=8, learning_rate=0.05)
+    return ControlledSearch(net, controlled_paths(net, seed=0), data, data, recipe, rule, seed=Seed(0))
+
+
+def shares_of(controller: Controller, edge: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities of the operations of the first decision, (O,), and the slope of the bound of its logits, (O,)."""
+    with torch.no_grad():
+        hidden, _ = controller.lstm(controller.start.expand(1, 1, -1))
+        bounded = torch.tanh(controller.operation_logits(hidden[0, 0]) / 5.0)
+    odds = torch.zeros(len(bounded))
+    allowed = list(controller.choices[0][edge])
+    odds[allowed] = torch.exp(2.5 * bounded[allowed])
+    return odds / odds.sum(), 2.5 / 5.0 * (1 - bounded**2)
+
+
+ONE_OPEN: CellChoices = ((3,), (0, 2, 3), (1,), (0,), (0,), (4,))
+
+
+def test_the_gradient_of_a_log_probability_is_that_of_the_closed_form() -> None:
+    controller = Controller(NASBENCH201, [ONE_OPEN], seed=4)
+    with torch.no_grad():
+        controller.operation_logits.bias += torch.tensor([9.0, 0.0, 3.0, -4.0, 1.0])
+    shares, slope = shares_of(controller, 1)
+    written = controller.sample(1, draw(2))
+    (chosen,) = written.words[0].tolist()
+    assert written.log_probabilities.exp().tolist() == pytest.approx([shares[chosen].item()], rel=1e-5)
+    (gradient,) = torch.autograd.grad(written.log_probabilities.sum(), controller.operation_logits.bias)
+    expected = (torch.eye(5)[chosen] - shares) * slope
+    assert gradient.tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+    assert gradient[1] == gradient[4] == 0.0  # what the edge may not have
+
+
+def test_a_step_goes_along_rewards_above_a_baseline_that_follows_every_sample() -> None:
+    rule = ControllerRecipe(learning_rate=0.01, entropy_weight=0.5, baseline_decay=0.75)
+    search = controlled_search(rule, ONE_OPEN)
+    controller = search.paths.controller
+    probabilities, slope = shares_of(controller, 1)
+    entropy = float(torch.special.entr(probabilities).sum())
+    before = controller.operation_logits.bias.detach().clone()
+    written, accuracies = controller.sample(4, draw(1)), [0.5, 1.0, 0.0, 0.75]
+    chosen = written.words[:, 0].tolist()
+    assert len(set(chosen)) > 1
+    assert search._step_of_controller(written, accuracies)
+    baseline, gradient = accuracies[0], torch.zeros(5)
+    for word, accuracy in zip(chosen, accuracies, strict=True):
+        reward = accuracy + 0.5 * entropy
+        baseline = 0.75 * baseline + 0.25 * reward
+        gradient += (reward - baseline) * (torch.eye(5)[word] - probabilities) * slope / 4
+    assert search.baseline == pytest.approx(baseline, rel=1e-5)
+    # The first step of Adam whose first moment is the gradient: the step is no longer than the learning rate.
+    expected = 0.01 * gradient / (gradient.abs() + 1e-3)
+    assert (controller.operation_logits.bias - before).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+    # The next step begins with the baseline of this one.
+    later = controller.sample(1, draw(3))
+    assert search._step_of_controller(later, [1.0])
+    reward = 1.0 + 0.5 * later.entropies.item()
+    assert search.baseline == pytest.approx(0.75 * baseline + 0.25 * reward, rel=1e-5)
+
+
+def test_a_step_whose_gradient_is_no_number_leaves_no_trace() -> None:
+    search = controlled_search(ControllerRecipe(), ONE_OPEN)
+    assert search._step_of_controller(search.paths.controller.sample(2, draw()), [0.25, 0.5])
+    before, baseline = [weight.detach().clone() for weight in search.paths.tensors], search.baseline
+    assert not search._step_of_controller(search.paths.controller.sample(2, draw()), [math.inf, 0.5])
+    assert search.baseline == baseline
+    assert all(torch.equal(one, other) for one, other in zip(before, search.paths.tensors, strict=True))

@@ -119,6 +119,8 @@ def test_the_command_trains_by_name_and_tells_a_run_folder_from_it(tmp_path: Pat
         call(str(tmp_path), "--preset", "tiny")
     with pytest.raises(StoreError, match="does not exist"):
         call(str(tmp_path / "nowhere"))
+    with pytest.raises(SpecError, match=r"no published training has that name\. Did you mean 'darts-v2-cifar10'"):
+        call("darts-v2-cifar")
 
 
 def test_every_published_training_has_a_name() -> None:

@@ -81,7 +81,7 @@ def train_command(
         "command": command_line(),
         "progress": show,
     }
-    published = not run.exists() and _is_published(str(run))
+    published = _is_published(run)
     _refuse_foreign(published, run, trial=trial, channels=channels, cells=cells, preset=preset, seed=seed, out=out)
     try:
         with Bar("epochs", None) as bar:
@@ -104,12 +104,14 @@ def train_command(
     console.print(f"kept in {place}" if published else f"next: ogive export {run}")
 
 
-def _is_published(name: str) -> bool:
-    """Whether a training has this name; SpecError where nothing can have been meant."""
+def _is_published(run: Path) -> bool:
+    """Whether a published training is meant; SpecError for a bare name that neither a folder nor a training has."""
+    if run.exists() or run.parent != Path():  # a missing folder is told of where it is opened
+        return False
     names = catalog.load("published_names")()
-    if name not in names:
+    if str(run) not in names:
         raise SpecError(
-            f"The run folder {name} does not exist, and no published training has that name. {nearest(name, names)} "
+            f"The run folder {run} does not exist, and no published training has that name. {nearest(str(run), names)} "
             "`ogive search … --out FOLDER` makes a run folder."
         )
     return True

@@ -21,6 +21,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import Skeleton, build, fitted_skeleton
 from ogive.training.memory import is_out_of_memory, refuse_too_large
+from ogive.training.threads import settle
 from ogive.training.threads import threads as torch_threads
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ def measure(
 ) -> LatencyReport:
     """Time forward passes of `module` on random inputs of shape (batch_size, *shape), in evaluation mode.
 
-    After the warm-up (until the times have settled, at most `warm_up_s`) it is run `min_runs` times and for
-    `min_seconds`, but not for longer than `max_seconds`. torch's number of threads, the collector of garbage and the
-    mode of the module are as before afterwards; the module stays on `device`. On a GPU every run waits for its end.
+    Once the busy threads of earlier work sleep, it is warmed up. After that (until the times have settled, at most
+    `warm_up_s`) it is run `min_runs` times and for `min_seconds`, but not for longer than `max_seconds`. torch's number
+    of threads, the collector of garbage and the mode of the module are as before afterwards; the module stays on
+    `device`. On a GPU every run waits for its end.
     Raises SpecError where the images, or the maps that the module makes of them, are more than the memory holds;
     whatever else the module raises passes through.
     """
@@ -87,6 +89,7 @@ def measure(
         batch = torch.randn(batch_size, *shape, generator=generator).to(device)
         module = module.to(device)
         with _prepared(module, threads), torch.inference_mode():
+            settle()
             warm, steady = _warm_up(module, batch, warm_up_s)
             walls, cpus = _timed(module, batch, min_runs, min_seconds, max_seconds)
     p10, median, p90 = _deciles(walls)

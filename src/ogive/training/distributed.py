@@ -7,6 +7,7 @@ is linear in what is put into it, the average is the one that would have come of
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -133,6 +134,9 @@ def group(device: torch.device | str = "cpu") -> Iterator[Ranks]:
         return
     if not dist.is_available():
         raise MissingData("This torch was built without torch.distributed: install another build of torch.")
+    # torch.optim imports this at its first step. If that happens while the group exists, something in it keeps the
+    # group's threads beyond destroy_process_group, and now and then one of them aborts the interpreter at its end.
+    importlib.import_module("torch._dynamo")
     cuda = torch.device(device).type == "cuda"
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
 
-__all__ = ["threads"]
+__all__ = ["settle", "threads"]
+
+BUSY = 0.1  # a sleeping process that uses less of a core than this has no busy thread
 
 
 @contextmanager
@@ -31,3 +34,17 @@ def threads(count: int | None) -> Iterator[None]:
     finally:
         if count != before:
             torch.set_num_threads(before)
+
+
+def settle(within_s: float = 0.5, look_s: float = 0.02) -> None:
+    """Wait, `within_s` seconds at most, until no thread of this process is busy any more.
+
+    After a product the threads of numpy's and scipy's libraries look for more work for a tenth of a second or so. They
+    would take the cores and be counted as processor time of whatever is measured next.
+    """
+    started = time.perf_counter()
+    while time.perf_counter() - started < within_s:
+        wall, processor = time.perf_counter(), time.process_time()
+        time.sleep(look_s)
+        if time.process_time() - processor < BUSY * (time.perf_counter() - wall):
+            return

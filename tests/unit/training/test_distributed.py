@@ -49,6 +49,8 @@ with group() as ranks:
     outcome = train(net, data(), RECIPE, seed=SEED, folder=folder / "training")
     save_file(net.state_dict(), folder / f"rank-{{ranks.rank}}.safetensors",
               metadata={{"history": repr((outcome.history[0].train_loss, outcome.val_acc))}})
+tasks = Path("/proc/self/task")
+(folder / f"threads-{{ranks.rank}}.txt").write_text("".join(path.read_text() for path in tasks.glob("*/comm")))
 """
 
 
@@ -121,6 +123,14 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are listed by Linux only")
+def test_no_thread_of_the_group_outlives_it(ranks: Path) -> None:
+    for rank in range(2):
+        names = (ranks / f"threads-{rank}.txt").read_text().split()
+        assert names
+        assert [name for name in names if "gloo" in name] == []
 
 
 def test_two_processes_agree_bit_for_bit(ranks: Path) -> None:

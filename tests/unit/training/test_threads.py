@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import numpy
@@ -7,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from ogive.training.threads import threads
+from ogive.training.threads import settle, threads
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +49,23 @@ def linear_algebra() -> list[int]:
     if not found:
         pytest.skip("numpy is built without a library whose threads can be counted")
     return found
+
+
+def test_a_thread_that_never_sleeps_is_waited_for_only_so_long() -> None:
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            pass
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    try:
+        started = time.perf_counter()
+        settle(0.1)
+        assert time.perf_counter() - started >= 0.1
+    finally:
+        ended.set()
+        busy.join()
+    settle(60.0)
+    assert time.perf_counter() - started < 60.0

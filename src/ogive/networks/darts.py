@@ -22,7 +22,15 @@ from ogive.networks.ops import (
     max_pool,
 )
 
-__all__ = ["DARTS_OPERATIONS", "AuxiliaryHead", "DartsCell", "DartsNetwork", "darts_operation", "darts_stem"]
+__all__ = [
+    "DARTS_OPERATIONS",
+    "AuxiliaryHead",
+    "CellStack",
+    "DartsCell",
+    "DartsNetwork",
+    "darts_operation",
+    "darts_stem",
+]
 
 # The eight of the DARTS space in its order, then those that only the cells of NASNet, AmoebaNet and PNAS hold, then
 # what DARTOpti makes ResNet, Xception and Inception of.
@@ -160,14 +168,46 @@ class AuxiliaryHead(nn.Module):
         return logits
 
 
-class DartsNetwork(nn.Module):
+class CellStack(nn.Module):
+    """Two stems, cells that each read the two before them, and a classifier; `auxiliary_head` may stand on the way.
+
+    A subclass makes the parts. The training loop sets `drop_path_prob`, which is 0 at first, to drop_path · epoch /
+    epochs.
+    """
+
+    stem0: nn.Module
+    stem1: nn.Module
+    cells: nn.ModuleList
+    auxiliary_head: nn.Module | None
+    auxiliary_after: int
+    classifier: nn.Module
+
+    def __init__(self, drop_path: float) -> None:
+        super().__init__()
+        self.drop_path = drop_path
+        self.drop_path_prob = 0.0
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits (N, classes) of images (N, inputs, H, W); in training with an auxiliary head, its logits as well."""
+        drop_path_prob = self.drop_path_prob if self.training else 0.0
+        before_last = self.stem0(x)
+        last = self.stem1(before_last)
+        auxiliary_logits: Tensor | None = None
+        for layer, cell in enumerate(self.cells):
+            before_last, last = last, cell(before_last, last, drop_path_prob)
+            if layer == self.auxiliary_after and self.training and self.auxiliary_head is not None:
+                auxiliary_logits = self.auxiliary_head(last)
+        logits: Tensor = self.classifier(last.mean((2, 3)))
+        return logits if auxiliary_logits is None else (logits, auxiliary_logits)
+
+
+class DartsNetwork(CellStack):
     """Cells stacked after a stem; those a third and two thirds of the way down halve the image and double the width.
 
     `normal` and `reduce` are the (operation, state) pairs of a genotype, two for each node, and the `concat`s the
     states that make the output of a cell. The published networks have channels=36 and layers=20 for CIFAR, 48 and 14
     with `style` "imagenet", whose stem halves the image three times. With `auxiliary`, forward gives a pair of logits
-    in training. `drop_path` is the probability to reach at the end of training: the training loop sets
-    `drop_path_prob`, which is 0 at first, to drop_path · epoch / epochs.
+    in training. `drop_path` is the probability to reach at the end of training.
     """
 
     def __init__(
@@ -184,7 +224,7 @@ class DartsNetwork(nn.Module):
         auxiliary: bool = False,
         drop_path: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(drop_path)
         self.recipe: dict[str, object] = {
             "normal": tuple((name, state) for name, state in normal),
             "normal_concat": tuple(normal_concat),
@@ -198,8 +238,6 @@ class DartsNetwork(nn.Module):
             "auxiliary": auxiliary,
             "drop_path": drop_path,
         }
-        self.drop_path = drop_path
-        self.drop_path_prob = 0.0
         self.auxiliary_after = 2 * layers // 3
         self.stem0, self.stem1, before_last, last = darts_stem(style, inputs, channels)
         reduced_before = style == "imagenet"
@@ -216,19 +254,6 @@ class DartsNetwork(nn.Module):
                 auxiliary_inputs = last
         self.auxiliary_head = AuxiliaryHead(auxiliary_inputs, classes, style) if auxiliary else None
         self.classifier = nn.Linear(last, classes)
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits (N, classes) of images (N, inputs, H, W); in training with an auxiliary head, its logits as well."""
-        drop_path_prob = self.drop_path_prob if self.training else 0.0
-        before_last = self.stem0(x)
-        last = self.stem1(before_last)
-        auxiliary_logits: Tensor | None = None
-        for layer, cell in enumerate(self.cells):
-            before_last, last = last, cell(before_last, last, drop_path_prob)
-            if layer == self.auxiliary_after and self.training and self.auxiliary_head is not None:
-                auxiliary_logits = self.auxiliary_head(last)
-        logits: Tensor = self.classifier(last.mean((2, 3)))
-        return logits if auxiliary_logits is None else (logits, auxiliary_logits)
 
 
 def darts_stem(style: str, inputs: int, channels: int, halvings: int = 3) -> tuple[nn.Module, nn.Module, int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ogive.networks.darts import AuxiliaryHead, darts_operation, darts_stem
+from ogive.networks.darts import AuxiliaryHead, CellStack, darts_operation, darts_stem
 from ogive.networks.ops import FactorizedReduce, ReLUConvBN, drop_path
 
 __all__ = ["NestedCell", "NestedNetwork"]
@@ -60,14 +60,13 @@ class NestedCell(nn.Module):
         return torch.cat([states[node] for node, _ in self.nodes], dim=1)
 
 
-class NestedNetwork(nn.Module):
+class NestedNetwork(CellStack):
     """Cells stacked after a stem; the layers in `reductions` halve the image and double the width.
 
     `cells` are the distinct cells as (operation, node, state) triples, `layers` which of them each layer is. In the
     `style` "imagenet" the stem halves images three times, or twice if there are more than two reductions, so that maps
     of 7×7 are left of 224×224. With `auxiliary`, a second head stands behind the last reduction and forward gives a
-    pair of logits in training. `drop_path` is the probability to reach at the end of training: the training loop sets
-    `drop_path_prob`, which is 0 at first, to drop_path · epoch / epochs.
+    pair of logits in training. `drop_path` is the probability to reach at the end of training.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class NestedNetwork(nn.Module):
         auxiliary: bool = False,
         drop_path: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(drop_path)
         self.recipe: dict[str, object] = {
             "cells": tuple(tuple((name, node, state) for name, node, state in cell) for cell in cells),
             "layers": tuple(layers),
@@ -94,8 +93,6 @@ class NestedNetwork(nn.Module):
             "auxiliary": auxiliary,
             "drop_path": drop_path,
         }
-        self.drop_path = drop_path
-        self.drop_path_prob = 0.0
         self.auxiliary_after = max(reductions, default=len(layers) - 1)
         self.stem0, self.stem1, before_last, last = darts_stem(
             style, inputs, channels, halvings=3 if len(reductions) <= 2 else 2
@@ -114,16 +111,3 @@ class NestedNetwork(nn.Module):
         # Unlike DARTS, the published code normalises twice in the head for ImageNet too.
         self.auxiliary_head = AuxiliaryHead(auxiliary_inputs, classes, style, normalised=True) if auxiliary else None
         self.classifier = nn.Linear(last, classes)
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits (N, classes) of images (N, inputs, H, W); in training with an auxiliary head, its logits as well."""
-        drop_path_prob = self.drop_path_prob if self.training else 0.0
-        before_last = self.stem0(x)
-        last = self.stem1(before_last)
-        auxiliary_logits: Tensor | None = None
-        for layer, cell in enumerate(self.cells):
-            before_last, last = last, cell(before_last, last, drop_path_prob)
-            if layer == self.auxiliary_after and self.training and self.auxiliary_head is not None:
-                auxiliary_logits = self.auxiliary_head(last)
-        logits: Tensor = self.classifier(last.mean((2, 3)))
-        return logits if auxiliary_logits is None else (logits, auxiliary_logits)

@@ -52,7 +52,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-LARGEST_ALLOWED = 1e-4
+LARGEST_ALLOWED = 1e-4  # of the largest output, where that is more than 1: rounding grows with what is rounded
 BATCHES = (1, 3, 8)  # 1 and 3: exporters like to freeze the batch size that they saw, and to treat 1 as special
 TRACED = 4  # the batch size that they see
 CHATTY = (
@@ -110,7 +110,8 @@ def export(
             the random ones.
 
     Raises:
-        ExportError: an export cannot be made, or differs by more than 1e-4; no file of that format is left behind.
+        ExportError: an export cannot be made, or differs by more than 1e-4 (of the largest logit, where that
+            is more than 1); no file of that format is left behind.
         SpecError: a name, shape or recipe with which there can be no export.
         MissingData: a package that a format needs is not installed.
     """
@@ -221,10 +222,11 @@ class _Subject:
                 raise ExportError(
                     f"{type(self.network).__name__} cannot be exported to {format_name}: {_reason(error)}"
                 ) from error
-            if not difference <= LARGEST_ALLOWED:
+            allowed = LARGEST_ALLOWED * max(1.0, *(float(answer.abs().max()) for answer in self.answers))
+            if not difference <= allowed:
                 raise ExportError(
                     f"The export to {format_name} differs from {type(self.network).__name__} by {difference:.2g}, more "
-                    f"than the {LARGEST_ALLOWED:g} allowed; nothing was written."
+                    f"than the {allowed:.2g} allowed; nothing was written."
                 )
             final = tuple(path.replace(folder / path.name) for path in paths)
         seconds = time.perf_counter() - started

@@ -261,6 +261,16 @@ def test_real_images_are_compared_as_well(tmp_path: Path) -> None:
         export_torch(network, tmp_path, name="winner", shape=SHAPE, images=torch.full((5, *SHAPE), 100.0))
 
 
+def test_rounding_may_grow_with_the_logits(tmp_path: Path) -> None:
+    network = Small().eval()
+    with torch.no_grad():
+        for parameter in list(network.parameters())[-2:]:
+            parameter *= 1e6
+        largest = float(network(torch.randn(8, *SHAPE)).abs().max())
+    exported = export_onnx(network, tmp_path, name="winner", shape=SHAPE)
+    assert 1e-4 < exported.largest_difference < 1e-4 * largest
+
+
 @pytest.mark.parametrize("writer", [export_onnx, export_program])
 def test_a_network_that_cannot_be_traced_is_refused_with_the_reason_in_one_line(  # type: ignore[no-untyped-def]
     writer, tmp_path: Path, capfd: pytest.CaptureFixture[str]

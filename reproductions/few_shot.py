@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +143,18 @@ def main() -> None:
     parser.add_argument("--table", default="nasbench201", help="an imported table, or the folder of one")
     parser.add_argument("--data", help="other images than those of the preset")
     parser.add_argument("--seeds", type=int, help="how many seeds, from 0; another number than that of the preset")
+    parser.add_argument("--longer", type=int, default=1, metavar="TIMES", help="train so many times the epochs")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     preset = PRESETS[given.preset]
-    preset = Preset(**{**asdict(preset), "data": given.data or preset.data, "seeds": given.seeds or preset.seeds})
+    preset = replace(
+        preset,
+        data=given.data or preset.data,
+        seeds=given.seeds or preset.seeds,
+        epochs=preset.epochs * given.longer,
+        part_epochs=preset.part_epochs * given.longer,
+    )
     table = open_table(given.table)
     ledger: dict[str, Any] = {"preset": asdict(preset), "machine": facts(), "seeds": []}
     for seed in range(preset.seeds):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ogive.core.errors import OgiveError, SpecError
 from ogive.core.rng import Seed
 from ogive.training import checkpoint
-from ogive.training.batches import LAYOUT, Batch, Batches, placed
+from ogive.training.batches import LAYOUT, Batch, Batches, layout_for, placed
 from ogive.training.data import Data, Split
 from ogive.training.distributed import Ranks, current
 from ogive.training.journal import Journal
@@ -159,13 +159,14 @@ class _Session:
     ) -> None:
         self.device, self.recipe, self.seed, self.folder = device, recipe, seed, folder
         self.ranks: Ranks = current()
-        self.network = network.to(device).to(memory_format=LAYOUT)  # type: ignore[call-overload]
+        layout = layout_for(network, device)
+        self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.source = data  # its digest is computed once, however many trainings use it
         self.data = placed(data, device)
         self.optimizer = optimizer_for(network, recipe)
         self.average = copy.deepcopy(network).requires_grad_(False) if recipe.average else None
         dtype = next(network.parameters()).dtype
-        self.batches = Batches(self.data, recipe, device, dtype, self.ranks)
+        self.batches = Batches(self.data, recipe, device, dtype, self.ranks, layout)
         self.steps = self.batches.steps
         self.history: list[Epoch] = []
 

@@ -12,6 +12,7 @@ from ogive.networks.ops import (
     FactorizedReduce,
     ReLUConvBN,
     ResidualReduction,
+    SampledConv2d,
     SeparableConv,
     Zero,
     average_pool_3x3,
@@ -46,6 +47,14 @@ def test_factorized_reduce_sees_every_second_pixel_and_the_ones_after_them() -> 
     rectified = images.relu()
     halves = [module.conv_1(rectified), module.conv_2(rectified[:, :, 1:, 1:])]
     torch.testing.assert_close(module(images), module.bn(torch.cat(halves, dim=1)))
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_a_sampled_convolution_is_the_one_with_a_stride(side: int) -> None:
+    sampled, plain = SampledConv2d(3, 4, 1, stride=2), nn.Conv2d(3, 4, 1, stride=2)
+    plain.load_state_dict(sampled.state_dict())
+    images = torch.randn(2, 3, side, side)
+    torch.testing.assert_close(sampled(images), plain(images))
 
 
 def test_an_odd_number_of_channels_is_split_into_unequal_halves() -> None:

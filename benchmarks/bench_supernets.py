@@ -25,8 +25,9 @@ from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.gates import Gate, GumbelOneHot, SinglePath, Softmax
-from ogive.supernets.networks import DartsSupernet, supernet
+from ogive.supernets.networks import DartsSupernet
 from ogive.supernets.search import ArchitectureRecipe, Search, halved
+from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
 

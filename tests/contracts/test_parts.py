@@ -23,7 +23,7 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
 from ogive.strategies.within import within
-from ogive.supernets.networks import SUPERNETS
+from ogive.supernets.sharing import SHARED
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
 from ogive.tables.world import ClosedWorld
@@ -61,7 +61,7 @@ STRATEGIES = {
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
 # Strategies that train a supernet, and the spaces that have one of theirs.
-WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas"), tuple(SUPERNETS)) | {
+WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas"), tuple(SHARED)) | {
     "few_shot": ("nasbench201",),  # many parts in darts: in its own tests, and in test_pairs.py
     "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
     "darts_language": ("darts_rnn",),

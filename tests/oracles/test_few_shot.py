@@ -11,8 +11,8 @@ import torch
 
 from ogive.networks import count
 from ogive.networks.build import Skeleton
-from ogive.supernets.networks import supernet
 from ogive.supernets.partition import Edge, partition
+from ogive.supernets.sharing import supernet
 
 # Parameters of the whole, and of the parts with none, skip_connect, nor_conv_1x1, nor_conv_3x3 and avg_pool_3x3.
 PARTS = {

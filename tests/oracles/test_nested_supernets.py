@@ -15,11 +15,12 @@ from ogive.networks import count
 from ogive.networks.build import Skeleton
 from ogive.spaces.ddarts import ddarts
 from ogive.spaces.dense import dartopti_from, outline_of
+from ogive.supernets import sharing
 from ogive.supernets.ablation import CellLosses, zero_one_loss
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.cells import CellRecipe, CellSearch
 from ogive.supernets.gates import Sigmoid
-from ogive.supernets.nested import NestedSupernet, nested_supernet, owners, starting_alphas
+from ogive.supernets.nested import NestedSupernet, owners, starting_alphas
 from ogive.supernets.search import halved
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def supernet(space: SearchSpace, channels: int) -> NestedSupernet:
     outline = outline_of(space)
     with torch.device("meta"):
-        return nested_supernet(outline, Skeleton(channels, len(outline.layers)))
+        return sharing.supernet(sharing.nested_sharing(outline), Skeleton(channels, len(outline.layers)))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_supernets_of_ddarts_count_as_the_published_code(channels: int, cells: i
 
 
 def test_every_cell_of_ddarts_has_its_own_parameters_and_starts_undecided() -> None:
-    network = nested_supernet(outline_of(ddarts()), Skeleton(4, 8), seed=0)
+    network = sharing.supernet(sharing.nested_sharing(outline_of(ddarts())), Skeleton(4, 8), seed=0)
     alphas = starting_alphas(network, network.outline)
     assert [tuple(own.shape) for own in alphas.groups] == [(14, 7)] * 8
     assert sum(own.numel() for own in alphas.groups) == 784
@@ -75,7 +76,7 @@ def test_searches_of_dartopti_start_from_the_published_encoding(name: str) -> No
     _, _, shape, _, tens = FROM[name]
     outline = outline_of(dartopti_from(network=name))
     with torch.device("meta"):
-        network = nested_supernet(outline, Skeleton(2, len(outline.layers)))
+        network = sharing.supernet(sharing.nested_sharing(outline), Skeleton(2, len(outline.layers)))
     alphas = starting_alphas(network.to_empty(device="cpu"), outline)
     assert (len(alphas.groups), *alphas.groups[0].shape) == shape
     assert [int((own == 10).sum()) for own in alphas.groups] == tens
@@ -91,7 +92,7 @@ def small_search() -> tuple[NestedSupernet, Alphas, Data, Data]:
     images = torch.randint(0, 256, (32, 3, 8, 8), generator=draw, dtype=torch.uint8)
     noise = Split(images, torch.arange(32) % 2)
     outline = outline_of(ddarts(distinct=3))
-    network = nested_supernet(outline, Skeleton(4, 3, classes=2), seed=0)
+    network = sharing.supernet(sharing.nested_sharing(outline), Skeleton(4, 3, classes=2), seed=0)
     data = Data("noise", noise, noise, noise, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
     return (network, starting_alphas(network, outline), *halved(data, Seed(0)))
 

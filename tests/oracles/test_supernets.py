@@ -18,8 +18,9 @@ from ogive.networks import count
 from ogive.networks.build import Skeleton
 from ogive.supernets.derive import strongest_two
 from ogive.supernets.gates import Softmax
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import DARTS, NASBENCH201
+from ogive.supernets.sharing import supernet
 
 CIFAR = (3, 32, 32)
 

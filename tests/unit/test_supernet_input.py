@@ -15,7 +15,7 @@ from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import ddarts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.gates import Softmax
-from ogive.supernets.networks import supernet
+from ogive.supernets.sharing import supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -64,9 +64,9 @@ def text_folder(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"space": "darts", "channels": 7, "cells": 3, "strategy": "darts(partial=4)"}, "channels that 4 divides"),
+        ({"space": "darts", "channels": 7, "cells": 3, "strategy": "darts(partial=4)"}, "a multiple of partial=4"),
         ({"space": "nasbench201", "channels": 6, "cells": 1, "strategy": "darts(partial=4)"}, "but got channels=6"),
-        ({"space": "nasbench201", "channels": 6, "evaluator": "inherited(partial=4)"}, "channels that 4 divides"),
+        ({"space": "nasbench201", "channels": 6, "evaluator": "inherited(partial=4)"}, "a multiple of partial=4"),
         ({"space": "darts", "data": "digits(size=2)", "strategy": "darts"}, "Images of 2×2 are too small"),
         ({"space": "darts", "data": "digits(size=2)", "evaluator": "inherited"}, "Images of 2×2 are too small"),
         ({"space": "nasbench101", "strategy": "darts", "cells": 1}, "no space with a supernet named 'nasbench101'"),

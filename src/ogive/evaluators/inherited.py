@@ -20,11 +20,12 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import WeightSource
 from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
-from ogive.supernets.networks import PLANS, Supernet, check_size, published_skeleton, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Key, Maker, Partition, partition, splits_of
 from ogive.supernets.paths import drawn
 from ogive.supernets.plan import CellChoices, Plan
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
+from ogive.supernets.sharing import Sharing, sharing_of, supernet
 from ogive.supernets.statistics import fixed_batches, recalibrated, right_share
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data, Split
@@ -105,8 +106,8 @@ class Inherited:
         self.metrics = (metric,)
         self.space, self.data, self.seed, self.progress = space, data, seed, progress
         self.device, self.threads = torch.device(device), threads
-        self._skeleton = published_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
-        check_size(space.name, self._skeleton, partial)
+        self._skeleton = self._sharing.sized(data.shape, len(data.classes), channels=channels, cells=cells)
+        self._sharing.check(self._skeleton, partial)
         self._split = splits_of(self._plan, split, CHOSEN)
         self._options: dict[str, Any] = {
             "splits": splits,
@@ -146,8 +147,12 @@ class Inherited:
         self._scales: dict[Key, tuple[float, float]] | None = None
 
     @property
+    def _sharing(self) -> Sharing:
+        return sharing_of(self.space)  # no attribute: it holds functions, which another process cannot be sent
+
+    @property
     def _plan(self) -> Plan:
-        return PLANS[self.space.name]
+        return self._sharing.plan
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads the supernet from the folder, or trains it again; who watches stays in this one.
@@ -253,7 +258,7 @@ class Inherited:
     def _fresh(self, choices: Sequence[CellChoices] | None = None) -> Supernet:
         """A supernet with random weights, of everything or of what the cells of a part may hold."""
         made = supernet(
-            self.space.name,
+            self._sharing,
             self._skeleton,
             seed=self.seed.integer("weights") if choices is None else self.seed.child("part").integer(str(choices)),
             choices=choices,

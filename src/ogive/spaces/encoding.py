@@ -15,11 +15,13 @@ import numpy.typing as npt
 from ogive.core.errors import SpecError, UnknownName
 from ogive.spaces.nested import INPUTS, Entry, NestedCell, NestedGenotype, nodes_of, without_orphans
 
-__all__ = ["ACCURACIES", "RULES", "Rule", "derived", "distance", "edge_index", "encoded", "parsed"]
+__all__ = ["ACCURACIES", "PRESENT", "RULES", "Rule", "derived", "distance", "edge_index", "encoded", "parsed"]
 
 Gates = npt.NDArray[np.float64]
 Rule = Literal["sparse", "edge", "complete"]
 RULES: tuple[Rule, ...] = ("sparse", "edge", "complete")
+# The threshold that only what is not there, with strength 0, does not pass.
+PRESENT = float(np.nextafter(0.0, 1.0))
 
 # Accuracy in per cent of a small network into which an operation was inserted: op_stats.json of the published code,
 # which are the weights of the distance, in the order of the twelve operations.
@@ -117,7 +119,7 @@ def derived(
     for gates_EO in gates:
         cell = without_orphans(parsed(gates_EO, operations, rule=rule, threshold=threshold))
         if not cell and full:
-            cell = parsed(gates_EO, operations, threshold=-np.inf)
+            cell = without_orphans(parsed(gates_EO, operations, threshold=PRESENT))
         cells.append(cell or _strongest(np.asarray(gates_EO, np.float64), operations))
     return NestedGenotype(tuple(cells), tuple(layers), None if reductions is None else tuple(reductions))
 

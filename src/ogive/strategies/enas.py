@@ -19,7 +19,8 @@ from ogive.core.space import SearchSpace
 from ogive.strategies.gradient import Darts
 from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
 from ogive.supernets.controller import controlled_paths
-from ogive.supernets.search import REPORT_S, Search, shared_accuracy
+from ogive.supernets.history import REPORT_S
+from ogive.supernets.search import Search, shared_accuracy
 from ogive.training.data import Data
 
 __all__ = ["Enas"]
@@ -96,7 +97,6 @@ class Enas(Darts):
             weight_decay=weight_decay,
             gradient_clip=gradient_clip,
             order=0,
-            gate="single_path",
             progress=progress,
         )
         self._recipe = replace(self._recipe, nesterov=nesterov)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
@@ -28,7 +28,7 @@ from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
 from ogive.strategies.gradient import Darts
 from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
-from ogive.supernets.networks import PLANS, Supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Key, key_name, keys_of, part_of, rows_of_cells, splits_of
 from ogive.supernets.plan import Plan
 from ogive.supernets.statistics import fixed_batches
@@ -108,9 +108,7 @@ class FewShot:
         for word, value in (("splits", splits), ("part_epochs", part_epochs)):
             if value is not None and value < 1:
                 raise SpecError(f"{word} must be at least 1, but got {value}.")
-        if space.name not in PLANS:
-            raise UnknownName("space whose supernet can be split", space.name, PLANS)
-        plan = PLANS[space.name]
+        plan = searcher.sharing.plan
         self._split = (Edge(plan.kinds[0], 0),) if split is None else splits_of(plan, split, CHOSEN)
         if not self._split:
             raise SpecError("A supernet is split on one edge at least, but split names none.")
@@ -215,7 +213,7 @@ class FewShot:
     # -- parts and their supernets -----------------------------------------------------------------------------------
 
     def _part(self, held: Key, parent: str | None) -> Part:
-        plan = PLANS[self.space.name]
+        plan = self._root.sharing.plan
         places = [f"{edge} {key_name(plan, (row,))}" for edge, row in zip(self._edges, held, strict=False)]
         return Part(", ".join(places), held, parent)
 

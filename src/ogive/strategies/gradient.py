@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -21,16 +22,16 @@ from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Proposal, Trial, counted
-from ogive.networks.build import Skeleton
 from ogive.spaces.ddarts import WIDTH, genotype_of
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.curvature import APART, bends_too_much
 from ogive.supernets.derive import open_gates, ranking
-from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, SinglePath, Softmax
-from ogive.supernets.networks import Supernet, check_size, published_skeleton, supernet
+from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, Softmax
+from ogive.supernets.networks import Supernet
 from ogive.supernets.perturbation import Decision, decide, restricted, tuned, undecided
 from ogive.supernets.plan import CellChoices
-from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch, halved, shared_loss
+from ogive.supernets.search import ArchitectureRecipe, Search, halved, shared_loss
+from ogive.supernets.sharing import SHARED, sharing_of, supernet
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
@@ -41,12 +42,7 @@ __all__ = ["Darts"]
 
 logger = logging.getLogger(__name__)
 
-GATES: dict[str, Callable[[], Gate]] = {
-    "softmax": Softmax,
-    "sigmoid": Sigmoid,
-    "gumbel": GumbelOneHot,
-    "single_path": SinglePath,
-}
+GATES: dict[str, Callable[[], Gate]] = {"softmax": Softmax, "sigmoid": Sigmoid, "gumbel": GumbelOneHot}
 
 
 class Darts:
@@ -56,20 +52,20 @@ class Darts:
     costs the seconds of its epoch. It learns nothing from what its proposals are measured with.
 
     `order`: 1 holds the weights fixed in a step of the architecture, 2 looks one training step ahead, 0 takes no such
-    step. `gate`: "softmax", "sigmoid" (FairDARTS), "gumbel" (GDAS) or "single_path"; the last two run one operation of
-    each edge. `partial`: 1/partial of the channels take part, and `edge_normalisation` weighs edges (PC-DARTS). In the
-    first `warm_epochs` the architecture stays as it is. `zero_one` weighs FairDARTS's loss that pushes sigmoid gates to
-    0 or 1, and `threshold` is its rule of deriving: up to two operations a node, with gates of at least so much, which
-    makes cells of `ddarts` with the supernet of `darts`. The search ends early when the first kind of cell would be
-    derived with more than `most_skips` skip connections, or when no edge has ranked its operations with weights in
-    another order for `settled` epochs (the two rules of DARTS+). With `select` "perturbation", each ask after that
-    decides one edge by what the supernet loses without its operations, and tunes the weights for `tune_epochs`
-    (DARTS-PT). With `most_bending`, the largest eigenvalue of the Hessian of the validation loss is measured after each
-    epoch, and once its average over five epochs is so many times that of four epochs before, the search ends by
-    proposing the cell of that earlier epoch again, which is at least number `bending_from` (R-DARTS). `channels`,
-    `cells`: size of the supernet, None for that of the space's paper. `precision` "bf16" computes forward passes so,
-    but for the differences of the second order; `compiled` captures them as graphs of a CUDA device. `progress` is told
-    what is being done.
+    step. `gate`: "softmax", "sigmoid" (FairDARTS) or "gumbel" (GDAS), which runs one operation of each edge. (Single
+    paths without an architecture are the strategy `spos`.) `partial`: 1/partial of the channels take part, and
+    `edge_normalisation` weighs edges (PC-DARTS). In the first `warm_epochs` the architecture stays as it is. `zero_one`
+    weighs FairDARTS's loss that pushes sigmoid gates to 0 or 1, and `threshold` is its rule of deriving: up to two
+    operations a node, with gates of at least so much, which makes cells of `ddarts` with the supernet of `darts`. The
+    search ends early when the first kind of cell would be derived with more than `most_skips` skip connections, or when
+    no edge has ranked its operations with weights in another order for `settled` epochs (the two rules of DARTS+). With
+    `select` "perturbation", each ask after that decides one edge by what the supernet loses without its operations, and
+    tunes the weights for `tune_epochs` (DARTS-PT). With `most_bending`, the largest eigenvalue of the Hessian of the
+    validation loss is measured after each epoch, and once its average over five epochs is so many times that of four
+    epochs before, the search ends by proposing the cell of that earlier epoch again, which is at least number
+    `bending_from` (R-DARTS). `channels`, `cells`: size of the supernet, None for that of the space's paper. `precision`
+    "bf16" computes forward passes so, but for the differences of the second order; `compiled` captures them as graphs
+    of a CUDA device. `progress` is told what is being done.
     """
 
     objectives = None
@@ -86,7 +82,7 @@ class Darts:
         channels: int | None = None,  # quark0/darts, cnn/train_search.py: 16 and 8
         cells: int | None = None,
         order: Literal[0, 1, 2] = 1,
-        gate: Literal["softmax", "sigmoid", "gumbel", "single_path"] = "softmax",
+        gate: Literal["softmax", "sigmoid", "gumbel"] = "softmax",
         partial: int = 1,  # yuhuixu1993/PC-DARTS: 4
         edge_normalisation: bool = False,
         warm_epochs: int = 0,  # the same: 15
@@ -108,6 +104,7 @@ class Darts:
         gradient_clip: float = 5.0,
         alpha_learning_rate: float = 3e-4,
         alpha_weight_decay: float = 1e-3,
+        alpha_momentum: float = 0.5,  # the first beta of Adam; xiaomi-automl/FairDARTS: 0.9
         precision: Literal["float32", "bf16"] = "float32",
         compiled: bool = False,
         progress: Callable[[str], None] | None = None,
@@ -133,15 +130,29 @@ class Darts:
         self._decisions: list[Decision] = []
         self._ranking: tuple[int, ...] = ()
         self._ranked_so = 0  # epochs
-        if tune_epochs < 0:
-            raise SpecError(f"tune_epochs must not be negative, but got {tune_epochs}.")
+        for word, value, least in (
+            ("tune_epochs", tune_epochs, 0),
+            ("most_skips", most_skips, 0),
+            ("settled", settled, 1),
+            ("bending_from", bending_from, 1),
+            ("warm_epochs", warm_epochs, 0),
+        ):
+            if value is not None and value < least:
+                raise SpecError(f"{word} must be at least {least}, but got {value}.")
+        if most_bending is not None and not 0 < most_bending < math.inf:
+            raise SpecError(f"most_bending must be a positive number, but got {most_bending}.")
+        if not 0 <= zero_one < math.inf:
+            raise SpecError(f"zero_one must be 0 or a positive number, but got {zero_one}.")
         if zero_one and gate != "sigmoid":
             raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {gate}: write gate=sigmoid.")
-        self._check_rules(gate, select, threshold, settled)
+        self._check_rules(gate, select, threshold)
         if compiled:
             _check_graphs(device, gate)
-        if not 0 <= warm_epochs <= epochs:
-            raise SpecError(f"warm_epochs must be in [0, {epochs}], but got {warm_epochs}.")
+        if warm_epochs > epochs:
+            raise SpecError(
+                f"In the warm epochs the architecture is not trained, so that at most all {epochs} epochs are, but got "
+                f"warm_epochs={warm_epochs}."
+            )
         self._recipe = Recipe(
             epochs=epochs,
             batch_size=batch_size,
@@ -156,13 +167,16 @@ class Darts:
         self._architecture = ArchitectureRecipe(
             order=order,
             learning_rate=alpha_learning_rate,
+            betas=(alpha_momentum, 0.999),
             weight_decay=alpha_weight_decay,
             warm_epochs=warm_epochs,
             penalty=_ZeroOne(zero_one) if zero_one else None,
         )
-        if threshold is not None:  # the layers are those of the space
-            cells = len(space.variables) // WIDTH
-        self._skeleton = self._sized(channels, cells, partial)
+        self.sharing = sharing_of(space)
+        if threshold is not None:  # the supernet is that of `darts`, with the layers of the space
+            self.sharing, cells = SHARED["darts"], len(space.variables) // WIDTH
+        self._skeleton = self.sharing.sized(data.shape, len(data.classes), channels=channels, cells=cells)
+        self.sharing.check(self._skeleton, partial)
         self._halves = seed
         self._given: Supernet | None = None
         self._made: Search | None = None
@@ -185,13 +199,13 @@ class Darts:
     def network(self, choices: Sequence[CellChoices] | None = None, name: str = "") -> Supernet:
         """A supernet of this search with fresh weights, of everything or of what the cells of a part may choose."""
         made = supernet(
-            self._searched,
+            self.sharing,
             self._skeleton,
             seed=(self.seed.child(name) if name else self.seed).integer("weights"),
             choices=choices,
             partial=self._options["partial"],
             # Where operations do not compete, `none` has nothing to win (FairDARTS).
-            without_none=self._options["gate"] == "sigmoid",
+            without=("none",) if self._options["gate"] == "sigmoid" else (),
         )
         return made.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload,no-any-return]
 
@@ -218,7 +232,7 @@ class Darts:
     @property
     def rolled_back(self) -> int:
         """How many steps were undone because their loss was not finite."""
-        return sum(epoch.rolled_back for epoch in self.search.history)
+        return self.search.undone
 
     def ask(self, n: int = 1) -> list[Proposal]:
         """Train for n epochs and propose what would be derived after each of them."""
@@ -243,14 +257,7 @@ class Darts:
             return open_gates(strengths, search.supernet.kinds, threshold)
         return search.supernet.plan.derive(strengths)
 
-    @property
-    def _searched(self) -> str:
-        """The space whose supernet is searched."""
-        return self.space.name if self._options["open_from"] is None else "darts"
-
-    def _check_rules(self, gate: str, select: str, threshold: float | None, settled: int | None) -> None:
-        if settled is not None and settled < 1:
-            raise SpecError(f"A ranking is settled after at least 1 epoch, but got settled={settled}.")
+    def _check_rules(self, gate: str, select: str, threshold: float | None) -> None:
         if threshold is None:
             return
         if not 0 < threshold < 1:
@@ -278,11 +285,6 @@ class Darts:
 
     def _trained(self) -> str:
         epoch = self.search.epoch(self.progress)
-        if self.search.over:
-            logger.warning(
-                "The loss was no number in three steps in a row: the search ends after %s with what it had.",
-                counted(epoch.number, "epoch"),
-            )
         if self._options["settled"] is not None and epoch.number > self._architecture.warm_epochs:
             now = ranking(self.search.alphas.strengths(self.search.gate), self.search.supernet.plan.operations)
             self._ranked_so = self._ranked_so + 1 if now == self._ranking else 0
@@ -342,15 +344,15 @@ class Darts:
 
     # -- what is searched --------------------------------------------------------------------------------------------
 
-    def _sized(self, channels: int | None, cells: int | None, partial: int) -> Skeleton:
-        """The size of the supernet; SpecError for one that cannot be."""
-        data = self.data
-        found = published_skeleton(self._searched, data.shape, len(data.classes), channels=channels, cells=cells)
-        check_size(self._searched, found, partial)
-        return found
+    def _gate(self) -> Gate:
+        return GATES[self._options["gate"]]()
+
+    def _network(self) -> Supernet:
+        """The supernet that is searched: everything, or the part that this search is within."""
+        return self.network() if self._given is None else self._given
 
     def _search(self) -> Search:
-        network = self.network() if self._given is None else self._given
+        network = self._network()
         draw = torch.Generator().manual_seed(self.seed.integer("alphas"))
         alphas = network.alphas(
             draw,
@@ -366,7 +368,7 @@ class Darts:
             self._recipe,
             self._architecture,
             seed=self.seed,
-            gate=GATES[self._options["gate"]](),
+            gate=self._gate(),
             device=self.device,
             # "reduce-overhead" captures CUDA graphs: a supernet is thousands of kernels that take less time than calls.
             run=torch.compile(network, mode="reduce-overhead", fullgraph=True) if self._compiled else None,
@@ -379,8 +381,7 @@ class Darts:
         search = self.search
         record = {
             "fingerprint": self._fingerprint(),
-            "history": [_plain(asdict(epoch)) for epoch in search.history],
-            "over": search.over,
+            **search.record(),
             "eigenvalues": self._eigenvalues,
             "found": [list(arch.choices) for arch in self._found],
             "decisions": [asdict(decision) for decision in self._decisions],
@@ -403,7 +404,7 @@ class Darts:
                 alphas = restricted(self.search.supernet, self.search.alphas, decision)
                 self._made = tuned(self.search, alphas, 0, self.seed, None)
                 self._decisions.append(decision)
-            self.search.restore(tensors, [_read(entry) for entry in record["history"]], bool(record["over"]))
+            self.search.restore(tensors, record)
         except (KeyError, TypeError, RuntimeError) as error:
             raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error
 
@@ -442,13 +443,3 @@ class _ZeroOne:
     def __call__(self, alphas: Alphas) -> Tensor:
         gates = torch.cat([torch.sigmoid(group).flatten() for group in alphas.groups])
         return -self.weight * (gates - 0.5).square().mean()
-
-
-def _plain(entry: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
-    return {key: None if value != value else value for key, value in entry.items()}
-
-
-def _read(entry: dict[str, Any]) -> SearchEpoch:
-    values: dict[str, Any] = {key: float("nan") if value is None else value for key, value in entry.items()}
-    return SearchEpoch(**values)

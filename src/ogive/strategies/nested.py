@@ -7,8 +7,10 @@ Heuillet, Tabia, Arioui and Youcef-Toumi, "D-DARTS: Distributed Differentiable A
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Self
 
 import torch
 
@@ -17,17 +19,15 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import counted
-from ogive.networks.build import Skeleton
 from ogive.spaces.dense import outline_of
 from ogive.spaces.encoding import RULES, Rule, distance
 from ogive.spaces.nested import NestedGenotype
 from ogive.strategies.gradient import Darts
 from ogive.supernets.ablation import CellLosses, Form
 from ogive.supernets.cells import CellRecipe, CellSearch
-from ogive.supernets.nested import genotype_from, nested_supernet, starting_alphas
-from ogive.supernets.networks import check_fit
+from ogive.supernets.nested import NestedSupernet, genotype_from, starting_alphas
+from ogive.supernets.networks import Supernet
 from ogive.supernets.search import halved
-from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
 
 __all__ = ["DDarts"]
@@ -103,6 +103,8 @@ class DDarts(Darts):
             warm_epochs=warm_epochs,
             leaks=reference_leaks,
         )
+        if not 0 < start < math.inf:
+            raise SpecError(f"start must be a positive number, but got {start}.")
         self._rule: Rule = rule
         self._threshold, self._start, self._least_change = threshold, start, least_change
         super().__init__(
@@ -142,6 +144,11 @@ class DDarts(Darts):
             search.alphas.strengths(search.gate), self._outline, rule=self._rule, threshold=self._threshold
         )
 
+    def within(self, network: Supernet, name: str, epochs: int) -> Self:
+        part = super().within(network, name, epochs)
+        part._cells = replace(self._cells, warm_epochs=part._architecture.warm_epochs)
+        return part
+
     def derived(self) -> Architecture:
         return self._outline.architecture(self.genotype)
 
@@ -175,26 +182,13 @@ class DDarts(Darts):
 
     # -- what is searched --------------------------------------------------------------------------------------------
 
-    def _sized(self, channels: int | None, cells: int | None, partial: int) -> Skeleton:
-        """The cells are those of the space: how deep the networks are that it proposes is another question."""
-        outline, shape = self._outline, self.data.shape
-        found = Skeleton(
-            channels=16 if channels is None else channels,
-            cells=len(outline.layers),
-            classes=len(self.data.classes),
-            inputs=shape[0],
-            size=min(shape[1:]),
-        )
-        check_fit(self.space.name, found, 1 << len(outline.reductions), partial)
-        return found
-
     def _search(self) -> CellSearch:
-        network = nested_supernet(self._outline, self._skeleton, seed=self.seed.integer("weights"))
-        network.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload]
+        network = self._network()
+        assert isinstance(network, NestedSupernet)
         return CellSearch(
             network,
             starting_alphas(network, self._outline, self._start),
-            *halved(self.data, self.seed),
+            *halved(self.data, self._halves),
             self._recipe,
             self._cells,
             self._losses,

@@ -17,7 +17,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import Cost, Proposal, Trial, counted
+from ogive.core.trial import Cost, Proposal, Trial
 from ogive.spaces.darts_rnn import NAME
 from ogive.supernets.recurrent import RecurrentSupernet, derived, fresh_alphas
 from ogive.supernets.recurrent_search import RecurrentEpoch, RecurrentRecipe, RecurrentSearch
@@ -121,7 +121,7 @@ class DartsLanguage:
     @property
     def rolled_back(self) -> int:
         """How many steps were undone because their loss was not finite."""
-        return sum(epoch.rolled_back for epoch in self.search.history)
+        return self.search.undone
 
     def ask(self, n: int = 1) -> list[Proposal]:
         """Train for n epochs and propose what would be derived after each of them."""
@@ -145,22 +145,13 @@ class DartsLanguage:
         logger.info("%s: %s", told, self.space.format(arch))
         if self.progress is not None:
             self.progress(told)
-        if self.search.over:
-            logger.warning(
-                "The loss was no number in three steps in a row: the search ends after %s with what it had.",
-                counted(epoch.number, "epoch"),
-            )
 
     # -- the state, in and out ---------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
         """Write weights, architecture, optimiser and history as one safetensors file; random streams have no state."""
         search = self.search
-        record = {
-            "fingerprint": self._fingerprint(),
-            "history": [_plain(asdict(epoch)) for epoch in search.history],
-            "over": search.over,
-        }
+        record = {"fingerprint": self._fingerprint(), **search.record()}
         checkpoint.save(Path(folder), len(search.history), search.tensors(), record)
 
     def load(self, folder: Path) -> None:
@@ -170,7 +161,7 @@ class DartsLanguage:
             raise StoreError(f"{folder} holds no readable state of a supernet.")
         tensors, record = found
         try:
-            self.search.restore(tensors, [_read(entry) for entry in record["history"]], bool(record["over"]))
+            self.search.restore(tensors, record)
         except (KeyError, TypeError, RuntimeError) as error:
             raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error
 
@@ -181,13 +172,3 @@ class DartsLanguage:
             "seed": [self.seed.root, *self.seed.path],
             "data": self.data.digest,
         }
-
-
-def _plain(entry: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
-    return {key: None if value != value else value for key, value in entry.items()}
-
-
-def _read(entry: dict[str, Any]) -> RecurrentEpoch:
-    values: dict[str, Any] = {key: float("nan") if value is None else value for key, value in entry.items()}
-    return RecurrentEpoch(**values)

@@ -14,6 +14,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Trial
 from ogive.strategies.gradient import Darts
 from ogive.strategies.local import RegularizedEvolution
+from ogive.supernets.gates import Gate, SinglePath
 from ogive.supernets.search import shared_accuracy
 from ogive.training.data import Data
 
@@ -73,10 +74,12 @@ class SinglePathOneShot(Darts):
             weight_decay=weight_decay,
             gradient_clip=gradient_clip,
             order=0,
-            gate="single_path",
             progress=progress,
         )
         self._options |= {"candidates": candidates, "population": population, "tournament": tournament}
+
+    def _gate(self) -> Gate:
+        return SinglePath()
 
     def derived(self) -> Architecture:
         """The best path that evolution finds now; what it draws depends on the number of epochs alone."""

@@ -29,7 +29,8 @@ class Unrolling:
     `buffers` are what the optimiser remembers of each weight, None where it has made no step yet. `clip` is the largest
     norm of the gradient, and of the vector that the Hessian is multiplied with; the correction shrinks as the gradient
     of the step does. `uncapped` lets it grow as well, by clip / norm, where the gradient is shorter than `clip`: so
-    does the published code for language models, and no equation.
+    does the published code for language models, and no equation. With `nesterov` the step is that of torch's SGD, along
+    the gradient and `momentum` times what is remembered after it.
     """
 
     rate: float
@@ -38,6 +39,7 @@ class Unrolling:
     buffers: Sequence[Tensor | None] = ()
     clip: float = math.inf
     uncapped: bool = False
+    nesterov: bool = False
 
 
 def first_order(alphas: Sequence[Tensor], validation: Loss, mean: Mean = list) -> tuple[Tensor, list[Tensor]]:
@@ -77,6 +79,8 @@ def second_order(
         with torch.no_grad():
             torch._foreach_copy_(list(weights), before)
     factor = unrolling.rate * (share if unrolling.uncapped else min(share, 1.0))
+    if unrolling.nesterov:  # how far the step follows its gradient
+        factor *= 1.0 + unrolling.momentum
     return loss, [own - factor * other for own, other in zip(direct, product, strict=True)]
 
 
@@ -112,11 +116,14 @@ def _clipped(gradients: list[Tensor], clip: float) -> tuple[list[Tensor], float]
 
 
 def _direction(before: Sequence[Tensor], gradients: Sequence[Tensor], unrolling: Unrolling) -> list[Tensor]:
-    buffers = unrolling.buffers or (None,) * len(before)
-    return [
-        gradient + unrolling.weight_decay * weight + (0.0 if buffer is None else unrolling.momentum * buffer)
-        for weight, gradient, buffer in zip(before, gradients, buffers, strict=True)
+    buffers, momentum = unrolling.buffers or (None,) * len(before), unrolling.momentum
+    decayed = [gradient + unrolling.weight_decay * weight for weight, gradient in zip(before, gradients, strict=True)]
+    remembered = [
+        own if buffer is None else own + momentum * buffer for own, buffer in zip(decayed, buffers, strict=True)
     ]
+    if not unrolling.nesterov:
+        return remembered
+    return [own + momentum * after for own, after in zip(decayed, remembered, strict=True)]
 
 
 def _move(weights: Sequence[Tensor], before: Sequence[Tensor], vector: Sequence[Tensor], length: float) -> None:

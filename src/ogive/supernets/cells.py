@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, optim
@@ -279,6 +280,6 @@ class CellSearch(Search):
         kept = {f"leftovers.{cell}": leftover for cell, leftover in enumerate(self.leftovers)}
         return {**super().tensors(), **kept}
 
-    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[SearchEpoch], over: bool) -> None:
-        super().restore(tensors, history, over)
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        super().restore(tensors, record)
         self.leftovers = [tensors[f"leftovers.{cell}"].to(leftover) for cell, leftover in enumerate(self.leftovers)]

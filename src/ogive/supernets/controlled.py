@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -20,8 +21,9 @@ from ogive.core.rng import Seed
 from ogive.supernets.bilevel import kept_buffers
 from ogive.supernets.controller import ControlledPaths, Written
 from ogive.supernets.gates import SinglePath
+from ogive.supernets.history import REPORT_S
 from ogive.supernets.networks import Supernet
-from ogive.supernets.search import REPORT_S, ArchitectureRecipe, Search, SearchEpoch
+from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training.batches import Batch
 from ogive.training.data import Data
 from ogive.training.recipe import Recipe
@@ -119,6 +121,7 @@ class ControlledSearch(Search):
             return epoch
         started = time.perf_counter()
         undone = self._taught(epoch.number, progress)
+        self.undone += undone
         seconds = epoch.seconds + time.perf_counter() - started
         self.history[-1] = replace(epoch, rolled_back=epoch.rolled_back + undone, seconds=seconds)
         return self.history[-1]
@@ -179,7 +182,7 @@ class ControlledSearch(Search):
         baseline = {} if self.baseline is None else {"baseline": torch.tensor(self.baseline, dtype=torch.float64)}
         return super().tensors() | baseline
 
-    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[SearchEpoch], over: bool) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
         """Take over a state."""
-        super().restore(tensors, history, over)
+        super().restore(tensors, record)
         self.baseline = float(tensors["baseline"]) if "baseline" in tensors else None

@@ -71,7 +71,7 @@ def decisions_of(plan: Plan, choices: Sequence[CellChoices]) -> tuple[Decision, 
         for node in sorted({target for _, target in plan.edges}):
             incoming = [edge for edge, (_, target) in enumerate(plan.edges) if target == node and rows[edge]]
             opened = tuple(edge for edge in incoming if len(rows[edge]) > 1)
-            wanted = plan.inputs_per_node - (len(incoming) - len(opened))
+            wanted = plan.wanted(len(incoming)) - (len(incoming) - len(opened))
             if wanted == len(opened):
                 found += [Decision(group, False, (edge,)) for edge in opened if len(_present(plan, rows[edge])) > 1]
                 continue
@@ -225,7 +225,7 @@ def _begun(plan: Plan, rows: CellChoices) -> list[tuple[int, ...]]:
         return cell
     for node in {target for _, target in plan.edges}:
         incoming = [edge for edge, (_, target) in enumerate(plan.edges) if target == node and rows[edge]]
-        if len(incoming) == plan.inputs_per_node:
+        if len(incoming) == plan.wanted(len(incoming)):
             for edge in incoming:
                 present = _present(plan, rows[edge]) if len(rows[edge]) > 1 else rows[edge]
                 cell[edge] = present if len(present) == 1 else ()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Gate", "GumbelOneHot", "Mix", "Sigmoid", "SinglePath", "Softmax"]
+__all__ = ["Gate", "GumbelOneHot", "Mix", "Sigmoid", "SinglePath", "Softmax", "mixing"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +135,11 @@ class SinglePath:
 
     def at(self, share: float) -> SinglePath:
         return self
+
+
+def mixing(gate: Gate) -> Gate:
+    """A gate that runs every operation: itself, or the softmax that it draws from."""
+    return gate if isinstance(gate, (Softmax, Sigmoid)) else Softmax()
 
 
 def _masked(alphas_EO: Tensor, allowed_EO: Tensor | None) -> Tensor:

@@ -14,41 +14,31 @@ import torch
 from torch import Tensor
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError
-from ogive.networks.build import Skeleton, drawing_from
+from ogive.networks.build import Skeleton
 from ogive.spaces.dense import Outline
-from ogive.spaces.encoding import Rule, derived, edge_index, encoded
+from ogive.spaces.encoding import PRESENT, Rule, derived, edge_index, encoded
 from ogive.spaces.nested import INPUTS, NestedGenotype
 from ogive.supernets.alphas import Alphas
-from ogive.supernets.networks import CellStack, Supernet, check_fit
+from ogive.supernets.networks import CellStack, Supernet
 from ogive.supernets.plan import CellChoices, Plan, edges_of, searched_operation
 
-__all__ = ["NestedSupernet", "genotype_from", "nested_plan", "nested_supernet", "owners", "starting_alphas"]
+__all__ = ["NestedSupernet", "genotype_from", "nested_plan", "owners", "starting_alphas"]
 
 
 class NestedSupernet(CellStack):
     """The search network of an outline: a stem, its layers, and a classifier."""
 
-    def __init__(self, skeleton: Skeleton, outline: Outline, partial: int = 1) -> None:
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        outline: Outline,
+        choices: Mapping[str, CellChoices] | Sequence[CellChoices],
+        partial: int = 1,
+    ) -> None:
         plan = nested_plan(outline)
         kinds = tuple(plan.kinds[which] for which in outline.layers)
-        choices = dict.fromkeys(plan.kinds, plan.everything)
         super().__init__(skeleton, plan, kinds, outline.reductions, choices, partial)
         self.outline = outline
-
-
-def nested_supernet(
-    outline: Outline, skeleton: Skeleton, *, seed: int | None = None, partial: int = 1
-) -> NestedSupernet:
-    """The supernet of an outline with fresh weights, drawn as by ``networks.supernet``.
-
-    Its `cells` are the layers of the outline. Raises SpecError for a size that cannot be.
-    """
-    if skeleton.cells != len(outline.layers):
-        raise SpecError(f"A supernet of {outline.space} has {len(outline.layers)} layers, but got {skeleton.cells}.")
-    check_fit(outline.space, skeleton, 1 << len(outline.reductions), partial)
-    with drawing_from(seed):
-        return NestedSupernet(skeleton, outline, partial)
 
 
 def nested_plan(outline: Outline) -> Plan:
@@ -63,6 +53,8 @@ def nested_plan(outline: Outline) -> Plan:
         choices=bound(_choices, outline),
         derive=bound(_derive, outline),
         inputs_per_node=None if outline.dense else 2,
+        fewer=not outline.dense,
+        several=outline.dense,
     )
 
 
@@ -112,4 +104,4 @@ def _choices(outline: Outline, arch: Architecture) -> Mapping[str, CellChoices]:
 
 
 def _derive(outline: Outline, strengths: Sequence[Tensor]) -> Architecture:
-    return outline.architecture(genotype_from(strengths, outline, threshold=0.0))
+    return outline.architecture(genotype_from(strengths, outline, threshold=PRESENT))

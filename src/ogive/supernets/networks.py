@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, UnknownName
-from ogive.networks.build import Skeleton, drawing_from, smallest_image
+from ogive.core.errors import SpecError
+from ogive.networks.build import Skeleton
 from ogive.networks.ops import ConvBN, FactorizedReduce, ReLUConvBN, ResidualReduction
 from ogive.spaces.nested import reductions_of
 from ogive.supernets.alphas import Alphas, alphas_for
@@ -20,19 +19,7 @@ from ogive.supernets.gates import Mix
 from ogive.supernets.mixed import MixedCell, without_statistics
 from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
 
-__all__ = [
-    "SUPERNETS",
-    "CellStack",
-    "DartsSupernet",
-    "NasBench201Supernet",
-    "Pair",
-    "Supernet",
-    "check_fit",
-    "check_size",
-    "published_skeleton",
-    "supernet",
-]
-
+__all__ = ["CellStack", "DartsSupernet", "NasBench201Supernet", "Pair", "StagedSupernet", "Supernet"]
 
 Pair = tuple[Tensor, Tensor]  # what a cell reads: the outputs of the cell before the last, and of the last
 # The multiplier of the published search networks, model_search.py of quark0/darts and of aheuillet/D-DARTS alike.
@@ -125,7 +112,10 @@ class Supernet(nn.Module):
 
 
 class DartsCell(nn.Module):
-    """A cell of the search network of DARTS: two preprocessed inputs, and nodes, whose last four are concatenated."""
+    """A cell of the search network of DARTS: two preprocessed inputs, and nodes, the last of which are concatenated.
+
+    Those are four, or all where there are fewer.
+    """
 
     def __init__(
         self,
@@ -144,11 +134,12 @@ class DartsCell(nn.Module):
         self.preprocess1 = _pointwise(last, channels, affine=False)
         strides = [2 if reduction and source < plan.inputs else 1 for source, _ in plan.edges]
         self.mixed = MixedCell(plan, choices, channels, strides, partial)
+        self.joined = _joined(plan)
 
     def forward(self, before_last: Tensor, last: Tensor, mix: Mix | None) -> Tensor:
-        """The last four nodes, side by side: all of them, but in the cells of six nodes of a ResNet50 of DARTOpti."""
+        """The last nodes, side by side: all of them, but in the cells of six nodes of a ResNet50 of DARTOpti."""
         nodes = self.mixed([self.preprocess0(before_last), self.preprocess1(last)], mix)
-        return torch.cat(nodes[-JOINED:], dim=1)
+        return torch.cat(nodes[-self.joined :], dim=1)
 
 
 class CellStack(Supernet):
@@ -174,7 +165,7 @@ class CellStack(Supernet):
             reduction = layer in reductions
             channels = 2 * channels if reduction else channels
             self.cells.append(DartsCell(plan, rows, before_last, last, channels, reduction, reduced_before, partial))
-            before_last, last, reduced_before = last, JOINED * channels, reduction
+            before_last, last, reduced_before = last, _joined(plan) * channels, reduction
         self.classifier = nn.Linear(last, skeleton.classes)
 
     @property
@@ -210,23 +201,22 @@ class DartsSupernet(CellStack):
         super().__init__(skeleton, DARTS, kinds, reductions, choices, partial)
 
 
-class NasBench201Supernet(Supernet):
-    """The search network of NAS-Bench-201 (D-X-Y/AutoDL-Projects): one cell, three stages, residual blocks between.
+class StagedSupernet(Supernet):
+    """Three stages of one cell with one input, and residual blocks between, which halve the image.
 
-    Batch normalisations of the cells keep no running statistics unless `tracked`.
+    Batch normalisations of the cells keep no running statistics.
     """
-
-    plan = NASBENCH201
 
     def __init__(
         self,
         skeleton: Skeleton,
+        plan: Plan,
         choices: Mapping[str, CellChoices] | Sequence[CellChoices],
         partial: int = 1,
-        tracked: bool = False,
     ) -> None:
         super().__init__()
-        self.kinds = ("cell",) * (3 * skeleton.cells)
+        self.plan = plan
+        self.kinds = plan.kinds * (3 * skeleton.cells)
         rows = iter(_each(choices, self.kinds))
         width = skeleton.channels
         self.stem = ConvBN(skeleton.inputs, width, 3)
@@ -238,8 +228,7 @@ class NasBench201Supernet(Supernet):
             strides = [1] * len(self.plan.edges)
             for _ in range(skeleton.cells):
                 cell = MixedCell(self.plan, next(rows), width, strides, partial)
-                if not tracked:
-                    without_statistics(cell)
+                without_statistics(cell)
                 self.cells.append(cell)
         self.last = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
         self.classifier = nn.Linear(width, skeleton.classes)
@@ -258,78 +247,13 @@ class NasBench201Supernet(Supernet):
         return logits
 
 
-SUPERNETS: Mapping[str, Callable[..., Supernet]] = {"darts": DartsSupernet, "nasbench201": NasBench201Supernet}
-PLANS: Mapping[str, Plan] = {"darts": DARTS, "nasbench201": NASBENCH201}
-# The sizes of the published searches.
-SKELETONS: Mapping[str, Skeleton] = {
-    "darts": Skeleton(channels=16, cells=8),  # DARTS, section 3.1.1
-    "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1
-}
+class NasBench201Supernet(StagedSupernet):
+    """The search network of NAS-Bench-201 (D-X-Y/AutoDL-Projects)."""
 
-
-def supernet(
-    space: str,
-    skeleton: Skeleton,
-    *,
-    seed: int | None = None,
-    choices: Mapping[str, CellChoices] | Sequence[CellChoices] | None = None,
-    partial: int = 1,
-    without_none: bool = False,
-    **options: bool,
-) -> Supernet:
-    """The supernet of a space with fresh weights, drawn from `seed` alone, or from torch's global state without one.
-
-    `choices` restricts what edges may hold, for each kind of cell or for every cell; by default everything is allowed,
-    but not `none` with `without_none`.
-    Raises UnknownName for a space without a supernet, SpecError for a size that cannot be.
-    """
-    check_size(space, skeleton, partial)
-    plan = PLANS[space]
-    everything = plan.everything
-    if without_none:
-        everything = tuple(tuple(op for op in row if plan.operations[op] != "none") for row in everything)
-    allowed = dict.fromkeys(plan.kinds, everything) if choices is None else choices
-    with drawing_from(seed):
-        return SUPERNETS[space](skeleton, allowed, partial, **options)
-
-
-def published_skeleton(
-    space: str, shape: tuple[int, int, int], classes: int, *, channels: int | None = None, cells: int | None = None
-) -> Skeleton:
-    """The published size of a supernet, unless another is given, for images (C, H, W) of so many classes."""
-    default = SKELETONS.get(space)
-    if default is None:
-        raise UnknownName("space with a supernet", space, SUPERNETS)
-    return replace(
-        default,
-        channels=default.channels if channels is None else channels,
-        cells=default.cells if cells is None else cells,
-        classes=classes,
-        inputs=shape[0],
-        size=min(shape[1:]),
-    )
-
-
-def check_size(space: str, skeleton: Skeleton, partial: int = 1) -> None:
-    """Raise UnknownName for a space without a supernet, SpecError for a size that a supernet cannot have."""
-    if space not in SUPERNETS:
-        raise UnknownName("space with a supernet", space, SUPERNETS)
-    check_fit(space, skeleton, smallest_image(space, skeleton), partial)
-
-
-def check_fit(space: str, skeleton: Skeleton, least: int, partial: int = 1) -> None:
-    """The same for a supernet that needs images of at least `least` pixels a side."""
-    if skeleton.channels < 1 or partial < 1 or skeleton.channels % partial:
-        raise SpecError(
-            f"A supernet needs channels that {partial} divides, at least one, but got channels={skeleton.channels}."
-        )
-    if skeleton.style != "cifar" or skeleton.auxiliary:
-        raise SpecError("A supernet has the style cifar and no auxiliary head.")
-    if skeleton.size is not None and skeleton.size < least:
-        raise SpecError(
-            f"Images of {skeleton.size}×{skeleton.size} are too small for the reductions of a supernet of {space}: it "
-            f"needs at least {least}×{least}."
-        )
+    def __init__(
+        self, skeleton: Skeleton, choices: Mapping[str, CellChoices] | Sequence[CellChoices], partial: int = 1
+    ) -> None:
+        super().__init__(skeleton, NASBENCH201, choices, partial)
 
 
 def _each(choices: Mapping[str, CellChoices] | Sequence[CellChoices], kinds: Sequence[str]) -> list[CellChoices]:
@@ -338,6 +262,10 @@ def _each(choices: Mapping[str, CellChoices] | Sequence[CellChoices], kinds: Seq
     if len(found) != len(kinds):
         raise SpecError(f"A supernet of {len(kinds)} cells needs choices for each, but got {len(found)}.")
     return found
+
+
+def _joined(plan: Plan) -> int:
+    return min(JOINED, len({target for _, target in plan.edges}))
 
 
 def _pointwise(inputs: int, outputs: int, affine: bool) -> nn.Module:

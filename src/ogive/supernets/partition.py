@@ -226,6 +226,11 @@ def _refuse_repeated(edges: Sequence[Edge], least: int = 0) -> None:
 
 def _options(parent: Supernet, edge: Edge, groups: Groups | None) -> list[tuple[int, ...]]:
     """What an edge can hold in a part."""
+    if parent.plan.several:
+        raise SpecError(
+            f"Parts of a supernet hold one operation on an edge, but in {parent.plan.space} an edge may hold several: "
+            "give --space ddarts or dartopti."
+        )
     rows = {
         cell[edge.number]
         for kind, cell in zip(parent.kinds, parent.choices, strict=True)
@@ -261,7 +266,7 @@ def _is_possible(plan: Plan, rows: CellChoices) -> bool:
         return True
     for node in {target for _, target in plan.edges}:
         incoming = [row for row, (_, target) in zip(rows, plan.edges, strict=True) if target == node]
-        fixed = sum(len(row) == 1 for row in incoming)
-        if not fixed <= plan.inputs_per_node <= sum(bool(row) for row in incoming):
+        fixed, present = sum(len(row) == 1 for row in incoming), sum(bool(row) for row in incoming)
+        if not fixed <= plan.wanted(present) <= present:
             return False
     return True

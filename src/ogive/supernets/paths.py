@@ -48,16 +48,23 @@ def uniform_paths(supernet: Supernet, *, per_cell: bool = False) -> UniformPaths
 def drawn(plan: Plan, rows: CellChoices, draw: torch.Generator) -> CellChoices:
     """A cell of the space drawn from those that fit the choices, all equally likely.
 
-    Where a node has fewer edges than there are, those without a choice are among them and the others are drawn.
+    Where a node has fewer edges than there are, those without a choice are among them and the others are drawn; where
+    it may have fewer still, the cells are those in which it has as many as it may. SpecError for a space in which an
+    edge may hold several operations, of which no path runs one.
     """
-    limit = plan.inputs_per_node
-    if limit is None:
+    if plan.several:
+        raise SpecError(
+            f"A path runs one operation of an edge, but in {plan.space} an edge may hold several: search it with "
+            "--strategy darts or ddarts, or give --space ddarts or dartopti."
+        )
+    if plan.inputs_per_node is None:
         return tuple(_one(row, draw) for row in rows)
     cell: list[tuple[int, ...]] = [()] * len(rows)
     for node in sorted({target for _, target in plan.edges}):
         incoming = [edge for edge, (_, target) in enumerate(plan.edges) if target == node]
         fixed = [edge for edge in incoming if len(rows[edge]) == 1]
         opened = [edge for edge in incoming if len(rows[edge]) > 1]
+        limit = plan.wanted(len(fixed) + len(opened))
         if not len(fixed) <= limit <= len(fixed) + len(opened):
             raise SpecError(
                 f"A node of {plan.space} has {limit} edges, but node {node} of this part of the supernet has "

@@ -14,7 +14,7 @@ import torch
 
 from ogive.core.rng import Seed
 from ogive.supernets.alphas import Alphas
-from ogive.supernets.gates import Gate, Mix, Sigmoid, Softmax
+from ogive.supernets.gates import Mix, mixing
 from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import CellChoices
 from ogive.supernets.search import ArchitectureRecipe, Search, shared_accuracy
@@ -99,10 +99,11 @@ def tuned(search: Search, alphas: Alphas, epochs: int, seed: Seed, progress: Cal
         recipe,
         ArchitectureRecipe(order=0),
         seed=seed,
-        gate=_full(search.gate),
+        gate=mixing(search.gate),
         device=search.device,
     )
-    for _ in range(epochs):
+    tuning.undone, tuning.in_a_row = search.undone, search.in_a_row
+    while len(tuning.history) < epochs and not tuning.over:
         tuning.epoch(progress)
     tuning.recipe, tuning.history = search.recipe, search.history
     return tuning
@@ -126,12 +127,7 @@ def _operation_for(search: Search, kind: str, edge: int, progress: Callable[[str
 
 
 def _mixture(search: Search) -> tuple[Mix, ...]:
-    return search.alphas.mixture(_full(search.gate), torch.Generator())
-
-
-def _full(gate: Gate) -> Gate:
-    """A gate that runs every operation: what is never mixed cannot be missed."""
-    return gate if isinstance(gate, (Softmax, Sigmoid)) else Softmax()
+    return search.alphas.mixture(mixing(search.gate), torch.Generator())
 
 
 def _without(mix: Mix, row: int, operation: int) -> Mix:

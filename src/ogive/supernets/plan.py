@@ -35,7 +35,9 @@ class Plan:
     * `make`: the module of an operation, of a name, a number of channels and a stride;
     * `choices`: what an architecture says about the cells of each kind;
     * `derive`: the architecture that strengths (E, O) of each kind lead to;
-    * `inputs_per_node`: how many edges a node has in an architecture; None for all.
+    * `inputs_per_node`: how many edges a node has in an architecture; None for all;
+    * `fewer`: whether a node may have fewer than those;
+    * `several`: whether an edge may hold several operations at once.
     """
 
     space: str
@@ -47,11 +49,19 @@ class Plan:
     choices: Callable[[Architecture], Mapping[str, CellChoices]]
     derive: Callable[[Sequence[Tensor]], Architecture]
     inputs_per_node: int | None = None
+    fewer: bool = False
+    several: bool = False
 
     @property
     def everything(self) -> CellChoices:
         """A cell in which every edge may hold every operation."""
         return tuple(tuple(range(len(self.operations))) for _ in self.edges)
+
+    def wanted(self, present: int) -> int:
+        """How many edges a random architecture has at a node for which so many are there: all that it may have."""
+        if self.inputs_per_node is None:
+            return present
+        return min(self.inputs_per_node, present) if self.fewer else self.inputs_per_node
 
 
 # -- darts ------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ B texts side by side.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,16 +20,12 @@ from torch import Tensor, optim
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.supernets.bilevel import Unrolling, first_order, kept_buffers, second_order
+from ogive.supernets.history import REPORT_S, Before, Resumable, all_finite
 from ogive.supernets.recurrent import RecurrentSupernet
 from ogive.training import checkpoint
 from ogive.training.text import Text, columns
 
 __all__ = ["RecurrentEpoch", "RecurrentRecipe", "RecurrentSearch"]
-
-logger = logging.getLogger(__name__)
-
-REPORT_S = 0.5  # seconds between two reports of progress within an epoch
-HOPELESS = 3  # steps in a row without a finite result that end a search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +83,8 @@ class _Piece:
     hidden: Tensor
 
 
-class RecurrentSearch:
-    """A recurrent supernet under search: `epoch` trains it for one epoch; `tensors` and `restore` are its whole state.
-
-    `over` says that the search ended early because its loss was no number three times in a row; the state is that of
-    the last good step.
-    """
+class RecurrentSearch(Resumable[RecurrentEpoch]):
+    """A recurrent supernet under search: `epoch` trains it once; `tensors` and `record` are its whole state."""
 
     def __init__(
         self,
@@ -104,14 +96,13 @@ class RecurrentSearch:
         seed: Seed,
         device: torch.device | str = "cpu",
     ) -> None:
+        super().__init__(RecurrentEpoch)
         self.device = torch.device(device)
         self.supernet, self.alphas, self.recipe, self.seed = supernet.to(self.device), alphas, recipe, seed
         self.weights: list[Tensor] = list(supernet.parameters())
         self.train_TB = columns(text.train, recipe.batch_size).to(self.device)
         self.val_TB = columns(text.val, recipe.batch_size).to(self.device)
         self.architect = optim.Adam([alphas], lr=recipe.alpha_learning_rate, weight_decay=recipe.alpha_weight_decay)
-        self.history: list[RecurrentEpoch] = []
-        self.over = False
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
@@ -128,21 +119,19 @@ class RecurrentSearch:
         streams = self.seed.child(f"epoch {number}")
         drawn = streams.numpy("lengths")
         self.supernet.train()
-        totals, step, good, bad, row = torch.zeros(2, dtype=torch.float64, device=self.device), 0, 0, 0, 0
+        totals, step, good, before = torch.zeros(2, dtype=torch.float64, device=self.device), 0, 0, self.undone
         hidden = other = self.supernet.start(self.recipe.batch_size)
         position = 0
-        while position < max(len(self.train_TB) - 2, 1) and row < HOPELESS:
+        while position < max(len(self.train_TB) - 2, 1) and not self.over:
             length = max(1, self.recipe.bptt if drawn.random() < 0.95 else self.recipe.bptt // 2)
             piece = _piece(self.train_TB, position, length, hidden)
             # The validation text is shorter: it is read again and again, from a place that moves with the training.
             val_piece = _piece(self.val_TB, position % (len(self.val_TB) - 1), self.recipe.bptt, other)
             seen = self._step(piece, val_piece, length, streams.child(f"step {step}"))
             position, step = position + length, step + 1
-            if seen is None:
-                bad, row = bad + 1, row + 1
-                logger.warning("Step %d of epoch %d gave no finite loss; it was undone.", step, number + 1)
-            else:
-                totals, good, row = totals + seen[0], good + 1, 0
+            self.count(seen is not None, f"Step {step} of epoch {number + 1}")
+            if seen is not None:
+                totals, good = totals + seen[0], good + 1
                 hidden, other = seen[1], seen[2]
             now = time.perf_counter()
             if progress is not None and now - reported > REPORT_S:
@@ -150,9 +139,9 @@ class RecurrentSearch:
                 progress(
                     f"epoch {number + 1}, {100 * share:.0f} % read, {(now - started) * (1 / share - 1):.0f} s left"
                 )
-        self.over = row == HOPELESS
         train_loss, val_loss = (totals / good).tolist() if good else (math.nan, math.nan)
-        self.history.append(RecurrentEpoch(number + 1, train_loss, val_loss, bad, time.perf_counter() - started))
+        undone, seconds = self.undone - before, time.perf_counter() - started
+        self.history.append(RecurrentEpoch(number + 1, train_loss, val_loss, undone, seconds))
         return self.history[-1]
 
     def _step(
@@ -165,10 +154,10 @@ class RecurrentSearch:
         recipe = self.recipe
         # Rates of pieces of other lengths are in proportion, here and in the step ahead.
         rate = recipe.learning_rate * length / recipe.bptt
-        before = self._small_state()
+        before = Before(list(self.supernet.buffers()), [self.alphas], self.architect)
         with kept_buffers(self.supernet):
             val_loss, gradient, other = self._architecture_gradient(piece, val_piece, rate, streams)
-        if not _finite(val_loss, gradient):
+        if not all_finite(val_loss, gradient):
             return None
         self.alphas.grad = gradient
         self.architect.step()
@@ -178,8 +167,8 @@ class RecurrentSearch:
             objective = loss + recipe.slowness * (outputs[1:] - outputs[:-1]).pow(2).mean()
         gradients = list(torch.autograd.grad(objective, self.weights))
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        if not _finite(loss, norm):
-            self._put_back(before)
+        if not all_finite(loss, norm):
+            before.put_back()
             return None
         scale = torch.clamp(recipe.gradient_clip / (norm + 1e-6), max=1.0)
         with torch.no_grad():
@@ -227,41 +216,23 @@ class RecurrentSearch:
 
     # -- the state ---------------------------------------------------------------------------------------------------
 
-    def _small_state(self) -> tuple[list[Tensor], Tensor, dict[str, Tensor]]:
-        """All that a step may have changed by the time that its loss turns out not to be finite."""
-        remembered = {name: value.clone() for name, value in checkpoint.optimizer_tensors(self.architect).items()}
-        return [buffer.clone() for buffer in self.supernet.buffers()], self.alphas.detach().clone(), remembered
-
-    def _put_back(self, before: tuple[list[Tensor], Tensor, dict[str, Tensor]]) -> None:
-        buffers, alphas, remembered = before
-        with torch.no_grad():
-            for buffer, value in zip(self.supernet.buffers(), buffers, strict=True):
-                buffer.copy_(value)
-            self.alphas.copy_(alphas)
-        checkpoint.restore_optimizer(self.architect, remembered)
-
     def tensors(self) -> dict[str, Tensor]:
         """Weights, running statistics, architecture, and what its optimiser remembers."""
         found = {f"supernet.{name}": tensor for name, tensor in self.supernet.state_dict().items()}
         remembered = checkpoint.optimizer_tensors(self.architect)
         return found | {"alphas": self.alphas} | {f"architect.{name}": value for name, value in remembered.items()}
 
-    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[RecurrentEpoch], over: bool) -> None:
-        """Take over a state: `tensors` as above, the epochs so far, and whether the search is over."""
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Take over a state: `tensors` as above, and a `record`."""
         checkpoint.restore_module(self.supernet, tensors, "supernet.")
         with torch.no_grad():
             self.alphas.copy_(tensors["alphas"])
         own = {name.removeprefix("architect."): t for name, t in tensors.items() if name.startswith("architect.")}
         checkpoint.restore_optimizer(self.architect, own)
-        self.history, self.over = list(history), over
+        self.remember(record)
 
 
 def _piece(text_TB: Tensor, position: int, length: int, hidden: Tensor) -> _Piece:
     """At most `length` words from a position, if so many have a next one."""
     target = text_TB[position + 1 : position + 1 + length]
     return _Piece(text_TB[position : position + len(target)], target, hidden)
-
-
-def _finite(loss: Tensor, tensor: Tensor) -> bool:
-    """Whether all numbers are; looked at in one go, since a look makes a GPU wait."""
-    return bool(loss.detach().isfinite().all() & tensor.detach().isfinite().all())

@@ -9,12 +9,12 @@ anything is done with it, so that all of them take the same steps and undo the s
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,8 @@ from ogive.core.rng import Seed
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.bilevel import Unrolling, first_order, kept_buffers, momentum_of, second_order
 from ogive.supernets.curvature import largest_eigenvalue
-from ogive.supernets.gates import Gate, Mix, Softmax
+from ogive.supernets.gates import Gate, Mix, Softmax, mixing
+from ogive.supernets.history import REPORT_S, Before, Resumable, all_finite
 from ogive.supernets.networks import Supernet
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT, Batch, Batches, placed
@@ -34,11 +35,6 @@ from ogive.training.distributed import ALONE, current
 from ogive.training.recipe import Recipe, learning_rate
 
 __all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved", "shared_accuracy", "shared_loss"]
-
-logger = logging.getLogger(__name__)
-
-REPORT_S = 0.5  # seconds between two reports of progress within an epoch
-HOPELESS = 3  # steps in a row without a finite result that end a search
 
 Penalty = Callable[[Alphas], Tensor]
 Run = Callable[[Tensor, Sequence[Mix]], Tensor]
@@ -58,6 +54,14 @@ class ArchitectureRecipe:
     weight_decay: float = 1e-3
     warm_epochs: int = 0
     penalty: Penalty | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf:
+            raise SpecError(f"alpha_learning_rate must be a positive number, but got {self.learning_rate}.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise SpecError(f"alpha_weight_decay must be 0 or a positive number, but got {self.weight_decay}.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise SpecError(f"The betas of the architecture must be at least 0 and below 1, but got {self.betas}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +122,13 @@ def _summed(
     return ranks.total(total.item(), like.device)
 
 
-class Search:
-    """A supernet under search: `epoch` trains it for one epoch; `tensors` and `restore` are its whole state.
+class Search(Resumable[SearchEpoch]):
+    """A supernet under search: `epoch` trains it for one epoch; `tensors` and `record` are its whole state.
 
     `weights_data.train` teaches the weights, `alphas_data.train` the architecture. `run` computes what the supernet
     does in steps of training, such as a compiled form of it with the same weights; by default it is the supernet
     itself. With a recipe in bf16, forward passes have that precision but for those whose small differences are the
-    second order. `over` says that the search ended early because its loss was no number three times in a row; the state
-    is that of the last good step.
+    second order.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class Search:
         device: torch.device | str = "cpu",
         run: Run | None = None,
     ) -> None:
+        super().__init__(SearchEpoch)
         self.device = torch.device(device)
         self._run: Run = supernet if run is None else run
         self._compiled = run is not None
@@ -169,8 +173,6 @@ class Search:
             Batches(placed(half, self.device), recipe, self.device, dtype, self.ranks)
             for half in (weights_data, alphas_data)
         )
-        self.history: list[SearchEpoch] = []
-        self.over = False
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
@@ -195,18 +197,15 @@ class Search:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(number)
         self.supernet.train()
-        totals, good, bad, row = torch.zeros(3, dtype=torch.float64, device=self.device), 0, 0, 0
+        totals, good, before = torch.zeros(3, dtype=torch.float64, device=self.device), 0, self.undone
         reported = started
         for step, (batch, other) in enumerate(zip(self.train_batches.epoch(streams), self._others(streams))):  # noqa: B905 - endless
             seen = self._step(batch, other, gate, streams.child(f"step {step}"), number)
-            if seen is None:
-                bad, row = bad + 1, row + 1
-                logger.warning("Step %d of epoch %d gave no finite loss; it was undone.", step + 1, number + 1)
-                if row == HOPELESS:
-                    self.over = True
-                    break
-            else:
-                totals, good, row = totals + seen, good + 1, 0
+            self.count(seen is not None, f"Step {step + 1} of epoch {number + 1}")
+            if seen is not None:
+                totals, good = totals + seen, good + 1
+            elif self.over:
+                break
             now = time.perf_counter()
             if progress is not None and now - reported > REPORT_S:
                 reported = now
@@ -216,7 +215,7 @@ class Search:
         loss, share, val_loss = (totals / max(good, 1)).tolist() if good else (math.nan,) * 3
         val_loss = val_loss if self._learns(number) else math.nan
         seconds = time.perf_counter() - started
-        self.history.append(SearchEpoch(number + 1, loss, 100 * share, val_loss, bad, seconds))
+        self.history.append(SearchEpoch(number + 1, loss, 100 * share, val_loss, self.undone - before, seconds))
         return self.history[-1]
 
     def _others(self, streams: Seed) -> itertools.chain[Batch]:
@@ -229,12 +228,12 @@ class Search:
 
     def _step(self, batch: Batch, other: Batch, gate: Gate, streams: Seed, epoch: int) -> Tensor | None:
         """One step of the architecture and one of the weights; None if it was undone, because a loss was not finite."""
-        before = self._small_state()
+        before = Before(self.buffers, self.alphas.tensors, self.architect)
         val_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         if self._learns(epoch):
             loss, gradients = self._architecture_gradients(batch, other, gate, streams)
-            self._put_back_statistics(before)
-            if not _finite(loss, gradients):
+            before.put_back_statistics()
+            if not all_finite(loss, *gradients):
                 return None
             for alpha, gradient in zip(self.alphas.tensors, gradients, strict=True):
                 alpha.grad = gradient
@@ -244,8 +243,8 @@ class Search:
         share = (logits.detach().argmax(1) == batch.labels).double().mean()
         seen = self.ranks.average_gradients(self.supernet, torch.stack((loss.detach().double(), share)))
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.gradient_clip or math.inf)
-        if not _finite(seen, [norm]):
-            self._put_back(before)
+        if not all_finite(seen, norm):
+            before.put_back()
             return None
         self.optimizer.step()
         return torch.cat((seen, val_loss[None]))
@@ -274,6 +273,7 @@ class Search:
             self.recipe.momentum,
             self.recipe.weight_decay,
             momentum_of(self.optimizer, self.weights),
+            nesterov=self.recipe.nesterov,
         )
         return second_order(
             self.weights,
@@ -285,9 +285,12 @@ class Search:
         )
 
     def curvature(self) -> float:
-        """The largest eigenvalue of the Hessian of the validation loss in the architecture, on one batch."""
+        """The largest eigenvalue of the Hessian of the validation loss in the architecture, on one batch.
+
+        Where operations are drawn, that of the mixture which they are drawn from: a draw alone does not bend.
+        """
         streams = self.seed.child(f"curvature {len(self.history)}")
-        gate, ours = self.current_gate, self.valid_batches
+        gate, ours = mixing(self.current_gate), self.valid_batches
         # All of the batch in every process: its parts would have other eigenvalues.
         whole = Batches(ours.data, ours.recipe, ours.device, ours.dtype, ALONE)
         batch = next(iter(whole.epoch(streams)))
@@ -320,23 +323,6 @@ class Search:
 
     # -- the state ---------------------------------------------------------------------------------------------------
 
-    def _small_state(self) -> tuple[list[Tensor], list[Tensor], dict[str, Tensor]]:
-        """All that a step may have changed by the time that its loss turns out not to be finite."""
-        remembered = {name: value.clone() for name, value in checkpoint.optimizer_tensors(self.architect).items()}
-        alphas = [alpha.detach().clone() for alpha in self.alphas.tensors]
-        return [buffer.clone() for buffer in self.buffers], alphas, remembered
-
-    def _put_back_statistics(self, before: tuple[list[Tensor], list[Tensor], dict[str, Tensor]]) -> None:
-        for buffer, value in zip(self.buffers, before[0], strict=True):
-            buffer.copy_(value)
-
-    def _put_back(self, before: tuple[list[Tensor], list[Tensor], dict[str, Tensor]]) -> None:
-        self._put_back_statistics(before)
-        with torch.no_grad():
-            for alpha, value in zip(self.alphas.tensors, before[1], strict=True):
-                alpha.copy_(value)
-        checkpoint.restore_optimizer(self.architect, before[2])
-
     def tensors(self) -> dict[str, Tensor]:
         """Weights, running statistics, architecture, and what both optimisers remember."""
         found = {f"supernet.{name}": tensor for name, tensor in self.supernet.state_dict().items()}
@@ -345,8 +331,8 @@ class Search:
             found |= {f"{name}.{key}": value for key, value in checkpoint.optimizer_tensors(optimizer).items()}
         return found
 
-    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[SearchEpoch], over: bool) -> None:
-        """Take over a state: `tensors` as above, the epochs so far, and whether the search is over."""
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Take over a state: `tensors` as above, and a `record`."""
         checkpoint.restore_module(self.supernet, tensors, "supernet.")
         with torch.no_grad():
             for place, alpha in enumerate(self.alphas.tensors):
@@ -354,9 +340,4 @@ class Search:
         for name, optimizer in (("optimizer", self.optimizer), ("architect", self.architect)):
             own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             checkpoint.restore_optimizer(optimizer, own)
-        self.history, self.over = list(history), over
-
-
-def _finite(loss: Tensor, tensors: Sequence[Tensor]) -> bool:
-    """Whether all numbers are; looked at in one go, since a look makes a GPU wait."""
-    return bool(torch.stack([one.detach().isfinite().all() for one in (loss, *tensors)]).all())
+        self.remember(record)

@@ -101,10 +101,6 @@ def trained(supernet: Supernet, name: str, training: UniformTraining) -> Superne
     folder = training.folder / f"supernet-{digest}"
     with alone(folder, "supernet", training.progress):
         found = checkpoint.latest(folder, fingerprint)
-        if found is not None and (found[1]["over"] or len(found[1]["history"]) >= recipe.epochs):
-            checkpoint.restore_module(supernet, found[0], "supernet.")
-            training.spent[name] = _seconds([_read(entry) for entry in found[1]["history"]])
-            return supernet
         search = _search(supernet, name, recipe, training)
         if found is not None:
             _restore(search, *found, folder)
@@ -158,7 +154,7 @@ def _train(
     while len(search.history) < epochs and not search.over:
         epoch = search.epoch(inside)
         if folder is not None:
-            record = {"fingerprint": dict(fingerprint), "over": search.over, "history": _written(search.history)}
+            record = {"fingerprint": dict(fingerprint), **search.record()}
             if search.ranks.writes:
                 checkpoint.save(folder, epoch.number, search.tensors(), record)
         left = (time.perf_counter() - started) / (epoch.number - before) * (epochs - epoch.number)
@@ -167,26 +163,15 @@ def _train(
         if tell is not None:
             tell(told)
     if search.over:
-        logger.warning("The loss of the %s was no number three times in a row: it stays as it was before.", label)
+        logger.warning("The %s stays as it was after its last good step.", label)
 
 
 def _restore(search: Search, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any], folder: Path) -> None:
     try:
-        history = [_read(entry) for entry in record["history"]]
-        search.restore(tensors, history, bool(record["over"]))
+        search.restore(tensors, record)
     except (KeyError, TypeError, RuntimeError) as error:
         raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error
 
 
 def _seconds(history: Sequence[SearchEpoch]) -> float:
     return sum(epoch.seconds for epoch in history)
-
-
-def _written(history: Sequence[SearchEpoch]) -> list[dict[str, Any]]:
-    """JSON has no NaN."""
-    return [{k: None if v != v else v for k, v in asdict(epoch).items()} for epoch in history]
-
-
-def _read(entry: Mapping[str, Any]) -> SearchEpoch:
-    values: dict[str, Any] = {key: float("nan") if value is None else value for key, value in entry.items()}
-    return SearchEpoch(**values)

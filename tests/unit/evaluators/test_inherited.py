@@ -20,8 +20,8 @@ from ogive.networks.build import Skeleton, WeightSource
 from ogive.runs import read_run
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.supernets.networks import supernet
 from ogive.supernets.partition import Edge, Partition, partition
+from ogive.supernets.sharing import supernet
 from ogive.supernets.statistics import recalibrated, right_share
 from ogive.training.data import Data, Split, load
 

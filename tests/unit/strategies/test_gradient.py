@@ -181,7 +181,20 @@ def test_skip_connections_of_fair_darts_are_counted_in_its_first_cell() -> None:
         ({"threshold": 0.85, "gate": "sigmoid", "space": darts()}, "which a cell of darts cannot be"),
         ({"threshold": 0.85, "space": ddarts(distinct=3)}, "a rule of sigmoid gates, but got gate=softmax"),
         ({"threshold": 1.0, "gate": "sigmoid", "space": ddarts(distinct=3)}, "must be between 0 and 1, but got 1.0"),
-        ({"settled": 0}, "at least 1 epoch, but got settled=0"),
+        ({"settled": 0}, "settled must be at least 1, but got 0"),
+        ({"most_skips": -1}, "most_skips must be at least 0, but got -1"),
+        ({"most_bending": -1.3}, "most_bending must be a positive number, but got -1.3"),
+        ({"most_bending": 1.3, "bending_from": -3}, "bending_from must be at least 1, but got -3"),
+        ({"gate": "sigmoid", "zero_one": -5.0}, "zero_one must be 0 or a positive number, but got -5.0"),
+        ({"tune_epochs": -1}, "tune_epochs must be at least 0, but got -1"),
+        ({"warm_epochs": -1}, "warm_epochs must be at least 0, but got -1"),
+        ({"warm_epochs": 4}, "at most all 3 epochs are, but got warm_epochs=4"),
+        ({"alpha_learning_rate": -1.0}, "alpha_learning_rate must be a positive number, but got -1.0"),
+        ({"alpha_weight_decay": -1.0}, "alpha_weight_decay must be 0 or a positive number, but got -1.0"),
+        ({"alpha_momentum": 1.0}, "at least 0 and below 1, but got"),
+        ({"channels": 0}, "channels of a supernet must be at least 1, but got channels=0"),
+        ({"cells": 0}, "cells of a supernet must be at least 1, but got 0"),
+        ({"partial": 0}, "partial is at least 1, but got 0"),
     ],
     ids=str,
 )
@@ -256,9 +269,40 @@ def test_three_such_steps_in_a_row_end_the_search_with_what_it_had(
     spoilt(search, list(range(24)))
     assert [proposal.arch for proposal in search.ask(5)] == [good]
     assert search.ask() == []
-    assert "the search ends after 2 epochs with what it had" in caplog.text
+    assert "the search ends after 1 whole epoch with what it had" in caplog.text
     search.save(tmp_path)
     resumed = strategy(epochs=9, batch_size=4)
+    resumed.load(tmp_path)
+    assert resumed.ask() == []
+    assert resumed.rolled_back == 3
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_the_steps_in_a_row_may_be_of_different_epochs_and_runs(tmp_path: Path, between: bool) -> None:
+    search = strategy(epochs=9, batch_size=12)  # two steps an epoch
+    spoilt(search, list(range(24)))
+    assert len(search.ask()) == 1
+    if between:
+        search.save(tmp_path)
+        search = strategy(epochs=9, batch_size=12)
+        search.load(tmp_path)
+        spoilt(search, list(range(24)))
+    assert len(search.ask(5)) == 1
+    assert search.rolled_back == 3
+    assert search.search.over
+
+
+def test_undone_steps_of_tuning_count_and_end_the_search_too(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 1, "select": "perturbation", "tune_epochs": 2, "batch_size": 12}
+    search = strategy(**options)
+    assert len(search.ask()) == 1
+    spoilt(search, list(range(24)))
+    search.search.weights_data = search.search.train_batches.data
+    assert len(search.ask(5)) == 1
+    assert search.rolled_back == 3
+    assert "the search ends" in caplog.text
+    search.save(tmp_path)
+    resumed = strategy(**options)
     resumed.load(tmp_path)
     assert resumed.ask() == []
     assert resumed.rolled_back == 3
@@ -361,11 +405,11 @@ def test_what_cannot_be_searched_is_refused_before_any_work() -> None:
         strategy(space=nasbench101())
     with pytest.raises(SpecError, match="2×2 are too small for the reductions"):
         strategy(space=darts(), data=replace(DATA, train=split(0, 8, side=2)), cells=8)
-    with pytest.raises(SpecError, match="channels that 4 divides"):
+    with pytest.raises(SpecError, match="a multiple of partial=4"):
         strategy(channels=6, partial=4)
     with pytest.raises(SpecError, match="zero_one is a loss of sigmoid gates"):
         strategy(zero_one=1.0)
-    with pytest.raises(SpecError, match="warm_epochs must be in"):
+    with pytest.raises(SpecError, match="at most all 3 epochs"):
         strategy(warm_epochs=4)
 
 

@@ -12,8 +12,8 @@ from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.single_path import SinglePathOneShot
-from ogive.supernets.networks import supernet
 from ogive.supernets.search import shared_accuracy
+from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
 
 pytestmark = pytest.mark.usefixtures("one_thread")

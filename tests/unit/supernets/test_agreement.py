@@ -11,10 +11,11 @@ from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.supernets.agreement import agreement, chosen_levels, edges_with_choice, mean_agreement, two_groups
 from ogive.supernets.gates import Mix
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, partition
 from ogive.supernets.plan import DARTS
 from ogive.supernets.sequential import Level
+from ogive.supernets.sharing import supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,8 @@ from ogive.networks.build import Skeleton
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.bilevel import Unrolling, first_order, kept_buffers, momentum_of, second_order
 from ogive.supernets.gates import Softmax
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
+from ogive.supernets.sharing import supernet
 from ogive.training.recipe import Recipe, learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,6 +61,37 @@ def test_the_toy_ends_where_the_closed_form_says(xi: float, fixed: float) -> Non
     for _ in range(600):
         toy.step()
     assert (toy.alpha.item(), toy.w.item()) == pytest.approx((fixed, fixed), abs=1e-6)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_step_ahead_is_the_step_of_sgd(nesterov: bool) -> None:
+    start, (rate, momentum, decay) = torch.tensor([3.0, -1.0], dtype=torch.float64), (0.1, 0.9, 0.01)
+    w = start.clone().requires_grad_()
+    alpha = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
+    sgd = torch.optim.SGD([w], lr=rate, momentum=momentum, weight_decay=decay, nesterov=nesterov)
+
+    def training() -> Tensor:
+        return (w.pow(3) * alpha).sum()
+
+    for _ in range(2):  # the first step has nothing to remember
+        before = w.detach().clone()
+        seen: list[Tensor] = []
+
+        def validation(seen: list[Tensor] = seen) -> Tensor:
+            seen.append(w.detach().clone())
+            return (w * torch.tensor([1.0, 3.0], dtype=torch.float64)).sum()
+
+        ahead = Unrolling(rate, momentum, decay, momentum_of(sgd, [w]), nesterov=nesterov)
+        _, (gradient,) = second_order([w], [alpha], training, validation, ahead)
+        sgd.zero_grad()
+        training().backward(inputs=[w])
+        sgd.step()
+        torch.testing.assert_close(seen[0], w.detach(), rtol=1e-12, atol=1e-12)
+        # The derivative of the step in the architecture, which it depends on by the gradient 3 w² alpha alone.
+        share = rate * (1 + momentum if nesterov else 1)
+        torch.testing.assert_close(
+            gradient, -share * 3 * before.square() * torch.tensor([1.0, 3.0], dtype=torch.float64), rtol=1e-4, atol=1e-6
+        )
 
 
 def test_momentum_and_decay_are_part_of_the_step_ahead() -> None:

@@ -17,8 +17,9 @@ from ogive.spaces.dense import outline_of
 from ogive.supernets.ablation import CellLosses, Form, random_gates, zero_one_loss
 from ogive.supernets.cells import CellRecipe, CellSearch, cell_learning_rate
 from ogive.supernets.gates import Mix
-from ogive.supernets.nested import nested_supernet, starting_alphas
+from ogive.supernets.nested import starting_alphas
 from ogive.supernets.search import halved
+from ogive.supernets.sharing import nested_sharing, supernet
 from ogive.training.batches import Batch
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
@@ -39,7 +40,7 @@ DATA = Data("bright", split(0, 48), split(1, 8), split(2, 8), ("dark", "bright")
 def search(losses: CellLosses, *, cells: int = 3, spread: float = 0.3, **options: Any) -> CellSearch:
     """A search in float64, whose architecture is not at its start, so that no gradient is zero by symmetry."""
     outline = outline_of(ddarts(cells=cells))
-    network = nested_supernet(outline, Skeleton(4, cells, classes=2), seed=0).double()
+    network = supernet(nested_sharing(outline), Skeleton(4, cells, classes=2), seed=0).double()
     alphas = starting_alphas(network, outline)
     with torch.no_grad():
         for own in alphas.groups:

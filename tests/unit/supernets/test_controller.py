@@ -14,9 +14,10 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
 from ogive.supernets.controller import Controller, Decision, controlled_paths, decisions_of
 from ogive.supernets.gates import SinglePath
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, partition
 from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices
+from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
 

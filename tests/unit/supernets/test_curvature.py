@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from ogive.networks.build import Skeleton
 from ogive.supernets.curvature import bends_too_much, largest_eigenvalue
 from ogive.supernets.gates import Softmax
-from ogive.supernets.networks import supernet
+from ogive.supernets.sharing import supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,8 +13,9 @@ from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.gates import GumbelOneHot, Mix, SinglePath, Softmax
 from ogive.supernets.mixed import MixedCell
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import DARTS, Plan
+from ogive.supernets.sharing import supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -206,7 +207,7 @@ def test_a_space_without_a_supernet_names_those_that_have_one() -> None:
 def test_sizes_that_cannot_be_are_refused() -> None:
     with pytest.raises(SpecError, match="3×3 are too small for the reductions"):
         supernet("darts", Skeleton(4, 8, size=3))
-    with pytest.raises(SpecError, match="channels that 4 divides, at least one, but got channels=6"):
+    with pytest.raises(SpecError, match="a multiple of partial=4, but got channels=6"):
         supernet("darts", Skeleton(6, 8), partial=4)
     with pytest.raises(SpecError, match="no auxiliary head"):
         supernet("darts", Skeleton(4, 8, auxiliary=True))

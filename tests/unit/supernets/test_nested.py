@@ -13,8 +13,9 @@ from ogive.spaces.ddarts import dartopti, ddarts
 from ogive.spaces.dense import Outline, dartopti_from, ddarts_dense, outline_of
 from ogive.spaces.nested import DARTOPTI_OPERATIONS, Entry
 from ogive.supernets.gates import Mix, Sigmoid
-from ogive.supernets.nested import NestedSupernet, genotype_from, nested_supernet, starting_alphas
+from ogive.supernets.nested import NestedSupernet, genotype_from, starting_alphas
 from ogive.supernets.plan import searched_operation
+from ogive.supernets.sharing import nested_sharing, supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,7 +24,7 @@ SHARED = replace(outline_of(dartopti(cells=3)), space="made up", layers=(0, 0, 1
 
 
 def small(outline: Outline, seed: int = 0) -> NestedSupernet:
-    return nested_supernet(outline, Skeleton(4, len(outline.layers)), seed=seed).double()
+    return supernet(nested_sharing(outline), Skeleton(4, len(outline.layers)), seed=seed).double()
 
 
 def images() -> Tensor:
@@ -106,7 +107,7 @@ def test_a_cell_in_which_nothing_passes_has_two_operations_a_node() -> None:
 
 def test_a_supernet_of_another_size_is_refused() -> None:
     with pytest.raises(SpecError, match="has 3 layers, but got 4"):
-        nested_supernet(SHARED, Skeleton(4, 4))
+        supernet(nested_sharing(SHARED), Skeleton(4, 4))
     outline = outline_of(dartopti_from(network="xception"))
     with pytest.raises(SpecError, match="at least 16×16"):
-        nested_supernet(outline, Skeleton(4, 13, size=15))
+        supernet(nested_sharing(outline), Skeleton(4, 13, size=15))

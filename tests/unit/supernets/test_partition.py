@@ -13,9 +13,10 @@ from ogive.networks.build import Skeleton, WeightSource
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.gates import Softmax
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Partition, partition, read_edge, transfer
 from ogive.supernets.plan import DARTS, NASBENCH201
+from ogive.supernets.sharing import supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,8 +23,9 @@ from ogive.supernets.alphas import Alphas
 from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
 from ogive.supernets.controller import controlled_paths
 from ogive.supernets.gates import Softmax
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.search import ArchitectureRecipe, Search, halved, shared_accuracy
+from ogive.supernets.sharing import supernet
 from ogive.training.augment import Augmentation
 from ogive.training.batches import Batch, Batches
 from ogive.training.data import Data, assembled, divided
@@ -251,6 +252,6 @@ def test_a_step_without_a_finite_loss_in_one_process_is_undone_in_both(ranks: Pa
 def test_processes_look_at_a_part_of_the_images_each_and_count_the_same_right_answers(ranks: Path) -> None:
     alone = search_of("nasbench201", 1)
     path = ranks / "nasbench201-1-0.safetensors"
-    alone.restore(load_file(path), [], over=False)
+    alone.restore(load_file(path), alone.record())
     mixture = alone.alphas.mixture(alone.gate, torch.Generator())
     assert float(told(path)["shared"]) == shared_accuracy(alone.supernet, mixture, alone.alphas_data, 11)

@@ -167,7 +167,7 @@ def test_a_search_that_goes_on_from_its_state_is_the_same_search(text: Text, ord
         whole.epoch()
     first.epoch()
     tensors = {name: tensor.detach().clone() for name, tensor in first.tensors().items()}
-    second.restore(tensors, first.history, first.over)
+    second.restore(tensors, first.record())
     second.epoch()
     assert second.history == whole.history
     for ours, theirs in zip(second.tensors().values(), whole.tensors().values(), strict=True):

@@ -13,11 +13,12 @@ from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.gates import SinglePath
-from ogive.supernets.networks import Supernet, supernet
+from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, partition
 from ogive.supernets.paths import drawn, uniform_paths
 from ogive.supernets.plan import DARTS, NASBENCH201
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
+from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
 
@@ -138,7 +139,7 @@ def test_a_loss_that_is_no_number_leaves_the_weights_as_they_were(caplog: pytest
     broken = replace(DATA, mean=(math.nan,) * 3)
     network = trained(whole(), "", training(data=broken, recipe=replace(RECIPE, batch_size=4)))
     assert all(torch.equal(one, other) for one, other in zip(network.parameters(), whole().parameters(), strict=True))
-    assert "no number three times in a row" in caplog.text
+    assert "no number in three steps in a row" in caplog.text
 
 
 def test_parts_begin_at_the_weights_of_their_parent_and_train_apart(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ogive.networks.build import WeightSource
 from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Key, Maker, Partition, partition, splits_of
-from ogive.supernets.paths import drawn
+from ogive.supernets.paths import check_paths, drawn
 from ogive.supernets.plan import CellChoices, Plan
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
 from ogive.supernets.sharing import Sharing, sharing_of, supernet
@@ -108,6 +108,7 @@ class Inherited:
         self.device, self.threads = torch.device(device), threads
         self._skeleton = self._sharing.sized(data.shape, len(data.classes), channels=channels, cells=cells)
         self._sharing.check(self._skeleton, partial)
+        check_paths(self._plan)
         self._split = splits_of(self._plan, split, CHOSEN)
         self._options: dict[str, Any] = {
             "splits": splits,

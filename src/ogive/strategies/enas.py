@@ -20,6 +20,7 @@ from ogive.strategies.gradient import Darts
 from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
 from ogive.supernets.controller import controlled_paths
 from ogive.supernets.history import REPORT_S
+from ogive.supernets.paths import check_paths
 from ogive.supernets.search import Search, shared_accuracy
 from ogive.training.data import Data
 
@@ -99,6 +100,7 @@ class Enas(Darts):
             order=0,
             progress=progress,
         )
+        check_paths(self.sharing.plan)
         self._recipe = replace(self._recipe, nesterov=nesterov)
         self._rule = ControllerRecipe(
             learning_rate=controller_learning_rate,

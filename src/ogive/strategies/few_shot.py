@@ -1,7 +1,7 @@
 """Few-shot NAS for searches by gradient: split a supernet, search inside each part, and keep the best part's answer.
 
 Zhao et al., "Few-shot Neural Architecture Search", ICML 2021. The strategy that searches is a part of this one:
-``few_shot(darts, split=0)``, ``few_shot(darts(partial=4, edge_normalisation=true))``, ``few_shot(spos)``.
+``few_shot(darts, split=0)``, ``few_shot(darts(partial=4, edge_normalisation=true))``, ``few_shot(ddarts)``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ogive.core.strategy import Strategy
 from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
 from ogive.strategies.gradient import Darts
+from ogive.strategies.recurrent import DartsLanguage
 from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Key, key_name, keys_of, part_of, rows_of_cells, splits_of
@@ -101,9 +102,15 @@ class FewShot:
         transfer: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> None:
+        if isinstance(searcher, DartsLanguage):
+            raise SpecError(
+                f"The supernet of {space.name} is one cell whose nodes share what they read, and has no parts: "
+                "few_shot splits supernets that read images."
+            )
         if not isinstance(searcher, Darts):
             raise SpecError(
-                "few_shot searches by gradient in each part: write few_shot(darts), few_shot(spos) or few_shot(enas)."
+                "few_shot trains a supernet in each part: write few_shot(darts), few_shot(ddarts), few_shot(spos) or "
+                "few_shot(enas)."
             )
         for word, value in (("splits", splits), ("part_epochs", part_epochs)):
             if value is not None and value < 1:

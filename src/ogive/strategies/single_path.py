@@ -15,6 +15,7 @@ from ogive.core.trial import Measurement, Trial
 from ogive.strategies.gradient import Darts
 from ogive.strategies.local import RegularizedEvolution
 from ogive.supernets.gates import Gate, SinglePath
+from ogive.supernets.paths import check_paths
 from ogive.supernets.search import shared_accuracy
 from ogive.training.data import Data
 
@@ -76,6 +77,7 @@ class SinglePathOneShot(Darts):
             order=0,
             progress=progress,
         )
+        check_paths(self.sharing.plan)
         self._options |= {"candidates": candidates, "population": population, "tournament": tournament}
 
     def _gate(self) -> Gate:

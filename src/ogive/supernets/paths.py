@@ -15,7 +15,7 @@ from ogive.supernets.gates import Gate, Mix
 from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import CellChoices, Plan
 
-__all__ = ["UniformPaths", "drawn", "uniform_paths"]
+__all__ = ["UniformPaths", "check_paths", "drawn", "uniform_paths"]
 
 NONE = "none"
 
@@ -45,18 +45,21 @@ def uniform_paths(supernet: Supernet, *, per_cell: bool = False) -> UniformPaths
     return UniformPaths(alphas.plan, alphas.groups, alphas.group_of_cell, alphas.choices)
 
 
-def drawn(plan: Plan, rows: CellChoices, draw: torch.Generator) -> CellChoices:
-    """A cell of the space drawn from those that fit the choices, all equally likely.
-
-    Where a node has fewer edges than there are, those without a choice are among them and the others are drawn; where
-    it may have fewer still, the cells are those in which it has as many as it may. SpecError for a space in which an
-    edge may hold several operations, of which no path runs one.
-    """
+def check_paths(plan: Plan) -> None:
+    """Raise SpecError for a space in which an edge may hold several operations, of which a path would run one."""
     if plan.several:
         raise SpecError(
             f"A path runs one operation of an edge, but in {plan.space} an edge may hold several: search it with "
             "--strategy darts or ddarts, or give --space ddarts or dartopti."
         )
+
+
+def drawn(plan: Plan, rows: CellChoices, draw: torch.Generator) -> CellChoices:
+    """A cell of the space drawn from those that fit the choices, all equally likely.
+
+    Where a node has fewer edges than there are, those without a choice are among them and the others are drawn; where
+    it may have fewer still, the cells are those in which it has as many as it may.
+    """
     if plan.inputs_per_node is None:
         return tuple(_one(row, draw) for row in rows)
     cell: list[tuple[int, ...]] = [()] * len(rows)

@@ -26,6 +26,10 @@ __all__ = ["SHARED", "CellSpace", "Make", "Sharing", "nested_sharing", "sharing_
 Make = Callable[[Skeleton, Mapping[str, CellChoices] | Sequence[CellChoices], int], Supernet]
 
 
+def _one_pixel(skeleton: Skeleton) -> int:
+    return 1
+
+
 @dataclass(frozen=True)
 class Sharing:
     """What a supernet of a space is.
@@ -40,7 +44,7 @@ class Sharing:
     plan: Plan
     make: Make
     skeleton: Skeleton
-    smallest: Callable[[Skeleton], int] = lambda skeleton: 1
+    smallest: Callable[[Skeleton], int] = _one_pixel
     has_depth: bool = False
 
     def sized(

@@ -66,7 +66,7 @@ def test_supernets_of_darts_count_as_the_published_code(size: tuple[int, int]) -
     assert len(list(network.parameters())) == tensors
 
 
-@pytest.mark.parametrize("size", [(4, 5), (4, 3), (8, 8)])
+@pytest.mark.parametrize("size", DARTS_SUPERNETS)
 def test_supernets_of_darts_multiply_as_often_as_the_published_code(size: tuple[int, int]) -> None:
     network = Mixed(supernet("darts", Skeleton(*size), seed=0))
     assert count.macs(network, CIFAR) == DARTS_SUPERNETS[size][2]

@@ -8,6 +8,9 @@ several on one state among them. A node that adds none does not exist, and the o
 
 from __future__ import annotations
 
+import functools
+import itertools
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +33,8 @@ __all__ = [
     "without_orphans",
     "write_nested",
 ]
+
+logger = logging.getLogger(__name__)
 
 # Both in the order of the published code, which is the order of the columns of the architecture parameters.
 DDARTS_OPERATIONS = CHOOSABLE
@@ -169,8 +174,9 @@ def deepened(genotype: NestedGenotype, layers: int) -> NestedGenotype:
     """The network of so many layers from the same cells, with reductions a third and two thirds of the way down.
 
     The published code keeps the stored reductions at any depth, though its map of cells supposes these. With as many
-    layers as cells only the reductions are set anew. Raises SpecError for a network that repeats cells already, or
-    that halves its images more than twice.
+    layers as cells only the reductions are set anew. Where the map leaves cells out, as it does for some depths that
+    are little more than the number of cells, that is logged, once for each depth. Raises SpecError for a network that
+    repeats cells already, or that halves its images more than twice.
     """
     if genotype.layers != tuple(range(len(genotype.cells))) or len(genotype.halving) > 2:
         raise SpecError(
@@ -178,7 +184,25 @@ def deepened(genotype: NestedGenotype, layers: int) -> NestedGenotype:
             f"deepened; this one has {len(genotype.layers)} layers of {len(genotype.cells)} cells and the reductions "
             f"{genotype.halving}: build it with {len(genotype.layers)} cells."
         )
-    return NestedGenotype(genotype.cells, depth_map(len(genotype.cells), layers))
+    found = depth_map(len(genotype.cells), layers)
+    _tell_lost(len(genotype.cells), found)
+    return NestedGenotype(genotype.cells, found)
+
+
+@functools.cache
+def _tell_lost(cells: int, layers: tuple[int, ...]) -> None:
+    lost = [cell for cell in range(cells) if cell not in layers]
+    if lost:
+        logger.warning(
+            "A network of %d layers from %d cells has no layer for the cells %s, as in the published code: %d layers "
+            "or more have all of them.",
+            *(len(layers), cells, lost, _whole_from(cells)),
+        )
+
+
+def _whole_from(cells: int) -> int:
+    """The least number of layers above that of the cells with which every cell has one."""
+    return next(layers for layers in itertools.count(cells + 1) if len(set(depth_map(cells, layers))) == cells)
 
 
 # -- text -------------------------------------------------------------------------------------------------------------

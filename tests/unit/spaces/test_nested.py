@@ -104,6 +104,16 @@ def test_a_published_cell_that_nothing_reaches_is_an_error_and_no_crash() -> Non
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
+def test_cells_that_a_deeper_network_leaves_out_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    cell = (Entry("sep_conv_3x3", 2, 0),)
+    eight = NestedGenotype((cell,) * 8)
+    for layers in (9, 9, 12, 20):
+        deepened(eight, layers)
+    (record,) = caplog.records
+    assert "9 layers from 8 cells has no layer for the cells [1]" in record.getMessage()
+    assert "12 layers or more have all of them" in record.getMessage()
+
+
 def test_the_published_text_is_read() -> None:
     expected = NestedGenotype((SKIP, (Entry("sep_conv_3x3", 3, 0),)), reductions=(1,))
     assert read_nested(PUBLISHED) == expected

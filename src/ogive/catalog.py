@@ -27,6 +27,7 @@ __all__ = [
     "Context",
     "build",
     "generates",
+    "inner_parts",
     "load",
     "make",
     "names",
@@ -205,6 +206,13 @@ def options(kind: str, name: str) -> dict[str, Any]:
     parameters = _parameters(resolve(kind, name)).values()
     written = (p for p in parameters if p.kind is p.KEYWORD_ONLY and _writable(p))
     return {p.name: p.default for p in written if p.default is not p.empty}
+
+
+def inner_parts(kind: str, name: str) -> list[str]:
+    """What must be written inside of ``name(…)`` before its options; "parts, …" for any number of them."""
+    written = (p for p in _parameters(resolve(kind, name)).values() if p.kind is not p.KEYWORD_ONLY)
+    needed = (p for p in written if p.default is p.empty and p.name not in _GIVEN)
+    return [f"{p.name}, …" if p.kind is p.VAR_POSITIONAL else p.name for p in needed]
 
 
 def parameter_names(function: Callable[..., Any]) -> list[str]:

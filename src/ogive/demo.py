@@ -47,13 +47,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Demo:
-    """The outcome of the demo: both sides, the facts of the winner, an interval of its test accuracy, and the files."""
+    """The outcome of the demo: both sides, the facts of the winner, an interval of its test accuracy, and the files.
+
+    `kept` says that all of it was there already, and nothing was run.
+    """
 
     sides: tuple[Side, ...]
     winner: dict[str, Any]
     interval: Interval
     paths: tuple[Path, ...]
     seconds: float
+    kept: bool
 
 
 def demo(
@@ -77,11 +81,13 @@ def demo(
         ("evolution", "evolution(population=4, tournament=2)", screened),
         ("random", "random", f"together({dear}, latency)"),
     )
+    before = sum(len(read_run(out / name).records) for name, *_ in sides if (out / name / "run.json").exists())
     runs = [
         _searched(_settings(seed, strategy, evaluator, trainings), out / name, index * SEARCH_SHARE, progress)
         for index, (name, strategy, evaluator) in enumerate(sides)
     ]
     winning = max(runs, key=lambda run: _score(best(run.trials)))
+    kept = sum(len(run.records) for run in runs) == before and (winning.artifacts / "winner.json").exists()
     facts = _trained(winning, full_epochs, 2 * SEARCH_SHARE, progress)
     progress(2 * SEARCH_SHARE + TRAIN_SHARE, "exporting the winner")
     if not facts["exports"]:
@@ -97,6 +103,7 @@ def demo(
         Interval(100 * low, 100 * high),
         (page, *files, *(run.folder / "trials.jsonl" for run in runs)),
         time.perf_counter() - started,
+        kept,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -277,7 +278,12 @@ def winner_facts(run: Run) -> dict[str, Any]:
     """What winner.json of a run holds; StoreError if no winner was trained, or the file is damaged."""
     path = run.artifacts / "winner.json"
     if not path.exists():
-        raise StoreError(f"{run.folder} has no trained winner yet: ogive train {run.folder}")
+        if catalog.generates(run.config["space"]):
+            raise SpecError(
+                f"The networks of {run.folder} make images: they are measured by the evaluator generative, and neither "
+                "trained further nor exported."
+            )
+        raise StoreError(f"{run.folder} has no trained winner yet: {shlex.join(['ogive', 'train', str(run.folder)])}")
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         own = {"recipe", "test_words"} if "test_ppl" in facts else {"skeleton", "test_acc", "test_images"}

@@ -165,7 +165,7 @@ def test_a_search_prints_its_winner_and_keeps_every_trial(ogive: Run, table_home
     assert len(run.trials) == 30
     assert run.config["command"] == "ogive search --space nasbench201 --table nasbench201 --budget 30 --seed 3"
     winner = max(run.trials, key=lambda trial: trial.scores or ())
-    assert f"best: trial {winner.number}, {winner.arch}, score {winner.metrics['val_acc']:.4f}" in said.out
+    assert f"best: trial {winner.number}, {winner.arch}, val_acc {winner.metrics['val_acc']:.3f}" in said.out
     assert "|" in said.out  # the published text form
     assert f"{winner.metrics['test_acc']:.3f}" in said.out
     assert "next: ogive report runs/nasbench201-evolution-seed3" in said.out
@@ -253,7 +253,10 @@ def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert re.search(r"^random +Independent random architectures", ogive("list", "strategy").out, re.MULTILINE)
     options = ogive("list", "strategy", "evolution").out
     assert re.search(r"^population +50", options, re.MULTILINE)
-    assert "It takes no options." in ogive("list", "objective", "maximize").out
+    assert "Written maximize(metric)." in ogive("list", "objective", "maximize").out
+    assert "Written few_shot(searcher, option=value)." in ogive("list", "strategy", "few_shot").out
+    assert "Written together(parts, …)." in ogive("list", "evaluator", "together").out
+    assert "It takes no options." in ogive("list", "space", "nasbench201").out
 
 
 def test_tables_are_imported_listed_and_verified(
@@ -438,7 +441,7 @@ NONSENSE: list[tuple[str, str]] = [
     ("search {t} --strategy evolution(population=3)", "1 <= tournament <= population"),
     (
         "search {t} --objective minimize(latency_ms)",
-        "needs the metric 'latency_ms'; the evaluator measures test_acc, val",
+        "needs the metric 'latency_ms', but the evaluator measures test_acc, val",
     ),
     ("search {t} --objective maximize(test_acc)", "The search never sees the test set"),
     ("search {t} --evaluator tabular(metric=c10_test_200)", "The search never sees the test set"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -122,3 +123,62 @@ def test_a_population_that_the_budget_does_not_fill_is_mentioned(
     notes = [line for line in out.splitlines() if "random start" in line]
     assert len(notes) == 1
     assert notes[0].startswith(large)
+
+
+def test_what_is_minimised_is_shown_as_it_is_measured(ogive: Run, table_home: Path) -> None:
+    cheap = ("--evaluator", "tabular(also=[params])", "--objective", "minimize(params)", "--budget", 5, "--out", "run")
+    _, out, _ = ogive("search", *TABULAR, *cheap)
+    assert re.search(r"^best: trial \d, nasbench201:\S+, params [\d,]+$", out, re.MULTILINE)
+    assert re.search(r"^params +[\d,]+$", out, re.MULTILINE)
+
+
+def test_several_objectives_have_a_front(ogive: Run, table_home: Path) -> None:
+    both = ("--objective", "maximize(val_acc)", "--objective", "minimize(params)")
+    both = (*both, "--strategy", "nsga2(population=4)")
+    _, out, _ = ogive("search", *TABULAR, "--evaluator", "tabular(also=[params])", *both, "--budget", 9, "--out", "run")
+    assert re.search(
+        r"^front: \d trials? that no other beats; best in the first objective: trial \d, ", out, re.MULTILINE
+    )
+
+
+def test_a_metric_that_nobody_measures_comes_with_the_ways_to_measure_it(ogive: Run, table_home: Path) -> None:
+    said = ogive("search", *TABULAR, "--objective", "minimize(params)", "--budget", 1)
+    refused(said, r"minimize\(params\) needs the metric 'params', but the evaluator .*tabular\(also=\[params\]\)")
+
+
+def test_a_search_that_trains_a_supernet_says_what_its_own_answer_is(ogive: Run, table_home: Path) -> None:
+    small = ("--data", "digits(limit=48)", "--channels", 2, "--cells", 1, "--strategy", "darts(epochs=4, batch_size=8)")
+    _, out, _ = ogive("search", *TABULAR, *small, "--budget", 4, "--out", "runs/a(b)")
+    assert re.search(
+        r"\n      (and the answer of the search itself, its last epoch|chosen by the measurements of this)", out
+    )
+    assert "in networks of channels=2, cells=1" in out
+    assert "next: ogive report 'runs/a(b)'" in out
+
+
+def test_correlate_names_its_own_option(ogive: Run, table_home: Path) -> None:
+    ogive("search", *TABULAR, "--budget", 9, "--out", "run")
+    _, out, _ = ogive("correlate", "run", "--metrics", "val_acc", "--truth", "test_acc")
+    assert "add params to --metrics." in out
+
+
+def test_generators_are_neither_trained_further_nor_exported(ogive: Run) -> None:
+    few = "generative(steps=1, feature_epochs=1, images=20)"
+    images = ("--data", "digits(limit=40, size=16)", "--channels", 8, "--strategy", "random", "--evaluator", few)
+    ogive("search", "--space", "autogan", *images, "--budget", 1, "--out", "run")
+    refused(ogive("train", "run"), "make images instead of reading them")
+    refused(ogive("export", "run"), "neither trained further nor exported")
+
+
+def test_a_warning_is_given_once(ogive: Run, table_home: Path) -> None:
+    ogive("search", *TABULAR, "--budget", 3, "--out", "run")
+    with Path("run/trials.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write('{"torn')
+    done = subprocess.run(
+        [sys.executable, "-c", "from ogive.cli import main; main()", "report", "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr.count("is torn") == 1

@@ -84,11 +84,25 @@ def test_the_exported_source_gives_the_same_test_accuracy_with_torch_and_safeten
     assert f"{found.winner['test_acc']:.2f} % of 450 images" in ran.stdout
 
 
+def test_the_exported_source_says_how_a_file_is_made_that_is_not_there(done: tuple[Path, Demo]) -> None:
+    source = next(path for path in done[1].paths if path.suffix == ".py")
+    for option, told in (
+        ("--data", "save_file({'images': images, 'labels': labels}, FILE)"),
+        ("--weights", "no weights"),
+    ):
+        ran = subprocess.run(
+            [sys.executable, str(source), option, "nothing"], capture_output=True, text=True, check=False, timeout=120
+        )
+        assert ran.returncode == 2
+        assert told in ran.stderr
+
+
 def test_a_second_demo_in_the_same_folder_repeats_nothing(done: tuple[Path, Demo]) -> None:
     out, found = done
     before = (out / "random" / "trials.jsonl").read_bytes()
     again = small(out)
     assert again.winner == found.winner
+    assert (found.kept, again.kept) == (False, True)
     assert (out / "random" / "trials.jsonl").read_bytes() == before
 
 

@@ -27,7 +27,10 @@ def _run() -> None:
 
     # What typer raises for a command line that it cannot read: click's class, or its own copy of it.
     usage_error: type[Any] = typer.BadParameter.__mro__[1]
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    handler, said = logging.StreamHandler(), set[str]()
+    # A command may read a run several times, and says what is wrong with it once.
+    handler.addFilter(lambda record: not (record.getMessage() in said or said.add(record.getMessage())))  # type: ignore[func-returns-value]
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[handler])
     command = sys.argv[1] if len(sys.argv) > 1 else None
     try:
         sys.exit(application(command)(prog_name="ogive", standalone_mode=False))

@@ -16,11 +16,11 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    app.command("demo")(demo_command)
-    app.command("list")(list_command)
-    app.command("doctor")(doctor_command)
+    app.command("demo", short_help="Search, train, export and report on real images.")(demo_command)
+    app.command("list", short_help="List the parts of a search, or their options.")(list_command)
+    app.command("doctor", short_help="Check Python, torch, packages, tables, data.")(doctor_command)
     app.command("report")(report_command)
-    app.command("reproduce")(reproduce_command)
+    app.command("reproduce", short_help="Reproduce a row of a published table.")(reproduce_command)
 
 
 def list_command(
@@ -127,7 +127,12 @@ def demo_command(
     )
     for path in found.paths:
         console.print(f"  {path}")
-    console.print(f"  {duration(found.seconds)} in all")
+    if found.kept:
+        console.print(
+            f"  all of it was there already and nothing was run: remove {folder}, or give another --out, to do so"
+        )
+    else:
+        console.print(f"  {duration(found.seconds)} in all")
 
 
 def reproduce_command(
@@ -171,8 +176,10 @@ def _list_options(kind: str, name: str) -> None:
     if kind == "data":
         raise SpecError("Data sets share their options: size, limit, validation. Example: --data 'digits(size=16)'.")
     console.print(f"{name}: {catalog.summary(kind, name)}")
-    options = catalog.options(kind, name)
+    inner, options = catalog.inner_parts(kind, name), catalog.options(kind, name)
+    if inner:
+        console.print(f"Written {name}({', '.join((*inner, 'option=value') if options else inner)}).")
     if options:
         table(None, ("option", "default"), [(option, str(default)) for option, default in options.items()])
-    else:
+    elif not inner:
         console.print("It takes no options.")

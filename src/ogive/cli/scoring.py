@@ -30,8 +30,8 @@ SHOWN = 10
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    app.command("score")(score_command)
-    app.command("correlate")(correlate_command)
+    app.command("score", short_help="Score architectures without training them.")(score_command)
+    app.command("correlate", short_help="How well metrics of a run rank its networks.")(correlate_command)
 
 
 def score_command(
@@ -150,7 +150,7 @@ def correlate_command(
     if not names or truth in names:
         raise SpecError(f"Give metrics other than the truth, as in --truth val_acc --metrics naswot; got {metrics!r}.")
     rows, known = measured(read_run(run), truth, names)
-    _print_found(rows, names, known, truth, above, out, {"run": run.name})
+    _print_found(rows, names, known, truth, above, out, {"run": run.name}, option="--metrics")
 
 
 def _architectures(
@@ -211,8 +211,13 @@ def _print_found(
     above: float | None,
     out: Path | None,
     about: dict[str, str],
+    *,
+    option: str = "--proxies",
 ) -> list[Correlation]:
-    """Print the rank correlations of scores with a truth, and keep them in a file with what they are `about`."""
+    """Print the rank correlations of scores with a truth, and keep them in a file with what they are `about`.
+
+    `option` is where the command takes the names of scores.
+    """
     counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
     found, count = correlations(proxies, rows, counted)
     where = "" if above is None else f", those above {above:g}"
@@ -220,7 +225,7 @@ def _print_found(
     lines = [(it.proxy, _ranged(it.tau, it.tau_interval), _ranged(it.rho, it.rho_interval)) for it in found]
     table(title, ("score", "Kendall's τ>", "Spearman's ρ>"), lines)
     if "params" not in proxies:
-        console.print("The number of parameters is the baseline to beat: add params to --proxies.")
+        console.print(f"The number of parameters is the baseline to beat: add params to {option}.")
     if out is not None:
         facts = {**about, "column": against, "above": above, "n": count}
         write_json(out, {"schema": 1, **facts, "scores": [it.to_json() for it in found]})

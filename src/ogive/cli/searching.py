@@ -13,12 +13,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ogive.cli.show import Bar, SearchProgress, console, duration, number, size_of, table
+from ogive import catalog
+from ogive.cli.show import Bar, SearchProgress, console, duration, measured, number, size_of, table
 from ogive.compare import REPORTED, Comparison, check, compare
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted
 from ogive.estimate import Estimate, estimate
-from ogive.metrics import Interval
+from ogive.metrics import Interval, non_dominated
 from ogive.runs import Run, best, read_run, write_json
 from ogive.session import Settings, budget_of, resume, search, settings_of
 
@@ -51,9 +53,9 @@ _KEYS = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    app.command("search")(search_command)
-    app.command("resume")(resume_command)
-    app.command("compare")(compare_command)
+    app.command("search", short_help="Search for an architecture; store every trial.")(search_command)
+    app.command("resume", short_help="Go on with a search, or give it more budget.")(resume_command)
+    app.command("compare", short_help="Compare strategies on equal budgets and seeds.")(compare_command)
 
 
 def search_command(
@@ -96,7 +98,7 @@ def search_command(
         return
     folder = out or _free_folder(settings)
     try:
-        with SearchProgress(settings.budget) as progress:
+        with SearchProgress(settings.budget, sign=_sign(settings)) as progress:
             run = search(settings, folder, command=command_line(), on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(folder)
@@ -116,7 +118,7 @@ def resume_command(
     limit = granted or settings_of(before.config).budget
     done = sum(trial.status != "screened" for trial in before.trials)
     try:
-        with SearchProgress(limit, done=done) as progress:
+        with SearchProgress(limit, done=done, sign=_sign(settings_of(before.config))) as progress:
             finished = resume(run, budget=granted, on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(run)
@@ -237,7 +239,8 @@ def _interrupted(folder: Path) -> None:
     if not (folder / "run.json").exists():
         console.print("Interrupted before the first trial; nothing was stored.")
         raise typer.Exit(130)
-    console.print(f"Interrupted. Every finished trial is stored; go on with: ogive resume {folder}")
+    again = shlex.join(["ogive", "resume", str(folder)])
+    console.print(f"Interrupted. Every finished trial is stored; go on with: {again}")
     raise typer.Exit(130)
 
 
@@ -275,10 +278,47 @@ def _print_found(run: Run) -> None:
         console.print(_why_nothing(trials))
         raise typer.Exit(1)
     space = assemble_space(run)
-    console.print(f"best: trial {winner.number}, {winner.arch}, score {(winner.scores or (0.0,))[0]:.4f}")
-    console.print(f"      {space.format(winner.arch)}")
-    table("", ("metric", "value>"), [(name, number(value, 3)) for name, value in winner.metrics.items()])
-    console.print(f"run:  {run.folder}   next: ogive report {run.folder}")
+    console.print(f"{_best_of(run, winner)}")
+    size = ", ".join(f"{key}={value}" for key, value in run.config["skeleton"].items() if value is not None)
+    console.print(f"      {space.format(winner.arch)}{f'   in networks of {size}' if size else ''}")
+    table("", ("metric", "value>"), [(name, measured(name, value)) for name, value in winner.metrics.items()])
+    console.print(f"run:  {run.folder}   next: {shlex.join(['ogive', 'report', str(run.folder)])}")
+
+
+def _sign(settings: Settings) -> float:
+    """What turns the first score into what its reader knows: -1 where a metric is minimised."""
+    return -1.0 if isinstance(catalog.build("objective", settings.objectives[0]), Minimize) else 1.0
+
+
+def _best_of(run: Run, winner: Trial) -> str:
+    """The winner and what it won by; of several objectives also how many are on the front."""
+    objectives = [catalog.build("objective", text) for text in run.config["objectives"]]
+    scores = winner.scores or ()
+    reached = ", ".join(
+        f"{objective.metric} {measured(objective.metric, winner.metrics[objective.metric])}"
+        if isinstance(objective, (Maximize, Minimize))
+        else f"{text} {score:.3f}"
+        for objective, text, score in zip(objectives, run.config["objectives"], scores, strict=True)
+    )
+    chosen = f"trial {winner.number}, {winner.arch}, {reached}"
+    if len(objectives) > 1:
+        scored = [trial.scores for trial in run.trials if trial.scores is not None]
+        front = int(non_dominated(scored).sum())
+        return f"front: {counted(front, 'trial')} that no other beats; best in the first objective: {chosen}"
+    return f"best: {chosen}{_last_epoch(run, winner)}"
+
+
+def _last_epoch(run: Run, winner: Trial) -> str:
+    """What a search that trains a supernet answers with itself, which is another question than what measured best."""
+    if not all(trial.proposal.cost.wall_s > 0 for trial in run.trials):  # its proposals cost time of their own
+        return ""
+    last = run.trials[-1]
+    if last.number == winner.number:
+        return "\n      and the answer of the search itself, its last epoch"
+    return (
+        f"\n      chosen by the measurements of this run; the search itself answers with its last epoch: "
+        f"trial {last.number}, {last.arch}"
+    )
 
 
 def _why_nothing(trials: Sequence[Trial]) -> str:
@@ -288,8 +328,6 @@ def _why_nothing(trials: Sequence[Trial]) -> str:
 
 def assemble_space(run: Run) -> Any:
     """The space of a stored run."""
-    from ogive import catalog
-
     return catalog.build("space", run.config["space"])
 
 
@@ -346,8 +384,6 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 
 def _write_comparison(result: Comparison, out: Path) -> None:
-    from ogive import catalog
-
     write_json(out / "comparison.json", result.to_json())
     runs = [read_run(path.parent) for path in sorted(out.glob("*/run.json"))]
     page = catalog.load("write_page")(runs, out / "report.html")

@@ -22,7 +22,18 @@ from rich.table import Table
 
 from ogive.core.trial import Budget, Trial
 
-__all__ = ["Bar", "SearchProgress", "console", "duration", "number", "say_nothing", "size_of", "table"]
+__all__ = [
+    "COUNTS",
+    "Bar",
+    "SearchProgress",
+    "console",
+    "duration",
+    "measured",
+    "number",
+    "say_nothing",
+    "size_of",
+    "table",
+]
 
 console = Console(soft_wrap=True, markup=False, highlight=False)
 if not console.is_terminal:
@@ -30,6 +41,8 @@ if not console.is_terminal:
     console = Console(soft_wrap=True, markup=False, highlight=False, width=240)
 # Progress goes to standard error, so that the output of a command can be piped.
 _progress_console = Console(stderr=True, markup=False, highlight=False)
+
+COUNTS = ("params", "macs", "flops")
 
 # A terminal redraws its bar; a log file gets a line this often.
 LINE_EVERY_S = 10.0
@@ -55,6 +68,11 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None or math.isnan(value):
         return "–"
     return f"{value:,.{digits}f}"
+
+
+def measured(name: str, value: float) -> str:
+    """A metric for people: counts, such as parameters, without decimals."""
+    return number(value, 0 if name in COUNTS and value == round(value) else 3)
 
 
 def duration(seconds: float) -> str:
@@ -117,8 +135,9 @@ class Bar:
 class SearchProgress(Bar):
     """Counts trials against the budget and shows the best score so far."""
 
-    def __init__(self, budget: Budget, *, done: int = 0) -> None:
+    def __init__(self, budget: Budget, *, done: int = 0, sign: float = 1.0) -> None:
         super().__init__("search", budget.trials)
+        self._sign = sign  # scores are maximised; -1 shows a metric that is minimised as it is
         self._done, self._failed, self._screened, self._best = done, 0, 0, -math.inf
 
     def note(self, text: str) -> None:
@@ -133,7 +152,7 @@ class SearchProgress(Bar):
         if trial.scores is not None:
             self._best = max(self._best, trial.scores[0])
         notes = [
-            f"best {self._best:.4g}" if math.isfinite(self._best) else "",
+            f"best {self._sign * self._best:.4g}" if math.isfinite(self._best) else "",
             f"{self._screened} screened out" if self._screened else "",
             f"{self._failed} failed" if self._failed else "",
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from ogive import catalog
 from ogive.cli.searching import command_line
-from ogive.cli.show import Bar, console, duration, number, table
+from ogive.cli.show import COUNTS, Bar, console, duration, number, table
 from ogive.core.errors import SpecError, UnknownName, nearest
 
 __all__ = ["register"]
@@ -27,8 +28,8 @@ Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    app.command("train")(train_command)
-    app.command("export")(export_command)
+    app.command("train", short_help="Train the winner fully, and test it once.")(train_command)
+    app.command("export", short_help="Write the trained winner as plain files.")(export_command)
     app.command("latency")(latency_command)
 
 
@@ -100,8 +101,10 @@ def train_command(
         return
     console.print(f"{facts['arch']}: {_reached(facts)}", highlight=False)
     shown = ("val_ppl", "params", "macs", "latency_ms", "epochs", "training_s")
-    table(None, ("figure", "value>"), [(name, number(facts[name])) for name in shown if name in facts])
-    console.print(f"kept in {place}" if published else f"next: ogive export {run}")
+    whole = (*COUNTS, "epochs")
+    rows = [(name, number(facts[name], 0 if name in whole else 2)) for name in shown if name in facts]
+    table(None, ("figure", "value>"), rows)
+    console.print(f"kept in {place}" if published else f"next: {shlex.join(['ogive', 'export', str(run)])}")
 
 
 def _is_published(run: Path) -> bool:

@@ -106,10 +106,18 @@ def check_objectives(objectives: Sequence[Objective], measured: Sequence[str]) -
         for metric in objective.needs:
             if metric.startswith("test_"):
                 raise SpecError(
-                    f"The search never sees the test set, but {objective!r} needs {metric!r}; use a validation metric."
+                    f"The search never sees the test set, but {_written(objective)} needs {metric!r}; use a validation "
+                    "metric."
                 )
             if metric not in measured:
                 raise SpecError(
-                    f"The objective {objective!r} needs the metric {metric!r}; "
-                    f"the evaluator measures {', '.join(sorted(measured)) or 'nothing'}."
+                    f"The objective {_written(objective)} needs the metric {metric!r}, but the evaluator measures "
+                    f"{', '.join(sorted(measured)) or 'nothing'}: add what measures it, as in "
+                    f"together(trained, training_free({metric})) or, where a table has it, tabular(also=[{metric}])."
                 )
+
+
+def _written(objective: Objective) -> str:
+    """The objective as it is written, such as minimize(params); an own one by its class."""
+    name = type(objective).__name__
+    return f"{name.lower()}({', '.join(objective.needs)})" if isinstance(objective, (Maximize, Minimize)) else name

@@ -234,6 +234,11 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="default: %(default)s")
     parser.add_argument("--data", type=Path, metavar="FILE", help="a .safetensors file with images and labels")
     arguments = parser.parse_args()
+    if not arguments.weights.is_file():
+        parser.error(f"there are no weights in {arguments.weights}")
+    if arguments.data is not None and not arguments.data.is_file():
+        make = "safetensors.torch.save_file({'images': images, 'labels': labels}, FILE)"
+        parser.error(f"there is no file {arguments.data}; {make} makes one of images (N, C, H, W) and labels (N)")
     net = load(arguments.weights)
     parameters = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
     outputs = net(torch.zeros(1, *SHAPE)).shape[1]

@@ -164,7 +164,7 @@ def load(
     elif name in PUBLISHED:
         source, augmentation = read_published(name, folder or _home(name)), Augmentation(padding=4, flip=True)
     else:
-        raise UnknownName("data set", name, NAMES)
+        raise UnknownName("data set", name, (*NAMES, "text:FOLDER"))
     if name == "digits":
         # 450 test images: a quarter. One image more or less is 0.22 per cent.
         source = divided(source, name, seed, test=450, validation=0.25 if validation is None else validation)

@@ -19,22 +19,20 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import WeightSource
-from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
+from ogive.supernets.agreement import CHOSEN, agreement_batches, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Key, Maker, Partition, partition, splits_of
 from ogive.supernets.paths import check_paths, drawn
 from ogive.supernets.plan import CellChoices, Plan
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
 from ogive.supernets.sharing import Sharing, sharing_of, supernet
-from ogive.supernets.statistics import fixed_batches, recalibrated, right_share
+from ogive.supernets.statistics import drawn_images, fixed_batches, recalibrated, right_share
 from ogive.training.batches import LAYOUT
-from ogive.training.data import Data, Split
+from ogive.training.data import Data
 from ogive.training.recipe import Recipe
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Inherited"]
-
-AGREEMENT_BATCHES = 8
 
 
 @dataclass
@@ -231,11 +229,11 @@ class Inherited:
     def _images(self) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Training images for statistics, and labelled validation images."""
         if self._fixed is None:
-            few = _some(self.data.train, self.seed.numpy("statistics"), self._statistics_images)
+            few = drawn_images(self.data.train, self.seed.numpy("statistics"), self._statistics_images)
             statistics = [x_NCHW for x_NCHW, _ in fixed_batches(self.data, few, self.device)]
             looked_at = self.data.val
             if self._validation_images is not None:
-                looked_at = _some(looked_at, self.seed.numpy("validation"), self._validation_images)
+                looked_at = drawn_images(looked_at, self.seed.numpy("validation"), self._validation_images)
             self._fixed = statistics, fixed_batches(self.data, looked_at, self.device)
         return self._fixed
 
@@ -279,13 +277,12 @@ class Inherited:
     def _levels(self, parent: Supernet) -> list[Level]:
         """The edges to split, and how."""
         size = self._training.recipe.batch_size
-        few = _some(self.data.train, self.seed.numpy("agreement"), AGREEMENT_BATCHES * size)
         return chosen_levels(
             parent,
             self._split,
             count=self._options["splits"],
             grouped=self._options["groups"],
-            batches=lambda: fixed_batches(self.data, few, self.device, size),
+            batches=lambda: agreement_batches(self.data, self.seed, self.device, size),
             seed=self.seed,
         )
 
@@ -323,9 +320,3 @@ class Inherited:
                 torch.tensor([[float(op in row) for op in range(len(self._plan.operations))] for row in held])
             )
         return self._plan.derive(strengths)
-
-
-def _some(split: Split, rng: np.random.Generator, count: int) -> Split:
-    """At most so many images of a split, drawn at random."""
-    rows = torch.from_numpy(rng.permutation(len(split))[:count])
-    return Split(split.images[rows], split.labels[rows])

@@ -17,8 +17,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
@@ -28,13 +26,12 @@ from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
 from ogive.strategies.gradient import Darts
 from ogive.strategies.recurrent import DartsLanguage
-from ogive.supernets.agreement import CHOSEN, check_split, chosen_levels
+from ogive.supernets.agreement import CHOSEN, agreement_batches, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Key, key_name, keys_of, part_of, rows_of_cells, splits_of
 from ogive.supernets.plan import Plan
-from ogive.supernets.statistics import fixed_batches
 from ogive.training import checkpoint
-from ogive.training.data import Data, Split
+from ogive.training.data import Data
 from ogive.training.threads import threads
 
 __all__ = ["FewShot", "Found", "Part"]
@@ -42,7 +39,7 @@ __all__ = ["FewShot", "Found", "Part"]
 logger = logging.getLogger(__name__)
 
 STATE = "few_shot.json"
-AGREEMENT_BATCHES, AGREEMENT_IMAGES = 8, 48  # as in ``inherited``
+AGREEMENT_IMAGES = 48  # in a batch, as in ``inherited``
 
 
 @dataclass(frozen=True)
@@ -258,11 +255,6 @@ class FewShot:
         """The edges to split, one level after the other."""
         if self._split == "agreement":
             self._tell("comparing gradients of operations, to choose what is split")
-        split = self.data.train
-        rows = torch.from_numpy(
-            self.seed.numpy("agreement").permutation(len(split))[: AGREEMENT_BATCHES * AGREEMENT_IMAGES]
-        )
-        few = Split(split.images[rows], split.labels[rows])
         device = next(whole.parameters()).device
         with threads(self._root.threads):
             levels = chosen_levels(
@@ -270,7 +262,7 @@ class FewShot:
                 self._split,
                 count=self._splits,
                 grouped=False,
-                batches=lambda: fixed_batches(self.data, few, device, AGREEMENT_IMAGES),
+                batches=lambda: agreement_batches(self.data, self.seed, device, AGREEMENT_IMAGES),
                 seed=self.seed,
             )
         return tuple(level.edge for level in levels)

@@ -21,10 +21,22 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, cell_rows, keys_of
 from ogive.supernets.paths import drawn
 from ogive.supernets.sequential import Level
+from ogive.supernets.statistics import drawn_images, fixed_batches
+from ogive.training.data import Data
 
-__all__ = ["CHOSEN", "agreement", "check_split", "chosen_levels", "edges_with_choice", "mean_agreement", "two_groups"]
+__all__ = [
+    "CHOSEN",
+    "agreement",
+    "agreement_batches",
+    "check_split",
+    "chosen_levels",
+    "edges_with_choice",
+    "mean_agreement",
+    "two_groups",
+]
 
 NONE = "none"
+BATCHES = 8  # that gradients are compared on
 CHOSEN = ("random", "agreement")  # how edges are chosen that nobody names
 
 Labelled = Sequence[tuple[Tensor, Tensor]]
@@ -73,6 +85,12 @@ def edges_with_choice(supernet: Supernet) -> list[Edge]:
     kinds = [kind for kind in supernet.plan.kinds if kind in supernet.kinds]
     rows = {kind: cell_rows(supernet, kind, {}) for kind in kinds}
     return [Edge(kind, number) for kind in kinds for number, row in enumerate(rows[kind]) if len(row) > 1]
+
+
+def agreement_batches(data: Data, seed: Seed, device: torch.device, size: int) -> Labelled:
+    """The training images that gradients are compared on: some batches of a size, drawn by the seed."""
+    few = drawn_images(data.train, seed.numpy("agreement"), BATCHES * size)
+    return fixed_batches(data, few, device, size)
 
 
 def chosen_levels(

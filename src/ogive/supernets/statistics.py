@@ -9,13 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data, Split
 
-__all__ = ["fixed_batches", "recalibrated", "right_share"]
+__all__ = ["drawn_images", "fixed_batches", "recalibrated", "right_share"]
+
+
+def drawn_images(split: Split, rng: np.random.Generator, count: int) -> Split:
+    """At most so many images of a split, drawn at random."""
+    rows = torch.from_numpy(rng.permutation(len(split))[:count])
+    return Split(split.images[rows], split.labels[rows])
 
 
 def fixed_batches(data: Data, split: Split, device: torch.device, size: int = 250) -> list[tuple[Tensor, Tensor]]:

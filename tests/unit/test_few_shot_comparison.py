@@ -32,9 +32,10 @@ def table(tmp_path: Path) -> Path:
 
 
 def run(out: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
     names = runpy.run_path(str(SCRIPT))
     main = names["main"]
-    preset = names["Preset"]("digits(limit=48)", 2, 1, 1, 1, 8, 1, ", batch_size=24, statistics_images=24, reference=2")
+    preset = names["Preset"]("digits(limit=48)", 2, 1, 1, 1, 8, 1, 24, ", batch_size=24, reference=2")
     main.__globals__["PRESETS"]["tiny"] = preset
     monkeypatch.setattr(sys, "argv", ["few_shot.py", "--table", str(table), "--out", str(out)])
     main()
@@ -49,8 +50,10 @@ def test_the_comparison_has_all_estimates_and_goes_on_with_what_is_there(
     shown = capsys.readouterr().out
     assert "8 architectures; tau [95 %]" in shown
     assert shown.count("  few-shot, calibrated ") == 3
+    assert shown.count("\n| few-shot") == 3
+    assert "| one-shot, as many steps | " in shown
     (seed,) = first["seeds"]
-    assert len(seed["rows"]) == 3 * 5
+    assert len(seed["rows"]) == 3 * 8
     assert {row["proxy"] for row in seed["rows"]} == {*seed["training_s"], "params"}
     assert all(10 <= row["best"] <= 90 for row in seed["rows"])
     # The parent of the parts is the one-shot supernet: one folder for it, one for the control, five for the parts.

@@ -20,6 +20,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import WeightSource
 from ogive.supernets.agreement import CHOSEN, agreement_batches, check_split, chosen_levels
+from ogive.supernets.mixed import without_statistics
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Key, Maker, Partition, partition, splits_of
 from ogive.supernets.paths import check_paths, drawn
@@ -49,7 +50,8 @@ class Inherited:
     The supernet is trained on ``data.train`` when the first candidate comes, into `folder`: once, and on from the last
     epoch after an interruption. Accuracy is measured on ``data.val``, or on `validation_images` of them, the same for
     all; the test images are never looked at. Every candidate gets batch statistics of its own, from `statistics_images`
-    training images that are the same for all.
+    training images that are the same for all; with ``statistics_images=0`` those of each batch of validation images are
+    taken, as the published code has it.
 
     `split`: the edges on which the supernet is split, one after the other: numbers as in ``split=[0, 3]``, or
     "normal:0" where there are several kinds of cells; "random" or "agreement" (the edges whose operations disagree most
@@ -95,12 +97,16 @@ class Inherited:
         for word, value, least in (
             ("splits", splits, 1),
             ("reference", reference, 2),
-            ("statistics_images", statistics_images, 2),
             ("validation_images", validation_images, 1),
             ("threads", threads, 1),
         ):
             if value is not None and value < least:
                 raise SpecError(f"{word} must be at least {least}, but got {value}.")
+        if statistics_images < 2 and statistics_images != 0:
+            raise SpecError(
+                "Batch statistics need at least 2 statistics_images, or 0 for those of the validation batches, but got "
+                f"{statistics_images}."
+            )
         self.metrics = (metric,)
         self.space, self.data, self.seed, self.progress = space, data, seed, progress
         self.device, self.threads = torch.device(device), threads
@@ -224,13 +230,19 @@ class Inherited:
         return right_share(self._calibrated(source, arch), self._images()[1])
 
     def _calibrated(self, source: WeightSource, arch: Architecture) -> nn.Module:
-        return recalibrated(source.network(arch).to(self.device), self._images()[0])
+        network = source.network(arch).to(self.device)
+        if self._statistics_images:
+            return recalibrated(network, self._images()[0])
+        without_statistics(network)
+        return network.eval()
 
     def _images(self) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Training images for statistics, and labelled validation images."""
         if self._fixed is None:
-            few = drawn_images(self.data.train, self.seed.numpy("statistics"), self._statistics_images)
-            statistics = [x_NCHW for x_NCHW, _ in fixed_batches(self.data, few, self.device)]
+            statistics: list[Tensor] = []
+            if self._statistics_images:
+                few = drawn_images(self.data.train, self.seed.numpy("statistics"), self._statistics_images)
+                statistics = [x_NCHW for x_NCHW, _ in fixed_batches(self.data, few, self.device)]
             looked_at = self.data.val
             if self._validation_images is not None:
                 looked_at = drawn_images(looked_at, self.seed.numpy("validation"), self._validation_images)

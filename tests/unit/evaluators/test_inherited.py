@@ -66,6 +66,19 @@ def test_statistics_are_the_mean_over_the_batches_and_are_used_in_evaluation() -
     torch.testing.assert_close(network(batches[0]), expected)
 
 
+def test_without_images_for_statistics_those_of_each_validation_batch_are_taken() -> None:
+    data = digits()
+    whole = supernet("nasbench201", Skeleton(channels=2, cells=1, classes=10, inputs=1), seed=3)
+    before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+    found = values(made(data, source=whole, statistics_images=0))
+    for arch, accuracy in zip(ARCHS, found, strict=True):
+        logits = whole.network(arch).train()(data.normalised(data.val.images))  # all of them are one batch
+        assert accuracy == pytest.approx(100 * (logits.argmax(1) == data.val.labels).float().mean().item())
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert values(made(data, source=whole)) != found
+
+
 @pytest.mark.parametrize("space", ["nasbench201", "darts"])
 def test_an_image_gets_the_same_logits_in_any_batch(space: str) -> None:
     size = Skeleton(4, 1) if space == "nasbench201" else Skeleton(2, 3)
@@ -222,7 +235,7 @@ def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
         Inherited(space=nasbench101(), data=digits(), seed=Seed(0))
     for options, reason in (
         ({"splits": 0}, "splits must be at least 1, but got 0"),
-        ({"statistics_images": 1}, "statistics_images must be at least 2, but got 1"),
+        ({"statistics_images": 1}, "at least 2 statistics_images, or 0 for .*, but got 1"),
         ({"split": 6}, "are 0 to 5, but got 6"),
         ({"split": [0, 2, 0]}, "split on different edges"),
         ({"calibration": "parent"}, "give split=0, say"),

@@ -7,19 +7,23 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from ogive.core.architecture import Architecture
-from ogive.report.blocks import command_block, sources, table, within
-from ogive.report.findings import (
-    Shown,
-    Winner,
-    by_strategy,
-    objective_of,
-    score,
-    winner,
-)
+from ogive.report.blocks import command_block, picture_figure, sources, table, within
+from ogive.report.choice import chosen_by, found_at, front, last_epoch, subject
+from ogive.report.commands import SAMPLES, makes_images
+from ogive.report.findings import Shown, Winner, by_strategy, score, winner
+from ogive.report.goals import Goal, goals_of
 from ogive.report.markup import Html, joined, tag
 from ogive.report.questions import differing_settings, full_evaluator, screens
 from ogive.report.standings import ENOUGH_SEEDS, measure, standings
-from ogive.report.wording import compare_command, metric_name, number, random_command, search_command, value_of
+from ogive.report.wording import (
+    compare_command,
+    metric_name,
+    number,
+    random_command,
+    search_command,
+    usual_rival,
+    value_of,
+)
 
 __all__ = ["answer_section"]
 
@@ -28,15 +32,22 @@ RIVALS = 4
 
 
 def answer_section(
-    runs: Sequence[Shown], best: Winner | None, draw: Callable[[Architecture], str | None], spell: Callable[..., str]
+    runs: Sequence[Shown],
+    best: Winner | None,
+    draw: Callable[[Architecture], str | None],
+    spell: Callable[..., str],
+    *,
+    front_drawn: bool = False,
 ) -> Html:
-    """The winner with its picture and numbers, what random search reached, and how much that proves."""
+    """The winner with its picture and numbers, what random search reached, and how much that proves.
+
+    `front_drawn` says that the page has a chart of the Pareto front.
+    """
     if best is None:
         text = "No candidate has been measured yet, so there is no winner."
         return tag("section", tag("h2", "The answer"), tag("p", text, class_="lead"), _doubts(runs, None), id="answer")
     picture = draw(best.arch)
-    shape = _shape(picture)
-    said = tag("div", _lead(runs, best), *(tag("p", line) for line in _verdict(runs)))
+    said = tag("div", _lead(runs, best, front_drawn), *(tag("p", line) for line in _verdict(runs)))
     spelled = spell(best.arch)
     name = tag(
         "div",
@@ -44,7 +55,7 @@ def answer_section(
         tag("p", tag("code", spelled), class_="source") if spelled != str(best.arch) else None,
     )
     drawn = (
-        tag("figure", Html(picture), class_=f"picture {shape}")
+        picture_figure(picture)
         if picture
         else tag("p", "There is no picture: this space is not known here.", class_="source")
     )
@@ -54,6 +65,7 @@ def answer_section(
         tag("div", said, drawn, class_="answer"),
         name,
         _tiles(best),
+        last_epoch(best, draw),
         _exports(best),
         tag("h3", "The command that made it"),
         command_block(best.shown),
@@ -63,53 +75,56 @@ def answer_section(
     )
 
 
-def _shape(picture: str | None) -> str:
-    """Pictures much wider than high take the whole width."""
-    if picture is None:
-        return ""
-    width, height = (float(picture.split(f'{side}="', 1)[1].split('"', 1)[0]) for side in (" width", " height"))
-    return "wide" if width > 620 and width > 1.6 * height else ""
-
-
-def _lead(runs: Sequence[Shown], best: Winner) -> Html:
-    by = best.shown.found_by
-    where = f"trial {best.trial.number} of {by}" if best.trial else by
+def _lead(runs: Sequence[Shown], best: Winner, drawn: bool) -> Html:
+    about = subject(best)
     interval, test, foretold = best.test_interval(), best.value("test_acc"), best.value("test_ppl")
+    told: str | None = None
     if interval is not None:
         right, images, _ = interval
-        text = f"The winner, {where}, classifies {number(right)} of {number(images)} test images correctly: "
+        text = f"{about} classifies {number(right)} of {number(images)} test images correctly: "
         said = joined(text, tag("strong", value_of("test_acc", test)), ".")
     elif test is not None:
         source = ", read from the table." if best.shown.config.get("table") and not best.trained else "."
-        said = joined(
-            f"The winner, {where}, has a test accuracy of ", tag("strong", value_of("test_acc", test)), source
-        )
+        said = joined(f"{about} has a test accuracy of ", tag("strong", value_of("test_acc", test)), source)
     elif best.trained and foretold is not None:
-        text = f"The winner, {where}, foretells the test text with a perplexity of "
+        text = f"{about} foretells the test text with a perplexity of "
         said = joined(text, tag("strong", value_of("test_ppl", foretold)), ".")
     else:
-        top = number(score(best.trial)) if best.trial else "unknown"
-        text = f"The best candidate so far is {where}, with {objective_of(best.shown)} = "
-        said = joined(text, tag("strong", top), ". ", _untrained(best))
+        said, told = _untested(best)
     world = within(runs)
-    return tag("p", said, _choice(runs, best), f" {world}" if world else "", class_="lead")
+    sentence = tag("p", said, chosen_by(runs, best, told), f" {world}" if world else "", class_="lead")
+    return joined(front(runs, best, drawn), sentence)
+
+
+def _untested(best: Winner) -> tuple[Html, str | None]:
+    """What is known before any test, and the metric that was told."""
+    sought = (goals_of(best.shown) or [Goal("the objective")])[0]
+    top = sought.told(score(best.trial)) if best.trial else "unknown"
+    several = len(best.shown.objectives) > 1
+    about = f"{subject(best)} has" if several else f"The best candidate so far is {found_at(best)}, with"
+    name = sought.written if sought.metric is None else metric_name(sought.metric).replace("_", " ")
+    way = f", {sought.direction}" if sought.direction else ""
+    return joined(
+        f"{about} {name} = ", tag("strong", top), f"{way}. ", _untrained(best)
+    ), sought.metric or sought.written
 
 
 def _untrained(best: Winner) -> Html | None:
     if best.shown.config.get("table"):
         return None
+    if makes_images(best.shown):
+        return _generator(best.shown)
     command = f"ogive train {shlex.quote(str(best.shown.run.folder))}"
     return joined("It has not been trained in full yet: ", tag("code", command), " does that.")
 
 
-def _choice(runs: Sequence[Shown], best: Winner) -> str:
-    """How the winner was chosen, where that is not plain."""
-    if len(best.shown.objectives) > 1:
-        return (
-            " With several objectives there is no single winner: this is the candidate with the best first one, "
-            f"{objective_of(best.shown)}, and the front is drawn below."
-        )
-    return f" It is the best of {len(runs)} runs by {objective_of(best.shown)}." if len(runs) > 2 else ""
+def _generator(one: Shown) -> Html:
+    """What can be done with a generator, which is neither trained further nor exported."""
+    samples = one.run.artifacts.joinpath(*SAMPLES)
+    kept = joined("What the candidates make is kept in ", tag("code", str(samples)), ". ") if samples.exists() else None
+    return joined(
+        "It makes images. ", kept, "To train generators for longer, search again with more ", tag("code", "steps"), "."
+    )
 
 
 def _verdict(runs: Sequence[Shown]) -> list[str]:
@@ -119,11 +134,11 @@ def _verdict(runs: Sequence[Shown]) -> list[str]:
     rivals = [one for one in reached if not one.strategy.startswith("random")]
     if baseline is None or not rivals:
         return []
-    measured = measure(runs)
+    sought = measure(runs)
     averaged = " (means over seeds)" if sum(one.seeds for one in reached) > len(reached) else ""
     return [
-        f"After {rival.trials} evaluated candidates, {measured} is {number(rival.mean)} with {rival.strategy} and "
-        f"{number(baseline.mean)} with random search{averaged}: "
+        f"After {rival.trials} evaluated candidates, {sought.noun} is {sought.told(rival.mean)} with {rival.strategy} "
+        f"and {sought.told(baseline.mean)} with random search{averaged}: "
         f"{_ahead(rival.mean - baseline.mean)}."
         for rival in rivals[:RIVALS]
     ]
@@ -137,6 +152,7 @@ def _ahead(difference: float) -> str:
 
 def _tiles(best: Winner) -> Html:
     metrics = best.trial.metrics if best.trial else {}
+    ways = {sought.metric: sought.direction for sought in goals_of(best.shown) if sought.direction}
     tiles = []
     interval = best.test_interval()
     if best.value("test_acc") is not None:
@@ -153,21 +169,34 @@ def _tiles(best: Winner) -> Html:
     for name in ("test_ppl", "val_ppl"):
         if best.value(name) is not None:
             about = "after full training" if best.trained else "in the search"
+            about = _and(about, ways.pop(name, ""))
             tiles.append(_tile(metric_name(name), value_of(name, best.value(name)), about, first=not tiles))
     if best.value("latency_ms") is not None:
         percentiles = best.latency_ends()
         about = "median"
         if percentiles is not None:
             about += f"; 10th to 90th percentile {percentiles[0]:.3g} to {percentiles[1]:.3g} ms"
+        about = _and(about, ways.pop("latency_ms", ""))
         tiles.append(_tile("latency", value_of("latency_ms", best.value("latency_ms")), about))
     counts = [name for name in ("params", "macs") if best.value(name) is not None]
-    tiles += [_tile(metric_name(name), value_of(name, best.value(name)), "") for name in counts]
+    tiles += [_tile(metric_name(name), value_of(name, best.value(name)), ways.pop(name, "")) for name in counts]
+    return tag("dl", tiles, _sought_tiles(best, ways), class_="tiles")
+
+
+def _sought_tiles(best: Winner, ways: Mapping[str | None, str]) -> list[Html]:
+    """What was sought and has no tile yet: other metrics with their direction, and scores that several metrics make."""
     scores = best.trial.scores if best.trial is not None and best.trial.scores is not None else ()
-    tiles += [
-        _tile("score in the search", number(reached), objective)
-        for objective, reached in zip(best.shown.objectives, scores, strict=False)
+    return [
+        _tile("score in the search", number(reached), sought.written)
+        if sought.metric is None
+        else _tile(metric_name(sought.metric), sought.told(reached), _and("in the search", sought.direction))
+        for sought, reached in zip(goals_of(best.shown), scores, strict=False)
+        if sought.metric is None or sought.metric in ways
     ]
-    return tag("dl", tiles, class_="tiles")
+
+
+def _and(about: str, more: str) -> str:
+    return "; ".join(part for part in (about, more) if part)
 
 
 def _tile(name: str, value: str, about: str, *, first: bool = False) -> Html:
@@ -233,7 +262,12 @@ def _more_seeds(runs: Sequence[Shown]) -> tuple[str, str]:
     sides = {(one.strategy, json.dumps(one.config.get("evaluator"))): one for one in reversed(runs)}
     if len({evaluator for _, evaluator in sides}) == 1:
         rival = next((one for one in runs if not one.is_random), runs[0])
-        return f"This compares them over {ENOUGH_SEEDS} seeds:", compare_command(rival.config, ENOUGH_SEEDS)
+        baseline = [] if any(one.is_random for one in runs) else ["random"]
+        named = dict.fromkeys([*baseline, *(one.strategy for one in runs)])
+        strategies = sorted(named, key=lambda name: not name.startswith("random"))
+        what = f"it with {usual_rival(rival.config)}" if rival.is_random else "them"
+        command = compare_command(rival.config, ENOUGH_SEEDS, strategies=strategies)
+        return f"This compares {what} over {ENOUGH_SEEDS} seeds:", command
     used = [int(one.seed) for one in runs if one.seed.isdecimal()]
     fresh = max(used, default=-1) + 1
     commands = [search_command({**one.config, "seed": fresh}) for one in reversed(sides.values())]

@@ -10,7 +10,7 @@ from ogive.report.findings import Shown, Winner, by_strategy
 from ogive.report.markup import Html, joined, tag
 from ogive.report.wording import number, search_command
 
-__all__ = ["cell", "command_block", "number_cell", "page_title", "sources", "table", "within"]
+__all__ = ["cell", "command_block", "number_cell", "page_title", "picture_figure", "sources", "table", "within"]
 
 # So many runs are named under each figure; more stand folded.
 NAMED = 3
@@ -36,13 +36,19 @@ def number_cell(value: float, text: str | None = None) -> Html:
 
 
 def command_block(one: Shown) -> Html:
-    """The command that made a run."""
+    """The command that made a run, or one that makes it again."""
     command = one.config.get("command")
     if command:
         return tag("pre", str(command))
-    return joined(
-        tag("p", "It was started from Python. This command does the same:"), tag("pre", search_command(one.config))
-    )
+    told = "It is one search of a comparison" if one.compared else "It was started from Python"
+    return joined(tag("p", f"{told}. This command does the same:"), tag("pre", search_command(one.config)))
+
+
+def picture_figure(picture: str) -> Html:
+    """The picture of an architecture beside a text; one that is much wider than high takes the whole width."""
+    width, height = (float(picture.split(f'{side}="', 1)[1].split('"', 1)[0]) for side in (" width", " height"))
+    shape = "wide" if width > 620 and width > 1.6 * height else ""
+    return tag("figure", Html(picture), class_=f"picture {shape}")
 
 
 def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
@@ -55,7 +61,7 @@ def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
             " ",
             tag("code", f"{one.run.folder}/trials.jsonl"),
             f", seed {one.seed}, ",
-            tag("code", str(one.config.get("command") or "started from Python")),
+            _origin(one),
         )
         for rank, one in enumerate(runs)
     ]
@@ -64,6 +70,18 @@ def sources(runs: Sequence[Shown], *, extra: Winner | None = None) -> Html:
     if len(lines) > NAMED:
         lines = [tag("details", tag("summary", f"The numbers are those of {len(runs)} runs"), lines)]
     return tag("div", lines, class_="source")
+
+
+def _origin(one: Shown) -> Html | str:
+    """What started a run, in a few words."""
+    command = one.config.get("command")
+    return (
+        tag("code", str(command))
+        if command
+        else "one search of a comparison"
+        if one.compared
+        else "started from Python"
+    )
 
 
 def page_title(runs: Sequence[Shown]) -> str:

@@ -8,13 +8,16 @@ from ogive.core.architecture import Architecture
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Trial
 from ogive.report.blocks import cell, number_cell, sources, table
+from ogive.report.cells import family
 from ogive.report.findings import Shown, score
+from ogive.report.goals import goals_of
 from ogive.report.markup import Html, joined, tag
 from ogive.report.wording import metric_name, metric_order, value_of
 
-__all__ = ["epochs_section", "skip_connections"]
+__all__ = ["epochs_section", "skip_connections", "weightless_cells"]
 
 SKIP = "skip_connect"
+WEIGHTLESS = frozenset({"none", "skip", "pool"})
 
 
 def skip_connections(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
@@ -25,6 +28,20 @@ def skip_connections(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
         if isinstance(variable, Choice) and SKIP in variable.options
     ]
     return chosen.count(SKIP), len(chosen)
+
+
+def weightless_cells(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
+    """In how many of the cells that an architecture chooses no operation has weights, and how many cells there are.
+
+    A skip connection that halves the image has some in many networks; it counts as one without, as in the papers.
+    """
+    cells: dict[str, list[str]] = {}
+    for variable, choice in zip(space.variables, arch.choices, strict=True):
+        if isinstance(variable, Choice) and SKIP in variable.options:
+            # "normal.3.lower" belongs to the cell "normal"; where there is one cell, its edges are called "0>1".
+            cell_name = variable.name.partition(".")[0] if "." in variable.name else ""
+            cells.setdefault(cell_name, []).append(family(str(variable.options[int(choice)])))
+    return sum(WEIGHTLESS.issuperset(families) for families in cells.values()), len(cells)
 
 
 def epochs_section(runs: Sequence[Shown], space_of: Callable[[Architecture], SearchSpace | None]) -> Html | None:
@@ -52,17 +69,21 @@ def epochs_section(runs: Sequence[Shown], space_of: Callable[[Architecture], Sea
 
 def _of_run(one: Shown, trials: Sequence[Trial], space: SearchSpace) -> list[Html]:
     names = sorted({name for trial in one.working for name in trial.metrics}, key=metric_order)
+    goals = goals_of(one)
+    composed = {rank: sought.written for rank, sought in enumerate(goals) if sought.metric is None}
     rows = []
     for place, trial in enumerate(trials, start=1):
         skips, among = skip_connections(space, trial.arch)
         cells = [number_cell(place, str(place)), cell(tag("span", str(trial.arch), class_="mono"))]
-        cells += [number_cell(skips, f"{skips} of {among}"), number_cell(score(trial))]
+        cells += [number_cell(skips, f"{skips} of {among}"), *(number_cell(score(trial, rank)) for rank in composed)]
         cells += [
             number_cell(trial.metrics.get(name, float("nan")), value_of(name, trial.metrics.get(name)))
             for name in names
         ]
         rows.append([*cells, number_cell(trial.proposal.cost.wall_s)])
-    headers = ["Epoch", "Derived", "Skip connections", "Score", *map(metric_name, names), "seconds"]
+    told = {sought.metric: sought.noun for sought in goals}
+    headers = ["Epoch", "Derived", "Skip connections", *(f"score: {name}" for name in composed.values())]
+    headers += [*(told.get(name, metric_name(name)) for name in names), "seconds"]
     heading = tag(
         "p", tag("span", one.tag, class_="badge"), f" {one.strategy}, seed {one.seed}. {_collapse(trials, space)}"
     )
@@ -70,10 +91,23 @@ def _of_run(one: Shown, trials: Sequence[Trial], space: SearchSpace) -> list[Htm
 
 
 def _collapse(trials: Sequence[Trial], space: SearchSpace) -> str:
-    """Whether every operation became a skip connection, and from when on."""
-    whole = [skips == among for skips, among in (skip_connections(space, trial.arch) for trial in trials)]
+    """Whether, and from when on, nothing that was chosen has weights."""
+    counts = [weightless_cells(space, trial.arch) for trial in trials]
+    whole = [empty == cells for empty, cells in counts]
     if not any(whole):
-        return "It did not collapse: no derived cell is made of skip connections alone."
+        some = sum(empty > 0 for empty, _ in counts)
+        if not some:
+            return "It did not collapse: every derived cell has an operation with weights."
+        return (
+            "It did not collapse as a whole, since some operation with weights is left after every epoch. But after "
+            f"{some} of {len(trials)} epochs there is a cell without any."
+        )
     since = whole.index(True) + 1
-    kept = all(whole[since - 1 :])
-    return f"It collapsed: in epoch {since}{' and ever after' if kept else ''} every operation is a skip connection."
+    ever = " and ever after" if all(whole[since - 1 :]) else ""
+    skips, among = skip_connections(space, trials[since - 1].arch)
+    what = (
+        "every operation is a skip connection"
+        if skips == among
+        else "every operation is a skip connection, a pooling or none"
+    )
+    return f"It collapsed: in epoch {since}{ever} no operation has weights; in epoch {since} {what}."

@@ -42,6 +42,7 @@ __all__ = [
     "lead",
     "metric_names",
     "objective_of",
+    "pareto_trials",
     "quality_metric",
     "score",
     "shown",
@@ -81,6 +82,11 @@ class Shown:
         return self.strategy.startswith("random")
 
     @property
+    def compared(self) -> bool:
+        """Whether it is one of the searches of `ogive compare`, which have no command of their own."""
+        return self.config.get("role") == "compare"
+
+    @property
     def seed(self) -> str:
         """The root seed."""
         return str(self.config.get("seed", "unknown"))
@@ -106,6 +112,14 @@ class Shown:
     def evaluated(self) -> list[Trial]:
         """The trials that cost budget: all but the screened-out ones."""
         return [trial for trial in self.run.trials if trial.status != "screened"]
+
+    @property
+    def answers_last(self) -> bool:
+        """Whether the search answers with its last proposal: every one cost time, as an epoch of a supernet does.
+
+        A single proposal does not tell: a search that ranks candidates before its first one spends time on it too.
+        """
+        return len(self.evaluated) > 1 and all(trial.proposal.cost.wall_s > 0 for trial in self.evaluated)
 
     @cached_property
     def working(self) -> list[Trial]:
@@ -333,6 +347,15 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     kept = [int(position) for position in np.flatnonzero(non_dominated(array))]
     first = {points[position]: position for position in reversed(kept)}
     return sorted(first.values(), key=lambda position: points[position])
+
+
+def pareto_trials(runs: Sequence[Shown]) -> list[tuple[Shown, Trial]]:
+    """The trials of comparable runs that no other beats in all objectives, the best in the first one first."""
+    measured = [(one, trial) for one in comparable(runs) for trial in one.working]
+    if not measured:
+        return []
+    kept = np.flatnonzero(non_dominated(np.array([trial.scores for _, trial in measured], np.float64)))
+    return sorted((measured[position] for position in kept), key=lambda pair: -score(pair[1]))
 
 
 def quality_metric(runs: Sequence[Shown]) -> str | None:

@@ -104,7 +104,7 @@ def _body(
     training = training_figure(best) if best is not None else None
     standing = sections.standings_section(members)
     parts = [
-        answer_section(members, best, drawing.picture, drawing.spelled),
+        answer_section(members, best, drawing.picture, drawing.spelled, front_drawn=pareto is not None),
         sections.figure_section(anytime, members, after=standing),
         sections.figure_section(pareto, members) if pareto else None,
         sections.figure_section(agreement, members) if agreement else None,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import html
 import math
-import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,21 @@ from ogive.report.findings import (
     quality_metric,
     worst_scores,
 )
+from ogive.report.goals import Goal, goal
 from ogive.report.standings import HYPERVOLUME
-from ogive.report.wording import metric_name, metric_unit, number, value_of
+from ogive.report.wording import axis_title, metric_name, number, value_of
 
-__all__ = ["JSON", "ROWS", "Figure", "anytime_figure", "axis_title", "colour", "short", "training_figure"]
+__all__ = ["JSON", "ROWS", "Figure", "anytime_figure", "colour", "label", "short", "training_figure", "whole_ticks"]
 
 JSON = dict[str, Any]
 ROWS = 200
 SERIES = 6
+# Both hold the number of the epoch, which is the horizontal axis.
+COUNTERS = ("epoch", "number")
+# So many letters of a title fit beside a chart; longer ones are broken.
+TITLE = 38
+# An axis up to here would be divided by halves if it were left to plotly.
+FEW = 12
 
 
 @dataclass(frozen=True)
@@ -60,19 +67,24 @@ class Figure:
 
 def anytime_figure(runs: Sequence[Shown], objectives: Sequence[str]) -> Figure:
     """The best value so far against trials and seconds, one line a run."""
-    names, curves = _anytime_values(runs, objectives)
+    lines = _anytime_values(runs, objectives)
+    names, curves = [line.name for line in lines], [line.curve for line in lines]
     clocks = [("trials", "evaluated candidates"), ("wall_s", "seconds of searching")]
     if any(trial.cost.benchmark_s > 0 for one in runs for trial in one.working):
         clocks.append(("benchmark_s", "seconds by the table's clock"))
+    counted = whole_ticks(max((len(one.evaluated) for one in runs), default=0))
     views = [
         {
-            "traces": _lines(runs, [curve(one) for one in runs], clock),
+            "traces": _lines(runs, [line.curve(one) for one in runs], clock),
             "layout": {
-                "xaxis": {"title": {"text": words}, "rangemode": "tozero"},
-                "yaxis": {"title": {"text": html.escape(name)}, **_zoom([(curve(one), clock) for one in runs])},
+                "xaxis": {"title": {"text": words}, "rangemode": "tozero", **(counted if clock == "trials" else {})},
+                "yaxis": {
+                    "title": label(line.name),
+                    **_zoom([(line.curve(one), clock) for one in runs], falls=line.falls),
+                },
             },
         }
-        for name, curve in zip(names, curves, strict=True)
+        for line in lines
         for clock, words in clocks
     ]
     first = [curves[0](one) for one in runs]
@@ -94,32 +106,50 @@ def anytime_figure(runs: Sequence[Shown], objectives: Sequence[str]) -> Figure:
         views,
         ["Run", "Evaluated candidates", "Seconds", names[0]],
         rows[:ROWS],
-        "A line rises when a better candidate is found. The vertical axis may leave out the first candidates; "
-        "a double click on the chart shows them.",
+        f"A line {_steps_up(lines)} when a better candidate is found. The vertical axis may leave out the first "
+        "candidates; a double click on the chart shows them.",
     )
 
 
-def _anytime_values(
-    runs: Sequence[Shown], objectives: Sequence[str]
-) -> tuple[list[str], list[Callable[[Shown], Curve]]]:
-    names: list[str] = []
-    curves: list[Callable[[Shown], Curve]] = []
-    for rank, objective in enumerate(objectives or ["the objective"]):
-        names.append(f"best {_objective(objective)}")
-        curves.append(lambda one, rank=rank: best_so_far(one, rank))  # type: ignore[misc]
+@dataclass(frozen=True)
+class _Value:
+    """What a line of the chart shows, and whether a better value is a lower one."""
+
+    name: str
+    curve: Callable[[Shown], Curve]
+    falls: bool = False
+
+
+def _anytime_values(runs: Sequence[Shown], objectives: Sequence[str]) -> list[_Value]:
+    goals = [goal(objective) for objective in objectives or ["the objective"]]
+    found = [_best_of(sought, rank) for rank, sought in enumerate(goals)]
     corner = worst_scores(runs, len(objectives))
     if len(objectives) > 1 and corner:
-        names.append(HYPERVOLUME)
-        curves.append(lambda one: hypervolume_so_far(one, corner))
+        found.append(_Value(HYPERVOLUME, lambda one: hypervolume_so_far(one, corner)))
     quality = quality_metric(runs)
-    if quality is not None and f"maximize({quality})" not in objectives:
-        names.append(f"best {axis_title(quality)}")
-        curves.append(lambda one: best_metric_so_far(one, quality))
-    for metric in metric_names(runs):
-        if metric.startswith("test_"):
-            names.append(f"{axis_title(metric)} of the candidate that is best so far")
-            curves.append(lambda one, metric=metric: incumbent_metric(one, metric))  # type: ignore[misc]
-    return names, curves
+    if quality is not None and quality not in {sought.metric for sought in goals}:
+        found.append(_Value(f"best {axis_title(quality)}", lambda one: best_metric_so_far(one, quality)))
+    return found + [_incumbent(metric) for metric in metric_names(runs) if metric.startswith("test_")]
+
+
+def _best_of(sought: Goal, rank: int) -> _Value:
+    def curve(one: Shown) -> Curve:
+        found = best_so_far(one, rank)
+        return replace(found, values=-found.values) if sought.falls else found
+
+    return _Value(f"best {sought.heading}", curve, sought.falls)
+
+
+def _incumbent(metric: str) -> _Value:
+    name = f"{axis_title(metric)} of the candidate that is best so far"
+    return _Value(name, lambda one: incumbent_metric(one, metric))
+
+
+def _steps_up(lines: Sequence[_Value]) -> str:
+    falling = {line.falls for line in lines}
+    if len(falling) > 1:
+        return "rises, or falls where lower is better,"
+    return "falls" if True in falling else "rises"
 
 
 def _lines(runs: Sequence[Shown], curves: Sequence[Curve], clock: str) -> list[JSON]:
@@ -185,9 +215,13 @@ def _steps(curve: Curve) -> list[int]:
     return sorted({first, *changes.tolist(), len(values) - 1})
 
 
-def _zoom(curves: Iterable[tuple[Curve, str]]) -> JSON:
-    """An axis that begins where the curves are after a tenth of the way, if their beginnings would flatten the rest."""
-    found = [(getattr(c, clock), c.values) for c, clock in curves if np.isfinite(c.values).any()]
+def _zoom(curves: Iterable[tuple[Curve, str]], *, falls: bool = False) -> JSON:
+    """An axis that begins where the curves are after a tenth of the way, if their beginnings would flatten the rest.
+
+    Curves that fall begin at the top.
+    """
+    sign = -1.0 if falls else 1.0
+    found = [(getattr(c, clock), sign * c.values) for c, clock in curves if np.isfinite(c.values).any()]
     if not found:
         return {}
     tenth = max(float(times[-1]) for times, _ in found) / 10
@@ -198,7 +232,7 @@ def _zoom(curves: Iterable[tuple[Curve, str]]) -> JSON:
     if not 0 < top - start < (top - bottom) / 3:
         return {}
     margin = 0.08 * (top - start)
-    return {"range": [start - margin, top + margin]}
+    return {"range": sorted((sign * (start - margin), sign * (top + margin)))}
 
 
 # -- the winner's training --------------------------------------------------------------------------------------------
@@ -208,7 +242,7 @@ def training_figure(best: Winner) -> Figure | None:
     """The winner's full training, epoch by epoch."""
     history = best.final.get("history")
     epochs = [entry for entry in history if isinstance(entry, Mapping)] if isinstance(history, list) else []
-    numbers = [key for key in (epochs[0] if epochs else {}) if key != "epoch" and _numeric(epochs, key)]
+    numbers = [key for key in (epochs[0] if epochs else {}) if key not in COUNTERS and _numeric(epochs, key)]
     if not numbers:
         return None
     numbers.sort(key=lambda key: (not key.endswith("_acc"), key))
@@ -228,8 +262,8 @@ def training_figure(best: Winner) -> Figure | None:
                 }
             ],
             "layout": {
-                "xaxis": {"title": {"text": "epoch"}},
-                "yaxis": {"title": {"text": html.escape(axis_title(key))}},
+                "xaxis": {"title": {"text": "epoch"}, **whole_ticks(max(steps))},
+                "yaxis": {"title": label(axis_title(key))},
                 "showlegend": False,
             },
         }
@@ -257,24 +291,19 @@ def _numeric(entries: Sequence[Mapping[str, Any]], key: str) -> bool:
 # -- parts ------------------------------------------------------------------------------------------------------------
 
 
-def axis_title(metric: str) -> str:
-    """A metric in words with its unit."""
-    unit = metric_unit(metric)
-    name = metric_name(metric).replace("_", " ")
-    return f"{name} ({unit})" if unit else name
-
-
-def _objective(text: str) -> str:
-    """The objective in words where it is a metric itself."""
-    found = re.fullmatch(r"(maximize|minimize)\(\s*['\"]?(\w+)['\"]?\s*\)", text)
-    if found is None:
-        return text
-    return f"{'minus ' if found[1] == 'minimize' else ''}{axis_title(found[2])}"
-
-
 def colour(one: Shown) -> str:
     """The CSS variable that holds the colour of the run's strategy."""
     return "var(--series-0)" if one.colour == 0 else f"var(--series-{1 + (one.colour - 1) % SERIES})"
+
+
+def label(title: str) -> JSON:
+    """The title of an axis, on as many lines as the height of a chart asks for, away from the numbers."""
+    return {"text": "<br>".join(html.escape(line) for line in textwrap.wrap(title, TITLE) or [""]), "standoff": 12}
+
+
+def whole_ticks(most: float) -> JSON:
+    """Of an axis that counts up to `most`: its ticks, where plotly would put some between whole numbers."""
+    return {"tick0": 0, "dtick": 1} if most <= FEW else {}
 
 
 def short(values: Iterable[float]) -> list[float | None]:

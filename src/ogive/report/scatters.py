@@ -22,8 +22,8 @@ from ogive.report.findings import (
     quality_metric,
     score,
 )
-from ogive.report.plots import JSON, ROWS, Figure, axis_title, colour, short
-from ogive.report.wording import metric_name, metric_order, value_of
+from ogive.report.plots import JSON, ROWS, Figure, colour, label, short
+from ogive.report.wording import axis_title, metric_name, metric_order, value_of
 
 __all__ = ["Album", "agreement_figure", "pareto_figure"]
 
@@ -157,7 +157,12 @@ def _star(best: Winner | None, cost: str, quality: str, album: Album) -> list[JS
         return []
     album.add(best.shown, best.trial, picture=True)
     marker = {"symbol": "star-open", "size": 20, "color": "var(--ink)", "line": {"width": 1.8}}
-    return [{**_scatter([point], album), "mode": "markers", "name": "the winner", "marker": marker}]
+    return [{**_scatter([point], album), "mode": "markers", "name": _name_of(best), "marker": marker}]
+
+
+def _name_of(best: Winner) -> str:
+    several = len(best.shown.objectives) > 1
+    return "the one shown on top" if several else "the winner"
 
 
 def _scatter(points: Sequence[Point], album: Album) -> JSON:
@@ -178,7 +183,7 @@ def _thinned(positions: Sequence[int], limit: int) -> list[int]:
 
 
 def _axes(x: str, y: str, qualities: Sequence[float], keep: Sequence[float] = ()) -> JSON:
-    titles = [{"title": {"text": html.escape(axis_title(metric))}} for metric in (x, y)]
+    titles = [{"title": label(axis_title(metric))} for metric in (x, y)]
     return {"xaxis": titles[0], "yaxis": {**titles[1], **_window(qualities, keep)}}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from ogive.report.blocks import table
 from ogive.report.kernels import kernels_section
 from ogive.report.markup import Html, joined, script_json, tag
 from ogive.report.page import Drawing, document, write_text
-from ogive.report.plots import JSON, Figure, short
+from ogive.report.plots import JSON, Figure, label, short
 from ogive.report.wording import metric_name, number
 from ogive.tables.kernels import Kernel
 from ogive.tables.scores import Row
@@ -110,10 +109,10 @@ def _view(name: str, place: int, scores: Mapping[Architecture, Sequence[float]],
         "marker": {"color": colour, "size": 5, "opacity": 0.5},
         "hovertemplate": "%{x:.5~g}, %{y:.4~g}<extra></extra>",
     }
-    axis: JSON = {"title": {"text": html.escape(f"{one.column} ({one.unit})")}, **_window([y for _, y in finite])}
+    axis: JSON = {"title": label(f"{one.column} ({one.unit})"), **_window([y for _, y in finite])}
     return {
         "traces": [trace],
-        "layout": {"xaxis": {"title": {"text": html.escape(metric_name(name))}}, "yaxis": axis, "showlegend": False},
+        "layout": {"xaxis": {"title": label(metric_name(name))}, "yaxis": axis, "showlegend": False},
     }
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
+from ogive.core.architecture import Architecture
 from ogive.core.trial import Trial
 from ogive.report.blocks import cell, number_cell, sources, table, within
+from ogive.report.commands import comparisons, makes_images
 from ogive.report.findings import (
     Shown,
     Winner,
     failure_reasons,
     metric_names,
+    pareto_trials,
     score,
 )
+from ogive.report.goals import goals_of, same_goal
 from ogive.report.markup import Html, joined, tag
 from ogive.report.plots import Figure
 from ogive.report.scatters import Album
@@ -51,17 +55,15 @@ def figure_section(figure: Figure, runs: Sequence[Shown], *, after: Html | None 
 
 def standings_section(runs: Sequence[Shown]) -> Html:
     """Every strategy at equal numbers of evaluated candidates, and every run."""
-    reached = standings(runs)
+    reached, sought = standings(runs), measure(runs)
     rows = [
         [
             one.strategy,
             str(one.seeds),
             str(one.trials),
-            number(one.mean),
-            f"{one.interval.low:.5g} to {one.interval.high:.5g}"
-            if one.interval
-            else f"fewer than {ENOUGH_SEEDS} seeds",
-            f"{one.low:.5g} to {one.high:.5g}" if one.seeds > 1 else "–",
+            number(sought.value(one.mean)),
+            sought.span(one.interval.low, one.interval.high) if one.interval else f"fewer than {ENOUGH_SEEDS} seeds",
+            sought.span(one.low, one.high) if one.seeds > 1 else "–",
         ]
         for one in reached
     ]
@@ -69,7 +71,7 @@ def standings_section(runs: Sequence[Shown]) -> Html:
         "Strategy",
         "Runs",
         "Candidates",
-        f"Mean of {measure(runs)}",
+        f"Mean of {sought.heading}",
         "95 % interval",
         "Range",
     ]
@@ -90,12 +92,14 @@ def runs_table(runs: Sequence[Shown]) -> Html:
                 str(one.count("ok")),
                 str(one.count("failed")),
                 str(one.count("screened")),
-                number(score(best)) if best else "–",
+                goals_of(one)[0].told(score(best)) if best and one.objectives else "–",
                 duration(one.run.elapsed_s),
                 str(one.config.get("created", "")),
             ]
         )
-    headers = ["Run", "Folder", "Strategy", "Seed", "Measured", "Failed", "Screened out", "Best score", "Time", "Begun"]
+    sought = same_goal(runs)
+    reached = f"Best {sought.noun}" if sought else "Best by its first objective"
+    headers = ["Run", "Folder", "Strategy", "Seed", "Measured", "Failed", "Screened out", reached, "Time", "Begun"]
     return table(headers, rows, sortable=True)
 
 
@@ -104,18 +108,26 @@ def runs_table(runs: Sequence[Shown]) -> Html:
 
 def trials_section(runs: Sequence[Shown], album: Album) -> Html:
     """The best trials of all runs, sortable; architectures show their pictures."""
-    working = sorted(((one, trial) for one in runs for trial in one.working), key=lambda pair: -score(pair[1]))
+    several = any(len(one.objectives) > 1 for one in runs)
+    front = {trial.arch for _, trial in pareto_trials(runs)} if several else set[Architecture]()
+    working = sorted(
+        ((one, trial) for one in runs for trial in one.working),
+        key=lambda pair: (pair[1].arch not in front, -score(pair[1])),
+    )
     first = {trial.arch: (one, trial) for one, trial in reversed(working)}
     ranked = [(one, trial) for one, trial in working if first[trial.arch][1] is trial][:TRIALS]
     chosen = [one for one, _ in ranked]
-    objectives = max((one.objectives for one in runs), key=len)
     metrics = metric_names(chosen)
-    headers = ["Run", "Trial", "Architecture", *(f"score: {name}" for name in objectives)]
-    headers += [metric_name(name) for name in metrics] + ["seconds"]
-    rows = [_trial_row(one, trial, len(objectives), metrics, album) for one, trial in ranked]
+    composed = _composed(runs)
+    sought = {found.metric: found.noun for one in runs for found in goals_of(one)}
+    headers = ["Run", "Trial", "Architecture", *(["Front"] if several else [])]
+    headers += [f"score: {name}" for name in composed.values()]
+    headers += [sought.get(name, metric_name(name)) for name in metrics] + ["seconds"]
+    rows = [_trial_row(one, trial, front if several else None, composed, metrics, album) for one, trial in ranked]
     text = (
         f"{len(working):,} candidates were measured, {len(first):,} of them different. Here are the best "
-        f"{len(ranked)}, each with its best trial. Click on a heading to sort."
+        f"{len(ranked)}, each with its best trial{', those of the Pareto front first' if several else ''}. Click on a "
+        "heading to sort."
     )
     return tag(
         "section",
@@ -127,10 +139,28 @@ def trials_section(runs: Sequence[Shown], album: Album) -> Html:
     )
 
 
-def _trial_row(one: Shown, trial: Trial, objectives: int, metrics: Sequence[str], album: Album) -> list[Html]:
+def _composed(runs: Sequence[Shown]) -> dict[int, str]:
+    """The places of the objectives that are more than one metric, whose score a table has to show, with their names."""
+    found: dict[int, str] = {}
+    for one in runs:
+        for rank, sought in enumerate(goals_of(one)):
+            if sought.metric is None:
+                found.setdefault(rank, sought.written)
+    return found
+
+
+def _trial_row(
+    one: Shown,
+    trial: Trial,
+    front: Set[Architecture] | None,
+    composed: Iterable[int],
+    metrics: Sequence[str],
+    album: Album,
+) -> list[Html]:
     arch = tag("span", str(trial.arch), data_point=album.add(one, trial, picture=True), tabindex=0, class_="mono")
     cells = [cell(tag("span", one.tag, class_="badge")), number_cell(trial.number), cell(arch)]
-    cells += [number_cell(score(trial, rank)) for rank in range(objectives)]
+    cells += [] if front is None else [cell("on it" if trial.arch in front else "–")]
+    cells += [number_cell(score(trial, rank)) for rank in composed]
     cells += [
         number_cell(trial.metrics.get(name, math.nan), value_of(name, trial.metrics.get(name))) for name in metrics
     ]
@@ -203,8 +233,9 @@ def reproduce_section(runs: Sequence[Shown], best: Winner | None, page: str) -> 
     """The commands that made the runs, the winner and this page."""
     folders = [shlex.quote(str(one.run.folder)) for one in runs]
     lines = [str(one.config["command"]) for one in runs if one.config.get("command")]
+    lines += comparisons(runs)
     # The winner of a table has no images to be trained on, unless the user names some.
-    if best is not None and (best.trained or best.shown.config.get("data")):
+    if best is not None and (best.trained or (best.shown.config.get("data") and not makes_images(best.shown))):
         trained = best.final.get("command")
         folder = shlex.quote(str(best.shown.run.folder))
         lines.append(str(trained) if trained else f"ogive train {folder}")
@@ -212,11 +243,12 @@ def reproduce_section(runs: Sequence[Shown], best: Winner | None, page: str) -> 
     lines.append(f"ogive report {' '.join(folders)} --out {shlex.quote(page)}")
     # One command may have made several runs.
     commands = list(dict.fromkeys(lines))
-    text = "An interrupted run goes on with `ogive resume FOLDER`. Clocks and latencies will differ, trials will not."
+    text = ("An interrupted run goes on with ", tag("code", "ogive resume FOLDER"), ". ")
+    same = "Clocks and latencies will differ, trials will not."
     return tag(
         "section",
         tag("h2", "How to reproduce"),
-        tag("p", text),
+        tag("p", *text, same),
         tag("pre", "\n".join(commands)),
         tag("h3", "Runs"),
         runs_table(runs),

@@ -10,6 +10,7 @@ import numpy as np
 from ogive.core.rng import Seed
 from ogive.metrics import Interval, bootstrap_interval
 from ogive.report.findings import Shown, best_so_far, comparable, hypervolume_so_far, objective_of, worst_scores
+from ogive.report.goals import Goal, goal
 
 __all__ = ["ENOUGH_SEEDS", "HYPERVOLUME", "Standing", "measure", "standings"]
 
@@ -21,7 +22,7 @@ HYPERVOLUME = "hypervolume above the worst scores"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What one strategy reached after the number of trials that all runs have."""
+    """What one strategy reached after the number of trials that all runs have: scores, so larger is better."""
 
     strategy: str
     seeds: int
@@ -32,11 +33,11 @@ class Standing:
     interval: Interval | None
 
 
-def measure(runs: Sequence[Shown]) -> str:
+def measure(runs: Sequence[Shown]) -> Goal:
     """What strategies are compared by: the objective, or with several of them the hypervolume."""
     first = comparable(runs)[0]
     several = len(first.objectives) > 1 and worst_scores([first], len(first.objectives))
-    return HYPERVOLUME if several else objective_of(first)
+    return Goal(HYPERVOLUME) if several else goal(objective_of(first))
 
 
 def standings(runs: Sequence[Shown]) -> list[Standing]:
@@ -46,7 +47,7 @@ def standings(runs: Sequence[Shown]) -> list[Standing]:
     """
     runs = comparable(runs)
     corner = worst_scores(runs, len(runs[0].objectives))
-    several = measure(runs) == HYPERVOLUME
+    several = measure(runs) == Goal(HYPERVOLUME)
     least = min(len(one.evaluated) for one in runs)
     reached: dict[str, list[float]] = {}
     for one in runs:

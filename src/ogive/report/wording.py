@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "axis_title",
     "compare_command",
     "duration",
     "flat",
@@ -17,6 +18,7 @@ __all__ = [
     "number",
     "random_command",
     "search_command",
+    "usual_rival",
     "value_of",
 ]
 
@@ -34,6 +36,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "naswot": ("NASWOT score", ""),
     "latency_p10_ms": ("latency, 10th percentile", "ms"),
     "latency_p90_ms": ("latency, 90th percentile", "ms"),
+    "latency_cpu_ms": ("processor time of the latency", "ms"),
 }
 
 
@@ -53,6 +56,13 @@ def metric_unit(metric: str) -> str:
     if metric in METRICS:
         return METRICS[metric][1]
     return "%" if metric.endswith("_acc") else "ms" if metric.endswith("_ms") else ""
+
+
+def axis_title(metric: str) -> str:
+    """A metric in words with its unit."""
+    unit = metric_unit(metric)
+    name = metric_name(metric).replace("_", " ")
+    return f"{name} ({unit})" if unit else name
 
 
 def value_of(metric: str, value: float | None) -> str:
@@ -110,10 +120,25 @@ def random_command(config: Mapping[str, Any]) -> str:
     return search_command({**config, "strategy": "random"})
 
 
-def compare_command(config: Mapping[str, Any], seeds: int) -> str:
-    """The command that compares this search's strategy with random search over several seeds."""
-    strategy = str(config.get("strategy", "evolution"))
-    return shlex.join(["ogive", "compare", "random", strategy, *_settings(config, None), "--seeds", str(seeds)])
+def compare_command(
+    config: Mapping[str, Any], seeds: int, *, strategies: Sequence[str] = (), more: Sequence[str] = ()
+) -> str:
+    """The command that compares `strategies` over several seeds, by default random search with this search's strategy.
+
+    Beside a random search alone stands `usual_rival`, for a comparison of a strategy with itself shows nothing.
+    `more` are words that end the command.
+    """
+    found = list(strategies) or ["random", str(config.get("strategy", "evolution"))]
+    found = list(dict.fromkeys(found))
+    if all(name.startswith("random") for name in found):
+        found.append(usual_rival(config))
+    return shlex.join(["ogive", "compare", *found, *_settings(config, None), "--seeds", str(seeds), *more])
+
+
+def usual_rival(config: Mapping[str, Any]) -> str:
+    """What a random search is compared with where nobody named anything: it suits every space."""
+    objectives = config.get("objectives")
+    return "nsga2" if isinstance(objectives, list) and len(objectives) > 1 else "evolution"
 
 
 def _settings(config: Mapping[str, Any], strategy: str | None) -> list[str]:

@@ -161,7 +161,7 @@ def test_several_objectives_have_no_single_winner(make: Make, trial: Of) -> None
     assert "there is no single winner" in reader.text("answer")
     # Over both runs the worst scores are 50 and -12; after two trials either front covers 1 x 1 above them.
     assert "hypervolume above the worst scores is 1 with nsga2 and 1 with random search" in reader.text("answer")
-    assert "best minus parameters" in reader.scripts[0]
+    assert "best parameters (lower is better)" in reader.scripts[0]
 
 
 def test_every_figure_names_folder_seed_and_command(searched: Callable[..., Run]) -> None:
@@ -348,6 +348,12 @@ def test_the_page_of_a_tabular_search_needs_no_torch(searched: Callable[..., Run
         f"page([read_run(Path({str(run.folder)!r}))]); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_nothing_on_the_page_is_written_in_backticks(searched: Callable[..., Run]) -> None:
+    reader = read(trained(searched("own")), searched("chance", seed=1, strategy="random"))
+    assert "`" not in "".join(reader.text(section) for section in reader.sections)
+    assert "`" not in reader.scripts[0]
 
 
 def test_words_of_the_page_are_plain(searched: Callable[..., Run]) -> None:

@@ -329,3 +329,24 @@ def test_many_seeds_are_drawn_too(browser: Browser, make: Callable[..., Run], tm
     # Ten lines of single runs and two of means.
     assert browser.value("document.querySelectorAll('#chart-anytime .scatterlayer path.js-line').length") == 12
     assert complaints(browser) == []
+
+
+def test_a_long_title_of_an_axis_is_seen_whole_beside_its_numbers(
+    browser: Browser, make: Callable[..., Run], tmp_path: Path, trial: Any
+) -> None:
+    trials = [trial(k, {"own_fid": 0.0415 - k / 1e4}, (k / 1e4 - 0.0415,)) for k in range(3)]
+    run = make("own", trials, objectives=["minimize(own_fid)"])
+    open_page(browser, write_page([run], tmp_path / "report.html"))
+    edges = "(({left, right, top, bottom}) => [left, right, top, bottom])"
+
+    def box(selector: str) -> list[float]:
+        found: list[float] = browser.value(f"{edges}(document.querySelector('{selector}').getBoundingClientRect())")
+        return found
+
+    chart, title, numbers = (box(f"#chart-anytime {part}") for part in (".main-svg", ".ytitle", ".yaxislayer-above"))
+    assert title[0] >= chart[0]
+    assert title[2] >= chart[2]
+    assert title[3] <= chart[3]
+    assert title[1] < numbers[0]
+    counts = "[...document.querySelectorAll('#chart-anytime .xtick text')].map((one) => one.textContent)"
+    assert browser.value(counts) == ["0", "1", "2", "3"]

@@ -9,7 +9,7 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Trial
 from ogive.report.findings import Winner, shown
-from ogive.report.plots import Figure, anytime_figure, training_figure
+from ogive.report.plots import TITLE, Figure, anytime_figure, label, training_figure, whole_ticks
 from ogive.report.scatters import PICTURES, Album, agreement_figure, pareto_figure
 from ogive.runs import Run
 
@@ -201,3 +201,50 @@ def test_a_scatter_is_cut_for_outliers_only_and_never_above_the_winner(make: Mak
     ):
         assert "range" not in figure.views[0]["layout"]["yaxis"]
         assert "leaves out" not in figure.note
+
+
+def test_a_line_of_a_metric_that_is_minimised_falls_and_its_axis_begins_at_the_top(make: Make, trial: Of) -> None:
+    values = [900.0, 20.0, 30.0, 15.0, *[16.0] * 20]
+    trials = [trial(k, {"latency_ms": v}, (-v,)) for k, v in enumerate(values)]
+    figure = anytime_figure(shown([make("run", trials)]), ["minimize(latency_ms)"])
+    drawn_ = view(figure, "best latency (ms, lower is better)", "evaluated candidates")
+    trace = drawn_["traces"][0]
+    assert (trace["x"], trace["y"]) == ([1, 2, 4, 24], [900, 20, 15, 15])
+    # The first candidate would flatten the rest; the axis holds those from the third on, with 8 % of their span around.
+    assert drawn_["layout"]["yaxis"]["range"] == pytest.approx([15 - 0.08 * 5, 20 + 0.08 * 5])
+    assert "A line falls when" in figure.note
+    assert [row[3] for row in figure.rows] == ["900", "20", "15", "15"]
+
+
+def test_few_candidates_are_counted_in_whole_numbers(make: Make, trial: Of) -> None:
+    def axis(count: int) -> dict[str, Any]:
+        trials = [trial(k, {"val_acc": 1.0}, (1.0,)) for k in range(count)]
+        found = anytime_figure(shown([make(f"run{count}", trials)]), ["maximize(val_acc)"])
+        horizontal: dict[str, Any] = view(found, "best validation accuracy (%)", "evaluated candidates")["layout"][
+            "xaxis"
+        ]
+        return horizontal
+
+    assert axis(3)["dtick"] == 1
+    assert "dtick" not in axis(40)
+    assert whole_ticks(12) == {"tick0": 0, "dtick": 1}
+
+
+def test_the_training_of_few_epochs_is_counted_in_whole_numbers_and_once(make: Make, trial: Of) -> None:
+    run = make("run", [trial(0, {"val_acc": 1.0}, (1.0,))])
+    history = [{"epoch": k, "number": k, "train_loss": 1.0 / k, "seconds": 2.0} for k in (1, 2, 3)]
+    one = shown([run])[0]
+    figure = training_figure(Winner(one, run.trials[0].arch, run.trials[0], {"history": history}))
+    assert figure is not None
+    assert figure.picks == [("Value", ["seconds", "train loss"])]
+    assert figure.headers == ["Epoch", "seconds", "train loss"]
+    assert figure.views[0]["layout"]["xaxis"]["dtick"] == 1
+
+
+def test_long_titles_of_axes_are_broken_between_words_and_escaped() -> None:
+    text = label("best distance to real images, by a classifier <trained> here (lower is better)")["text"]
+    assert "&lt;trained&gt;" in text
+    lines = text.split("<br>")
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= TITLE + len("&lt;&gt;")
+    assert label("latency (ms)")["text"] == "latency (ms)"

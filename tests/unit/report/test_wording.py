@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -74,6 +75,20 @@ def test_the_command_that_compares_asks_for_more_seeds() -> None:
     command = compare_command(CONFIG, 5)
     assert command.startswith("ogive compare random 'evolution(population=6)' --space nasbench201 ")
     assert command.endswith(" --budget 200 --seeds 5")
+
+
+def test_a_random_search_is_never_compared_with_itself() -> None:
+    for strategy in ("random", "random(without_replacement=true)"):
+        command = compare_command({**CONFIG, "strategy": strategy}, 5)
+        assert re.match(r"ogive compare random (\S+ )?evolution --space", command)
+    both = {**CONFIG, "strategy": "random", "objectives": ["maximize(val_acc)", "minimize(params)"]}
+    assert compare_command(both, 5).startswith("ogive compare random nsga2 --space")
+
+
+def test_a_comparison_of_named_strategies_may_end_with_more_words() -> None:
+    command = compare_command(CONFIG, 2, strategies=["random", "spos"], more=["--out", "a folder"])
+    assert command.startswith("ogive compare random spos --space ")
+    assert command.endswith("--seeds 2 --out 'a folder'")
 
 
 def test_damaged_settings_do_not_break_a_command() -> None:

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ogive.core.trial import Cost, Proposal, Trial
+from ogive.report import findings
+from ogive.report.page import page
+from ogive.runs import Run
+from ogive.spaces.darts import darts
+
+Make = Callable[..., Run]
+Of = Callable[..., Trial]
+TABLE = {"table": "nasbench201", "data": None}
+ACCURACY = {"objectives": ["maximize(val_acc)"]}
+
+
+def answer(*runs: Run) -> str:
+    """The first section of the page, as it is written."""
+    text = page(runs)
+    return text[text.index('<section id="answer"') : text.index("</section>")]
+
+
+def section(name: str, *runs: Run) -> str:
+    text = page(runs)
+    start = text.index(f'<section id="{name}"')
+    return text[start : text.index("</section>", start)]
+
+
+def epochs(trial: Of, *values: float) -> list[Trial]:
+    made = [trial(place, {"val_acc": value, "test_acc": value - 1}, (value,)) for place, value in enumerate(values)]
+    return [replace(one, proposal=Proposal(one.arch, cost=Cost(2.0))) for one in made]
+
+
+# -- searches that answer with their last epoch -----------------------------------------------------------------------
+
+
+def test_the_headline_of_a_supernet_says_that_the_table_chose_beside_the_cell_of_the_last_epoch(
+    make: Make, trial: Of
+) -> None:
+    run = make("darts", epochs(trial, 80.0, 90.0, 70.0), strategy="darts(epochs=3)", **TABLE, **ACCURACY)
+    text = answer(run)
+    assert "trial 1 of darts(epochs=3), has a test accuracy of" in text
+    assert "It is the best of 3 epochs, chosen by looking at the table" in text
+    assert "Trial 2, validation accuracy 70.00\u00a0%, test accuracy 69.00\u00a0%." in text
+    assert str(run.trials[2].arch) in text
+    assert text.count('<figure class="picture') == 2
+
+
+def test_without_a_table_the_measurements_of_the_run_chose(make: Make, trial: Of) -> None:
+    run = make("darts", epochs(trial, 80.0, 90.0, 70.0), strategy="darts(epochs=3)", **ACCURACY)
+    assert "chosen by the measurements of this run" in answer(run)
+
+
+def test_a_last_epoch_that_is_also_the_best_is_not_shown_twice(make: Make, trial: Of) -> None:
+    run = make("darts", epochs(trial, 80.0, 90.0), strategy="darts(epochs=2)", **TABLE, **ACCURACY)
+    text = answer(run)
+    assert "It is the cell of the last epoch, the answer of the search itself." in text
+    assert "It is also the best of 2 epochs, chosen by looking at the table." in text
+    assert text.count('<figure class="picture') == 1
+
+
+def test_an_epoch_that_somebody_trained_is_not_called_the_best(make: Make, trial: Of) -> None:
+    run = make("darts", epochs(trial, 80.0, 90.0, 70.0), strategy="darts(epochs=3)", **ACCURACY)
+    facts = {"arch": str(run.trials[0].arch), "trial": 0, "test_acc": 95.0}
+    (run.artifacts / "winner.json").write_text(json.dumps(facts))
+    text = answer(run)
+    assert "the best of 3 epochs" not in text
+    assert "Trial 2, validation accuracy" in text
+
+
+def test_a_cell_that_is_much_wider_than_high_takes_the_whole_width(make: Make, trial: Of) -> None:
+    archs = [darts().sample(np.random.default_rng(seed)) for seed in range(2)]
+    made = [
+        replace(one, proposal=Proposal(arch, cost=Cost(1.0)))
+        for one, arch in zip(epochs(trial, 9.0, 8.0), archs, strict=True)
+    ]
+    text = answer(make("darts", made, strategy="darts", space="darts", **ACCURACY))
+    assert text.count('<figure class="picture wide"') == 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_search_whose_first_proposal_alone_cost_time_has_no_epochs(make: Make, trial: Of, count: int) -> None:
+    trials = [trial(k, {"val_acc": 90.0 - k, "test_acc": 80.0}, (90.0 - k,)) for k in range(count)]
+    ranked = [replace(trials[0], proposal=Proposal(trials[0].arch, cost=Cost(2.0))), *trials[1:]]
+    text = answer(make("naswot", ranked, strategy="naswot", **TABLE, **ACCURACY))
+    assert "last epoch" not in text
+
+
+# -- several objectives -----------------------------------------------------------------------------------------------
+
+
+def pair(accuracy: float, params: float) -> tuple[dict[str, float], tuple[float, float]]:
+    return {"val_acc": accuracy, "test_acc": accuracy, "params": params}, (accuracy, -params)
+
+
+BOTH = {"strategy": "nsga2", "objectives": ["maximize(val_acc)", "minimize(params)"]}
+# The second is beaten by the third in both, the last by the first in one of them while it is as good in the other.
+POINTS = [pair(90.0, 500.0), pair(70.0, 300.0), pair(80.0, 200.0), pair(60.0, 100.0), pair(90.0, 600.0)]
+
+
+def test_with_several_objectives_the_headline_counts_the_front_and_points_to_it(make: Make, trial: Of) -> None:
+    run = make("own", [trial(k, *point) for k, point in enumerate(POINTS)], **BOTH, **TABLE)
+    text = answer(run)
+    assert "3 of 5 measured trials are on the Pareto front" in text
+    assert " of validation accuracy and parameters (lower is better)" in text
+    assert 'href="#trials"' in text
+    assert 'href="#pareto"' in text
+    assert "The winner" not in text
+    assert "Shown here is trial 0 of nsga2, the best in the first objective, which has a test accuracy of" in text
+
+
+def test_the_front_stands_first_among_the_candidates_and_is_marked(make: Make, trial: Of) -> None:
+    run = make("own", [trial(k, *point) for k, point in enumerate(POINTS)], **BOTH, **TABLE)
+    text = section("trials", run)
+    assert text.count("<td>on it</td>") == 3
+    places = [text.index(str(run.trials[number].arch)) for number in (0, 2, 3, 4, 1)]
+    assert places == sorted(places)
+
+
+def test_a_link_to_a_chart_of_the_front_needs_that_chart(make: Make, trial: Of) -> None:
+    points = [({"latency_ms": 1.0 + k, "params": 5.0 - k}, (-1.0 - k, k - 5.0)) for k in range(3)]
+    sought = {"strategy": "nsga2", "objectives": ["minimize(latency_ms)", "minimize(params)"]}
+    text = page([make("own", [trial(k, *point) for k, point in enumerate(points)], **sought)])
+    assert 'href="#pareto"' not in text
+    assert "3 of 3 measured trials are on the Pareto front" in text
+
+
+def test_one_objective_has_no_front(make: Make, trial: Of) -> None:
+    run = make("own", [trial(0, {"val_acc": 1.0, "params": 1.0}, (1.0,))])
+    assert "Pareto front" not in answer(run)
+    assert "on it" not in section("trials", run)
+
+
+def test_only_runs_with_the_same_objectives_share_a_front(make: Make, trial: Of) -> None:
+    own = make("own", [trial(0, *pair(90.0, 500.0))], **BOTH)
+    other = make("other", [trial(0, {"val_acc": 99.0, "params": 1.0}, (99.0,))], strategy="random", **ACCURACY)
+    members = findings.shown([own, other])
+    assert [one.tag for one, _ in findings.pareto_trials(members)] == ["A"]
+
+
+# -- metrics that are minimised ---------------------------------------------------------------------------------------
+
+
+def quick(make: Make, trial: Of, name: str = "own", **changes: object) -> Run:
+    values = (20.5, 15.1477, 18.25)
+    trials = [trial(k, {"latency_ms": value, "own_size": k}, (-value,)) for k, value in enumerate(values)]
+    return make(name, trials, **{"objectives": ["minimize(latency_ms)"], **changes})
+
+
+def test_a_metric_that_is_minimised_is_shown_as_it_is_with_its_direction(make: Make, trial: Of) -> None:
+    text = page([quick(make, trial)])
+    shown = text[text.index("<main>") : text.index('<section id="environment"')]
+    assert "latency = <strong>15.15\u00a0ms</strong>, lower is better" in shown
+    assert "-15.1" not in shown
+    assert "score" not in shown[shown.index('<section id="answer"') :]
+    assert "Mean of latency (ms, lower is better)" in shown
+    assert "best latency (ms, lower is better)" in shown
+    assert "Best latency (lower is better)" in section("reproduce", quick(make, trial, "again"))
+
+
+def test_the_same_latency_stands_once_in_the_tiles_and_once_in_a_row(make: Make, trial: Of) -> None:
+    run = quick(make, trial)
+    tiles = answer(run).partition('<dl class="tiles">')[2].partition("</dl>")[0]
+    assert tiles.count("15.15\u00a0ms") == 1
+    assert "lower is better" in tiles
+    row = section("trials", run).partition("<tbody>")[2].partition("</tr>")[0]
+    assert row.count("15.15\u00a0ms") == 1
+    assert "-15.1" not in row
+
+
+def test_the_verdict_about_a_metric_that_is_minimised_favours_the_lower(make: Make, trial: Of) -> None:
+    own = quick(make, trial, strategy="evolution")
+    slow = [trial(k, {"latency_ms": 30.0}, (-30.0,)) for k in range(3)]
+    text = answer(own, make("chance", slow, strategy="random", objectives=["minimize(latency_ms)"]))
+    assert "latency (lower is better) is 15.15\u00a0ms with evolution and 30\u00a0ms with random search" in text
+    assert "the search is ahead by 14.85" in text
+
+
+def test_a_metric_of_which_the_page_knows_nothing_has_a_tile_if_it_was_sought(make: Make, trial: Of) -> None:
+    trials = [trial(k, {"energy": 7.0 - k}, (k - 7.0,)) for k in range(3)]
+    tiles = answer(make("own", trials, objectives=["minimize(energy)"])).partition('<dl class="tiles">')[2]
+    assert "<dt>energy</dt><dd>5<" in tiles
+    assert "in the search; lower is better" in tiles
+
+
+def test_a_winner_read_from_a_table_says_by_what_it_was_chosen(make: Make, trial: Of) -> None:
+    trials = [trial(k, {"test_acc": 50.0, "params": 900.0 - k}, (k - 900.0,)) for k in range(3)]
+    text = answer(make("own", trials, objectives=["minimize(params)"], **TABLE))
+    assert "It was chosen by parameters (lower is better): 898." in text
+
+
+def test_a_composed_objective_keeps_its_score(searched: Callable[..., Run]) -> None:
+    run = searched("own")
+    text = answer(run)
+    assert "score in the search" in text
+    assert text.count("latency_tradeoff(target_ms=5)") == 2 + text.count("--objective")
+    assert "score: latency_tradeoff(target_ms=5)" in section("trials", run)
+    assert "Mean of latency_tradeoff(target_ms=5)" in section("anytime", run)

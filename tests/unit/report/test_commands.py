@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ogive.compare import compare
+from ogive.core.trial import Budget, Trial
+from ogive.report.commands import comparisons
+from ogive.report.findings import shown
+from ogive.report.page import page
+from ogive.runs import Run, read_run
+from ogive.session import Settings
+
+Make = Callable[..., Run]
+Of = Callable[..., Trial]
+COMPARED = {"command": None, "role": "compare"}
+
+
+def test_a_random_search_alone_is_compared_with_another_strategy(make: Make, trial: Of) -> None:
+    run = make("own", [trial(0, {"val_acc": 1.0}, (1.0,))], strategy="random")
+    text = page([run])
+    assert "ogive compare random evolution --space nasbench201" in text
+    assert "random random" not in text
+    assert "This compares it with evolution over 5 seeds" in text
+
+
+def test_random_search_with_several_objectives_is_compared_with_what_takes_them(make: Make, trial: Of) -> None:
+    both = ["maximize(val_acc)", "minimize(params)"]
+    run = make("own", [trial(0, {"val_acc": 1.0, "params": 2.0}, (1.0, -2.0))], strategy="random", objectives=both)
+    assert "ogive compare random nsga2 --space" in page([run])
+
+
+def test_all_strategies_of_a_page_are_compared_over_more_seeds(make: Make, trial: Of) -> None:
+    runs = [
+        make(name, [trial(0, {"val_acc": 1.0}, (1.0,))], strategy=name)
+        for name in ("local_search", "evolution", "random")
+    ]
+    assert "ogive compare random local_search evolution --space" in page(runs)
+
+
+def test_a_comparison_is_not_said_to_be_started_from_python_and_gets_its_command(tmp_path: Path) -> None:
+    settings = Settings(
+        space="nasbench201",
+        evaluator="training_free(params)",
+        objectives=("minimize(params)",),
+        data="digits",
+        budget=Budget(trials=2),
+        seed=3,
+    )
+    compare(["random", "local_search"], settings, seeds=2, folder=tmp_path / "both")
+    runs = [read_run(path.parent) for path in sorted(tmp_path.glob("both/*/run.json"))]
+    text = page(runs)
+    assert "started from Python" not in text
+    assert "It is one search of a comparison. This command does the same:" in text
+    (command,) = comparisons(shown(runs))
+    assert command == (
+        "ogive compare local_search random --space nasbench201 --evaluator 'training_free(params)' "
+        f"--objective 'minimize(params)' --data digits --budget 2 --seeds 2 --seed 3 --out {tmp_path / 'both'}"
+    )
+    assert command.replace("'", "&#x27;") in text
+
+
+def test_searches_of_different_comparisons_have_a_command_each(make: Make, trial: Of) -> None:
+    runs = [
+        make(
+            name,
+            [trial(0, {"val_acc": 1.0}, (1.0,))],
+            strategy=strategy,
+            seed=seed,
+            budget={"trials": budget},
+            **COMPARED,
+        )
+        for name, strategy, seed, budget in (("a", "random", 0, 9), ("b", "spos", 0, 9), ("c", "random", 0, 8))
+    ]
+    commands = comparisons(shown(runs))
+    assert [re.search(r"--budget (\d)", command)[1] for command in commands] == ["9", "8"]  # type: ignore[index]
+    assert commands[1].startswith("ogive compare random evolution ")
+
+
+def test_a_search_from_python_is_no_part_of_a_comparison(make: Make, trial: Of) -> None:
+    run = make("own", [trial(0, {"val_acc": 1.0}, (1.0,))], command=None)
+    assert comparisons(shown([run])) == []
+    assert "started from Python" in page([run])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_generators_are_neither_to_be_trained_nor_exported(make: Make, trial: Of, kept: bool) -> None:
+    from ogive.core.architecture import Architecture
+
+    arch = Architecture("autogan", (0, 0, 1, 0, 1, 1, 1, 0, 0, 1, 0, 0, 1, 0))
+    run = make(
+        "own",
+        [trial(0, {"own_fid": 0.5, "params": 3033.0}, (-0.5,), arch=arch)],
+        space="autogan",
+        strategy="random",
+        evaluator="generative(steps=4)",
+        objectives=["minimize(own_fid)"],
+    )
+    samples = run.artifacts / "unfinished" / "samples"
+    if kept:
+        samples.mkdir(parents=True)
+    text = page([run])
+    assert "ogive train" not in text
+    assert "ogive export" not in text
+    assert (str(samples) in text) == kept
+    assert "To train generators for longer, search again with more" in text
+
+
+def test_classifiers_are_still_to_be_trained(make: Make, trial: Of) -> None:
+    run = make("own", [trial(0, {"val_acc": 1.0}, (1.0,))])
+    assert page([run]).count(f"ogive train {run.folder}") == 2

@@ -140,7 +140,7 @@ def _searched(settings: Settings, folder: Path, start: float, progress: Report) 
         raise StoreError(
             f"{folder} holds a demo with seed {before.config.get('seed')}, not {settings.seed}: choose another --out."
         )
-    done = sum(trial.status != "screened" for trial in before.trials)
+    done = len(before.evaluated)
     return resume(folder, on_trial=count)
 
 
@@ -178,7 +178,7 @@ def _side(run: Run) -> Side:
     assert winner is not None
     return Side(
         run.config["strategy"].partition("(")[0],
-        sum(trial.status != "screened" for trial in run.trials),
+        len(run.evaluated),
         winner.metrics["val_acc"],
         winner.metrics["latency_ms"],
         _score(winner),

@@ -54,6 +54,19 @@ class Run:
         return [record.trial for record in self.records]
 
     @property
+    def evaluated(self) -> list[Trial]:
+        """The trials that cost budget: all but the screened-out ones."""
+        return [trial for trial in self.trials if trial.status != "screened"]
+
+    @property
+    def answers_last(self) -> bool:
+        """Whether the search answers with its last proposal: every one cost time, as an epoch of a supernet does.
+
+        A single proposal does not tell: a search that ranks candidates before its first one spends time on it too.
+        """
+        return len(self.evaluated) > 1 and all(trial.proposal.cost.wall_s > 0 for trial in self.evaluated)
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds of searching until the last finished trial."""
         return self.records[-1].at_s if self.records else 0.0

@@ -156,6 +156,22 @@ def test_a_search_that_trains_a_supernet_says_what_its_own_answer_is(ogive: Run,
     assert "next: ogive report 'runs/a(b)'" in out
 
 
+def test_a_search_with_a_dear_first_proposal_has_no_last_epoch(ogive: Run, table_home: Path) -> None:
+    few = (
+        "--data",
+        "digits(limit=48)",
+        "--channels",
+        2,
+        "--cells",
+        1,
+        "--strategy",
+        "naswot(training_free(naswot), scored=2)",
+    )
+    _, out, err = ogive("search", *TABULAR, *few, "--budget", 1, "--out", "run")
+    assert "best: trial 0" in out, err
+    assert "last epoch" not in out
+
+
 def test_correlate_names_its_own_option(ogive: Run, table_home: Path) -> None:
     ogive("search", *TABULAR, "--budget", 9, "--out", "run")
     _, out, _ = ogive("correlate", "run", "--metrics", "val_acc", "--truth", "test_acc")

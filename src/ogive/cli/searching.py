@@ -116,7 +116,7 @@ def resume_command(
     before = read_run(run)
     granted = None if budget is None else budget_of(budget)
     limit = granted or settings_of(before.config).budget
-    done = sum(trial.status != "screened" for trial in before.trials)
+    done = len(before.evaluated)
     try:
         with SearchProgress(limit, done=done, sign=_sign(settings_of(before.config))) as progress:
             finished = resume(run, budget=granted, on_trial=progress, on_note=progress.note)
@@ -310,9 +310,9 @@ def _best_of(run: Run, winner: Trial) -> str:
 
 def _last_epoch(run: Run, winner: Trial) -> str:
     """What a search that trains a supernet answers with itself, which is another question than what measured best."""
-    if not all(trial.proposal.cost.wall_s > 0 for trial in run.trials):  # its proposals cost time of their own
+    if not run.answers_last:
         return ""
-    last = run.trials[-1]
+    last = run.evaluated[-1]
     if last.number == winner.number:
         return "\n      and the answer of the search itself, its last epoch"
     return (

@@ -111,15 +111,7 @@ class Shown:
     @cached_property
     def evaluated(self) -> list[Trial]:
         """The trials that cost budget: all but the screened-out ones."""
-        return [trial for trial in self.run.trials if trial.status != "screened"]
-
-    @property
-    def answers_last(self) -> bool:
-        """Whether the search answers with its last proposal: every one cost time, as an epoch of a supernet does.
-
-        A single proposal does not tell: a search that ranks candidates before its first one spends time on it too.
-        """
-        return len(self.evaluated) > 1 and all(trial.proposal.cost.wall_s > 0 for trial in self.evaluated)
+        return self.run.evaluated
 
     @cached_property
     def working(self) -> list[Trial]:

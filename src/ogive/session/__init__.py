@@ -1,0 +1,26 @@
+"""A search from its settings to its last trial: build the parts, run the loop, store every trial, resume.
+
+Torch is reached only through the catalog, so a tabular search never imports it.
+"""
+
+from ogive.session.assembly import Parts, assemble, load_data, projections
+from ogive.session.running import resume, search, search_trials, searched, ticking, unfinished
+from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
+
+__all__ = [
+    "Parts",
+    "Settings",
+    "assemble",
+    "budget_of",
+    "load_data",
+    "projections",
+    "refuse_other_settings",
+    "resume",
+    "search",
+    "search_trials",
+    "searched",
+    "settings_of",
+    "threads_of",
+    "ticking",
+    "unfinished",
+]

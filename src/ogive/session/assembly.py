@@ -1,0 +1,141 @@
+"""The parts of a search, built from its settings and checked against each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from ogive import catalog
+from ogive.core.errors import SpecError
+from ogive.core.evaluator import Evaluator
+from ogive.core.objective import Objective
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.strategy import Strategy
+from ogive.core.study import Study
+from ogive.session.settings import TEXT, Settings, threads_of
+from ogive.spec import Spec, parse
+
+__all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one search, built.
+
+    `world` says among what is searched where that is not the whole space: "closed world of 30,001 rows".
+    """
+
+    space: SearchSpace
+    strategy: Strategy
+    evaluator: Evaluator
+    objectives: tuple[Objective, ...]
+    context: catalog.Context
+    world: str | None = None
+
+    def study(self) -> Study:
+        """A fresh study of these parts, which checks them against each other."""
+        return Study(self.strategy, self.evaluator, self.objectives)
+
+
+def load_data(text: str) -> Any:
+    """Load data written ``cifar10``, ``digits(size=16)``, ``images:FOLDER(size=32)`` or ``text:FOLDER(limit=1000)``.
+
+    Its splits do not depend on the seed of the search, so that every search sees the same ones.
+    """
+    # A folder may hold any character, so that it is taken as it stands and only (option=value) at the end is parsed.
+    match = re.fullmatch(r"(?P<name>.+?)\s*(?P<options>\(\s*\w+\s*=.*\))?", text.strip(), re.DOTALL)
+    if match is None:
+        raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
+    options = parse(f"data{match['options'] or ''}").options
+    loader = "load_text" if match["name"].startswith(TEXT) else "load_data"
+    return catalog.make(catalog.load(loader), Spec("data", (match["name"],), options))
+
+
+def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:
+    """Build the parts; nothing is loaded that none of them asks for.
+
+    `folder` is where parts may leave unfinished work; `given` holds parts that are there already, by the names of the
+    settings (space, strategy, evaluator, data, table).
+    """
+    given = given or {}
+    seed = Seed(settings.seed)
+    shared: dict[str, Callable[[], Any]] = {
+        "space": cache(lambda: catalog.build("space", settings.space)),
+        "data": cache(lambda: load_data(settings.data) if settings.data else None),
+        "table": cache(lambda: catalog.load("open_table")(settings.table) if settings.table else None),
+        "device": cache(lambda: catalog.load("usable_device")(settings.device)),
+        "threads": lambda: threads_of(settings, settings.workers),
+        "channels": lambda: settings.channels,
+        "cells": lambda: settings.cells,
+        "budget": lambda: settings.budget,
+        "folder": lambda: folder,
+    }
+    for name in shared.keys() & given.keys():
+        shared[name] = partial(given.get, name)
+    open_space = shared["space"]()
+
+    def built(kind: str, text: str, space: SearchSpace) -> Any:
+        context: dict[str, Callable[[], Any]] = {**shared, "space": lambda: space, "seed": partial(seed.child, kind)}
+        return given[kind] if kind in given else catalog.build(kind, text, context)
+
+    evaluator = built("evaluator", settings.evaluator, open_space)
+    _refuse_other_space(evaluator, open_space)
+    space, world = _world(open_space, evaluator)
+    strategy = built("strategy", settings.strategy, space)
+    if world is not None:
+        strategy = catalog.load("within")(strategy, space)
+    objectives = tuple(catalog.build("objective", text, shared) for text in settings.objectives)
+    return Parts(space, strategy, evaluator, objectives, shared, world)
+
+
+def _world(space: SearchSpace, evaluator: Evaluator) -> tuple[SearchSpace, str | None]:
+    """Where the strategy may look: in a closed world if the evaluator reads a table that has only part of the space."""
+    partial_tables = {table.digest: table for table in _tables(evaluator) if not table.complete}
+    if not partial_tables:
+        return space, None
+    if len(partial_tables) > 1:
+        raise SpecError(
+            "A search is closed by one table that has only part of its space, but the evaluator reads several: "
+            f"{', '.join(table.name for table in partial_tables.values())}."
+        )
+    world = catalog.load("closed_world")(space, *partial_tables.values())
+    return world, str(world)
+
+
+def _tables(part: Any) -> list[Any]:
+    """The tables that an evaluator, or one of its parts, reads."""
+    own = getattr(part, "table", None)
+    inner = [table for one in getattr(part, "parts", ()) for table in _tables(one)]
+    return inner if own is None or not hasattr(own, "complete") else [own, *inner]
+
+
+def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
+    """SpecError if a part of the evaluator reads a table of another space, in which every trial would fail."""
+    for table in _tables(evaluator):
+        if table.space != space.name:
+            raise SpecError(
+                f"The table {table.name} is for the space {table.space}, but the search is in {space.name}: "
+                f"give --space {table.space}, or another table."
+            )
+
+
+def projections(parts: Parts) -> int:
+    """How many proposals were projected onto rows of a closed world."""
+    return int(getattr(parts.strategy, "projections", 0))
+
+
+def listen(part: Any, on_note: Callable[[str], None] | None) -> None:
+    """Let a strategy or an evaluator that tells what it is doing tell it, wherever it is inside another."""
+    if on_note is None:
+        return
+    # A strategy in a closed world is inside another, and evaluators are made of others.
+    for inner in (getattr(part, "strategy", None), *getattr(part, "parts", ())):
+        if inner is not None:
+            listen(inner, on_note)
+    if hasattr(part, "progress"):
+        part.progress = on_note

@@ -1,0 +1,233 @@
+"""The run of a search: the loop over its trials, each stored as it comes, and taken up again after an interruption.
+
+Processes that ``torchrun`` started run one search together: all of them run the loop, and the first one stores it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ogive import catalog
+from ogive.core.errors import SpecError, StoreError
+from ogive.core.pool import Workers
+from ogive.core.strategy import Checkpointed
+from ogive.core.study import Study
+from ogive.core.trial import Budget, Spent, Trial, counted
+from ogive.machine import facts
+from ogive.runs import Followed, Run, RunStore, read_run
+from ogive.session.assembly import Parts, assemble, listen, projections
+from ogive.session.settings import TEXT, Settings, settings_of
+
+__all__ = ["resume", "search", "search_trials", "searched", "ticking", "unfinished"]
+
+# The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
+SAVE_EVERY = 50
+
+
+def search(
+    settings: Settings,
+    folder: Path,
+    *,
+    command: str | None = None,
+    role: str = "search",
+    on_trial: Callable[[Trial], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    save_every: int = SAVE_EVERY,
+    parts: Parts | None = None,
+) -> Run:
+    """Run a search into a new run folder and return what it holds in the end.
+
+    `parts` may be given ready-made; otherwise they are built from the settings. `on_note` is told what a strategy is
+    doing that works long for a proposal.
+    """
+    with _processes(settings) as ranks:
+        folder = folder if ranks is None else ranks.told(folder)
+        parts = _agreed(parts or assemble(settings, folder=unfinished(folder)), ranks)
+        listen(parts.strategy, on_note)
+        listen(parts.evaluator, on_note)
+        study, header = parts.study(), {**_header(command, role), **settings.config(), **_inputs(parts, settings)}
+        with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
+            for trial in _drive(settings, study, store, skip=0, save_every=save_every):
+                if on_trial is not None:
+                    on_trial(trial)
+            _note_projections(store, parts)
+        _wait(ranks)
+        return read_run(folder)
+
+
+def resume(
+    folder: Path,
+    *,
+    budget: Budget | None = None,
+    on_trial: Callable[[Trial], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    save_every: int = SAVE_EVERY,
+    parts: Parts | None = None,
+) -> Run:
+    """Go on with an interrupted run, or with a finished one under a larger budget."""
+    settings = settings_of(read_run(folder).config)
+    with _processes(settings, budget) as ranks, _store(folder, ranks, lambda: RunStore.open(folder)) as store:
+        parts = _agreed(parts or assemble(settings, folder=unfinished(folder)), ranks)
+        _check_inputs(store, _inputs(parts, settings))
+        listen(parts.strategy, on_note)
+        listen(parts.evaluator, on_note)
+        study = parts.study()
+        granted = _granted(store, settings.budget, budget)
+        skip = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else 0
+        _wait(ranks)  # before the first process replaces what the others read
+        for trial in _drive(replace(settings, budget=granted), study, store, skip=skip, save_every=save_every):
+            if on_trial is not None:
+                on_trial(trial)
+        _note_projections(store, parts)
+        _wait(ranks)
+    return read_run(folder)
+
+
+@contextmanager
+def _processes(settings: Settings, granted: Budget | None = None) -> Iterator[Any]:
+    """The place of this process among those that ``torchrun`` started; None, without torch, for one that is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield None
+        return
+    if settings.workers > 1:
+        raise SpecError("Processes of torchrun share every training, so that each has one worker: leave --workers out.")
+    if settings.data is not None and settings.data.startswith(TEXT):
+        raise SpecError("A search on a text is not shared by processes: start it without torchrun.")
+    if settings.budget.wall_s is not None or (granted is not None and granted.wall_s is not None):
+        raise SpecError("Processes of torchrun stop at the same trial, which no clock tells: give a number of trials.")
+    with catalog.load("group")(settings.device) as ranks:
+        yield ranks
+
+
+def _agreed(parts: Parts, ranks: Any) -> Parts:
+    return parts if ranks is None else replace(parts, evaluator=catalog.load("agreed")(parts.evaluator, ranks))
+
+
+def _store(folder: Path, ranks: Any, opened: Callable[[], RunStore]) -> RunStore:
+    """The store that the first process opens, and for the others one to read after that."""
+    store = opened() if ranks is None or ranks.writes else None
+    _wait(ranks)
+    return Followed(read_run(folder)) if store is None else store
+
+
+def _wait(ranks: Any) -> None:
+    if ranks is not None:
+        ranks.wait()
+
+
+def search_trials(settings: Settings) -> list[Trial]:
+    """Run a search in this process without storing it; the trials in the order of being told."""
+    return searched(settings)[0]
+
+
+def searched(settings: Settings) -> tuple[list[Trial], int]:
+    """The same, and how many proposals were projected onto rows of a closed world."""
+    parts = assemble(settings)
+    trials = list(ticking(parts.study().run(settings.budget), settings.budget))
+    return trials, projections(parts)
+
+
+def _note_projections(store: RunStore, parts: Parts) -> None:
+    """Say in artifacts/world.json how many proposals of a finished search were projected."""
+    if parts.world is not None:
+        store.note("world.json", {"world": parts.world, "projections": projections(parts)})
+
+
+def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
+    """The trials; SpecError at the first success if the only clock of the budget stands still: it would never end."""
+    unsure = budget.trials is None and budget.wall_s is None
+    for trial in trials:
+        if unsure and trial.status == "ok":
+            if not trial.cost.benchmark_s > 0:  # or not a number
+                raise SpecError(
+                    f"A budget of {budget} never ends here, because the evaluator counts no benchmark seconds: "
+                    "give a number of trials, or a time such as 2h."
+                )
+            unsure = False
+        yield trial
+
+
+def unfinished(folder: Path) -> Path:
+    """Where the parts of a run leave work that a resumed run takes up again."""
+    return Path(folder) / "artifacts" / "unfinished"
+
+
+def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save_every: int) -> Iterator[Trial]:
+    past = store.run.trials[skip:]
+    elapsed = store.run.elapsed_s
+    with ExitStack() as stack:
+        workers = Workers(settings.workers) if settings.workers > 1 else None
+        if workers is not None:
+            stack.callback(workers.stop)
+        started = time.perf_counter() - elapsed
+        saved = study.told
+        # A strategy to which a proposal is dear, such as one that trains for an epoch, says so.
+        save_every = min(save_every, getattr(study.strategy, "save_every", save_every))
+        trials = study.run(settings.budget, executor=workers, in_flight=settings.workers, past=past, elapsed_s=elapsed)
+        for trial in ticking(trials, settings.budget):
+            store.append(trial, time.perf_counter() - started)
+            yield trial
+            if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
+                store.save_strategy(study.strategy, study)
+                saved = study.told
+
+
+def _header(command: str | None, role: str) -> dict[str, Any]:
+    return {
+        "ogive": catalog.version(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "role": role,
+        "machine": facts(),
+    }
+
+
+def _inputs(parts: Parts, settings: Settings) -> dict[str, Any]:
+    """Digests of the table and the data, so that a resumed run is known to see the same ones."""
+    digests: dict[str, Any] = {}
+    for name, wanted in (("table", settings.table), ("data", settings.data)):
+        if wanted is not None:
+            digests[f"{name}_digest"] = parts.context[name]().digest
+    if parts.world is not None:
+        digests["world"] = parts.world
+    return digests
+
+
+def _check_inputs(store: RunStore, now: Mapping[str, Any]) -> None:
+    for name, digest in now.items():
+        before = store.run.config.get(name)
+        if name.endswith("_digest") and before != digest:
+            raise StoreError(
+                f"The {name.removesuffix('_digest')} of {store.folder} had the digest {before}, now it is {digest}: "
+                "bring back the old one, or begin a new run."
+            )
+
+
+def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
+    """The budget in force: the last one granted. run.json is written once, so later ones stand beside it."""
+    path = store.artifacts / "budget.json"
+    try:
+        granted = Budget(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else first
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({error}): delete it and give --budget again.") from error
+    if wanted is None or wanted == granted:
+        return granted
+    spent = Spent()
+    for trial in store.run.trials:
+        spent.add(trial)
+    if spent.trials > (wanted.trials or math.inf) or spent.cost.benchmark_s > (wanted.benchmark_s or math.inf):
+        raise SpecError(
+            f"{store.folder} has spent {counted(spent.trials, 'trial')} and {spent.cost.benchmark_s:g} benchmark "
+            f"seconds already, more than a budget of {wanted}: give a larger one."
+        )
+    store.note(path.name, {"trials": wanted.trials, "wall_s": wanted.wall_s, "benchmark_s": wanted.benchmark_s})
+    return wanted

@@ -1,0 +1,136 @@
+"""The settings of a search: all that decides what it does, as the command line writes it and run.json keeps it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ogive import catalog
+from ogive.core.errors import SpecError, StoreError
+from ogive.core.trial import Budget
+from ogive.machine import facts
+from ogive.runs import Run
+
+__all__ = ["TEXT", "Settings", "budget_of", "refuse_other_settings", "settings_of", "threads_of"]
+
+# One limit of a budget: a number of trials, or seconds on one of two clocks.
+_LIMIT = re.compile(
+    r"(?P<trials>\d+(?:e\d{1,2})?)(?:trials?)?|(?P<clock>benchmark=)?(?P<seconds>\d+(?:\.\d+)?(?:e\d+)?)(?P<unit>[smh]?)"
+)
+
+# The settings that stand in run.json under their own names and as they are.
+_PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "threads", "workers")
+
+# How the name of a text begins, and what stands for the objective that is usual for the data.
+TEXT, USUAL = "text:", ("",)
+
+# The settings that a search may go on without.
+_MACHINE = ("device", "threads", "workers")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a search does, as it stands in run.json.
+
+    Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
+    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without, `objectives` to the
+    best accuracy, with a text to the lowest perplexity, and for generators to the lowest ``own_fid``.
+    """
+
+    space: str
+    strategy: str = "evolution"
+    evaluator: str = ""
+    objectives: tuple[str, ...] = USUAL
+    budget: Budget = field(default_factory=lambda: Budget(trials=100))
+    seed: int = 0
+    data: str | None = None
+    table: str | None = None
+    channels: int | None = None
+    cells: int | None = None
+    device: str = "cpu"
+    threads: int | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
+        if not self.evaluator:
+            object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
+        if self.objectives == USUAL:
+            object.__setattr__(self, "objectives", (self._usual(),))
+
+    def _usual(self) -> str:
+        """The objective that is usual for the data and the space."""
+        if self.table is None and (self.data or "").startswith(TEXT):
+            return "minimize(val_ppl)"
+        return "minimize(own_fid)" if catalog.generates(self.space) else "maximize(val_acc)"
+
+    def config(self) -> dict[str, Any]:
+        """The settings as JSON."""
+        budget = self.budget
+        return {
+            "space": self.space,
+            "strategy": self.strategy,
+            "evaluator": self.evaluator,
+            "objectives": list(self.objectives),
+            "budget": {"trials": budget.trials, "wall_s": budget.wall_s, "benchmark_s": budget.benchmark_s},
+            "seed": self.seed,
+            "data": self.data,
+            "table": self.table,
+            "skeleton": {"channels": self.channels, "cells": self.cells},
+            "device": self.device,
+            "threads": self.threads,
+            "workers": self.workers,
+        }
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """The settings that `Settings.config` wrote."""
+    try:
+        return Settings(
+            **{key: config[key] for key in _PLAIN},
+            objectives=tuple(config["objectives"]),
+            budget=Budget(**config["budget"]),
+            **config["skeleton"],
+        )
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"run.json does not hold the settings of a search: {error}.") from error
+
+
+def budget_of(text: str) -> Budget:
+    """Read a budget: ``200`` or ``1e3`` trials, ``90s``, ``15m``, ``2h``, ``benchmark=1e5`` seconds, or several."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    limits: dict[str, Any] = {}
+    for item in text.replace(" ", "").split(","):
+        match = _LIMIT.fullmatch(item)
+        if match is None or not (match["trials"] or match["clock"] or match["unit"]):
+            raise SpecError(f"A budget is written 200, 90s, 15m, 2h, benchmark=1e5 or several, but got {text!r}.")
+        key = "trials" if match["trials"] else "benchmark_s" if match["clock"] else "wall_s"
+        if key in limits:
+            raise SpecError(f"A budget sets each limit once, but {text!r} sets {key} twice.")
+        seconds = float(match["seconds"] or 0) * units[match["unit"] or "s"]
+        number, _, exponent = (match["trials"] or "").partition("e")
+        limits[key] = int(number) * 10 ** int(exponent or 0) if number else seconds
+    return Budget(**limits)
+
+
+def threads_of(settings: Settings, workers: int) -> int | None:
+    """Threads of each process: what was asked for; otherwise several workers share the cores, one has them all (None).
+
+    Threads that wait for a core which another process uses make both many times slower.
+    """
+    cores = facts()["cores"] if settings.threads is None and workers > 1 else None
+    return max(1, cores // workers) if isinstance(cores, int) else settings.threads
+
+
+def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str, ...] = ()) -> None:
+    """StoreError if the run was begun with other settings; those of the machine, and `may_differ`, are free."""
+    before, now = settings_of(run.config).config(), settings.config()
+    for name, value in now.items():
+        if name not in (*_MACHINE, *may_differ) and before[name] != value:
+            raise StoreError(
+                f"{run.folder} holds a search with the {name} {before[name]}, but now it is {value}: "
+                "choose another folder, or the settings of that search."
+            )

@@ -149,32 +149,48 @@ def report(lines: list[dict[str, Any]], seconds: dict[str, float], archs: int) -
 
 
 def summary(seeds: Sequence[dict[str, Any]]) -> str:
-    """Means over seeds with intervals, as Markdown; of training also how much longer it is than that of one-shot."""
-    first = COLUMNS[0]
-    titles = ["estimate", *(f"τ, `{column}`" for column in COLUMNS), f"τ in the best {TOP:.0%}, `{first}`"]
-    titles += [f"`{first}` of its best", "seconds of training", "more than one-shot"]
+    """Means over seeds with intervals, as two tables in Markdown: over all architectures, and in the true top."""
+    names = dict.fromkeys(line["proxy"] for line in seeds[0]["rows"])
+    titles = ["estimate", *(f"τ, `{column}`" for column in COLUMNS), "seconds of training", "more than one-shot"]
+    overall = [[name, *_over(seeds, name, "tau", 3), *_seconds(seeds, name)] for name in names]
+    top_titles = ["estimate", *(f"τ in the best {TOP:.0%}, `{column}`" for column in COLUMNS)]
+    top_titles += [f"`{column}` of its best" for column in COLUMNS]
+    top = [[name, *_over(seeds, name, "top_tau", 3), *_over(seeds, name, "best", 2)] for name in names]
+    return markdown(titles, overall) + "\n\n" + markdown(top_titles, top)
+
+
+def _over(seeds: Sequence[dict[str, Any]], name: str, key: str, digits: int) -> list[str]:
+    """The mean of a figure over seeds and its interval, for each column; a dash where a seed has none."""
+    cells = []
+    for column in COLUMNS:
+        rows = [line for one in seeds for line in one["rows"] if (line["column"], line["proxy"]) == (column, name)]
+        values = [row[key] for row in rows]
+        cells.append("-" if None in values else spread(float(np.mean(values)), interval(values), digits))
+    return cells
+
+
+def _seconds(seeds: Sequence[dict[str, Any]], name: str) -> list[str]:
+    """The seconds of training, and how much more they are than those of one-shot; nothing for what is not trained."""
+    if name not in seeds[0]["training_s"]:
+        return ["", ""]
+    spent = [one["training_s"][name] for one in seeds]
+    more = [100 * (own / one["training_s"]["one-shot"] - 1) for own, one in zip(spent, seeds, strict=True)]
+    return [f"{np.mean(spent):.0f}", f"{np.mean(more):+.0f} %"]
+
+
+def gains(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """How far the τ of few-shot estimates is above that of both one-shot ones, seed by seed."""
     lines = []
-    for name in dict.fromkeys(line["proxy"] for line in seeds[0]["rows"]):
-        by_column = {
-            column: [line for one in seeds for line in one["rows"] if (line["column"], line["proxy"]) == (column, name)]
-            for column in COLUMNS
-        }
-        cells = [_over(by_column[column], "tau", 3) for column in COLUMNS]
-        cells += [_over(by_column[first], "top_tau", 3), _over(by_column[first], "best", 2)]
-        spent = [one["training_s"].get(name) for one in seeds]
-        if None in spent:
-            cells += ["", ""]
-        else:
-            more = [100 * (own / one["training_s"]["one-shot"] - 1) for own, one in zip(spent, seeds, strict=True)]
-            cells += [f"{np.mean(spent):.0f}", f"{np.mean(more):+.0f} %"]
-        lines.append([name, *cells])
-    return markdown(titles, lines)
-
-
-def _over(lines: Sequence[dict[str, Any]], key: str, digits: int) -> str:
-    """The mean of a figure over seeds and its interval; a dash where a seed has none."""
-    values = [line[key] for line in lines]
-    return "-" if None in values else spread(float(np.mean(values)), interval(values), digits)
+    for column in COLUMNS:
+        found = [{row["proxy"]: row["tau"] for row in one["rows"] if row["column"] == column} for one in seeds]
+        for control in ("one-shot", "one-shot, as many steps"):
+            pairs = [(taus["few-shot"], taus[control]) for taus in found]
+            if any(None in pair for pair in pairs):
+                continue
+            known = [few - one for few, one in pairs]
+            each = ", ".join(f"{gain:+.3f}" for gain in known)
+            lines.append(f"gain of few-shot over {control}, {column}: {np.mean(known):+.3f} (seeds: {each})")
+    return lines
 
 
 def main() -> None:
@@ -210,13 +226,8 @@ def main() -> None:
         ledger["seeds"].append({"seed": seed, "training_s": seconds, "rows": lines})
         write_json(given.out / "few-shot.json", ledger)
     print(summary(ledger["seeds"]))
-    gains = [
-        {line["proxy"]: line["tau"] for line in one["rows"] if line["column"] == COLUMNS[0]} for one in ledger["seeds"]
-    ]
-    for control in ("one-shot", "one-shot, as many steps"):
-        known = [gain["few-shot"] - gain[control] for gain in gains if gain["few-shot"] and gain[control]]
-        if known:
-            print(f"gain of few-shot over {control}, {COLUMNS[0]}: {np.mean(known):+.3f} (seeds: {np.round(known, 3)})")
+    for line in gains(ledger["seeds"]):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -100,10 +100,10 @@ _PARTS: dict[str, dict[str, str]] = {
     },
     "score": SCORES,
     "data": {
-        **dict.fromkeys(
-            ("digits", "fashion-mnist", "cifar10", "cifar100", "images:FOLDER", "arrays:FILE.npz"),
-            "ogive.training.data:load",
-        ),
+        "digits": "ogive.training.published:read_digits",
+        **dict.fromkeys(("fashion-mnist", "cifar10", "cifar100"), "ogive.training.published:read_published"),
+        "images:FOLDER": "ogive.training.folders:read_images",
+        "arrays:FILE.npz": "ogive.training.arrays:read_arrays",
         "text:FOLDER": "ogive.training.text:load",
     },
 }

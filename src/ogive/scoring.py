@@ -84,6 +84,10 @@ def planned(space: SearchSpace, sample: int | None, seed: int) -> list[Architect
         return list(space)
     if sample < 1:
         raise SpecError(f"At least one architecture must be scored, but got --sample {sample}.")
+    if sample > space.size:
+        raise SpecError(
+            f"There are {space.size:,} architectures in {space.name}, but got --sample {sample}: give --all."
+        )
     drawn = RandomSearch(space, Seed(seed).child("sample"), without_replacement=True).ask(sample)
     return [proposal.arch for proposal in drawn]
 

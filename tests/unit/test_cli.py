@@ -251,6 +251,7 @@ def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
         re.MULTILINE,
     )
     assert re.search(r"^random +Independent random architectures", ogive("list", "strategy").out, re.MULTILINE)
+    assert re.search(r"^digits +The 1,797 handwritten digits", ogive("list", "data").out, re.MULTILINE)
     options = ogive("list", "strategy", "evolution").out
     assert re.search(r"^population +50", options, re.MULTILINE)
     assert "Written maximize(metric)." in ogive("list", "objective", "maximize").out
@@ -328,6 +329,9 @@ def test_a_file_of_ones_own_is_imported_described_and_queried(ogive: Run, few_ce
     assert "val" not in only
     missing = ogive("tables", "query", "few", "nasbench201:3,3,3,3,3,3")
     assert_refused(missing, "nasbench201:3,3,3,3,3,3 is none of the 3 architectures of the table")
+    assert_refused(
+        ogive("tables", "query", "few", "natssize:1,1"), "is for the space nasbench201, but got natssize:1,1"
+    )
     assert_refused(
         ogive("tables", "query", "few", "nasbench201:0,0,0,0,0,2", "--columns", "vall"), "Did you mean 'val'"
     )

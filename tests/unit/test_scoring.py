@@ -56,6 +56,8 @@ def test_a_sample_holds_different_architectures_and_begins_with_the_smaller_one(
         planned(darts(), None, 0)
     with pytest.raises(SpecError, match="--sample 0"):
         planned(SPACE, 0, 0)
+    with pytest.raises(SpecError, match=r"15,625 architectures in nasbench201, but got --sample 15626: give --all"):
+        planned(SPACE, 15_626, 0)
 
 
 def test_the_table_holds_every_row_in_order(settings: Scoring, tmp_path: Path) -> None:

@@ -162,10 +162,10 @@ def _part(opened: Any) -> tuple[str, str]:
 
 def _read(text: str, space: Any, complete: bool) -> Architecture:
     """The architecture of a text; a closed world says itself which it has, and may hold sizes that no sample has."""
-    own = space is None or space.read is None or text.strip().startswith(f"{space.name}:")
     if space is not None and complete:
         found: Architecture = space.parse(text)
         return found
+    own = space is None or space.read is None or text.strip().startswith(f"{space.name}:") or Architecture.writes(text)
     return Architecture.parse(text) if own else space.read(text)
 
 

@@ -13,6 +13,7 @@ __all__ = ["Architecture"]
 
 _TEXT = re.compile(r"(?P<space>[A-Za-z][A-Za-z0-9_.-]*):(?P<choices>[^:\s]*)")
 _INTEGER = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,6 +29,12 @@ class Architecture:
 
     def __str__(self) -> str:
         return f"{self.space}:{','.join(map(_written, self.choices))}"
+
+    @staticmethod
+    def writes(text: str) -> bool:
+        """Whether the text has the one form, of whichever space: a name, a colon and numbers with commas."""
+        match = _TEXT.fullmatch(text.strip())
+        return match is not None and all(_NUMBER.fullmatch(token) for token in match["choices"].split(","))
 
     @classmethod
     def parse(cls, text: str) -> Architecture:

@@ -104,7 +104,7 @@ class SearchSpace:
 
     def parse(self, text: str) -> Architecture:
         """Read either ogive's text form or the published one of this space."""
-        own = text.strip().startswith(f"{self.name}:")
+        own = text.strip().startswith(f"{self.name}:") or Architecture.writes(text)
         if own or self.read is None:
             return self.admit(Architecture.parse(text))
         return self.admit(self.read(text))

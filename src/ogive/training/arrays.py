@@ -15,8 +15,9 @@ __all__ = ["encode", "read_arrays"]
 
 
 def read_arrays(path: Path) -> Source:
-    """Read an .npz archive; images are (N, C, H, W), (N, H, W, C) or (N, H, W), labels integers or strings.
+    """Images and labels of your own, as numpy arrays in one file.
 
+    Images are (N, C, H, W), (N, H, W, C) or (N, H, W), labels integers or strings.
     The keys are x_train and y_train with, where there are such, x_val, y_val, x_test, y_test; or x and y.
     SpecError for anything else; pickled objects are never loaded.
     """

@@ -26,8 +26,9 @@ SIDE = 64  # where the images differ in size and none was asked for
 def read_images(
     folder: Path, *, size: int | None = None, channels: int | None = None, progress: Progress | None = None
 ) -> Source:
-    """Decode every image below `folder`; each becomes `size` x `size` pixels, cropped at the middle of its long side.
+    """Images of your own: a sub-folder for each class, in the folder itself or in its train, val and test.
 
+    Each becomes `size` x `size` pixels, cropped at the middle of its long side.
     Without `size`, images that all have one size keep it, and others become 64 x 64. `channels` (1 or 3) converts all
     images; without it, grey and coloured ones must not be mixed. Transparency is dropped and the orientation that a
     camera noted is applied. Raises SpecError for a folder that holds no images, a single class, an unreadable image or

@@ -90,7 +90,9 @@ def read_digits() -> Source:
 
 
 def read_published(name: str, folder: Path) -> Source:
-    """The official training and test images of `name`, found in `folder` or in the folder that its archive makes.
+    """The official training and test images, which `ogive data get` fetches.
+
+    They are found in `folder`, or in the folder below it that the archive of `name` makes.
 
     MissingData names what is missing, damaged or truncated, and the command that gets it.
     """

@@ -70,7 +70,7 @@ def _remade(name: str, vocabulary: tuple[str, ...], arrays: tuple[Any, ...], unk
 
 
 def load(name: str, *, limit: int | None = None) -> Text:
-    """Load ``text:FOLDER``; the folder holds train.txt, valid.txt and test.txt.
+    """A text of your own for language models: train.txt, valid.txt and test.txt in one folder.
 
     ``NAME.train.txt`` and ``NAME.train.tokens``, as some data sets call theirs, are found as well. `limit` keeps the
     first lines of each file, for a quick run. Raises MissingData, which names the file, and SpecError.

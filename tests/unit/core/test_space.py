@@ -105,6 +105,11 @@ def test_both_text_forms_are_read() -> None:
     assert FREE.format(Architecture("free", (1, 1))) == "free:1,1"
 
 
+def test_the_text_of_another_space_is_refused_with_the_name_of_that() -> None:
+    with pytest.raises(InvalidArchitecture, match="free:1,1 belongs to the space 'free', not to 'worded'"):
+        WORDED.parse("free:1,1")
+
+
 def test_samples_are_uniform_over_the_legal_ones(rng: np.random.Generator) -> None:
     counts = Counter(EVEN.sample(rng) for _ in range(4500))
     assert set(counts) == set(EVEN)

@@ -182,6 +182,12 @@ def test_a_score_gets_labels_if_it_takes_them(data: Data, monkeypatch: pytest.Mo
     assert evaluator.evaluate([Proposal(ALIVE)])[0].metrics["naswot"] == float(evaluator._batch.labels.sum()) + 16
 
 
+def test_images_that_are_all_alike_are_refused(data: Data) -> None:
+    grey = Split(torch.full_like(data.train.images, 7), data.train.labels)
+    with pytest.raises(SpecError, match="at least two different ones are needed, but got 1"):
+        make(Data("grey", grey, data.val, data.test, data.classes, data.mean, data.std))
+
+
 def test_what_cannot_work_is_refused_before_anything_is_scored(data: Data) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'naswot'"):
         make(data, "naswotts")

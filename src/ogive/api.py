@@ -9,6 +9,7 @@ from typing import Any
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Named
 from ogive.core.errors import (
     ExportError,
     InvalidArchitecture,
@@ -219,5 +220,7 @@ def _told(part: Any) -> str:
     """How a part is named in run.json: its own text, its name, its values if it is an objective, or its type."""
     if isinstance(part, str):
         return part
-    written = repr(part) if is_dataclass(part) and hasattr(part, "needs") else type(part).__name__
-    return str(getattr(part, "name", written))
+    if isinstance(part, Named):
+        return part.name
+    has_values = is_dataclass(part)
+    return repr(part) if has_values and isinstance(part, Objective) else type(part).__name__

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ogive.core.capabilities import Finite, Populated, walk
 from ogive.core.errors import SpecError
+from ogive.core.evaluator import Evaluator
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
@@ -205,18 +207,23 @@ def compare(
         replace(_outcome(job, trials, reference), projections=projections)
         for job, trials, projections in zip(jobs, histories, projected, strict=True)
     )
-    optimum = getattr(parts.evaluator, "optimum", None)
-    single = optimum is not None and len(parts.objectives) == 1 and settings.objectives[0].startswith("maximize")
+    single = len(parts.objectives) == 1 and settings.objectives[0].startswith("maximize")
     return Comparison(
         settings,
         tuple(names),
         tuple(range(settings.seed, settings.seed + seeds)),
         outcomes,
-        optimum(parts.objectives[0].needs[0]) if single and optimum is not None else None,
-        optimum(REPORTED) if optimum is not None and REPORTED in parts.evaluator.metrics else None,
+        _optimum(parts.evaluator, parts.objectives[0].needs[0]) if single else None,
+        _optimum(parts.evaluator, REPORTED),
         notes,
         parts.world,
     )
+
+
+def _optimum(evaluator: Evaluator, metric: str) -> float | None:
+    """The best value of a metric, if whatever measures it knows that."""
+    measuring = (part for part in walk(evaluator) if isinstance(part, Evaluator) and metric in part.metrics)
+    return next((part.optimum(metric) for part in measuring if isinstance(part, Finite)), None)
 
 
 def check(
@@ -241,8 +248,9 @@ def check(
 
 def _random_start(name: str, parts: Parts, settings: Settings) -> str | None:
     """A warning where a strategy is compared whose own part of the work never begins."""
-    population, trials = getattr(parts.strategy, "population", None), settings.budget.trials
-    if not isinstance(population, int) or trials is None or population < trials:
+    population = next((part.population for part in walk(parts.strategy) if isinstance(part, Populated)), None)
+    trials = settings.budget.trials
+    if population is None or trials is None or population < trials:
         return None
     return (
         f"{name} never leaves its random start here: its population is {population} and the budget "

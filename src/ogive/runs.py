@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, RunInUse, StoreError
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
@@ -59,12 +60,18 @@ class Run:
         return [trial for trial in self.trials if trial.status != "screened"]
 
     @property
-    def answers_last(self) -> bool:
-        """Whether the search answers with its last proposal: every one cost time, as an epoch of a supernet does.
+    def answer(self) -> Answer:
+        """What the search answers with, as its strategy said.
 
-        A single proposal does not tell: a search that ranks candidates before its first one spends time on it too.
+        Version 0.1 did not store that. There it was the last proposal where every one cost time, as an epoch of a
+        supernet does. A single proposal does not tell: a search that ranks candidates before its first one spends time
+        on it too.
         """
-        return len(self.evaluated) > 1 and all(trial.proposal.cost.wall_s > 0 for trial in self.evaluated)
+        stored = self.config.get("answer")
+        if stored is not None:
+            return "last" if stored == "last" else "best"
+        costs = [trial.proposal.cost.wall_s for trial in self.evaluated]
+        return "last" if len(costs) > 1 and min(costs) > 0 else "best"
 
     @property
     def elapsed_s(self) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import itertools
 import os
 import time
 from collections import deque
@@ -18,10 +19,11 @@ from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import walk
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.pool import Workers
@@ -166,7 +168,8 @@ def keep_kernels_of_run(run: Run, path: Path) -> list[Kernel]:
     SpecError if nothing in the run builds untrained networks, or if no trial worked.
     """
     parts = assemble(settings_of(run.config))
-    evaluator = _seeing(parts.evaluator) or _seeing(getattr(parts.strategy, "strategy", parts.strategy))
+    inside = itertools.chain(walk(parts.evaluator), walk(parts.strategy))
+    evaluator = next((part for part in inside if isinstance(part, _Seeing)), None)
     if evaluator is None:
         raise SpecError(
             f"Nothing in {run.folder} builds untrained networks, so there are no kernels to show: that takes "
@@ -178,12 +181,13 @@ def keep_kernels_of_run(run: Run, path: Path) -> list[Kernel]:
     return _kept(evaluator, archs, path)
 
 
-def _seeing(part: Any) -> Any:
-    """The part that has kernels, among an evaluator, its parts and the scorer of a strategy."""
-    if hasattr(part, "kernel"):
-        return part
-    inner = [*getattr(part, "parts", ()), *([part.scorer] if hasattr(part, "scorer") else [])]
-    return next((found for one in inner if (found := _seeing(one)) is not None), None)
+@runtime_checkable
+class _Seeing(Protocol):
+    """An evaluator that can show what NASWOT sees of an architecture."""
+
+    def kernel(self, arch: Architecture) -> Kernel:
+        """Its kernel."""
+        ...
 
 
 def _kept(evaluator: Any, archs: Sequence[Architecture], path: Path) -> list[Kernel]:

@@ -153,6 +153,13 @@ def test_evolution_beats_random_search_on_a_smooth_table(settings: Settings) -> 
     assert pair.p_value < 0.05
 
 
+def test_the_optimum_of_a_table_inside_another_evaluator_is_known(settings: Settings) -> None:
+    plain = compare(["random"], settings, seeds=1)
+    inside = compare(["random"], replace(settings, evaluator="cached(tabular)"), seeds=1)
+    assert (inside.score_optimum, inside.reported_optimum) == (plain.score_optimum, plain.reported_optimum)
+    assert inside.score_optimum is not None
+
+
 def test_a_search_that_minimises_has_no_known_optimum(settings: Settings) -> None:
     found = compare(["evolution"], replace(settings, objectives=("minimize(params)",)), seeds=1)
     assert found.score_optimum is None

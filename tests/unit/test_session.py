@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 from ogive import session
+from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
+from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.estimate import estimate
 from ogive.machine import facts
-from ogive.runs import read_run
+from ogive.report.page import page
+from ogive.runs import Run, read_run
 from ogive.session import Parts, Settings, budget_of, resume, search, settings_of
+from ogive.spaces.nasbench201 import nasbench201
 
 
 class Weighted:
@@ -424,3 +428,53 @@ def test_an_estimate_says_why_its_trial_failed() -> None:
     assert found.error is not None
     assert "out of memory" in found.error
     assert math.isinf(found.total_s)
+
+
+# -- what a search answers with ---------------------------------------------------------------------------------------
+
+
+class Guided:
+    """Proposes what it thinks about for some time, and reports that time; it answers with its best trial."""
+
+    def __init__(self) -> None:
+        self.space, self.rng = nasbench201(), Seed(3).numpy("guided")
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        return [Proposal(self.space.sample(self.rng), cost=Cost(wall_s=2.0)) for _ in range(n)]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        pass
+
+
+class Deriving(Guided):
+    """The same, of which every proposal is better founded than those before."""
+
+    answer: Answer = "last"
+
+
+def guided_run(strategy: Guided, folder: Path) -> Run:
+    chosen = settings(space="nasbench201", strategy="own", budget=Budget(trials=5))
+    given = {"evaluator": Weighted("val_acc", 1.5), "strategy": strategy}
+    return search(chosen, folder, parts=session.assemble(chosen, given=given))
+
+
+@pytest.mark.parametrize(("strategy", "answer"), [(Guided(), "best"), (Deriving(), "last")])
+def test_a_search_answers_with_what_its_strategy_says_whatever_its_proposals_cost(
+    strategy: Guided, answer: str, tmp_path: Path
+) -> None:
+    run = guided_run(strategy, tmp_path)
+    assert all(trial.proposal.cost.wall_s > 0 for trial in run.trials)
+    assert json.loads((tmp_path / "run.json").read_text())["answer"] == answer
+    assert run.answer == answer
+    text = page([run])
+    assert ("the answer of the search itself" in text) == (answer == "last")
+    assert ("Epochs of the supernet" in text) == (answer == "last")
+
+
+def test_a_run_of_version_0_1_answers_with_its_last_trial_where_every_proposal_cost_time(tmp_path: Path) -> None:
+    run = guided_run(Guided(), tmp_path)
+    old = {key: value for key, value in run.config.items() if key != "answer"}
+    (tmp_path / "run.json").write_text(json.dumps(old))
+    assert read_run(tmp_path).answer == "last"
+    (tmp_path / "trials.jsonl").write_text("")
+    assert read_run(tmp_path).answer == "best"

@@ -310,7 +310,7 @@ def _best_of(run: Run, winner: Trial) -> str:
 
 def _last_epoch(run: Run, winner: Trial) -> str:
     """What a search that trains a supernet answers with itself, which is another question than what measured best."""
-    if not run.answers_last:
+    if run.answer == "best":
         return ""
     last = run.evaluated[-1]
     if last.number == winner.number:

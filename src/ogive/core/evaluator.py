@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import walk
 from ogive.core.errors import OgiveError, ProtocolError, SpecError, UnknownName
 from ogive.core.objective import Maximize, Objective
 from ogive.core.trial import Measurement, Proposal, Trial
@@ -170,10 +171,9 @@ def attempt(evaluator: Evaluator, proposals: Sequence[Proposal]) -> list[Measure
 
 def recall(evaluator: Evaluator, trials: Sequence[Trial]) -> None:
     """Give every part of an evaluator that remembers (``Cached``) the trials of an earlier part of the run."""
-    if isinstance(evaluator, Cached):
-        evaluator.recall(trials)
-    for part in getattr(evaluator, "parts", ()):
-        recall(part, trials)
+    for part in walk(evaluator):
+        if isinstance(part, Cached):
+            part.recall(trials)
 
 
 def joined_metrics(parts: Sequence[Evaluator]) -> tuple[str, ...]:

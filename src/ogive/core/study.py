@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass
 
+from ogive.core.capabilities import objectives_of
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, attempt, recall
 from ogive.core.objective import Objective, check_objectives
@@ -47,7 +48,7 @@ class Study:
         self._batched = evaluator if isinstance(evaluator, Batched) else None
         self.objectives = tuple(objectives) if isinstance(objectives, Sequence) else (objectives,)
         check_objectives(self.objectives, evaluator.metrics)
-        wanted = getattr(strategy, "objectives", None)
+        wanted = objectives_of(strategy)
         if wanted is not None and wanted != len(self.objectives):
             raise SpecError(
                 f"{type(strategy).__name__} was made for {wanted} objective(s), "

@@ -58,7 +58,7 @@ def chosen_by(runs: Sequence[Shown], best: Winner, told: str | None) -> str:
     goals = goals_of(best.shown)
     if len(goals) != 1 or best.trial is None or best.trial.scores is None:
         return ""
-    epochs = _of_epochs(best) if best.shown.run.answers_last else ""
+    epochs = _of_epochs(best) if best.shown.run.answer == "last" else ""
     only = goals[0]
     plain = (only.metric or only.written) in (told, "val_acc")
     reached = "" if plain else f": {only.told(score(best.trial))}"
@@ -70,7 +70,7 @@ def chosen_by(runs: Sequence[Shown], best: Winner, told: str | None) -> str:
 def last_epoch(best: Winner, draw: Callable[[Architecture], str | None]) -> Html | None:
     """Of a search that answers with its last epoch: that cell and what it reached, where another was put on top."""
     one = best.shown
-    if not one.run.answers_last or best.trial is None or best.trial == one.evaluated[-1]:
+    if one.run.answer == "best" or best.trial is None or best.trial == one.evaluated[-1]:
         return None
     last = one.evaluated[-1]
     picture = draw(last.arch)
@@ -94,7 +94,11 @@ def _of_epochs(best: Winner) -> str:
     """How the winner of a search that answers with its last epoch was chosen."""
     one = best.shown
     looked = "by looking at the table" if one.config.get("table") else "by the measurements of this run"
-    most = f"the best of {len(one.evaluated)} epochs, chosen {looked}" if best.trial == one.best() else None
+    most = (
+        f"the best of {len(one.evaluated)} epochs, chosen {looked}"
+        if best.trial == one.best() and len(one.evaluated) > 1
+        else None
+    )
     if best.trial == one.evaluated[-1]:
         also = f" It is also {most}." if most else ""
         return f" It is the cell of the last epoch, the answer of the search itself.{also}"

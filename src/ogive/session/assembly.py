@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
+from ogive.core.capabilities import Listening, Projecting, Reading, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
 from ogive.core.objective import Objective
@@ -19,6 +20,7 @@ from ogive.core.strategy import Strategy
 from ogive.core.study import Study
 from ogive.session.settings import TEXT, Settings, threads_of
 from ogive.spec import Spec, parse
+from ogive.tables.store import Table
 
 __all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
 
@@ -107,11 +109,10 @@ def _world(space: SearchSpace, evaluator: Evaluator) -> tuple[SearchSpace, str |
     return world, str(world)
 
 
-def _tables(part: Any) -> list[Any]:
+def _tables(evaluator: Evaluator) -> list[Table]:
     """The tables that an evaluator, or one of its parts, reads."""
-    own = getattr(part, "table", None)
-    inner = [table for one in getattr(part, "parts", ()) for table in _tables(one)]
-    return inner if own is None or not hasattr(own, "complete") else [own, *inner]
+    read = [part.table for part in walk(evaluator) if isinstance(part, Reading)]
+    return [table for table in read if isinstance(table, Table)]
 
 
 def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
@@ -126,16 +127,13 @@ def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
 
 def projections(parts: Parts) -> int:
     """How many proposals were projected onto rows of a closed world."""
-    return int(getattr(parts.strategy, "projections", 0))
+    return sum(part.projections for part in walk(parts.strategy) if isinstance(part, Projecting))
 
 
-def listen(part: Any, on_note: Callable[[str], None] | None) -> None:
+def listen(part: Strategy | Evaluator, on_note: Callable[[str], None] | None) -> None:
     """Let a strategy or an evaluator that tells what it is doing tell it, wherever it is inside another."""
     if on_note is None:
         return
-    # A strategy in a closed world is inside another, and evaluators are made of others.
-    for inner in (getattr(part, "strategy", None), *getattr(part, "parts", ())):
-        if inner is not None:
-            listen(inner, on_note)
-    if hasattr(part, "progress"):
-        part.progress = on_note
+    for inner in walk(part):
+        if isinstance(inner, Listening):
+            inner.progress = on_note

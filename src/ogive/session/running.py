@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
+from ogive.core.capabilities import Costly, answer_of, walk
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.pool import Workers
 from ogive.core.strategy import Checkpointed
@@ -55,6 +56,7 @@ def search(
         listen(parts.strategy, on_note)
         listen(parts.evaluator, on_note)
         study, header = parts.study(), {**_header(command, role), **settings.config(), **_inputs(parts, settings)}
+        header["answer"] = answer_of(parts.strategy)
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
             for trial in _drive(settings, study, store, skip=0, save_every=save_every):
                 if on_trial is not None:
@@ -170,8 +172,8 @@ def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save
             stack.callback(workers.stop)
         started = time.perf_counter() - elapsed
         saved = study.told
-        # A strategy to which a proposal is dear, such as one that trains for an epoch, says so.
-        save_every = min(save_every, getattr(study.strategy, "save_every", save_every))
+        asked = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
+        save_every = min([save_every, *asked])
         trials = study.run(settings.budget, executor=workers, in_flight=settings.workers, past=past, elapsed_s=elapsed)
         for trial in ticking(trials, settings.budget):
             store.append(trial, time.perf_counter() - started)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -83,8 +84,8 @@ class FewShot:
     published searches by gradient.
     """
 
-    objectives = None
-    save_every = 1  # an epoch is dear
+    answer: Answer = "last"
+    save_every = 1  # an epoch is expensive
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -68,8 +69,8 @@ class Darts:
     of a CUDA device. `progress` is told what is being done.
     """
 
-    objectives = None
-    save_every = 1  # an epoch is dear
+    answer: Answer = "last"
+    save_every = 1  # an epoch is expensive
 
     def __init__(
         self,

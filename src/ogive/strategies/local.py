@@ -26,8 +26,6 @@ class RandomSearch(Resumable):
     With `without_replacement`, none is proposed twice, and the search is over when a finite space is exhausted.
     """
 
-    objectives = None
-
     def __init__(self, space: SearchSpace, seed: Seed, *, without_replacement: bool = False) -> None:
         self.space = space
         self._rng = seed.numpy("proposals")

@@ -39,8 +39,6 @@ class NSGA2(Resumable):
     random architecture. The search is over when a finite space is exhausted.
     """
 
-    objectives = None
-
     def __init__(
         self,
         space: SearchSpace,

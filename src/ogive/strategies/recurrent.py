@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -42,8 +43,8 @@ class DartsLanguage:
     The dropouts are those of ``networks.recurrent.LanguageModel``. `progress` is told what an epoch is doing.
     """
 
-    objectives = None
-    save_every = 1  # an epoch is dear
+    answer: Answer = "last"
+    save_every = 1  # an epoch is expensive
 
     def __init__(
         self,

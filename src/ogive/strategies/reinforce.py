@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Closed
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
@@ -96,7 +97,7 @@ class Reinforce(Resumable):
     def _drawn(self, edges_VO: Reals) -> Architecture:
         """An architecture from the policy, whose cumulative probabilities are given."""
         # Rows of a closed world are too few to hit: what is outside becomes the nearest of them.
-        is_world = hasattr(self.space, "project")
+        is_world = isinstance(self.space, Closed)
         last_V = self._known_VO.sum(axis=1) - 1
         for _ in range(PATIENCE):
             drawn_V = (self._rng.random(len(edges_VO))[:, None] >= edges_VO).sum(axis=1)

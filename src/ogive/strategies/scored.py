@@ -32,8 +32,6 @@ class BestScored(Resumable):
     each; what cannot be scored comes last.
     """
 
-    objectives = None
-
     def __init__(
         self,
         scorer: Evaluator,
@@ -43,7 +41,7 @@ class BestScored(Resumable):
         scored: int = 100,  # the paper has 10, 100 and 1,000
         by: str | None = None,
     ) -> None:
-        self.space, self.scorer, self.scored = space, scorer, scored
+        self.space, self.parts, self.scored = space, (scorer,), scored
         self._first = _FirstBest(scorer, space, seed, scored, by)
 
     def ask(self, n: int = 1) -> list[Proposal]:
@@ -89,7 +87,7 @@ class Area(RegularizedEvolution):
                 f"The first population is chosen among the scored, but got scored={scored}, population={population}."
             )
         super().__init__(space, seed, population=population, tournament=tournament)
-        self.scorer, self.scored = scorer, scored
+        self.parts, self.scored = (scorer,), scored
         self._first = _FirstBest(scorer, space, seed, scored, by)
 
     def ask(self, n: int = 1) -> list[Proposal]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Closed
 from ogive.core.errors import StoreError
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.trial import Proposal, Trial
@@ -23,11 +23,12 @@ INNER = "strategy"
 Key = tuple[Architecture, int | None]
 
 
-class World(Protocol):
+class World(Closed, Protocol):
     """The part of a space in which a search stays."""
 
-    def project(self, arch: Architecture) -> Architecture:
-        """The architecture itself, or its equal, if it is inside, otherwise the nearest that was not visited."""
+    @property
+    def name(self) -> str:
+        """The name of the space."""
         ...
 
     def visit(self, arch: Architecture) -> None:
@@ -57,11 +58,7 @@ class Within:
     """
 
     def __init__(self, strategy: Strategy, world: World) -> None:
-        self.strategy, self.world = strategy, world
-        self.objectives = getattr(strategy, "objectives", None)
-        # How many random proposals come first, which a comparison sets against its budget.
-        self.population = getattr(strategy, "population", None)
-        self.save_every = getattr(strategy, "save_every", sys.maxsize)
+        self.strategy, self.world, self.parts = strategy, world, (strategy,)
         # The proposals behind the projections that were not told yet.
         self._originals: dict[Key, deque[Proposal]] = {}
 
@@ -123,7 +120,7 @@ class _WithinCheckpointed(Within):
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
             self.world.revisit([int(row) for row in state["visited"]], int(state["projections"]))
-            name = str(getattr(self.world, "name", ""))
+            name = self.world.name
             self._originals = {
                 (Architecture(name, tuple(choices)), fidelity): deque(
                     Proposal(Architecture(name, tuple(one)), fidelity) for one in waiting

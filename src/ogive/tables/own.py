@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
-from ogive.core.space import SearchSpace
+from ogive.core.space import Choice, SearchSpace
 from ogive.tables.keys import SortedDigests
 from ogive.tables.rows import Values, read_columns
 from ogive.tables.store import Column, Table, write_table
@@ -110,15 +110,14 @@ def _spelled(columns: Mapping[str, Values], path: Path, space: SearchSpace) -> l
     """The architectures as texts of choices, from one column of options for each variable."""
     found = []
     for variable in space.variables:
-        options = getattr(variable, "options", None)
-        if options is None:
+        if not isinstance(variable, Choice):
             raise SpecError(f"{variable.name} of {space.name} is continuous, and tables hold choices only.")
         if variable.name not in columns:
             raise UnknownName(f"column of {path.name}", variable.name, columns)
-        place = {option: str(index) for index, option in enumerate(options)}
+        place = {option: str(index) for index, option in enumerate(variable.options)}
         texts = [str(value) for value in columns[variable.name].tolist()]
         unknown = next((text for text in texts if text not in place), None)
         if unknown is not None:
-            raise UnknownName(f"option of {variable.name}", unknown, options)
+            raise UnknownName(f"option of {variable.name}", unknown, variable.options)
         found.append([place[text] for text in texts])
     return [f"{space.name}:{','.join(choices)}" for choices in zip(*found, strict=True)]

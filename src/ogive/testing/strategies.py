@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ogive.core.capabilities import objectives_of
 from ogive.core.errors import ProtocolError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -124,7 +125,7 @@ class _Check:
     def kind(self) -> None:
         strategy = self.driven().strategy
         require(isinstance(strategy, Strategy), f"{self.name} lacks ask or tell.")
-        takes = getattr(strategy, "objectives", None)
+        takes = objectives_of(strategy)
         require(
             takes in (None, self.objectives),
             f"{self.name} was made for {takes} objective(s), but is checked with {self.objectives}.",

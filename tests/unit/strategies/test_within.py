@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Answer, Costly, answer_of, objectives_of, walk
 from ogive.core.errors import StoreError
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
@@ -96,9 +97,21 @@ def test_asking_for_several_is_asking_one_by_one(table: Table) -> None:
     assert single.ask(1) == []
 
 
-def test_objectives_and_the_ability_to_save_are_those_of_the_strategy(table: Table) -> None:
+class Deriving(Listed):
+    answer: Answer = "last"
+    save_every = 1
+
+
+def test_what_the_strategy_says_of_itself_is_found_inside(table: Table) -> None:
     world = ClosedWorld.of(SPACE, table)
-    assert within(Listed([]), world).objectives == 1
+    kept = within(Deriving([]), world)
+    assert objectives_of(kept) == 1
+    assert (answer_of(kept), answer_of(within(Listed([]), world))) == ("last", "best")
+    assert [part.save_every for part in walk(kept) if isinstance(part, Costly)] == [1]
+
+
+def test_name_and_the_ability_to_save_are_those_of_the_strategy(table: Table) -> None:
+    world = ClosedWorld.of(SPACE, table)
     assert type(within(Listed([]), world)).__name__ == "Listed"
     assert not isinstance(within(Listed([]), world), Checkpointed)
     assert isinstance(within(Saved([]), world), Checkpointed)

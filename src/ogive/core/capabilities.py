@@ -1,0 +1,169 @@
+"""Capabilities: what a part may offer beside its protocol, one member each, asked for with ``isinstance``.
+
+A part has a capability by having the member. Wherever one matters, the part and everything nested in it are visited by
+`walk`, so that a part made of others needs to pass nothing on but its `parts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+from ogive.core.architecture import Architecture
+
+__all__ = [
+    "Answer",
+    "Answers",
+    "Closed",
+    "Composite",
+    "Costly",
+    "Dedicated",
+    "Finite",
+    "Listening",
+    "Named",
+    "Populated",
+    "Projecting",
+    "Reading",
+    "Rehearsed",
+    "answer_of",
+    "objectives_of",
+    "walk",
+]
+
+# What a search answers with: its best trial, or its last, as one that trains a supernet does.
+Answer = Literal["best", "last"]
+
+
+@runtime_checkable
+class Composite(Protocol):
+    """Made of other parts, which work inside it."""
+
+    @property
+    def parts(self) -> Sequence[object]:
+        """The parts inside, evaluators or strategies."""
+        ...
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """Works long, and tells meanwhile what it is doing to whoever is put here."""
+
+    progress: Callable[[str], None] | None
+
+
+@runtime_checkable
+class Rehearsed(Protocol):
+    """Trains or scores before or between its results, and can say beforehand how long that takes."""
+
+    def rehearse(self) -> float:
+        """About how many seconds its own work takes in a whole search, measured on a little of it.
+
+        What its parts do is not counted, and they have rehearsed before. Afterwards it may be good for estimates only.
+        """
+        ...
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """A strategy that says what its search answers with; one that does not answers with its best trial."""
+
+    @property
+    def answer(self) -> Answer:
+        """The best trial, or the last."""
+        ...
+
+
+@runtime_checkable
+class Costly(Protocol):
+    """A strategy whose state is worth saving more often than the store would, since its proposals are expensive."""
+
+    @property
+    def save_every(self) -> int:
+        """After how many trials at the latest."""
+        ...
+
+
+@runtime_checkable
+class Dedicated(Protocol):
+    """A strategy for a certain number of objectives; one without takes any."""
+
+    @property
+    def objectives(self) -> int | None:
+        """How many; None for any."""
+        ...
+
+
+@runtime_checkable
+class Populated(Protocol):
+    """A strategy whose first proposals are random."""
+
+    @property
+    def population(self) -> int:
+        """How many of them."""
+        ...
+
+
+@runtime_checkable
+class Projecting(Protocol):
+    """A strategy that moves proposals from outside a closed world into it."""
+
+    @property
+    def projections(self) -> int:
+        """How many so far."""
+        ...
+
+
+@runtime_checkable
+class Closed(Protocol):
+    """A space of few architectures, into which others can be moved."""
+
+    def project(self, arch: Architecture) -> Architecture:
+        """The architecture itself, or its equal, if it is inside, otherwise the nearest that was not visited."""
+        ...
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """An evaluator of finitely many results, all of them known, so that regret can be measured."""
+
+    def optimum(self, metric: str) -> float | None:
+        """The best value of one of its metrics; None where it is not known for sure."""
+        ...
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """An evaluator that looks results up."""
+
+    @property
+    def table(self) -> object:
+        """Where; a search is checked against an ``ogive.tables.store.Table``."""
+        ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Has a name of its own, as spaces, tables and data do."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        ...
+
+
+def walk(part: object) -> Iterator[object]:
+    """A part and everything nested in it; a part comes before those inside it."""
+    yield part
+    if isinstance(part, Composite):
+        for inner in part.parts:
+            yield from walk(inner)
+
+
+def answer_of(strategy: object) -> Answer:
+    """What a search with a strategy answers with: the outermost part of it that says so decides."""
+    return next((one.answer for one in walk(strategy) if isinstance(one, Answers)), "best")
+
+
+def objectives_of(strategy: object) -> int | None:
+    """For how many objectives a strategy was made, by the outermost part of it that says so; None for any."""
+    return next((one.objectives for one in walk(strategy) if isinstance(one, Dedicated)), None)

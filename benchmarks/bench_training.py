@@ -20,8 +20,8 @@ from ogive.networks.build import build, default_skeleton
 from ogive.training.batches import Batches
 from ogive.training.data import Data, load
 from ogive.training.distributed import ALONE
-from ogive.training.loop import train
 from ogive.training.recipe import Recipe
+from ogive.training.supervised import train
 
 ARCH = Architecture("nasbench201", (3, 1, 2, 3, 0, 4))
 RECIPE = Recipe(epochs=1)

@@ -14,6 +14,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from importlib.metadata import version as metadata_version
 from typing import Any, Literal, Union
 
@@ -26,6 +27,7 @@ __all__ = [
     "KINDS",
     "Context",
     "build",
+    "filled",
     "generates",
     "inner_parts",
     "load",
@@ -81,11 +83,9 @@ _PARTS: dict[str, dict[str, str]] = {
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",
         "trained": "ogive.evaluators.trained:Trained",
-        "language": "ogive.evaluators.language:Language",
         "training_free": "ogive.evaluators.training_free:TrainingFree",
         "score_table": "ogive.evaluators.score_table:ScoreTable",
         "inherited": "ogive.evaluators.inherited:Inherited",
-        "generative": "ogive.evaluators.generative:Generative",
         "inherited_generative": "ogive.evaluators.inherited_generative:InheritedGenerative",
         "latency": "ogive.evaluators.latency:Latency",
         "ranked": "ogive.evaluators.ranked:Ranked",
@@ -98,6 +98,11 @@ _PARTS: dict[str, dict[str, str]] = {
         "minimize": "ogive.core.objective:Minimize",
         "latency_tradeoff": "ogive.core.objective:LatencyTradeoff",
     },
+    "task": {
+        "classification": "ogive.training.tasks.classification:Classification",
+        "language": "ogive.training.tasks.language:Language",
+        "generation": "ogive.training.tasks.generation:Generation",
+    },
     "score": SCORES,
     "data": {
         "digits": "ogive.training.published:read_digits",
@@ -107,14 +112,17 @@ _PARTS: dict[str, dict[str, str]] = {
         "text:FOLDER": "ogive.training.text:load",
     },
 }
-# What a part's name stands for where the data are a text.
-_OF_TEXT = {("evaluator", "trained"): "language", ("strategy", "darts"): "darts_language"}
+# What a part's name stands for where the task of the search is that one.
+_FOR_TASK = {
+    ("strategy", "darts", "language"): "darts_language",
+    ("evaluator", "inherited", "generation"): "inherited_generative",
+}
+# What was called otherwise before, and its name now.
+_FORMER = {("evaluator", "language"): "trained", ("evaluator", "generative"): "trained"}
+# What somebody gives who is asked for it.
+_WORDS = {"task": "data"}
 # What is written in the brackets of a part that works with another one.
 _INSIDE = {"scorer": "training_free(naswot)", "searcher": "darts"}
-
-# What it stands for where the architectures of the space make images.
-_OF_GENERATORS = {("evaluator", "trained"): "generative", ("evaluator", "inherited"): "inherited_generative"}
-_GENERATORS = ("autogan",)
 
 # What is given once for a whole search, and the flag for it.
 _FLAGS: dict[str, str] = {
@@ -125,7 +133,7 @@ _FLAGS: dict[str, str] = {
     "budget": "--budget 200",
 }
 # Parameters that are filled from the context, so that the options of a part leave them out.
-_GIVEN = frozenset(_FLAGS) | {"device", "folder"}
+_GIVEN = frozenset(_FLAGS) | {"task", "device", "folder"}
 
 # What else is reached by name, so that the commands import torch only when they need it.
 _TOOLS: dict[str, str] = {
@@ -161,6 +169,10 @@ def names(kind: str) -> list[str]:
 def resolve(kind: str, name: str) -> Any:
     """The class or function that makes the part; UnknownName if there is none."""
     known = _known(kind)
+    if (kind, name) in _FORMER:
+        raise SpecError(
+            f"The {kind} {name} is now written {_FORMER[kind, name]}, which goes by the task of the search."
+        )
     if name not in known:
         raise UnknownName(kind, name, known)
     return load(known[name])
@@ -201,11 +213,22 @@ def make(maker: Callable[..., Any], spec: Spec, context: Context | None = None) 
     return maker(*arguments, **keywords)
 
 
+def filled(kind: type[Any], options: Mapping[str, Any], name: str = "training") -> Any:
+    """A frozen dataclass from options as they are written, checked and filled up from its preset as in `build`."""
+    record = _Record("", kind, _fields(kind))
+    for option in options:
+        if option not in record.fields:
+            raise UnknownName(f"option of {name}", option, record.fields)
+    return record.made(Spec(name, (), dict(options)), {})
+
+
 def options(kind: str, name: str) -> dict[str, Any]:
     """Names and defaults of the options that somebody may write in ``name(option=value)``."""
-    parameters = _parameters(resolve(kind, name)).values()
-    written = (p for p in parameters if p.kind is p.KEYWORD_ONLY and _writable(p))
-    return {p.name: p.default for p in written if p.default is not p.empty}
+    parameters = _parameters(resolve(kind, name))
+    written = (p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and _writable(p))
+    own = {p.name: p.default for p in written if p.default is not p.empty}
+    records = _records(parameters, {})
+    return own | {option: value for record in records for option, value in record.defaults().items()}
 
 
 def inner_parts(kind: str, name: str) -> list[str]:
@@ -232,17 +255,16 @@ def summary(kind: str, name: str) -> str:
 
 def generates(space: str) -> bool:
     """Whether the architectures of a space, named as in ``name(key=value)``, make images."""
-    return parse(space).name in _GENERATORS
+    return "generation" in build("space", space).tasks
 
 
 def _meant(kind: str, spec: Spec, context: Context) -> Spec:
-    """The part that a name stands for, given the data and the space of the search."""
-    of_text, of_generators = _OF_TEXT.get((kind, spec.name)), _OF_GENERATORS.get((kind, spec.name))
-    if of_text is not None and "data" in context and hasattr(context["data"](), "vocabulary"):
-        return Spec(of_text, spec.args, spec.options)
-    if of_generators is not None and "space" in context and getattr(context["space"](), "name", "") in _GENERATORS:
-        return Spec(of_generators, spec.args, spec.options)
-    return spec
+    """The part that a name stands for, given the task of the search."""
+    names = {task: name for (own, named, task), name in _FOR_TASK.items() if (own, named) == (kind, spec.name)}
+    if not names or "task" not in context:
+        return spec
+    task = context["task"]()
+    return Spec(names[task.name], spec.args, spec.options) if task is not None and task.name in names else spec
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -287,15 +309,18 @@ def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], context
 def _keywords(
     spec: Spec, parameters: Mapping[str, inspect.Parameter], context: Context, *, taken: int
 ) -> dict[str, Any]:
+    records = _records(parameters, context)
     named = {
         name: p
         for index, (name, p) in enumerate(parameters.items())
         if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and not (index < taken and p.kind is not p.KEYWORD_ONLY)
     }
+    named = {name: p for name, p in named.items() if name not in {record.parameter for record in records}}
+    inside = {option for record in records for option in record.fields}
     for option in spec.options:
-        if option not in named:
+        if option not in named and option not in inside:
             offered = {name for name, p in named.items() if name not in context and _writable(p)}
-            raise UnknownName(f"option of {spec.name}", option, offered)
+            raise UnknownName(f"option of {spec.name}", option, offered | inside)
         if option in context and option in _FLAGS and option != "table":
             raise SpecError(
                 f"{spec.name}(...) takes no {option} in brackets: it is one for the whole search, "
@@ -310,11 +335,85 @@ def _keywords(
             if given is not None:
                 keywords[name] = given
         if name not in keywords and parameter.default is parameter.empty:
-            raise SpecError(f"{spec.name} needs {name}: {_way(name, spec)}.")
-    return keywords
+            raise SpecError(f"{spec.name} needs {_WORDS.get(name, name)}: {_way(name, spec)}.")
+    return keywords | {record.parameter: record.made(spec, context) for record in records}
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A parameter that takes a frozen dataclass, whose fields are options of the part themselves.
+
+    `fields` maps the options to parameters named as the fields. A dataclass with `PRESETS` has an option `preset` too,
+    which names where its values begin, by default `PRESET`.
+    """
+
+    parameter: str
+    kind: type[Any]
+    fields: Mapping[str, inspect.Parameter]
+
+    def defaults(self) -> dict[str, Any]:
+        """The options and their defaults."""
+        preset = getattr(self.kind, "PRESET", None)
+        start = self._start(preset) | {"preset": preset}
+        return {option: start.get(p.name, p.default) for option, p in self.fields.items()}
+
+    def made(self, spec: Spec, context: Context) -> Any:
+        """The dataclass with the options that were written, and with those of the whole search."""
+        values: dict[str, Any] = {}
+        preset = getattr(self.kind, "PRESET", None)
+        for option, parameter in self.fields.items():
+            name = parameter.name
+            if option in spec.options:
+                value = _value(spec, parameter, spec.options[option], context)
+            elif name in context and name not in _GIVEN:
+                value = context[name]()
+                if value is None:
+                    continue
+            else:
+                continue
+            if option == "preset":
+                preset = value
+            else:
+                values[name] = value
+        return self.kind(**{**self._start(preset), **values})
+
+    def _start(self, preset: str | None) -> dict[str, Any]:
+        presets: Mapping[str, dict[str, Any]] = getattr(self.kind, "PRESETS", {})
+        if preset is None:
+            return {}
+        if preset not in presets:
+            raise UnknownName("preset", preset, presets)
+        return dict(presets[preset])
+
+
+def _fields(kind: type[Any]) -> dict[str, inspect.Parameter]:
+    """What may be written of a dataclass: its fields and, where it has presets, their name."""
+    fields = dict(_parameters(kind))
+    if hasattr(kind, "PRESETS"):
+        fields["preset"] = inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default="", annotation=str)
+    return fields
+
+
+def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> list[_Record]:
+    """The parameters that take a dataclass: as annotated, or, for the recipe of a task, as the task says."""
+    taken = {name for name, p in parameters.items() if p.kind is not p.VAR_POSITIONAL}
+    found: list[_Record] = []
+    for name, parameter in parameters.items():
+        kind = next((a for a in _alternatives(parameter.annotation) if inspect.isclass(a) and is_dataclass(a)), None)
+        if name == "recipe" and "task" in parameters:
+            task = context["task"]() if "task" in context else None
+            kind = load(_PARTS["task"]["classification"]).recipe if task is None else task.recipe
+        if kind is None or kind.__name__.lower() in _PARTS or name in _GIVEN:
+            continue
+        fields = _fields(kind)
+        options = {f"{name}_{field}" if field in taken else field: p for field, p in fields.items()}
+        taken |= options.keys()
+        found.append(_Record(name, kind, options))
+    return found
 
 
 def _way(name: str, spec: Spec) -> str:
+    name = _WORDS.get(name, name)
     if name in _INSIDE:
         return f"write {spec.name}({_INSIDE[name]})"
     return f"give {_FLAGS[name]}" if name in _FLAGS else f"write {spec.name}({name}=...)"

@@ -13,13 +13,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from ogive import catalog
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.language import Job, trained_model
 from ogive.networks import count
 from ogive.runs import write_json
 from ogive.session import load_data
@@ -29,9 +29,13 @@ from ogive.spec import Spec, parse_options
 from ogive.training.data import Data
 from ogive.training.distributed import group
 from ogive.training.evaluation import EVALUATIONS, LANGUAGE, PRESETS, Evaluation, LanguageEvaluation, Preset
-from ogive.training.loop import accuracy, train
+from ogive.training.language_recipe import LanguageRecipe
+from ogive.training.loop import drive
 from ogive.training.photographs import central
 from ogive.training.recipe import Recipe
+from ogive.training.supervised import accuracy, train
+from ogive.training.task import Size
+from ogive.training.tasks.language import Language
 from ogive.training.text import Text
 from ogive.training.threads import threads as torch_threads
 
@@ -154,12 +158,25 @@ def _language(
         raise SpecError(f"The cell is trained on a text, and {data} holds images: give --data text:FOLDER.")
     # Small presets have their own size and dropouts.
     changes = plan.changes if preset == "paper" else {}
-    own = {"preset": preset, **changes, **parse_options(recipe)}
-    written = ", ".join(f"{key}={value}" for key, value in own.items())
-    arch = architecture(CELLS[plan.genotype].recurrent)
-    job = Job(arch, task, written, None, Seed(seed).child("evaluation"), device, folder)
-    network, facts, _ = trained_model(job, progress)
-    return network, {"arch": plan.genotype, "data": data, **facts}
+    work, streams, arch = Language(task), Seed(seed).child("evaluation"), architecture(CELLS[plan.genotype].recurrent)
+    filled = catalog.filled(LanguageRecipe, {"preset": preset, **changes, **parse_options(recipe)})
+    network = work.network(arch, Size(), filled, seed=streams.integer(str(arch))).to(device)
+    told = json.dumps([str(arch), asdict(filled), task.digest])
+    unfinished = folder / f"training-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    training = work.training(network, filled, seed=streams, device=torch.device(device))
+    measured = dict(drive(training, folder=unfinished, tell=progress))
+    measured |= work.measured(network, "test", filled, seed=streams)
+    network = network.to("cpu")
+    return network, {
+        "arch": plan.genotype,
+        "data": data,
+        **measured,
+        **work.described(network, filled, measured),
+        "epochs": len(training.history),
+        "recipe": asdict(filled),
+        "history": [asdict(epoch) for epoch in training.history],
+        "training_s": sum(epoch.seconds for epoch in training.history),
+    }
 
 
 def _changed(recipe: Recipe, text: str) -> Recipe:

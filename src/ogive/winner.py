@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import nn
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
@@ -27,19 +27,17 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.evaluators.latency import LatencyReport, measure
-from ogive.language import Job, exported_model, trained_model
 from ogive.networks import count
-from ogive.networks.build import Skeleton, build, fitted_skeleton
-from ogive.networks.export import Exported, export
+from ogive.networks.build import build, fitted_skeleton
+from ogive.networks.export import Exported
 from ogive.runs import Run, best, read_run, write_json
-from ogive.session import load_data, settings_of
-from ogive.spec import Spec, parse_options
-from ogive.training.data import Data
+from ogive.session import load_data, settings_of, task_of
+from ogive.spec import parse_options
+from ogive.training.checkpoint import save_tensors
 from ogive.training.distributed import group
-from ogive.training.loop import accuracy, train
+from ogive.training.loop import drive
 from ogive.training.memory import refuse_too_large
-from ogive.training.recipe import Recipe
-from ogive.training.text import Text
+from ogive.training.task import Shaped, Size
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["export_winner", "measure_latency", "train_winner", "winner_facts"]
@@ -49,7 +47,7 @@ def train_winner(
     folder: Path,
     *,
     trial: int | None = None,
-    data: str | Data | Text | None = None,
+    data: Any = None,
     channels: int | None = None,
     cells: int | None = None,
     recipe: str = "",
@@ -69,40 +67,31 @@ def train_winner(
     """
     run = read_run(folder)
     chosen = _chosen(run, trial)
-    task = _data(run, data)
-    if isinstance(task, Text):
-        with torch_threads(threads):
-            return _train_on_text(run, chosen, task, data, channels, recipe, device, command, progress)
-    skeleton = _skeleton(run, chosen.arch, task, channels, cells)
-    options = _recipe(recipe)
+    task, options = _task(run, data).joined(), parse_options(recipe)
+    size = _size(run, channels, cells, options)
+    filled = task.fitted(catalog.filled(task.recipe, options), size, None)
     seed = Seed(settings_of(run.config).seed).child("winner")
-    network = build(chosen.arch, skeleton, seed=seed.integer(str(chosen.arch))).to(device)
-    place = run.artifacts / "winner"
-    unfinished = place / f"training-{_key(chosen.arch, skeleton, options, task)}"
+    network = task.network(chosen.arch, size, filled, seed=seed.integer(str(chosen.arch))).to(device)
+    unfinished = run.artifacts / "winner" / f"training-{_key(chosen.arch, size, filled, task)}"
     with group(device) as ranks, torch_threads(threads):
-        outcome = train(
-            network,
-            task.joined(),
-            options,
-            seed=seed,
-            device=device,
-            folder=unfinished,
-            validate_every=0,
-            tensorboard=tensorboard,
-            progress=progress if ranks.writes else None,
-        )
+        training = task.training(network, filled, seed=seed, device=torch.device(device))
+        tell = progress if ranks.writes else None
+        measured = dict(drive(training, folder=unfinished, tensorboard=tensorboard, tell=tell))
         if not ranks.writes:
             return {}
-        test_acc = accuracy(network, task.test, task, device)
+        measured |= task.measured(network, "test", filled, seed=seed)
     network = network.to("cpu")
     facts = {
+        **measured,
         **_identity(chosen, run, data),
-        **_figures(network, task, test_acc),
-        "epochs": options.epochs,
-        "recipe": asdict(options),
-        "skeleton": asdict(skeleton),
-        "history": [{"epoch": epoch.number, **asdict(epoch)} for epoch in outcome.history],
-        "training_s": outcome.seconds,
+        **task.described(network, filled, measured),
+        **_latency(network, task),
+        "task": task.name,
+        "epochs": len(training.history),
+        "recipe": asdict(filled),
+        "size": asdict(size),
+        "history": [{"epoch": epoch.number, **asdict(epoch)} for epoch in training.history],
+        "training_s": sum(epoch.seconds for epoch in training.history),
         "command": command,
         "exports": [],
     }
@@ -110,36 +99,10 @@ def train_winner(
     return facts
 
 
-def _train_on_text(
-    run: Run,
-    chosen: Trial,
-    task: Text,
-    data: str | Data | Text | None,
-    channels: int | None,
-    recipe: str,
-    device: str,
-    command: str | None,
-    progress: Callable[[Any], None] | None,
-) -> dict[str, Any]:
-    job = Job(
-        chosen.arch,
-        task,
-        recipe,
-        channels if channels is not None else run.config.get("skeleton", {}).get("channels"),
-        Seed(settings_of(run.config).seed).child("winner"),
-        device,
-        run.artifacts / "winner",
-    )
-    network, figures, unfinished = trained_model(job, progress)
-    facts = {**_identity(chosen, run, data), **figures, "command": command, "exports": []}
-    _keep(run, network, facts, unfinished)
-    return facts
-
-
 def _keep(run: Run, network: nn.Module, facts: Mapping[str, Any], unfinished: Path) -> None:
     """Write weights and facts of a winner in place of an earlier one's."""
     place = run.artifacts / "winner"
-    _save(network.state_dict(), place / "winner.safetensors")
+    save_tensors(network.state_dict(), place / "winner.safetensors")
     write_json(run.artifacts / "winner.json", facts)
     for earlier in place.glob("training-*"):  # of another trial or recipe
         if earlier != unfinished:
@@ -152,7 +115,7 @@ def export_winner(
     formats: Sequence[str] = ("torch", "onnx", "export"),
     out: Path | None = None,
     name: str = "winner",
-    data: str | Data | Text | None = None,
+    data: Any = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Exported]:
     """Write the trained winner in other formats, each checked against the network on its own test images.
@@ -163,34 +126,16 @@ def export_winner(
         raise SpecError("An export needs a format, such as --to torch.")
     run = read_run(folder)
     facts = winner_facts(run)
-    task = _data(run, data or facts["data"])
-    if isinstance(task, Text) != ("test_ppl" in facts):
-        raise SpecError(f"The winner was trained on {facts['data']}, and {task.name} is data of another kind.")
-    place = out or run.artifacts / "export"
-    if isinstance(task, Text):
-        weights = run.artifacts / "winner" / "winner.safetensors"
-        headline = _headline(run, facts)
-        found = exported_model(weights, facts, task, place, name=name, formats=tuple(formats), headline=headline)
-        _note_exports(run, facts, found)
-        return found
-    network = _trained_network(run, facts)
-    exported = export(
-        network,
-        place,
-        formats=formats,
-        progress=progress,
-        name=name,
-        shape=task.shape,
-        classes=task.classes,
-        normalise=(task.mean, task.std),
-        headline=_headline(run, facts),
-        images=task.normalised(task.test.images[:256]),
+    task = _task(run, data or facts["data"])
+    if task.name != facts["task"]:
+        raise SpecError(f"The winner was trained on {facts['data']}, and {task.data.name} is data of another kind.")
+    network, place = _trained_network(run, facts, task), out or run.artifacts / "export"
+    headline = _headline(run, facts)
+    found: list[Exported] = task.exported(
+        network, place, formats=tuple(formats), name=name, headline=headline, progress=progress
     )
-    # As they were read, since the exported file normalises them itself: NAME.py --data test.safetensors.
-    images, labels = task.test.images.contiguous(), task.test.labels.contiguous()
-    _save({"images": images, "labels": labels}, place / "test.safetensors")
-    _note_exports(run, facts, exported)
-    return exported
+    _note_exports(run, facts, found)
+    return found
 
 
 def _note_exports(run: Run, facts: Mapping[str, Any], exported: Sequence[Exported]) -> None:
@@ -214,17 +159,18 @@ def measure_latency(
     if Path(target).is_dir():
         run = read_run(Path(target))
         arch = _chosen(run, None).arch
-        task = _data(run, data)
-        if isinstance(task, Text):
+        task = _task(run, data)
+        if not isinstance(task, Shaped):
             raise SpecError(
-                f"Latency is measured of networks of images, and {task.name} is a text: give --data digits."
+                f"Latency is measured of networks of images, and {task.data.name} is a text: give --data digits."
             )
-        skeleton, inputs = _skeleton(run, arch, task, channels, cells), task.shape
+        size = _size(run, channels, cells, {})
+        skeleton, inputs = task.skeleton(arch.space, size), task.shape
     else:
         arch = _architecture(target)
         if data is not None:
-            task = load_data(data)
-            shape, classes = task.shape, len(task.classes)
+            images = load_data(data)
+            shape, classes = images.shape, len(images.classes)
         inputs = shape
         skeleton = fitted_skeleton(arch.space, inputs, classes, channels=channels, cells=cells)
     with torch.device("meta"):  # counted before it is made: weights that do not fit would take the machine with them
@@ -246,32 +192,24 @@ def _chosen(run: Run, number: int | None) -> Trial:
     raise UnknownName("trial", str(number), [str(trial.number) for trial in run.trials])
 
 
-def _data(run: Run, data: str | Data | Text | None) -> Data | Text:
-    if isinstance(data, (Data, Text)):
-        return data
-    name = data or run.config.get("data")
-    if not isinstance(name, str):
+def _task(run: Run, data: Any) -> Any:
+    """The task of a run: of its own data, of other data by name, or of data that are there already."""
+    named = data if data is not None else run.config.get("data")
+    if named is None:
         raise SpecError(
             f"{run.folder} was searched in a table, without images: give --data, for example --data digits."
         )
-    loaded: Data | Text = load_data(name)
-    return loaded
+    space = catalog.build("space", run.config["space"])
+    return task_of(space, load_data(named) if isinstance(named, str) else named)
 
 
-def _skeleton(run: Run, arch: Architecture, task: Data, channels: int | None, cells: int | None) -> Skeleton:
-    size = run.config.get("skeleton", {})
-    return fitted_skeleton(
-        arch.space,
-        task.shape,
-        len(task.classes),
-        channels=channels if channels is not None else size.get("channels"),
-        cells=cells if cells is not None else size.get("cells"),
+def _size(run: Run, channels: int | None, cells: int | None, options: Mapping[str, Any]) -> Size:
+    """The size that is asked for, or else that of the search; a recipe with a width of its own needs no channels."""
+    searched = run.config.get("skeleton", {})
+    wide = searched.get("channels") if "width" not in options else None
+    return Size(
+        channels=wide if channels is None else channels, cells=searched.get("cells") if cells is None else cells
     )
-
-
-def _recipe(text: str) -> Recipe:
-    made: Recipe = catalog.make(Recipe, Spec("training", options=parse_options(text)))
-    return made
 
 
 def winner_facts(run: Run) -> dict[str, Any]:
@@ -280,14 +218,14 @@ def winner_facts(run: Run) -> dict[str, Any]:
     if not path.exists():
         if catalog.generates(run.config["space"]):
             raise SpecError(
-                f"The networks of {run.folder} make images: they are measured by the evaluator generative, and neither "
+                f"The networks of {run.folder} make images: they are measured by the evaluator trained, and neither "
                 "trained further nor exported."
             )
         raise StoreError(f"{run.folder} has no trained winner yet: {shlex.join(['ogive', 'train', str(run.folder)])}")
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        own = {"recipe", "test_words"} if "test_ppl" in facts else {"skeleton", "test_acc", "test_images"}
-        missing = {"arch", "data", "exports", "epochs", *own} - facts.keys()
+        facts = _renewed(facts)
+        missing = {"arch", "data", "exports", "epochs", "task", "recipe", "size"} - facts.keys()
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} is damaged ({error}); train the winner again: ogive train {run.folder}") from error
     if missing:
@@ -298,12 +236,23 @@ def winner_facts(run: Run) -> dict[str, Any]:
     return facts
 
 
-def _trained_network(run: Run, facts: dict[str, Any]) -> nn.Module:
+def _renewed(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a winner that version 0.1 wrote, with the task and the size that it left out."""
+    if "task" in facts or not {"test_ppl", "test_acc"} & facts.keys():
+        return facts
+    if "test_ppl" in facts:
+        return {**facts, "task": "language", "size": asdict(Size())}
+    skeleton = facts["skeleton"]
+    return {**facts, "task": "classification", "size": {key: skeleton[key] for key in asdict(Size())}}
+
+
+def _trained_network(run: Run, facts: dict[str, Any], task: Any) -> nn.Module:
     weights = run.artifacts / "winner" / "winner.safetensors"
     try:
-        network = build(Architecture.parse(facts["arch"]), Skeleton(**facts["skeleton"]), seed=0)
+        recipe, size = task.recipe(**facts["recipe"]), Size(**facts["size"])
+        network: nn.Module = task.network(Architecture.parse(facts["arch"]), size, recipe, seed=0)
         network.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError, RuntimeError, TypeError) as error:
+    except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise StoreError(
             f"{weights} does not hold the winner ({reason}); train it again: ogive train {run.folder}"
@@ -311,39 +260,28 @@ def _trained_network(run: Run, facts: dict[str, Any]) -> nn.Module:
     return network
 
 
-def _key(arch: Architecture, skeleton: Skeleton, recipe: Recipe, task: Data) -> str:
+def _key(arch: Architecture, size: Size, recipe: Any, task: Any) -> str:
     """What a checkpoint belongs to: with anything else, a training begins anew."""
-    told = json.dumps([str(arch), asdict(skeleton), asdict(recipe), task.digest])
+    told = json.dumps([str(arch), asdict(size), asdict(recipe), task.digest])
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
-def _identity(chosen: Trial, run: Run, data: str | Data | Text | None) -> dict[str, Any]:
+def _identity(chosen: Trial, run: Run, data: Any) -> dict[str, Any]:
+    searched = {"val_acc": chosen.metrics["val_acc"]} if "val_acc" in chosen.metrics else {}
     return {
         "arch": str(chosen.arch),
         "trial": chosen.number,
-        "val_acc": chosen.metrics.get("val_acc"),
+        **searched,
         "data": data if isinstance(data, str) else run.config.get("data"),
     }
 
 
-def _figures(network: nn.Module, task: Data, test_acc: float) -> dict[str, Any]:
-    latency = measure(network, task.shape)
-    return {
-        "test_acc": test_acc,
-        "test_correct": round(test_acc * len(task.test) / 100),
-        "test_images": len(task.test),
-        "params": count.parameters(network),
-        "macs": count.macs(network, task.shape),
-        "latency_ms": latency.median_ms,
-        "latency": asdict(latency),
-    }
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as a file that is either complete or absent."""
-    scratch = path.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch)
-    scratch.replace(path)
+def _latency(network: nn.Module, task: Any) -> dict[str, Any]:
+    """What one image takes here, where the task has images."""
+    if not isinstance(task, Shaped):
+        return {}
+    found = measure(network, task.shape)
+    return {"latency_ms": found.median_ms, "latency": asdict(found)}
 
 
 def _headline(run: Run, facts: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from ogive.core.rng import Seed
 from ogive.networks.ops import FactorizedReduce, ReLUConvBN
 from ogive.training.augment import Augmentation
 from ogive.training.data import Data, Split
-from ogive.training.loop import train
+from ogive.training.supervised import train
 from ogive.training.recipe import Recipe
 
 torch.set_num_threads(2)

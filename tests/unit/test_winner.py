@@ -18,8 +18,8 @@ from ogive.core.trial import Budget
 from ogive.networks.build import build, fitted_skeleton
 from ogive.runs import best, read_run
 from ogive.training.data import load
-from ogive.training.loop import train
 from ogive.training.recipe import Recipe
+from ogive.training.supervised import train
 from ogive.winner import export_winner, measure_latency, train_winner
 
 pytestmark = pytest.mark.usefixtures("one_thread")

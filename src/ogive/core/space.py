@@ -67,7 +67,8 @@ class SearchSpace:
       when that is not the product of the options (required to know the size when `is_legal` or `listing` is given);
     * `read` and `write` are the published text form of the field (``|nor_conv_3x3~0|+|...|``);
     * `prune` replaces what cannot influence the output by nothing, `canonical` also picks one of all isomorphic
-      architectures. Keys of tables use neither.
+      architectures. Keys of tables use neither;
+    * `tasks` names what networks of the space are for; none where there are networks in tables only.
     """
 
     name: str
@@ -80,6 +81,7 @@ class SearchSpace:
     write: Callable[[Architecture], str] | None = None
     prune: Callable[[Architecture], Architecture] | None = None
     canonical: Callable[[Architecture], Architecture] | None = None
+    tasks: tuple[str, ...] = ("classification",)
 
     # -- membership -------------------------------------------------------------------------------------------------
 

@@ -27,10 +27,10 @@ from ogive.supernets.paths import check_paths, drawn
 from ogive.supernets.plan import CellChoices, Plan
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
 from ogive.supernets.sharing import Sharing, sharing_of, supernet
-from ogive.supernets.statistics import drawn_images, fixed_batches, recalibrated, right_share
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
 from ogive.training.recipe import Recipe
+from ogive.training.statistics import drawn_images, fixed_batches, recalibrated, right_share
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Inherited"]

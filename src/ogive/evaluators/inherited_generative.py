@@ -15,7 +15,6 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
-from ogive.evaluators.judged import Judge
 from ogive.evaluators.trained import reason_of
 from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, whole_choices
 from ogive.networks.build import drawing_from
@@ -23,6 +22,7 @@ from ogive.spaces.autogan import NAME
 from ogive.supernets.generators import GeneratorParts, Pair, PathTraining, decision, divided, split_and_trained, trained
 from ogive.training.adversarial import AdversarialRecipe
 from ogive.training.data import Data
+from ogive.training.tasks.judge import Judge
 from ogive.training.threads import threads as torch_threads
 from ogive.training.yardstick import YardstickRecipe
 
@@ -161,7 +161,7 @@ class InheritedGenerative:
         self._judge.prepare(self.progress)
         try:
             arch = self.space.admit(proposal.arch)
-            value = self._judge.measured(source.network(arch).to(self.device), arch)[0]
+            value = self._judge.measured(source.network(arch).to(self.device))[0]
         except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
             return Measurement(cost=Cost(time.perf_counter() - started), error=reason_of(mishap))
         return Measurement({self.metrics[0]: value}, Cost(time.perf_counter() - started))

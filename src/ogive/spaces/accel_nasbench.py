@@ -33,7 +33,7 @@ def accel_nasbench() -> SearchSpace:
         for block in range(BLOCKS)
         for name, options in OPTIONS.items()
     )
-    return SearchSpace(name=NAME, variables=variables, draw=draw, read=read, write=write)
+    return SearchSpace(name=NAME, variables=variables, draw=draw, read=read, write=write, tasks=())
 
 
 def draw(arch: Architecture) -> Graph:

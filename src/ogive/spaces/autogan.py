@@ -50,7 +50,7 @@ def autogan() -> SearchSpace:
     for cell in range(1, CELLS + 1):
         options = {"conv": CONVS, "norm": NORMS, "up": UPS, "shortcut": SHORTCUTS, "skips": SKIPS.get(cell, ())}
         variables += [Choice(f"{word}{cell}", options[word]) for word in DECISIONS if options[word]]
-    return SearchSpace(name=NAME, variables=tuple(variables), draw=draw, read=read, write=write)
+    return SearchSpace(name=NAME, variables=tuple(variables), draw=draw, read=read, write=write, tasks=("generation",))
 
 
 def sources(cell: int, number: int) -> tuple[int, ...]:

@@ -48,6 +48,7 @@ def nasbench_graph() -> SearchSpace:
         read=read,
         write=write,
         canonical=canonical,
+        tasks=(),
     )
 
 

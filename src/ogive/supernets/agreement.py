@@ -21,8 +21,8 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, cell_rows, keys_of
 from ogive.supernets.paths import drawn
 from ogive.supernets.sequential import Level
-from ogive.supernets.statistics import drawn_images, fixed_batches
 from ogive.training.data import Data
+from ogive.training.statistics import drawn_images, fixed_batches
 
 __all__ = [
     "CHOSEN",

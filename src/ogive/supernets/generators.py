@@ -23,9 +23,10 @@ from ogive.core.space import Choice
 from ogive.networks.autogan import Choices, Discriminator, Generator
 from ogive.spaces.autogan import autogan
 from ogive.supernets.partition import Key
-from ogive.training.adversarial import AdversarialRecipe, Route, Tell, train_adversarial
+from ogive.training.adversarial import AdversarialRecipe, Route, train_adversarial
 from ogive.training.alone import alone
 from ogive.training.data import Data
+from ogive.training.loop import Tell
 
 __all__ = [
     "GeneratorParts",

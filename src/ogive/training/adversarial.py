@@ -13,9 +13,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +27,9 @@ from ogive.networks.autogan import Discriminator, Generator
 from ogive.training import checkpoint
 from ogive.training.batches import placed
 from ogive.training.data import Data
-from ogive.training.loop import Diverged
+from ogive.training.loop import Diverged, Tell, drive
 
-__all__ = ["AdversarialRecipe", "Pixels", "Round", "Route", "noise", "sampled", "train_adversarial"]
+__all__ = ["AdversarialRecipe", "Duel", "Pixels", "Round", "Route", "noise", "sampled", "train_adversarial"]
 
 ROUND = 100  # steps between two looks at the losses, and two checkpoints
 REPORT_S = 0.5  # seconds between two reports of progress
@@ -37,7 +37,6 @@ BATCH = 250  # images that are made at a time where nothing is learnt
 
 # Draws the path of a generator that holds several.
 Route = Callable[[torch.Generator], Sequence[int]]
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +67,15 @@ class AdversarialRecipe:
         for name, value in (("betas", max(self.betas)), ("betas", min(self.betas)), ("average", self.average)):
             if not 0 <= value < 1:
                 raise SpecError(f"{name} must be in [0, 1), but got {value}.")
+
+    @property
+    def length(self) -> int:
+        """The steps of the whole training."""
+        return self.steps
+
+    def lasting(self, length: int) -> Self:
+        """The same recipe for so many steps."""
+        return replace(self, steps=length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +138,8 @@ def train_adversarial(
     not looked at, nor are ``data.val`` and ``data.test``. Raises Diverged where a loss is no finite number, SpecError,
     and StoreError where the folder holds another training or cannot be written.
     """
-    duel = _Duel(generator, critic, data, recipe, seed, torch.device(device), path)
-    fingerprint = duel.fingerprint(origin or {})
-    found = checkpoint.latest(folder, fingerprint) if folder is not None else None
-    if found is not None:
-        duel.restore(found[0], [Round(**entry) for entry in found[1]["history"]])
-    while duel.done < recipe.steps:
-        duel.round(progress)
-        if folder is not None:
-            record = {"fingerprint": fingerprint, "history": [asdict(one) for one in duel.history]}
-            checkpoint.save(folder, duel.done, duel.tensors(), record)
-    duel.finish()
+    duel = Duel(generator, critic, data, recipe, seed=seed, device=torch.device(device), path=path, origin=origin or {})
+    drive(duel, folder=folder, tell=progress)
     return tuple(duel.history)
 
 
@@ -156,7 +155,7 @@ def sampled(generator: Generator, z_NL: Tensor) -> Tensor:
         return torch.cat([generator(batch.to(device)).cpu() for batch in z_NL.split(BATCH)])
 
 
-class _Duel:
+class Duel:
     """A training under way: both networks, what their optimisers remember, and the rounds so far."""
 
     def __init__(
@@ -165,12 +164,15 @@ class _Duel:
         critic: Discriminator,
         data: Data,
         recipe: AdversarialRecipe,
+        *,
         seed: Seed,
         device: torch.device,
-        path: Route | None,
+        path: Route | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         self.generator, self.critic = generator.to(device).train(), critic.to(device).train()
         self.source, self.recipe, self.seed, self.device, self.path = data, recipe, seed, device, path
+        self.origin = dict(origin or {})
         self.images, self.pixels = placed(data, device).train.images, Pixels.of(data)
         self.average = copy.deepcopy(generator).requires_grad_(False) if recipe.average else None
         rates: dict[str, Any] = {"lr": recipe.learning_rate, "betas": recipe.betas}
@@ -190,7 +192,15 @@ class _Duel:
 
     # -- some steps --------------------------------------------------------------------------------------------------
 
-    def round(self, progress: Tell | None) -> None:
+    @property
+    def over(self) -> bool:
+        """Whether all steps are."""
+        return self.done >= self.recipe.steps
+
+    def begin(self) -> None:
+        """Nothing is left to be done."""
+
+    def round(self, tell: Tell | None) -> None:
         """Run the next steps and add them to the history; Diverged if a loss was no finite number."""
         started = reported = time.perf_counter()
         first, steps = self.done, self.recipe.steps
@@ -199,11 +209,11 @@ class _Duel:
         for number in range(first, last):
             totals += self._step(number)
             now = time.perf_counter()
-            if progress is not None and now - reported > REPORT_S:
+            if tell is not None and now - reported > REPORT_S:
                 reported = now
                 critic, made = (totals / (number + 1 - first)).tolist()
                 left = (now - started) / (number + 1 - first) * (steps - number - 1)
-                progress(f"step {number + 1} of {steps}, losses {critic:.2f} and {made:.2f}, about {left:.0f} s left")
+                tell(f"step {number + 1} of {steps}, losses {critic:.2f} and {made:.2f}, about {left:.0f} s left")
         critic, made = (totals / (last - first)).tolist()
         if not math.isfinite(critic + made):
             raise Diverged(
@@ -278,31 +288,32 @@ class _Duel:
         networks: dict[str, nn.Module] = {"generator": self.generator, "critic": self.critic}
         return networks if self.average is None else {**networks, "average": self.average}
 
-    def tensors(self) -> dict[str, Tensor]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Weights, statistics, and what both optimisers remember."""
         found = {f"{k}.{name}": t for k, network in self._networks.items() for name, t in network.state_dict().items()}
         for kind, optimizer in self.optimizers.items():
             found |= {f"adam {kind}.{name}": t for name, t in checkpoint.optimizer_tensors(optimizer).items()}
-        return found
+        return found, {}
 
-    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[Round]) -> None:
-        """Take over a state: `tensors` as above, and the rounds so far."""
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Take over a state, and the rounds so far."""
         for kind, network in self._networks.items():
             checkpoint.restore_module(network, tensors, f"{kind}.")
         for kind, optimizer in self.optimizers.items():
             prefix = f"adam {kind}."
             own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
             checkpoint.restore_optimizer(optimizer, own)
-        self.history = list(history)
+        self.history = [Round(**entry) for entry in record["history"]]
 
-    def finish(self) -> None:
+    def finish(self) -> dict[str, float]:
         """Leave the averaged weights, if they were kept, in the generator; its statistics are the last ones."""
         if self.average is not None:
             with torch.no_grad():
                 for weight, kept in zip(self.generator.parameters(), self.average.parameters(), strict=True):
                     weight.copy_(kept)
+        return {}
 
-    def fingerprint(self, origin: Mapping[str, Any]) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """Everything that decides the weights."""
         shapes = {
             f"{kind}.{name}": list(tensor.shape)
@@ -314,7 +325,7 @@ class _Duel:
             "seed": [self.seed.root, *self.seed.path],
             "data": self.source.digest,
             "networks": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
-            "origin": dict(origin),
+            "origin": self.origin,
         }
         plain: dict[str, Any] = json.loads(json.dumps(record))
         return plain

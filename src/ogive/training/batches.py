@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -55,12 +55,15 @@ class Batch:
 
     def loss(self, logits: Tensor, smoothing: float) -> Tensor:
         """Cross-entropy, in at least float32."""
-        exact = logits if logits.dtype == torch.float64 else logits.float()
-        loss = F.cross_entropy(exact, self.labels, label_smoothing=smoothing)
+        return self.measured(logits, lambda exact, labels: F.cross_entropy(exact, labels, label_smoothing=smoothing))
+
+    def measured(self, outputs: Tensor, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """What `measure` says of outputs, in at least float32, and targets; of both where two images are mixed."""
+        exact = outputs if outputs.dtype == torch.float64 else outputs.float()
+        loss = measure(exact, self.labels)
         if self.others is None:
             return loss
-        other = F.cross_entropy(exact, self.others, label_smoothing=smoothing)
-        return self.weight * loss + (1 - self.weight) * other
+        return self.weight * loss + (1 - self.weight) * measure(exact, self.others)
 
     def share(self, ranks: Ranks) -> Batch:
         """The part of one process."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn, optim
 
 from ogive.core.errors import StoreError
 
-__all__ = ["Checkpoint", "latest", "optimizer_tensors", "restore_optimizer", "save"]
+__all__ = ["Checkpoint", "latest", "optimizer_tensors", "restore_optimizer", "save", "save_tensors"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,13 @@ def save(folder: Path, epoch: int, tensors: Mapping[str, Tensor], record: Mappin
     for old in sorted(folder.glob(PATTERN.replace("{:06d}", "*")))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as a file that is either complete or absent."""
+    scratch = path.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch)
+    scratch.replace(path)
 
 
 def latest(folder: Path, fingerprint: Mapping[str, Any]) -> Checkpoint | None:

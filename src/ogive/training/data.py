@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -82,6 +82,8 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation = UNCHANGED
+
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "generation")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -12,10 +12,10 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -24,16 +24,15 @@ from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
-from ogive.training import checkpoint
-from ogive.training.journal import Journal
 from ogive.training.language_recipe import LanguageRecipe
-from ogive.training.loop import Diverged
+from ogive.training.loop import Diverged, Tell, drive
 from ogive.training.text import Text, columns
 
 __all__ = [
     "LanguageEpoch",
     "LanguageOutcome",
     "LanguageProgress",
+    "LanguageTraining",
     "Predicts",
     "lengths",
     "perplexity",
@@ -157,33 +156,18 @@ def train_language(
     begun anew from the last finished one with other random numbers; after three attempts the training ends. Raises
     Diverged if no epoch was finished, SpecError, and StoreError where the folder holds another training.
     """
-    session = _Session(network, text, recipe, seed, torch.device(device), folder)
-    cuda = [session.device] if session.device.type == "cuda" else []
-    # Dropout draws from torch's global streams: those are forked here and seeded for each epoch.
-    with torch.random.fork_rng(devices=cuda):
-        session.resume()
-        journal = None if folder is None else Journal(folder, [asdict(epoch) for epoch in session.history])
-        while len(session.history) < recipe.epochs and not session.halted:
-            if session.epoch(progress):
-                session.save()
-                if journal is not None:
-                    journal.write(asdict(session.history[-1]))
-    return session.finish()
+    training = LanguageTraining(network, text, recipe, seed=seed, device=torch.device(device))
+    drive(training, folder=folder, tell=progress)
+    return LanguageOutcome(tuple(training.history), training.halted)
 
 
-class _Session:
+class LanguageTraining:
     """A training under way: the weights now, their average since the switch, the best so far, and the epochs."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        text: Text,
-        recipe: LanguageRecipe,
-        seed: Seed,
-        device: torch.device,
-        folder: Path | None,
+        self, network: nn.Module, text: Text, recipe: LanguageRecipe, *, seed: Seed, device: torch.device
     ) -> None:
-        self.text, self.recipe, self.seed, self.device, self.folder = text, recipe, seed, device, folder
+        self.text, self.recipe, self.seed, self.device = text, recipe, seed, device
         self.network = network.to(device)
         self.parameters: list[Tensor] = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.words_TB = columns(text.train, recipe.batch_size).to(device)
@@ -196,8 +180,19 @@ class _Session:
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
-    def epoch(self, progress: Callable[[LanguageProgress], None] | None) -> bool:
-        """Run one epoch, anew if need be, and add it to the history; False if it cannot be finished."""
+    @property
+    def done(self) -> int:
+        """How many epochs are over."""
+        return len(self.history)
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are, or the next one cannot be finished."""
+        return self.halted or len(self.history) >= self.recipe.epochs
+
+    def round(self, tell: Tell | None) -> None:
+        """Run one epoch, anew if need be, and add it to the history; if it cannot be finished, the training is over."""
+        progress = tell
         started = time.perf_counter()
         before = (self._copied(), self.average and [tensor.clone() for tensor in self.average], self.averaged_steps)
         for attempt in range(ATTEMPTS):
@@ -212,21 +207,20 @@ class _Session:
             self._close(loss, val_ppl, attempt, time.perf_counter() - started)
             if progress is not None:
                 progress(self._progress(len(self.words_TB), len(self.history) - 1, loss, val_ppl, 0.0))
-            return True
+            return
         self.halted = True
         if not self.history:
             raise Diverged(
                 f"The loss was not finite {ATTEMPTS} times in the first epoch at a learning rate of "
                 f"{self.recipe.learning_rate:g}: lower it, or clip the gradient more."
             )
-        return False
 
     def _trained(self, attempt: int, started: float, progress: Callable[[LanguageProgress], None] | None) -> float:
         """Read the whole training text once; the mean loss a step, in nats a word."""
         number, recipe, model = len(self.history), self.recipe, cast(Predicts, self.network)
         streams = self.seed.child(f"epoch {number}")
         streams = streams.child(f"attempt {attempt}") if attempt else streams
-        torch.manual_seed(streams.integer("dropout"))  # noqa: TID251 - forked in train_language()
+        torch.manual_seed(streams.integer("dropout"))  # noqa: TID251 - forked in drive()
         drawn = streams.numpy("lengths")
         self.network.train()
         hidden, position, steps, reported = model.start(recipe.batch_size), 0, 0, started
@@ -320,12 +314,11 @@ class _Session:
         if self.average is not None:
             self._restore(self.average)
 
-    def resume(self) -> None:
-        """Go back to the last checkpoint in the folder, if there is one."""
-        found = checkpoint.latest(self.folder, self._fingerprint()) if self.folder is not None else None
-        if found is None:
-            return
-        tensors, record = found
+    def begin(self) -> None:
+        """Nothing is left to be done."""
+
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Take over a state and its history."""
         places = range(len(self.parameters))
         self._restore([tensors[f"now.{place}"] for place in places])
         self.best = [tensors[f"best.{place}"].to(self.device) for place in places]
@@ -334,26 +327,19 @@ class _Session:
         self.averaged_steps = record["averaged_steps"]
         self.history = [LanguageEpoch(**epoch) for epoch in record["history"]]
 
-    def save(self) -> None:
-        """Write a checkpoint of the epochs so far, if there is a folder."""
-        if self.folder is None:
-            return
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The weights now, the best, and their average."""
         groups: dict[str, list[Tensor]] = {"now": self.parameters, "best": self.best, "average": self.average or []}
         tensors = {f"{name}.{place}": tensor for name, group in groups.items() for place, tensor in enumerate(group)}
-        record = {
-            "fingerprint": self._fingerprint(),
-            "history": [asdict(epoch) for epoch in self.history],
-            "averaging": self.average is not None,
-            "averaged_steps": self.averaged_steps,
-        }
-        checkpoint.save(self.folder, len(self.history), tensors, record)
+        return tensors, {"averaging": self.average is not None, "averaged_steps": self.averaged_steps}
 
-    def finish(self) -> LanguageOutcome:
-        """Leave the best weights in the network."""
+    def finish(self) -> dict[str, float]:
+        """Leave the best weights in the network; their perplexity on the validation text."""
         self._restore(self.best)
-        return LanguageOutcome(tuple(self.history), self.halted)
+        return {"val_ppl": LanguageOutcome(tuple(self.history)).val_ppl}
 
-    def _fingerprint(self) -> dict[str, object]:
+    def fingerprint(self) -> dict[str, Any]:
+        """Recipe, seed, text and the shapes of the network."""
         shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
         return {
             "recipe": asdict(self.recipe),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal
 
 from ogive.core.errors import SpecError, UnknownName
 
@@ -12,6 +13,34 @@ __all__ = ["PRESETS", "LanguageRecipe", "Preset", "language_bytes", "recipe_of"]
 
 Preset = Literal["tiny", "small", "paper"]
 DROPOUTS = ("dropout", "dropout_hidden", "dropout_input", "dropout_embedding", "dropout_word")
+
+
+# What the presets change. Small networks do not overfit in few epochs, so that less of them is dropped.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "small": {
+        "width": 128,
+        "epochs": 8,
+        "batch_size": 32,
+        "test_batch": 10,
+        "dropout": 0.2,
+        "dropout_hidden": 0.1,
+        "dropout_input": 0.2,
+        "dropout_embedding": 0.1,
+        "dropout_word": 0.0,
+    },
+    "tiny": {
+        "width": 64,
+        "epochs": 3,
+        "batch_size": 32,
+        "test_batch": 10,
+        "dropout": 0.0,
+        "dropout_hidden": 0.0,
+        "dropout_input": 0.0,
+        "dropout_embedding": 0.0,
+        "dropout_word": 0.0,
+    },
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +52,9 @@ class LanguageRecipe:
     better perplexity the weights are averaged. `eval_batch` and `test_batch` are the texts side by side where nothing
     is trained. The dropouts are those of ``networks.recurrent.LanguageModel``.
     """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    PRESET: ClassVar[str] = "small"
 
     width: int = 850  # quark0/darts, rnn/train.py, as is all below but `epochs`
     epochs: int = 8000  # its upper limit; the paper trains until nothing more is gained
@@ -56,33 +88,14 @@ class LanguageRecipe:
         if not 0 < self.learning_rate < math.inf:
             raise SpecError(f"learning_rate must be a positive number, but got {self.learning_rate}.")
 
+    @property
+    def length(self) -> int:
+        """The epochs of the whole training."""
+        return self.epochs
 
-# What the presets change. Small networks do not overfit in few epochs, so that less of them is dropped.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "small": {
-        "width": 128,
-        "epochs": 8,
-        "batch_size": 32,
-        "test_batch": 10,
-        "dropout": 0.2,
-        "dropout_hidden": 0.1,
-        "dropout_input": 0.2,
-        "dropout_embedding": 0.1,
-        "dropout_word": 0.0,
-    },
-    "tiny": {
-        "width": 64,
-        "epochs": 3,
-        "batch_size": 32,
-        "test_batch": 10,
-        "dropout": 0.0,
-        "dropout_hidden": 0.0,
-        "dropout_input": 0.0,
-        "dropout_embedding": 0.0,
-        "dropout_word": 0.0,
-    },
-}
+    def lasting(self, length: int) -> LanguageRecipe:
+        """The same recipe for so many epochs."""
+        return replace(self, epochs=length)
 
 
 def recipe_of(preset: Preset = "small", **changes: Any) -> LanguageRecipe:

@@ -1,306 +1,120 @@
-"""The one loop that trains a plain network: every option of a Recipe, exact resume, one process or several.
+"""The one loop that drives every training, round after round: checkpoints, journal, exact resume, forked streams.
 
-Every random number of an epoch comes from streams that are named after that epoch, so a checkpoint needs to hold no
-state of a generator, and an epoch that was interrupted is repeated exactly. Shapes: N images, C channels, H x W pixels.
+A round is one epoch, or some hundred steps. Every random number of a round comes from streams that are named after it,
+so a checkpoint needs to hold no state of a generator, and a round that was interrupted is repeated exactly.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
-import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ogive.core.errors import OgiveError, SpecError
-from ogive.core.rng import Seed
+from ogive.core.errors import OgiveError
 from ogive.training import checkpoint
-from ogive.training.batches import LAYOUT, Batch, Batches, layout_for, placed
-from ogive.training.data import Data, Split
-from ogive.training.distributed import Ranks, current
+from ogive.training.distributed import current
 from ogive.training.journal import Journal
-from ogive.training.recipe import Recipe, decay_of_average, learning_rate, optimizer_for
 
-__all__ = ["Diverged", "Epoch", "Outcome", "Progress", "Recipe", "accuracy", "train"]
+__all__ = ["Diverged", "Tell", "Training", "drive"]
 
-CHECK_EVERY = 20  # steps between looks at the loss: a look makes a GPU wait
-REPORT_S = 0.1  # seconds between two reports of progress within an epoch
-PIXELS = 1 << 21  # numbers in a batch of evaluation, at most
+# Whoever watches is told a record that says in one line where the training stands, or the line itself.
+Tell = Callable[[Any], None]
 
 
 class Diverged(OgiveError):
     """The loss became infinite or NaN: this network cannot be trained with this recipe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One finished epoch, counted from 1; accuracies in per cent; `val_acc` is None where it was not measured."""
-
-    number: int
-    learning_rate: float
-    train_loss: float
-    train_acc: float
-    val_acc: float | None
-    seconds: float = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a training came to; the weights are in the network that was trained."""
-
-    history: tuple[Epoch, ...]
+class Training(Protocol):
+    """A training under way, which the loop drives until it is over."""
 
     @property
-    def val_acc(self) -> float:
-        """Validation accuracy of the final weights, in per cent."""
-        last = self.history[-1].val_acc
-        assert last is not None
-        return last
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     @property
-    def seconds(self) -> float:
-        """Time of all epochs, those before an interruption included."""
-        return sum(epoch.seconds for epoch in self.history)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training stands: `epoch` and `step` from 1, `loss` and `train_acc` since the epoch began."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    train_acc: float
-    val_acc: float | None
-    seconds_left: float
+    def history(self) -> list[Any]:
+        """The finished rounds, each a frozen dataclass of numbers with the `seconds` that it took."""
+        ...
 
     @property
-    def share(self) -> float:
-        """How much of the epoch is over, 0 to 1."""
-        return self.step / self.steps
+    def done(self) -> int:
+        """What the checkpoint of now is numbered with: rounds, or steps where a round is several."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether no round is left."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that decides the weights, as JSON: a checkpoint with another one is refused."""
+        ...
+
+    def begin(self) -> None:
+        """Prepare a training that no checkpoint was found for."""
+        ...
+
+    def round(self, tell: Tell | None) -> None:
+        """Run the next round and add it to the history; without an addition it could not be finished. May Diverge."""
+        ...
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next round depends on beside the history: tensors, and a record as JSON."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Take over what `state` returned; the record holds the `history` as well."""
+        ...
+
+    def finish(self) -> Mapping[str, float]:
+        """Leave the weights that count in the network; what the training itself measured of them."""
+        ...
 
 
-def train(
-    network: nn.Module,
-    data: Data,
-    recipe: Recipe,
-    *,
-    seed: Seed,
-    device: torch.device | str = "cpu",
-    folder: Path | None = None,
-    validate_every: int = 1,
-    tensorboard: bool = False,
-    progress: Callable[[Progress], None] | None = None,
-) -> Outcome:
-    """Train `network` in place on ``data.train``; the weights after the last epoch are the result, whatever was best.
+def drive(
+    training: Training, *, folder: Path | None = None, tensorboard: bool = False, tell: Tell | None = None
+) -> Mapping[str, float]:
+    """Run a training to its end, and return what it measured of the weights that it leaves in its network.
 
-    With a `folder`, every epoch ends with a checkpoint and a line in ``metrics.jsonl``, and a call with the same
-    arguments goes on from there: to the bit, on the same machine with as many threads. `validate_every` epochs (0: only
-    after the last) the network is measured on ``data.val``; ``data.test`` is never touched. Raises Diverged, SpecError,
-    and StoreError where the folder holds another training or cannot be written.
+    With a `folder`, every round ends with a checkpoint and a line in ``metrics.jsonl``, and a call with an equal
+    training goes on from there: to the bit, on the same machine with as many threads. Networks may draw (dropout,
+    drop-path) from torch's global streams: those are forked here, so that the caller's streams are as they were.
+    Raises Diverged, SpecError, and StoreError where the folder holds another training or cannot be written.
     """
-    session = _Session(network, data, recipe, seed, torch.device(device), folder)
-    # The network itself may draw (dropout, drop-path) from torch's global streams: those are forked here and seeded for
-    # each epoch, so that the caller's streams are as they were.
-    cuda = [session.device] if session.device.type == "cuda" else []
-    journal: Journal | None = None
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            session.resume()
-            if folder is not None and session.ranks.writes:
-                journal = Journal(folder, [asdict(epoch) for epoch in session.history], tensorboard=tensorboard)
-            while len(session.history) < recipe.epochs:
-                session.epoch(validate_every, progress)
-                if folder is not None and session.ranks.writes:
-                    session.save()
-                if journal is not None:
-                    journal.write(asdict(session.history[-1]))
-        finally:
-            if journal is not None:
-                journal.close()
-    session.finish()
-    return Outcome(tuple(session.history))
+    cuda = [training.device] if training.device.type == "cuda" else []
+    fingerprint = training.fingerprint()
+    writes = folder is not None and current().writes
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=cuda))
+        _resume(training, folder, fingerprint)
+        journal: Journal | None = None
+        if folder is not None and writes:
+            journal = Journal(folder, [asdict(one) for one in training.history], tensorboard=tensorboard)
+            stack.callback(journal.close)
+        while not training.over:
+            before = len(training.history)
+            training.round(tell)
+            if len(training.history) == before or folder is None or journal is None:
+                continue
+            tensors, record = training.state()
+            history = [asdict(one) for one in training.history]
+            checkpoint.save(folder, training.done, tensors, {"fingerprint": fingerprint, "history": history, **record})
+            journal.write(history[-1])
+    return training.finish()
 
 
-def accuracy(network: nn.Module, split: Split, data: Data, device: torch.device | str = "cpu") -> float:
-    """Correct answers on a split, in per cent; the network is measured in eval mode and left in the mode it had."""
-    if not len(split):
-        raise SpecError("An accuracy needs at least one image.")
-    return 100 * _correct(network, split, data, torch.device(device)) / len(split)
-
-
-def _correct(network: nn.Module, split: Split, data: Data, device: torch.device) -> int:
-    mode = network.training
-    dtype = next(network.parameters()).dtype
-    size = max(1, min(len(split), PIXELS // math.prod(data.shape)))
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    network.eval()
-    with torch.inference_mode():
-        for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
-            x_NCHW = data.normalised(images.to(device).contiguous(memory_format=LAYOUT), dtype)
-            correct += (network(x_NCHW).argmax(1) == labels.to(device)).sum()
-    network.train(mode)
-    return int(correct.item())
-
-
-class _Session:
-    """A training under way: the network, what the optimiser remembers, and the epochs so far."""
-
-    def __init__(
-        self, network: nn.Module, data: Data, recipe: Recipe, seed: Seed, device: torch.device, folder: Path | None
-    ) -> None:
-        self.device, self.recipe, self.seed, self.folder = device, recipe, seed, folder
-        self.ranks: Ranks = current()
-        layout = layout_for(network, device)
-        self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        self.source = data  # its digest is computed once, however many trainings use it
-        self.data = placed(data, device)
-        self.optimizer = optimizer_for(network, recipe)
-        self.average = copy.deepcopy(network).requires_grad_(False) if recipe.average else None
-        dtype = next(network.parameters()).dtype
-        self.batches = Batches(self.data, recipe, device, dtype, self.ranks, layout)
-        self.steps = self.batches.steps
-        self.history: list[Epoch] = []
-
-    # -- one epoch ---------------------------------------------------------------------------------------------------
-
-    def epoch(self, validate_every: int, progress: Callable[[Progress], None] | None) -> None:
-        """Run one epoch and add it to the history."""
-        started, number, recipe = time.perf_counter(), len(self.history), self.recipe
-        streams = self.seed.child(f"epoch {number}")
-        torch.manual_seed(streams.integer(f"network {self.ranks.rank}"))  # noqa: TID251 - forked in train()
-        if hasattr(self.network, "drop_path_prob"):
-            final = getattr(self.network, "drop_path", 0.0) if recipe.drop_path is None else recipe.drop_path
-            setattr(self.network, "drop_path_prob", final * number / recipe.epochs)  # noqa: B010 - no field of Module
-        self.network.train()
-        totals = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss and share of correct answers, summed
-        reported = started
-        for step, batch in enumerate(self.batches.epoch(streams)):
-            passed = number + (step / self.steps if recipe.anneal == "step" else 0)
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, passed)
-            totals += self._step(batch)
-            self._follow(number * self.steps + step)
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
-                self._check(totals, number)
-            if progress is not None and step + 1 < self.steps and time.perf_counter() - reported > REPORT_S:
-                reported = time.perf_counter()
-                progress(self._progress(number, step + 1, totals, None, reported - started))
-        for module in (self.network, self.average):
-            if module is not None:
-                self.ranks.average_buffers(module)
-        last = number + 1 == recipe.epochs
-        due = last or (validate_every > 0 and (number + 1) % validate_every == 0)
-        val_acc = self._validate() if due else None
-        loss, share = (totals / self.steps).tolist()
-        seconds = time.perf_counter() - started
-        self.history.append(Epoch(number + 1, learning_rate(recipe, number), loss, 100 * share, val_acc, seconds))
-        if progress is not None:
-            progress(self._progress(number, self.steps, totals, val_acc, seconds))
-
-    def _step(self, batch: Batch) -> Tensor:
-        """One step of the optimiser; returns the loss and the share of correct answers."""
-        recipe = self.recipe
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            output = self.network(batch.images)
-        logits, *auxiliary = output if isinstance(output, tuple) else (output,)
-        loss = batch.loss(logits, recipe.label_smoothing)
-        for extra in auxiliary:
-            loss = loss + recipe.auxiliary_weight * batch.loss(extra, recipe.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        share = (logits.detach().argmax(1) == batch.labels).double().mean()
-        seen = torch.stack((loss.detach().double(), share))
-        seen = self.ranks.average_gradients(self.network, seen)
-        if recipe.gradient_clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
-        self.optimizer.step()
-        return seen
-
-    def _follow(self, step: int) -> None:
-        """Move the average of the weights towards the weights."""
-        if self.average is None:
-            return
-        decay = decay_of_average(self.recipe, step)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
-            for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                if kept.is_floating_point():
-                    kept.lerp_(now, 1 - decay)
-                else:
-                    kept.copy_(now)
-
-    def _check(self, totals: Tensor, number: int) -> None:
-        if not math.isfinite(totals[0].item()):
-            raise Diverged(
-                f"The loss became {totals[0].item()} in epoch {number + 1} of {self.recipe.epochs} at a learning rate "
-                f"of {self.optimizer.param_groups[0]['lr']:.3g}: lower it, warm up longer or clip the gradient."
-            )
-
-    def _validate(self) -> float:
-        """Accuracy of the weights that count, in per cent; every process measures its part."""
-        network = self.network if self.average is None else self.average
-        split, ranks = self.data.val, self.ranks
-        own = Split(split.images[ranks.rank :: ranks.count], split.labels[ranks.rank :: ranks.count])
-        correct = _correct(network, own, self.data, self.device) if len(own) else 0
-        return 100 * ranks.total(correct, self.device) / len(split)
-
-    def _progress(self, number: int, step: int, totals: Tensor, val_acc: float | None, seconds: float) -> Progress:
-        loss, share = (totals / step).tolist()
-        an_epoch = self.history[-1].seconds if self.history else seconds * self.steps / step
-        left = an_epoch * (self.recipe.epochs - number - step / self.steps)
-        return Progress(number + 1, self.recipe.epochs, step, self.steps, loss, 100 * share, val_acc, max(0.0, left))
-
-    # -- the state, in and out ---------------------------------------------------------------------------------------
-
-    def resume(self) -> None:
-        """Go back to the last checkpoint in the folder, if there is one; else every process starts equal."""
-        found = checkpoint.latest(self.folder, self._fingerprint()) if self.folder is not None else None
-        self.ranks.check_same_epoch(found[1]["epoch"] if found else 0, self.device)
-        if found is None:
-            self.ranks.start_equal(self.network)
-            if self.average is not None:
-                self.average.load_state_dict(self.network.state_dict())
-            return
-        tensors, record = found
-        checkpoint.restore_module(self.network, tensors, "network.")
-        if self.average is not None:
-            checkpoint.restore_module(self.average, tensors, "average.")
-        own = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
-        checkpoint.restore_optimizer(self.optimizer, own)
-        self.history = [Epoch(**epoch) for epoch in record["history"]]
-
-    def save(self) -> None:
-        """Write a checkpoint of the epochs so far."""
-        assert self.folder is not None
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        remembered = checkpoint.optimizer_tensors(self.optimizer)
-        tensors |= {f"optimizer.{name}": tensor for name, tensor in remembered.items()}
-        record = {"fingerprint": self._fingerprint(), "history": [asdict(epoch) for epoch in self.history]}
-        checkpoint.save(self.folder, len(self.history), tensors, record)
-
-    def finish(self) -> None:
-        """Leave the averaged weights, if they were kept, in the network, and its tensors in their usual layout."""
-        if self.average is not None:
-            self.network.load_state_dict(self.average.state_dict())
-        self.network.to(memory_format=torch.contiguous_format)
-
-    def _fingerprint(self) -> dict[str, object]:
-        shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
-        return {
-            "recipe": asdict(self.recipe),
-            "seed": [self.seed.root, *self.seed.path],
-            "data": self.source.digest,
-            "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
-            "processes": self.ranks.count,
-        }
+def _resume(training: Training, folder: Path | None, fingerprint: Mapping[str, Any]) -> None:
+    """Go back to the last checkpoint in the folder, if there is one; else every process starts equal."""
+    found = checkpoint.latest(folder, fingerprint) if folder is not None else None
+    current().check_same_epoch(found[1]["epoch"] if found else 0, training.device)
+    if found is None:
+        training.begin()
+    else:
+        training.restore(*found)

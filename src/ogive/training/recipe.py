@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn, optim
@@ -75,6 +75,17 @@ class Recipe:
             raise SpecError(f"warmup_epochs must be in [0, {self.epochs}), but got {self.warmup_epochs}.")
         if self.nesterov and self.momentum == 0 and self.optimizer == "sgd":
             raise SpecError("Nesterov's step needs momentum: set nesterov=false or a momentum.")
+
+    @property
+    def length(self) -> int:
+        """The epochs of the whole training."""
+        return self.epochs
+
+    def lasting(self, length: int) -> Recipe:
+        """The same recipe for so many epochs, of which the warm-up takes the same share."""
+        if length == self.epochs:
+            return self
+        return replace(self, epochs=length, warmup_epochs=self.warmup_epochs / self.epochs * length)
 
     def _check_ranges(self) -> None:
         for name in ("epochs", "batch_size"):

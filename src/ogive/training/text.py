@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class Text:
     val: Tensor
     test: Tensor
     unknown: Mapping[str, int] = field(default_factory=dict)
+
+    tasks: ClassVar[tuple[str, ...]] = ("language",)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -30,8 +30,8 @@ from ogive.networks.residual import ResidualNetwork
 from ogive.training.alone import alone
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
-from ogive.training.loop import Progress, train
 from ogive.training.recipe import Recipe
+from ogive.training.supervised import Progress, train
 
 __all__ = [
     "Gaussian",

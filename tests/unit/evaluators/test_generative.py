@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ogive.evaluators.generative import Generative
 from PIL import Image
 
 from ogive import catalog, session
@@ -16,7 +17,6 @@ from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Proposal
 from ogive.estimate import estimate
-from ogive.evaluators.generative import Generative
 from ogive.evaluators.inherited_generative import InheritedGenerative
 from ogive.networks.autogan import Generator, GeneratorSize, discriminator, generator
 from ogive.networks.build import build, default_skeleton
@@ -25,10 +25,10 @@ from ogive.runs import read_run
 from ogive.spaces.autogan import autogan
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.generators import GeneratorParts
-from ogive.supernets.statistics import recalibrated
 from ogive.training.adversarial import AdversarialRecipe, noise, sampled, train_adversarial
 from ogive.training.data import Data, Split, load
 from ogive.training.samples import grid_png
+from ogive.training.statistics import recalibrated
 from ogive.training.yardstick import YardstickRecipe, yardstick
 
 pytestmark = pytest.mark.usefixtures("one_thread", "ogive_home")

@@ -22,8 +22,8 @@ from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.partition import Edge, Partition, partition
 from ogive.supernets.sharing import supernet
-from ogive.supernets.statistics import recalibrated, right_share
 from ogive.training.data import Data, Split, load
+from ogive.training.statistics import recalibrated, right_share
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -19,9 +19,9 @@ from ogive.evaluators.trained import Trained
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.training.data import Data, Split, load
-from ogive.training.loop import Progress
 from ogive.training.memory import capacity, is_out_of_memory, training_bytes
 from ogive.training.recipe import Recipe
+from ogive.training.supervised import Progress
 
 ARCH = Architecture("nasbench201", (3, 1, 2, 3, 0, 4))
 OTHER = Architecture("nasbench201", (1, 2, 3, 1, 2, 3))

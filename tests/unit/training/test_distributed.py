@@ -39,7 +39,7 @@ from torch import nn
 sys.path.insert(0, {here!r})
 from test_distributed import RECIPE, SEED, data, network
 from ogive.training.distributed import group
-from ogive.training.loop import train
+from ogive.training.supervised import train
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])

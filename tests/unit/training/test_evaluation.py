@@ -8,8 +8,8 @@ from ogive.core.rng import Seed
 from ogive.training.augment import Augmentation
 from ogive.training.data import Data, Split
 from ogive.training.evaluation import EVALUATIONS, PRESETS, Preset, evaluation
-from ogive.training.loop import train
 from ogive.training.recipe import learning_rate
+from ogive.training.supervised import train
 
 # Three reductions leave maps of 4×4 of images of 32×32.
 TOO_SMALL = ("dartopti-resnet18-cifar10", "dartopti-resnet50-cifar10")

@@ -14,8 +14,9 @@ from ogive.core.rng import Seed
 from ogive.training.batches import Batches
 from ogive.training.data import Data, Split
 from ogive.training.distributed import ALONE
-from ogive.training.loop import Diverged, Progress, accuracy, train
+from ogive.training.loop import Diverged
 from ogive.training.recipe import Recipe, learning_rate
+from ogive.training.supervised import Progress, accuracy, train
 
 SEED = Seed(3)
 

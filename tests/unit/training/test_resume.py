@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ogive.core.errors import MissingData, StoreError
 from ogive.core.rng import Seed
 from ogive.training.data import Data
-from ogive.training.loop import Outcome, train
 from ogive.training.recipe import Recipe
+from ogive.training.supervised import Outcome, train
 
 SEED = Seed(3)
 EPOCHS = 4

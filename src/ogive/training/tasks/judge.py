@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 
-from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.networks.autogan import Generator
-from ogive.supernets.statistics import recalibrated
 from ogive.training.adversarial import Pixels, noise, sampled
 from ogive.training.data import Data
 from ogive.training.loop import Diverged
 from ogive.training.samples import write_samples
+from ogive.training.statistics import recalibrated
 from ogive.training.yardstick import Yardstick, YardstickRecipe, place_of, yardstick
 
 __all__ = ["Judge"]
@@ -79,7 +78,7 @@ class Judge:
             self._yardstick = yardstick(self.data, short, device=self.device, folder=Path(place))
         return (time.perf_counter() - started) * self.recipe.epochs
 
-    def measured(self, generator: Generator, arch: Architecture) -> tuple[float, float]:
+    def measured(self, generator: Generator) -> tuple[float, float]:
         """``own_fid`` and ``own_is`` of a generator of one path; it is left with the statistics of its own noise.
 
         Diverged if it makes what is no image.
@@ -94,6 +93,6 @@ class Judge:
         if not math.isfinite(distance + score):
             raise Diverged("the features of the images are no finite numbers")
         if self.samples and self.folder is not None:
-            name = "-".join(str(int(choice)) for choice in arch.choices)
+            name = "-".join(str(choice) for (choice,) in generator.choices)
             write_samples(self.folder / "samples" / f"{name}.png", made[: self.samples])
         return distance, score

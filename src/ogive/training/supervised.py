@@ -1,0 +1,329 @@
+"""The training of a network from inputs with known targets: every option of a Recipe, one process or several.
+
+Shapes: N images, C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.training import checkpoint
+from ogive.training.batches import LAYOUT, Batch, Batches, layout_for, placed
+from ogive.training.data import Data, Split
+from ogive.training.distributed import Ranks, current
+from ogive.training.loop import Diverged, Tell, drive
+from ogive.training.recipe import Recipe, decay_of_average, learning_rate, optimizer_for
+
+__all__ = ["CrossEntropy", "Epoch", "Loss", "Outcome", "Progress", "Supervised", "accuracy", "train"]
+
+CHECK_EVERY = 20  # steps between looks at the loss: a look makes a GPU wait
+REPORT_S = 0.1  # seconds between two reports of progress within an epoch
+PIXELS = 1 << 21  # numbers in a batch of evaluation, at most
+
+
+class Loss(Protocol):
+    """What a network is trained to make small."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+        """One number, the mean over a batch, of outputs of a network in float32 or float64."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """The loss of classification, with the label smoothing of the recipe."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+        """Cross-entropy of logits (N, classes) and labels (N,)."""
+        return F.cross_entropy(outputs, targets, label_smoothing=recipe.label_smoothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One finished epoch, counted from 1; accuracies in per cent; `val_acc` is None where it was not measured."""
+
+    number: int
+    learning_rate: float
+    train_loss: float
+    train_acc: float
+    val_acc: float | None
+    seconds: float = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a training came to; the weights are in the network that was trained."""
+
+    history: tuple[Epoch, ...]
+
+    @property
+    def val_acc(self) -> float:
+        """Validation accuracy of the final weights, in per cent."""
+        last = self.history[-1].val_acc
+        assert last is not None
+        return last
+
+    @property
+    def seconds(self) -> float:
+        """Time of all epochs, those before an interruption included."""
+        return sum(epoch.seconds for epoch in self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training stands: `epoch` and `step` from 1, `loss` and `train_acc` since the epoch began."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    train_acc: float
+    val_acc: float | None
+    seconds_left: float
+
+    @property
+    def share(self) -> float:
+        """How much of the epoch is over, 0 to 1."""
+        return self.step / self.steps
+
+
+def train(
+    network: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    *,
+    seed: Seed,
+    device: torch.device | str = "cpu",
+    folder: Path | None = None,
+    validate_every: int = 1,
+    tensorboard: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Train `network` in place on ``data.train``; the weights after the last epoch are the result, whatever was best.
+
+    With a `folder`, every epoch ends with a checkpoint and a line in ``metrics.jsonl``, and a call with the same
+    arguments goes on from there: to the bit, on the same machine with as many threads. `validate_every` epochs (0: only
+    after the last) the network is measured on ``data.val``; ``data.test`` is never touched. Raises Diverged, SpecError,
+    and StoreError where the folder holds another training or cannot be written.
+    """
+    training = Supervised(network, data, recipe, seed=seed, device=torch.device(device), validate_every=validate_every)
+    drive(training, folder=folder, tensorboard=tensorboard, tell=progress)
+    return Outcome(tuple(training.history))
+
+
+def accuracy(network: nn.Module, split: Split, data: Data, device: torch.device | str = "cpu") -> float:
+    """Correct answers on a split, in per cent; the network is measured in eval mode and left in the mode it had."""
+    if not len(split):
+        raise SpecError("An accuracy needs at least one image.")
+    return 100 * _correct(network, split, data, torch.device(device)) / len(split)
+
+
+def _correct(network: nn.Module, split: Split, data: Data, device: torch.device) -> int:
+    mode = network.training
+    dtype = next(network.parameters()).dtype
+    size = max(1, min(len(split), PIXELS // math.prod(data.shape)))
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    network.eval()
+    with torch.inference_mode():
+        for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
+            x_NCHW = data.normalised(images.to(device).contiguous(memory_format=LAYOUT), dtype)
+            correct += (network(x_NCHW).argmax(1) == labels.to(device)).sum()
+    network.train(mode)
+    return int(correct.item())
+
+
+class Supervised:
+    """A training under way: the network, what the optimiser remembers, and the epochs so far."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Data,
+        recipe: Recipe,
+        *,
+        seed: Seed,
+        device: torch.device,
+        validate_every: int = 0,
+        loss: Loss | None = None,
+    ) -> None:
+        self.device, self.recipe, self.seed, self.validate_every = device, recipe, seed, validate_every
+        self.loss: Loss = CrossEntropy() if loss is None else loss
+        self.ranks: Ranks = current()
+        layout = layout_for(network, device)
+        self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.source = data  # its digest is computed once, however many trainings use it
+        self.data = placed(data, device)
+        self.optimizer = optimizer_for(network, recipe)
+        self.average = copy.deepcopy(network).requires_grad_(False) if recipe.average else None
+        dtype = next(network.parameters()).dtype
+        self.batches = Batches(self.data, recipe, device, dtype, self.ranks, layout)
+        self.steps = self.batches.steps
+        self.history: list[Epoch] = []
+
+    # -- one epoch ---------------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> int:
+        """How many epochs are over."""
+        return len(self.history)
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are."""
+        return len(self.history) >= self.recipe.epochs
+
+    def round(self, tell: Tell | None) -> None:
+        """Run one epoch and add it to the history."""
+        progress, validate_every = tell, self.validate_every
+        started, number, recipe = time.perf_counter(), len(self.history), self.recipe
+        streams = self.seed.child(f"epoch {number}")
+        torch.manual_seed(streams.integer(f"network {self.ranks.rank}"))  # noqa: TID251 - forked in drive()
+        if hasattr(self.network, "drop_path_prob"):
+            final = getattr(self.network, "drop_path", 0.0) if recipe.drop_path is None else recipe.drop_path
+            setattr(self.network, "drop_path_prob", final * number / recipe.epochs)  # noqa: B010 - no field of Module
+        self.network.train()
+        totals = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss and share of correct answers, summed
+        reported = started
+        for step, batch in enumerate(self.batches.epoch(streams)):
+            passed = number + (step / self.steps if recipe.anneal == "step" else 0)
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, passed)
+            totals += self._step(batch)
+            self._follow(number * self.steps + step)
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
+                self._check(totals, number)
+            if progress is not None and step + 1 < self.steps and time.perf_counter() - reported > REPORT_S:
+                reported = time.perf_counter()
+                progress(self._progress(number, step + 1, totals, None, reported - started))
+        for module in (self.network, self.average):
+            if module is not None:
+                self.ranks.average_buffers(module)
+        last = number + 1 == recipe.epochs
+        due = last or (validate_every > 0 and (number + 1) % validate_every == 0)
+        val_acc = self._validate() if due else None
+        loss, share = (totals / self.steps).tolist()
+        seconds = time.perf_counter() - started
+        self.history.append(Epoch(number + 1, learning_rate(recipe, number), loss, 100 * share, val_acc, seconds))
+        if progress is not None:
+            progress(self._progress(number, self.steps, totals, val_acc, seconds))
+
+    def _step(self, batch: Batch) -> Tensor:
+        """One step of the optimiser; returns the loss and the share of correct answers."""
+        recipe = self.recipe
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            output = self.network(batch.images)
+        logits, *auxiliary = output if isinstance(output, tuple) else (output,)
+        loss = self._lost(batch, logits)
+        for extra in auxiliary:
+            loss = loss + recipe.auxiliary_weight * self._lost(batch, extra)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        share = (logits.detach().argmax(1) == batch.labels).double().mean()
+        seen = torch.stack((loss.detach().double(), share))
+        seen = self.ranks.average_gradients(self.network, seen)
+        if recipe.gradient_clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
+        self.optimizer.step()
+        return seen
+
+    def _lost(self, batch: Batch, outputs: Tensor) -> Tensor:
+        """The loss of a batch, in at least float32; SpecError if it is not one number."""
+        loss = batch.measured(outputs, lambda exact, targets: self.loss.loss(exact, targets, self.recipe))
+        if loss.ndim:
+            raise SpecError(
+                f"A loss is one number for a batch, but {type(self.loss).__name__}.loss returned a tensor of the shape "
+                f"{tuple(loss.shape)}: return its mean."
+            )
+        return loss
+
+    def _follow(self, step: int) -> None:
+        """Move the average of the weights towards the weights."""
+        if self.average is None:
+            return
+        decay = decay_of_average(self.recipe, step)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+            for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                if kept.is_floating_point():
+                    kept.lerp_(now, 1 - decay)
+                else:
+                    kept.copy_(now)
+
+    def _check(self, totals: Tensor, number: int) -> None:
+        if not math.isfinite(totals[0].item()):
+            raise Diverged(
+                f"The loss became {totals[0].item()} in epoch {number + 1} of {self.recipe.epochs} at a learning rate "
+                f"of {self.optimizer.param_groups[0]['lr']:.3g}: lower it, warm up longer or clip the gradient."
+            )
+
+    def _validate(self) -> float:
+        """Accuracy of the weights that count, in per cent; every process measures its part."""
+        network = self.network if self.average is None else self.average
+        split, ranks = self.data.val, self.ranks
+        own = Split(split.images[ranks.rank :: ranks.count], split.labels[ranks.rank :: ranks.count])
+        correct = _correct(network, own, self.data, self.device) if len(own) else 0
+        return 100 * ranks.total(correct, self.device) / len(split)
+
+    def _progress(self, number: int, step: int, totals: Tensor, val_acc: float | None, seconds: float) -> Progress:
+        loss, share = (totals / step).tolist()
+        an_epoch = self.history[-1].seconds if self.history else seconds * self.steps / step
+        left = an_epoch * (self.recipe.epochs - number - step / self.steps)
+        return Progress(number + 1, self.recipe.epochs, step, self.steps, loss, 100 * share, val_acc, max(0.0, left))
+
+    # -- the state, in and out ---------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Every process starts with the weights of the first."""
+        self.ranks.start_equal(self.network)
+        if self.average is not None:
+            self.average.load_state_dict(self.network.state_dict())
+
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Take over a state and its history."""
+        checkpoint.restore_module(self.network, tensors, "network.")
+        if self.average is not None:
+            checkpoint.restore_module(self.average, tensors, "average.")
+        own = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
+        checkpoint.restore_optimizer(self.optimizer, own)
+        self.history = [Epoch(**epoch) for epoch in record["history"]]
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights, their average, and what the optimiser remembers."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        remembered = checkpoint.optimizer_tensors(self.optimizer)
+        return tensors | {f"optimizer.{name}": tensor for name, tensor in remembered.items()}, {}
+
+    def finish(self) -> dict[str, float]:
+        """Leave the averaged weights, if they were kept, in the network, and its tensors in their usual layout."""
+        if self.average is not None:
+            self.network.load_state_dict(self.average.state_dict())
+        self.network.to(memory_format=torch.contiguous_format)
+        return {"val_acc": Outcome(tuple(self.history)).val_acc}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Recipe, seed, data, the shapes of the network, and the number of processes."""
+        shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
+        return {
+            "recipe": asdict(self.recipe),
+            "seed": [self.seed.root, *self.seed.path],
+            "data": self.source.digest,
+            "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
+            "processes": self.ranks.count,
+        }

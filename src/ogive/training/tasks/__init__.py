@@ -1,0 +1,1 @@
+"""What networks are for: one file a task, each a `ogive.training.task.Task`."""

@@ -1,0 +1,112 @@
+"""Language: recurrent networks that tell which word of a text comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.networks.export import Exported
+from ogive.networks.export_language import export_language
+from ogive.networks.recurrent import LanguageModel, build_language_model, macs_a_word
+from ogive.training.language import LanguageTraining, perplexity
+from ogive.training.language_recipe import DROPOUTS, LanguageRecipe, language_bytes
+from ogive.training.task import Part, Size
+from ogive.training.text import Text, columns
+
+__all__ = ["Language"]
+
+
+class Language:
+    """A text, of which models learn to predict each word from those before it.
+
+    Measures ``val_ppl`` (the lowest perplexity of an epoch on the validation text) and ``test_ppl`` of the same
+    weights, for the record. The channels of a size are the width of all states.
+    """
+
+    name = "language"
+    metrics: tuple[str, ...] = ("val_ppl", "test_ppl")
+    recipe = LanguageRecipe
+
+    def __init__(self, data: Text) -> None:
+        self.data = data
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the vocabulary and the words."""
+        return self.data.digest
+
+    def fitted(self, recipe: LanguageRecipe, size: Size, space: SearchSpace | None) -> LanguageRecipe:
+        """The recipe with the width of the size, if it has one."""
+        if size.cells is not None or size.auxiliary:
+            raise SpecError("The size of a language model is its channels: leave out cells and auxiliary.")
+        return recipe if size.channels is None else replace(recipe, width=size.channels)
+
+    def network(self, arch: Architecture, size: Size, recipe: LanguageRecipe, *, seed: int | None) -> LanguageModel:
+        """The language model around a cell."""
+        dropouts = {name: getattr(recipe, name) for name in DROPOUTS}
+        options: dict[str, Any] = {"words": len(self.data.vocabulary), "width": recipe.width, **dropouts}
+        if seed is not None:
+            return build_language_model(arch, seed=seed, **options)
+        with torch.device("meta"):
+            return build_language_model(arch, seed=None, **options)
+
+    def counted(self, network: nn.Module) -> dict[str, float]:
+        """Parameters, and multiply-accumulates of a word."""
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return {"params": float(parameters), "macs": float(macs_a_word(cast(LanguageModel, network)))}
+
+    def memory(self, outline: nn.Module, recipe: LanguageRecipe) -> float:
+        """As `language_bytes`."""
+        model = cast(LanguageModel, outline)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        return language_bytes(recipe, words=model.words, parameters=parameters, nodes=len(model.cell.entries))
+
+    def training(
+        self, network: nn.Module, recipe: LanguageRecipe, *, seed: Seed, device: torch.device
+    ) -> LanguageTraining:
+        """A training on the training text, which ends with the weights that are best on the validation text."""
+        return LanguageTraining(network, self.data, recipe, seed=seed, device=device)
+
+    def measured(self, network: nn.Module, part: Part, recipe: LanguageRecipe, *, seed: Seed) -> dict[str, float]:
+        """Perplexity on a part."""
+        batch = {"val": recipe.eval_batch, "test": recipe.test_batch}[part]
+        text = {"val": self.data.val, "test": self.data.test}[part]
+        return {f"{part}_ppl": perplexity(network, text, batch=batch, bptt=recipe.bptt)}
+
+    def joined(self) -> Language:
+        """The same: the validation text says when to average the weights, and is not trained on."""
+        return self
+
+    def described(self, network: nn.Module, recipe: LanguageRecipe, measured: Mapping[str, float]) -> dict[str, Any]:
+        """The number of test words, parameters and multiply-accumulates."""
+        words = (len(self.data.test) // recipe.test_batch - 1) * recipe.test_batch
+        return {"test_words": words, **{name: int(value) for name, value in self.counted(network).items()}}
+
+    def exported(
+        self,
+        network: nn.Module,
+        folder: Path,
+        *,
+        formats: Sequence[str],
+        name: str,
+        headline: str,
+        progress: Callable[[str], None] | None = None,
+    ) -> list[Exported]:
+        """As torch source, weights and vocabulary."""
+        for wanted in formats:
+            if wanted != "torch":
+                raise SpecError(
+                    f"Language models are exported as torch source only, not to {wanted}: write --to torch."
+                )
+        model, vocabulary = cast(LanguageModel, network), self.data.vocabulary
+        words = columns(self.data.test, 2)[:50]
+        return [export_language(model, folder, name=name, vocabulary=vocabulary, headline=headline, words=words)]

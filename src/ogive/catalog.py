@@ -37,6 +37,8 @@ __all__ = [
     "parameter_names",
     "resolve",
     "summary",
+    "task_of",
+    "tasks",
     "version",
 ]
 
@@ -201,7 +203,8 @@ def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:
     SpecError for a value of the wrong type and for something that the context should hold and does not.
     """
     spec = parse(text) if isinstance(text, str) else text
-    spec = _meant(kind, spec, context or {})
+    context = _completed(context or {})
+    spec = _meant(kind, spec, context)
     return make(resolve(kind, spec.name), spec, context)
 
 
@@ -253,9 +256,38 @@ def summary(kind: str, name: str) -> str:
     return (inspect.getdoc(resolve(kind, name)) or "").partition("\n")[0]
 
 
+def tasks(kind: str, name: str) -> tuple[str, ...]:
+    """What the networks of a space are for, or what may be done with data: a space and data need one in common."""
+    part = typing.get_type_hints(resolve(kind, name))["return"] if kind == "data" else build(kind, name)
+    return tuple(part.tasks)
+
+
+def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
+    """What networks of the space do with the data: the first task that both serve; None without data.
+
+    SpecError names what either is for where they have none in common.
+    """
+    if data is None:
+        return None
+    for name in data.tasks:
+        if name in space.tasks:
+            return build("task", name, {**(context or {}), "data": lambda: data})
+    raise SpecError(
+        f"{data.name} is data for {' or '.join(data.tasks)}, and networks of {space.name} are for "
+        f"{' or '.join(space.tasks) or 'nothing but look-ups in tables'}: give other data, or another space."
+    )
+
+
 def generates(space: str) -> bool:
     """Whether the architectures of a space, named as in ``name(key=value)``, make images."""
     return "generation" in build("space", space).tasks
+
+
+def _completed(context: Context) -> Context:
+    """The context with the task that follows from its space and its data, unless it holds one."""
+    if "task" in context or not {"space", "data"} <= context.keys():
+        return context
+    return {**context, "task": lambda: task_of(context["space"](), context["data"]())}
 
 
 def _meant(kind: str, spec: Spec, context: Context) -> Spec:
@@ -318,14 +350,14 @@ def _keywords(
     named = {name: p for name, p in named.items() if name not in {record.parameter for record in records}}
     inside = {option for record in records for option in record.fields}
     for option in spec.options:
-        if option not in named and option not in inside:
-            offered = {name for name, p in named.items() if name not in context and _writable(p)}
-            raise UnknownName(f"option of {spec.name}", option, offered | inside)
         if option in context and option in _FLAGS and option != "table":
             raise SpecError(
                 f"{spec.name}(...) takes no {option} in brackets: it is one for the whole search, "
                 f"as in {_FLAGS[option]}."
             )
+        if option not in named and option not in inside:
+            offered = {name for name, p in named.items() if name not in context and _writable(p)}
+            raise UnknownName(f"option of {spec.name}", option, offered | inside)
     keywords = {}
     for name, parameter in named.items():
         if name in spec.options:

@@ -31,7 +31,7 @@ from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
 from ogive.networks.export import Exported
 from ogive.runs import Run, best, read_run, write_json
-from ogive.session import load_data, settings_of, task_of
+from ogive.session import load_data, settings_of
 from ogive.spec import parse_options
 from ogive.training.checkpoint import save_tensors
 from ogive.training.distributed import group
@@ -200,7 +200,7 @@ def _task(run: Run, data: Any) -> Any:
             f"{run.folder} was searched in a table, without images: give --data, for example --data digits."
         )
     space = catalog.build("space", run.config["space"])
-    return task_of(space, load_data(named) if isinstance(named, str) else named)
+    return catalog.task_of(space, load_data(named) if isinstance(named, str) else named)
 
 
 def _size(run: Run, channels: int | None, cells: int | None, options: Mapping[str, Any]) -> Size:

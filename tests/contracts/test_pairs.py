@@ -22,7 +22,7 @@ GENERATIVE = (
     "images=20, statistics_images=20, feature_channels=2, feature_epochs=1, critic_channels=2, steps=1, batch_size=16, "
     "generator_batch=8, critic_steps=1"
 )
-LANGUAGE = "language(preset=tiny, epochs=1, batch_size=2, bptt=8)"
+LANGUAGE = "trained(preset=tiny, epochs=1, batch_size=2, bptt=8)"
 BOTH = f"together({TRAINED}, {LATENCY})"
 EVALUATORS = {
     "tabular": ("tabular(also=[params])", "val_acc", "params"),
@@ -30,15 +30,15 @@ EVALUATORS = {
     "training_free": ("training_free([naswot, macs], batch_size=16)", "naswot", "macs"),
     "score_table": ("score_table('{scores}')", "naswot", "params"),
     "inherited": ("inherited(metric=shared_acc, epochs=1, batch_size=16)", "shared_acc", "shared_acc"),
-    "generative": (f"generative({GENERATIVE})", "own_is", "own_fid"),
     "inherited_generative": (f"inherited({GENERATIVE}, part_steps=1, split=up1)", "own_fid", "own_fid"),
     "latency": (LATENCY, "latency_ms", "latency_ms"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
     "ranked": ("ranked(training_free([naswot, macs], batch_size=16), reference=3)", "standing", "macs"),
-    "language": (LANGUAGE, "macs", "val_ppl"),
     "screened": (f"screened(training_free(naswot, batch_size=16), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
 }
+# What `trained` takes and measures where the task is another one.
+TRAINED_FOR = {"darts_rnn": (LANGUAGE, "macs", "val_ppl"), "autogan": (f"trained({GENERATIVE})", "own_is", "own_fid")}
 # One way to write each strategy; a scorer needs images, or what the evaluator of a search without images has.
 STRATEGIES = {
     "random": "random",
@@ -57,14 +57,13 @@ STRATEGIES = {
 }
 # Strategies that train a supernet on images, even where candidates are looked up.
 WEIGHT_SHARING = ("darts", "ddarts", "spos", "enas", "few_shot")
-# Evaluators of what makes images, in the one space that does.
-GENERATORS = ("generative", "inherited_generative")
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
 }
-SCORERS = {"tabular": "tabular", "language": LANGUAGE, **dict.fromkeys(GENERATORS, f"generative({GENERATIVE})")}
+# What scores candidates for a strategy where the networks of a space read no images.
+SCORERS = {space: text for space, (text, *_) in TRAINED_FOR.items()}
 # The smallest networks of each space that take images of 8 by 8 pixels, or a text.
 SIZES = {
     "nasbench201": (4, 1),
@@ -96,7 +95,10 @@ Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
 def legal(four: Four) -> bool:
     """Whether the parts can search together at all: one table, one text; a trade-off needs accuracy and latency."""
     space, strategy, evaluator, objective = four
-    if (space == "darts_rnn") != (evaluator == "language") or (space == "autogan") != (evaluator in GENERATORS):
+    for_images = {"training_free", "inherited", "latency", "together", "cached", "ranked", "screened"}
+    if space in TRAINED_FOR and evaluator in for_images:
+        return False
+    if evaluator == "inherited_generative" and space != "autogan":
         return False
     supernets = dict.fromkeys(WEIGHT_SHARING, ("darts", "nasbench201")) | {
         "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
@@ -146,21 +148,23 @@ def test_every_pair_of_parts_searches_together(
     four: Four, invented_table: Path, invented_scores: Path, text_folder: Path, ogive_home: Path
 ) -> None:
     space, strategy, evaluator, objective = four
-    text, good, bad = EVALUATORS[evaluator]
+    text, good, bad = TRAINED_FOR.get(space, EVALUATORS[evaluator]) if evaluator == "trained" else EVALUATORS[evaluator]
     objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
     if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
         objectives.append(f"maximize({good})")
     channels, cells = SIZES[space]
     images = None if evaluator == "tabular" and strategy not in WEIGHT_SHARING else "digits(limit=32)"
-    images = "digits(limit=32, size=16)" if evaluator in GENERATORS else images
+    images = "digits(limit=32, size=16)" if space == "autogan" else images
     trials = search_trials(
         Settings(
             space=SMALL.get(space, space),
-            strategy=STRATEGIES[strategy].format(scorer=SCORERS.get(evaluator, "training_free(macs)")),
+            strategy=STRATEGIES[strategy].format(
+                scorer="tabular" if evaluator == "tabular" else SCORERS.get(space, "training_free(macs)")
+            ),
             evaluator=text.format(scores=invented_scores),
             objectives=tuple(objectives),
             budget=Budget(trials=2),
-            data=f"text:{text_folder}" if evaluator == "language" else images,
+            data=f"text:{text_folder}" if space == "darts_rnn" else images,
             table=str(invented_table) if evaluator == "tabular" else None,
             channels=channels,
             cells=cells,

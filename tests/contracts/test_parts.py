@@ -169,13 +169,11 @@ EVALUATORS = {
     "training_free": "training_free(naswot, batch_size=8)",
     "score_table": "score_table('{scores}')",
     "inherited": "inherited(split=0, epochs=1, part_epochs=1, batch_size=12, calibration=parent, reference=2)",
-    "generative": f"generative({GENERATIVE})",
     "inherited_generative": f"inherited({GENERATIVE}, part_steps=1, split=up1)",
     "latency": "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)",
     "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
     "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
     "ranked": "ranked(training_free([naswot, params], batch_size=8), reference=3)",
-    "language": "language(preset=tiny, epochs=1, batch_size=2, bptt=8)",
     "screened": "screened(training_free(naswot, batch_size=8), training_free(params), keep=1, pool=3)",
 }
 # The smallest size of networks that a space allows.
@@ -348,9 +346,17 @@ def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
 @pytest.mark.parametrize("name", list(EVALUATORS))
 def test_every_evaluator_keeps_the_contract(name: str, table: Table, invented_scores: Path, ogive_home: Path) -> None:
     text = EVALUATORS[name].format(scores=invented_scores)
-    others = {"language": darts_rnn, "generative": autogan, "inherited_generative": autogan}
-    space = others.get(name, nasbench201)()
+    space = autogan() if name == "inherited_generative" else nasbench201()
     check_evaluator(made_evaluator(text, space, table), space, proposals=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "space"),
+    [("trained(preset=tiny, epochs=1, batch_size=2, bptt=8)", darts_rnn), (f"trained({GENERATIVE})", autogan)],
+    ids=["language", "generation"],
+)
+def test_training_keeps_the_contract_for_every_task(text: str, space: Any, table: Table, ogive_home: Path) -> None:
+    check_evaluator(made_evaluator(text, space(), table), space(), proposals=3)
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -43,7 +43,7 @@ SMALLER = {
     "cifar10(limit=2000, size=16)": "digits(limit=40)",
     "inherited(epochs=20)": "inherited(epochs=1)",
     "cifar10(limit=2000)": "digits(limit=40, size=16)",
-    "generative(steps=40, feature_epochs=4, images=1000)": "generative(steps=1, feature_epochs=1, images=20)",
+    "trained(steps=40, feature_epochs=4, images=1000)": "trained(steps=1, feature_epochs=1, images=20)",
     "steps=20, part_steps=5, feature_epochs=4, images=1000": "steps=1, part_steps=1, feature_epochs=1, images=20",
     "split=0, epochs=20, part_epochs=10": "split=0, epochs=1, part_epochs=1",
     "--budget 50 --out": "--budget 2 --out",

@@ -104,7 +104,7 @@ def test_the_winner_is_exported_as_source_and_noted(run: Path) -> None:
     assert f"perplexity {facts_of(run)['test_ppl']:.2f} on " in source
     with pytest.raises(SpecError, match="as torch source only, not to onnx: write --to torch"):
         export_winner(run, formats=["onnx"])
-    with pytest.raises(SpecError, match="digits is data of another kind"):
+    with pytest.raises(SpecError, match="digits is data for classification or generation"):
         export_winner(run, formats=["torch"], data="digits")
 
 
@@ -117,7 +117,7 @@ def test_weights_of_something_else_are_no_winner(run: Path) -> None:
 def test_what_a_text_cannot_have_is_refused(run: Path) -> None:
     with pytest.raises(SpecError, match="Latency is measured of networks of images"):
         measure_latency(str(run))
-    with pytest.raises(SpecError, match="Networks of darts_rnn read texts, not images"):
+    with pytest.raises(SpecError, match="networks of darts_rnn are for language"):
         train_winner(run, data="digits(limit=20)")
     with pytest.raises(UnknownName, match=r"no preset named 'tyny'\. Did you mean 'tiny'"):
         train_winner(run, recipe="preset=tyny")

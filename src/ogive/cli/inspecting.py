@@ -41,9 +41,18 @@ def list_command(
         if kind is None:
             console.print(f"{shown + ':':11}{', '.join(names)}")
         else:
-            table(None, (shown, "what it is"), [(part, catalog.summary(shown, part)) for part in names])
+            _list_parts(shown, names)
     if kind is None:
         console.print("\nA part is written name(part, key=value). More: ogive list KIND, ogive list KIND NAME")
+
+
+def _list_parts(kind: str, names: list[str]) -> None:
+    """What each part of a kind is and, of spaces and data, which tasks they serve: a pair needs one in common."""
+    if kind not in ("space", "data"):
+        table(None, (kind, "what it is"), [(part, catalog.summary(kind, part)) for part in names])
+        return
+    rows = [(part, ", ".join(catalog.tasks(kind, part)) or "tables", catalog.summary(kind, part)) for part in names]
+    table(None, (kind, "for", "what it is"), rows)
 
 
 def doctor_command() -> None:

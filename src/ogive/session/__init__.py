@@ -3,7 +3,7 @@
 Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
-from ogive.session.assembly import Parts, assemble, load_data, projections, task_of
+from ogive.session.assembly import Parts, assemble, load_data, projections
 from ogive.session.running import resume, search, search_trials, searched, ticking, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
 
@@ -20,7 +20,6 @@ __all__ = [
     "search_trials",
     "searched",
     "settings_of",
-    "task_of",
     "threads_of",
     "ticking",
     "unfinished",

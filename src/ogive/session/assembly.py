@@ -22,7 +22,7 @@ from ogive.session.settings import TEXT, Settings, threads_of
 from ogive.spec import Spec, parse
 from ogive.tables.store import Table
 
-__all__ = ["Parts", "assemble", "listen", "load_data", "projections", "task_of"]
+__all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         shared[name] = partial(given.get, name)
     open_space = shared["space"]()
     shared["task"] = (
-        partial(given.get, "task") if "task" in given else cache(lambda: task_of(open_space, shared["data"](), shared))
+        partial(given.get, "task")
+        if "task" in given
+        else cache(lambda: catalog.task_of(open_space, shared["data"](), shared))
     )
 
     def built(kind: str, text: str, space: SearchSpace) -> Any:
@@ -96,22 +98,6 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         strategy = catalog.load("within")(strategy, space)
     objectives = tuple(catalog.build("objective", text, shared) for text in settings.objectives)
     return Parts(space, strategy, evaluator, objectives, shared, world)
-
-
-def task_of(space: SearchSpace, data: Any, context: catalog.Context | None = None) -> Any:
-    """What networks of the space do with the data: the first task that both serve; None without data.
-
-    SpecError names what either is for where they have none in common.
-    """
-    if data is None:
-        return None
-    for name in data.tasks:
-        if name in space.tasks:
-            return catalog.build("task", name, {**(context or {}), "data": lambda: data})
-    raise SpecError(
-        f"{data.name} is data for {' or '.join(data.tasks)}, and networks of {space.name} are for "
-        f"{' or '.join(space.tasks) or 'nothing but look-ups in tables'}: give other data, or another space."
-    )
 
 
 def _world(space: SearchSpace, evaluator: Evaluator) -> tuple[SearchSpace, str | None]:

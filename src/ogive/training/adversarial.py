@@ -209,7 +209,7 @@ class Duel:
         for number in range(first, last):
             totals += self._step(number)
             now = time.perf_counter()
-            if tell is not None and now - reported > REPORT_S:
+            if tell is not None and (number + 1 == last or now - reported > REPORT_S):
                 reported = now
                 critic, made = (totals / (number + 1 - first)).tolist()
                 left = (now - started) / (number + 1 - first) * (steps - number - 1)

@@ -83,7 +83,7 @@ class Data:
     std: tuple[float, ...]
     augmentation: Augmentation = UNCHANGED
 
-    tasks: ClassVar[tuple[str, ...]] = ("classification", "generation")
+    tasks: ClassVar[tuple[str, ...]] = Source.tasks
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -89,7 +89,7 @@ def drive(
     Raises Diverged, SpecError, and StoreError where the folder holds another training or cannot be written.
     """
     cuda = [training.device] if training.device.type == "cuda" else []
-    fingerprint = training.fingerprint()
+    fingerprint = {} if folder is None else training.fingerprint()  # digests read all of the data
     writes = folder is not None and current().writes
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=cuda))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,8 @@ class Source:
     classes: tuple[str, ...]
     val: Labelled | None = None
     test: Labelled | None = None
+
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "generation")
 
 
 def stratified(labels: Integers, count: int, rng: np.random.Generator) -> tuple[Integers, Integers]:

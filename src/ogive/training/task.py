@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import Skeleton
 from ogive.networks.export import Exported
 from ogive.training.loop import Tell, Training
 
-__all__ = ["Builder", "Part", "Prepared", "Scheduled", "Shaped", "Size", "Task", "mean"]
+__all__ = ["Builder", "Part", "Prepared", "Scheduled", "Shaped", "Size", "Task", "mean", "refuse_other_space"]
 
 Part = Literal["val", "test"]
 # Makes the network of an architecture with weights that a number seeds, in place of ogive's own networks.
@@ -149,6 +150,15 @@ class Prepared(Protocol):
     def rehearse(self, recipe: Any, *, seed: Seed, device: torch.device) -> float:
         """About how many seconds it will take; something short stands for it from now on."""
         ...
+
+
+def refuse_other_space(task: Task[Any], space: SearchSpace | None) -> None:
+    """SpecError for a space whose networks are for other tasks; it names both."""
+    if space is not None and task.name not in space.tasks:
+        raise SpecError(
+            f"The task is {task.name}, and networks of {space.name} are for "
+            f"{' or '.join(space.tasks) or 'nothing but look-ups in tables'}: give other data, or another space."
+        )
 
 
 def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import io
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ogive.evaluators.generative import Generative
 from PIL import Image
 
 from ogive import catalog, session
@@ -18,6 +18,7 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Proposal
 from ogive.estimate import estimate
 from ogive.evaluators.inherited_generative import InheritedGenerative
+from ogive.evaluators.trained import Trained
 from ogive.networks.autogan import Generator, GeneratorSize, discriminator, generator
 from ogive.networks.build import build, default_skeleton
 from ogive.networks.count import parameters
@@ -29,6 +30,8 @@ from ogive.training.adversarial import AdversarialRecipe, noise, sampled, train_
 from ogive.training.data import Data, Split, load
 from ogive.training.samples import grid_png
 from ogive.training.statistics import recalibrated
+from ogive.training.task import Size
+from ogive.training.tasks.generation import Generation, GenerationRecipe
 from ogive.training.yardstick import YardstickRecipe, yardstick
 
 pytestmark = pytest.mark.usefixtures("one_thread", "ogive_home")
@@ -54,8 +57,12 @@ def digits() -> Data:
     return load("digits", size=16, limit=40)
 
 
-def made(data: Data, **options: object) -> Generative:
-    return Generative(data=data, seed=Seed(0), space=autogan(), **{**TINY, **options})  # type: ignore[arg-type]
+def made(data: Data, **options: Any) -> Trained:
+    written = {**TINY, **options}
+    recipe = GenerationRecipe(**{e.name: written.pop(e.name) for e in fields(GenerationRecipe) if e.name in written})
+    size, folder = Size(channels=written.pop("channels")), written.get("folder")
+    task = Generation(data, folder=folder)
+    return Trained(**{"task": task, "recipe": recipe, "size": size, "seed": Seed(0), "space": autogan(), **written})
 
 
 def shared(data: Data, **options: object) -> InheritedGenerative:
@@ -74,7 +81,7 @@ def metrics(evaluator: Evaluator, archs: list[object] | None = None) -> list[dic
 
 def test_what_is_measured_are_the_images_of_the_trained_generator(digits: Data) -> None:
     (found,) = metrics(made(digits), [ARCHS[0]])
-    seed = Seed(0).child(str(ARCHS[0]))
+    seed = Seed(0).child(str(ARCHS[0])).child("repeat 0")
     network = generator(ARCHS[0], GeneratorSize(2, side=16, outputs=1), seed=seed.integer("weights"))
     critic = discriminator(2, 1, seed=seed.integer("critic"))
     recipe = AdversarialRecipe(steps=2, batch_size=12, generator_batch=8, critic_steps=1)
@@ -149,8 +156,8 @@ def test_what_cannot_be_is_refused_at_once(digits: Data, options: dict[str, obje
 
 
 def test_only_generators_are_taken_and_nobody_else_takes_them(digits: Data) -> None:
-    with pytest.raises(UnknownName, match="nasbench201"):
-        Generative(data=digits, seed=Seed(0), space=nasbench201())
+    with pytest.raises(SpecError, match="The task is generation, and networks of nasbench201 are for classification"):
+        made(digits, space=nasbench201())
     with pytest.raises(SpecError, match="make images instead of reading them"):
         build(ARCHS[0], default_skeleton("nasbench201"))
 
@@ -224,7 +231,7 @@ def test_a_search_of_generators_minimises_its_own_distance(name: str, tmp_path: 
     assert len(list((tmp_path / "run").rglob("*.png"))) == len({trial.arch for trial in run.trials})
 
 
-@pytest.mark.parametrize("name", ["generative", "inherited"])
+@pytest.mark.parametrize("name", ["trained", "inherited"])
 def test_a_dry_run_says_how_long_it_takes_and_keeps_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +251,8 @@ def test_a_dry_run_says_how_long_it_takes_and_keeps_nothing(
 
 
 def test_the_catalog_names_both_ways() -> None:
-    assert {"generative", "inherited_generative"} <= set(catalog.names("evaluator"))
+    assert {"trained", "inherited_generative"} <= set(catalog.names("evaluator"))
+    with pytest.raises(SpecError, match="The evaluator generative is now written trained"):
+        catalog.resolve("evaluator", "generative")
     assert catalog.generates("autogan")
     assert not catalog.generates("nasbench201")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Measurement, Proposal
-from ogive.evaluators.language import Language
+from ogive.evaluators.trained import Trained
 from ogive.evaluators.training_free import TrainingFree
 from ogive.session import Settings, search_trials
 from ogive.spaces.darts_rnn import PUBLISHED, architecture, darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.training.data import load as load_images
 from ogive.training.language import LanguageProgress
+from ogive.training.language_recipe import LanguageRecipe, recipe_of
+from ogive.training.task import Size
+from ogive.training.tasks.language import Language
 from ogive.training.text import Text, load
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,11 +45,15 @@ def text(folder: Path) -> Text:
     return load(f"text:{folder}")
 
 
-def language(text: Text, **options: Any) -> Language:
-    return Language(**{"data": text, "seed": Seed(0), "space": darts_rnn(), **SIZE, **options})
+def language(text: Text, **options: Any) -> Trained:
+    written = {"seed": Seed(0), "space": darts_rnn(), **SIZE, **options}
+    known = {"preset", *(entry.name for entry in fields(LanguageRecipe))}
+    recipe = recipe_of(**{name: written.pop(name) for name in list(written) if name in known})
+    size = Size(**{name: written.pop(name) for name in ("channels", "cells") if name in written})
+    return Trained(task=Language(text), recipe=recipe, size=size, **written)
 
 
-def measured(evaluator: Language, arch: Architecture = ARCH, fidelity: int | None = None) -> Measurement:
+def measured(evaluator: Trained, arch: Architecture = ARCH, fidelity: int | None = None) -> Measurement:
     (found,) = evaluator.evaluate([Proposal(arch, fidelity)])
     return found
 
@@ -118,11 +125,13 @@ def test_an_interrupted_measurement_goes_on_where_it_was(text: Text, tmp_path: P
 # -- names and refusals ------------------------------------------------------------------------------------------------
 
 
-def test_trained_means_a_language_model_where_the_data_are_a_text(text: Text) -> None:
-    context = {"data": lambda: text, "seed": lambda: Seed(0), "space": darts_rnn}
-    assert isinstance(catalog.build("evaluator", "trained(preset=tiny)", context), Language)
-    with pytest.raises(SpecError, match="no option of language named 'cutout'"):
+def test_the_options_of_trained_are_those_of_the_task_of_the_search(text: Text) -> None:
+    context = {"task": lambda: Language(text), "seed": lambda: Seed(0), "space": darts_rnn}
+    assert catalog.build("evaluator", "trained(preset=tiny)", context).epochs == 3
+    with pytest.raises(SpecError, match="no option of trained named 'cutout'"):
         catalog.build("evaluator", "trained(cutout=2)", context)
+    with pytest.raises(SpecError, match="The evaluator language is now written trained"):
+        catalog.build("evaluator", "language(preset=tiny)", context)
 
 
 def test_a_search_on_a_text_trains_and_minimises_perplexity_unless_told_otherwise(folder: Path) -> None:
@@ -135,10 +144,10 @@ def test_a_search_on_a_text_trains_and_minimises_perplexity_unless_told_otherwis
 
 def test_texts_and_images_are_not_confused(text: Text) -> None:
     images = load_images("digits", limit=40)
-    with pytest.raises(SpecError, match="give --data text:FOLDER, not digits"):
-        language(images)  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match="search --space darts_rnn, not nasbench201"):
+    with pytest.raises(SpecError, match="The task is language, and networks of nasbench201 are for classification"):
         language(text, space=nasbench201())
+    with pytest.raises(SpecError, match=r"data for classification or generation, and .* of darts_rnn are for language"):
+        catalog.task_of(darts_rnn(), images)
     with pytest.raises(SpecError, match="is a text, of which networks of images know nothing"):
         TrainingFree("naswot", space=nasbench201(), data=text, seed=Seed(0))  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="Networks of darts_rnn read texts, not images"):

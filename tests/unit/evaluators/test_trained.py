@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ogive.training.data import Data, Split, load
 from ogive.training.memory import capacity, is_out_of_memory, training_bytes
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import Progress
+from ogive.training.task import Builder, Size
+from ogive.training.tasks.classification import Classification
 
 ARCH = Architecture("nasbench201", (3, 1, 2, 3, 0, 4))
 OTHER = Architecture("nasbench201", (1, 2, 3, 1, 2, 3))
@@ -36,8 +38,12 @@ def digits() -> Data:
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def trained(data: Data, **options: Any) -> Trained:
-    return Trained(**{"data": data, "seed": Seed(0), "space": nasbench201(), "epochs": 2, **SIZE, **options})
+def trained(data: Data, builder: Builder | None = None, **options: Any) -> Trained:
+    """The evaluator with the options of its recipe and its size side by side, as they are written."""
+    written = {"seed": Seed(0), "space": nasbench201(), "epochs": 2, **SIZE, **options}
+    recipe = Recipe(**{entry.name: written.pop(entry.name) for entry in fields(Recipe) if entry.name in written})
+    size = Size(**{entry.name: written.pop(entry.name) for entry in fields(Size) if entry.name in written})
+    return Trained(task=Classification(data, builder=builder), recipe=recipe, size=size, **written)
 
 
 def measured(evaluator: Evaluator, arch: Architecture = ARCH, fidelity: int | None = None) -> Measurement:
@@ -142,7 +148,7 @@ class Looking(Greedy):
         return self.layer(x_NCHW.flatten(1))  # type: ignore[no-any-return]
 
 
-def maker(arch: Architecture, seed: int) -> nn.Module:
+def built(arch: Architecture, seed: int) -> nn.Module:
     return {1: Greedy, 2: Broken, 3: Looking}.get(int(arch.choices[0]), Plain)()
 
 
@@ -152,7 +158,7 @@ class Plain(Greedy):
 
 
 def test_memory_that_cannot_be_had_fails_the_candidate_and_not_the_next_one(digits: Data) -> None:
-    evaluator = trained(digits, space=None, maker=maker, epochs=10)
+    evaluator = trained(digits, space=None, builder=built, epochs=10)
     found = evaluator.evaluate([Proposal(Architecture("own", (n,))) for n in (1, 0)])
     assert found[0].error is not None
     assert found[0].error.startswith("out of memory: ")
@@ -161,14 +167,14 @@ def test_memory_that_cannot_be_had_fails_the_candidate_and_not_the_next_one(digi
 
 
 def test_any_other_mishap_fails_its_candidate_with_one_line(digits: Data) -> None:
-    evaluator = trained(digits, space=None, maker=maker)
+    evaluator = trained(digits, space=None, builder=built)
     found = evaluator.evaluate([Proposal(Architecture("own", (n,))) for n in (2, 0)])
     assert found[0].error == "ValueError: the sizes do not fit"
     assert found[1].error is None
 
 
 def test_a_network_that_cannot_be_estimated_is_trained_all_the_same(digits: Data) -> None:
-    evaluator = trained(digits, space=None, maker=maker, epochs=1)
+    evaluator = trained(digits, space=None, builder=built, epochs=1)
     assert metrics(measured(evaluator, Architecture("own", (3,))))["params"] == 650
 
 

@@ -96,7 +96,7 @@ def test_generators_are_neither_to_be_trained_nor_exported(make: Make, trial: Of
         [trial(0, {"own_fid": 0.5, "params": 3033.0}, (-0.5,), arch=arch)],
         space="autogan",
         strategy="random",
-        evaluator="generative(steps=4)",
+        evaluator="trained(steps=4)",
         objectives=["minimize(own_fid)"],
     )
     samples = run.artifacts / "unfinished" / "samples"

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.networks.autogan import Discriminator, Generator, GeneratorSize, discriminator, generator, whole_choices
 from ogive.networks.build import drawing_from
 from ogive.spaces.autogan import autogan
-from ogive.training import adversarial
-from ogive.training.adversarial import AdversarialRecipe, Pixels, Round, noise, sampled, train_adversarial
+from ogive.training.adversarial import AdversarialRecipe, Duel, Pixels, Round, noise, sampled, train_adversarial
 from ogive.training.data import Data, Split, load
-from ogive.training.loop import Diverged
+from ogive.training.loop import Diverged, drive
 
 SIZE = GeneratorSize(channels=4, latent=6, side=16, outputs=1)
 ARCH = autogan().parse("1 1 2 1 0 2 0 1 1 1 1 1 0 3")
@@ -42,8 +41,12 @@ def trained(
     made, critic = pair(whole)
     route = uniform if whole else None
     history = train_adversarial(made, critic, data, recipe, seed=Seed(seed), folder=folder, path=route)
+    return weights_of(made, critic), history
+
+
+def weights_of(made: nn.Module, critic: nn.Module) -> dict[str, Tensor]:
     weights = {f"g.{name}": tensor for name, tensor in made.state_dict().items()}
-    return weights | {f"d.{name}": tensor for name, tensor in critic.state_dict().items()}, history
+    return weights | {f"d.{name}": tensor for name, tensor in critic.state_dict().items()}
 
 
 def uniform(draw: torch.Generator) -> tuple[int, ...]:
@@ -102,29 +105,33 @@ def test_labels_and_the_other_splits_are_not_looked_at(digits: Data) -> None:
     assert equal(trained(digits)[0], trained(replace(digits, train=train, val=blank, test=blank))[0])
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_an_interrupted_training_goes_on_to_the_bit(
-    digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
-) -> None:
-    expected = trained(digits, whole=whole)
-    step = adversarial._Duel._step
+class Interrupted(Duel):
+    """A training that ends as Ctrl-C ends it, in its third step."""
 
-    def interrupted(self: adversarial._Duel, number: int) -> Tensor:
+    def _step(self, number: int) -> Tensor:
         if number == 2:
             raise KeyboardInterrupt
-        return step(self, number)
+        return super()._step(number)
 
-    monkeypatch.setattr(adversarial._Duel, "_step", interrupted)
+
+def interrupted(data: Data, whole: bool) -> Interrupted:
+    route = uniform if whole else None
+    return Interrupted(*pair(whole), data, RECIPE, seed=Seed(0), device=torch.device("cpu"), path=route)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_interrupted_training_goes_on_to_the_bit(digits: Data, tmp_path: Path, whole: bool) -> None:
+    expected = trained(digits, whole=whole)
     with pytest.raises(KeyboardInterrupt):
-        trained(digits, folder=tmp_path, whole=whole)
-    monkeypatch.setattr(adversarial._Duel, "_step", step)
+        drive(interrupted(digits, whole), folder=tmp_path)
     found = trained(digits, folder=tmp_path, whole=whole)
     assert equal(found[0], expected[0])
     assert found[1] == expected[1]
     assert [one.step for one in found[1]] == [1, 2, 3, 4]
     # A finished training is read back.
-    monkeypatch.setattr(adversarial._Duel, "_step", interrupted)
-    assert equal(trained(digits, folder=tmp_path, whole=whole)[0], expected[0])
+    again = interrupted(digits, whole)
+    drive(again, folder=tmp_path)
+    assert equal(weights_of(again.generator, again.critic), expected[0])
 
 
 def test_a_folder_of_another_training_is_refused(digits: Data, tmp_path: Path) -> None:
@@ -165,8 +172,7 @@ def test_a_loss_that_is_no_number_is_told(digits: Data) -> None:
         train_adversarial(made, critic, digits, RECIPE, seed=Seed(0))
 
 
-def test_progress_is_told(digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adversarial, "REPORT_S", 0.0)
+def test_progress_is_told(digits: Data) -> None:
     told: list[str] = []
     train_adversarial(*pair(), digits, RECIPE, seed=Seed(0), progress=told.append)
     assert [text.split(",")[0] for text in told] == [f"step {number} of 4" for number in range(1, 5)]

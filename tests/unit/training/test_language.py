@@ -16,7 +16,7 @@ from ogive.networks.recurrent import LanguageModel
 from ogive.spaces.darts_rnn import PUBLISHED
 from ogive.training.language import (
     LanguageProgress,
-    _Session,
+    LanguageTraining,
     lengths,
     perplexity,
     stalls,
@@ -79,7 +79,7 @@ class Bigram(nn.Module):
 def test_a_step_is_that_of_sgd_with_a_clipped_gradient_and_a_rate_in_proportion_to_the_length(counting: Text) -> None:
     recipe = replace(TINY, batch_size=4, weight_decay=0.01, gradient_clip=0.05, slowness=0.5)
     mine, reference = model(), model()
-    session = _Session(mine, counting, recipe, Seed(0), torch.device("cpu"), None)
+    session = LanguageTraining(mine, counting, recipe, seed=Seed(0), device=torch.device("cpu"))
     session._step(3, 7, mine.start(4))
 
     text_TB = columns(counting.train, 4)
@@ -95,9 +95,9 @@ def test_a_step_is_that_of_sgd_with_a_clipped_gradient_and_a_rate_in_proportion_
 
 def test_averaged_weights_are_the_mean_of_all_weights_since_the_switch(counting: Text) -> None:
     network = Bigram()
-    session = _Session(network, counting, TINY, Seed(0), torch.device("cpu"), None)
+    session = LanguageTraining(network, counting, TINY, seed=Seed(0), device=torch.device("cpu"))
     session.average = [network.table.detach().clone()]
-    session.epoch(None)
+    session.round(None)
     after_each_step = [*network.seen[1:], network.table.detach()]
     torch.testing.assert_close(session.average[0], torch.stack(after_each_step).mean(0))
     assert session.history[0].averaged

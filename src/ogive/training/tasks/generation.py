@@ -22,7 +22,7 @@ from ogive.training.data import Data
 from ogive.training.loop import Tell
 from ogive.training.memory import training_bytes
 from ogive.training.recipe import Recipe
-from ogive.training.task import Part, Size
+from ogive.training.task import Part, Size, refuse_other_space
 from ogive.training.tasks.judge import Judge
 from ogive.training.yardstick import YardstickRecipe
 
@@ -80,6 +80,7 @@ class Generation:
 
     def fitted(self, recipe: GenerationRecipe, size: Size, space: SearchSpace | None) -> GenerationRecipe:
         """The recipe with the width of the discriminator; SpecError for images that no generator makes."""
+        refuse_other_space(self, space)
         if size.cells is not None or size.auxiliary:
             raise SpecError("The size of a generator is its channels: leave out cells and auxiliary.")
         channels = self._size(size).channels

@@ -19,7 +19,7 @@ from ogive.networks.export_language import export_language
 from ogive.networks.recurrent import LanguageModel, build_language_model, macs_a_word
 from ogive.training.language import LanguageTraining, perplexity
 from ogive.training.language_recipe import DROPOUTS, LanguageRecipe, language_bytes
-from ogive.training.task import Part, Size
+from ogive.training.task import Part, Size, refuse_other_space
 from ogive.training.text import Text, columns
 
 __all__ = ["Language"]
@@ -46,6 +46,7 @@ class Language:
 
     def fitted(self, recipe: LanguageRecipe, size: Size, space: SearchSpace | None) -> LanguageRecipe:
         """The recipe with the width of the size, if it has one."""
+        refuse_other_space(self, space)
         if size.cells is not None or size.auxiliary:
             raise SpecError("The size of a language model is its channels: leave out cells and auxiliary.")
         return recipe if size.channels is None else replace(recipe, width=size.channels)

@@ -90,7 +90,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """The settings that `Settings.config` wrote."""
     try:
         return Settings(
-            **{key: _today(config[key]) if key == "evaluator" else config[key] for key in _PLAIN},
+            **{**{key: config[key] for key in _PLAIN}, "evaluator": _today(config["evaluator"])},
             objectives=tuple(config["objectives"]),
             budget=Budget(**config["budget"]),
             **config["skeleton"],
@@ -99,7 +99,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         raise StoreError(f"run.json does not hold the settings of a search: {error}.") from error
 
 
-def _today(evaluator: str) -> str:
+def _today(evaluator: str) -> Any:
     """An evaluator as it is written now: version 0.1 had a name of its own for the training of language models."""
     return re.sub(r"\blanguage\b(?=[(),\s]|$)", "trained", evaluator)
 

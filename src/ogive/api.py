@@ -23,6 +23,7 @@ from ogive.core.errors import (
 )
 from ogive.core.evaluator import Cached, Evaluator, Screened, Together
 from ogive.core.graph import Graph
+from ogive.core.metric import Metric
 from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
@@ -50,6 +51,7 @@ __all__ = [
     "LatencyTradeoff",
     "Maximize",
     "Measurement",
+    "Metric",
     "Minimize",
     "MissingData",
     "Objective",
@@ -137,7 +139,7 @@ def search(
     space: str | SearchSpace,
     strategy: str | Strategy = "evolution",
     evaluator: str | Evaluator | None = None,
-    objective: str | Objective | Sequence[str | Objective] = "maximize(val_acc)",
+    objective: str | Objective | Sequence[str | Objective] | None = None,
     budget: int | str | Budget = 100,
     seed: int = 0,
     data: Any = None,
@@ -155,10 +157,10 @@ def search(
 
     Every part is either a name, written ``name(part, key=value)``, or an object of one's own. `data` and `table` may be
     names or what ``ogive.data`` and ``ogive.table`` return. `budget` is a number of trials, a text such as ``"2h"`` or
-    a Budget. With `out`, every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted
-    search in that folder is completed. Without `out`, nothing is written.
+    a Budget. Without an `objective`, the best value of the evaluator's first metric is sought. With `out`,
+    every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written.
     """
-    objectives = [objective] if isinstance(objective, str) or not isinstance(objective, Sequence) else list(objective)
+    objectives = _several(objective)
     objects = {"space": space, "strategy": strategy, "evaluator": evaluator, "data": data, "table": table}
     given = {name: part for name, part in objects.items() if part is not None and not isinstance(part, str)}
     settings = Settings(
@@ -184,12 +186,20 @@ def search(
     return Result(tuple(run.trials), folder)
 
 
+def _several(objective: str | Objective | Sequence[str | Objective] | None) -> list[str | Objective]:
+    if objective is None:
+        return []
+    return [objective] if isinstance(objective, str) or not isinstance(objective, Sequence) else list(objective)
+
+
 def _assembled(
     settings: Settings, given: dict[str, Any], objectives: Sequence[str | Objective], folder: Path | None
 ) -> Parts:
     """The parts of a search, of which some are objects already."""
     named = replace(settings, objectives=tuple(part for part in objectives if isinstance(part, str)))
     parts = assemble(named, folder=None if folder is None else unfinished(folder), given=given)
+    if not objectives:
+        return parts
     built = iter(parts.objectives)
     whole = tuple(next(built) if isinstance(part, str) else part for part in objectives)
     return replace(parts, objectives=whole)

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from ogive.core.capabilities import Finite, Populated, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
+from ogive.core.metric import Metric, metric_named
+from ogive.core.objective import best_of
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
@@ -28,9 +30,6 @@ from ogive.spec import parse
 __all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare"]
 
 Floats = npt.NDArray[np.float64]
-
-# What is reported of the architecture that a search would answer with, if the evaluator records it.
-REPORTED = "test_acc"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,9 @@ class Pair:
 class Comparison:
     """All outcomes of a comparison and what follows from them.
 
-    `world` says within what the regrets are, where that is not the whole space: "closed world of 30,001 rows".
+    `reported` is what is reported of the architecture that a search would answer with: the first metric of the test set
+    that the evaluator records, if any. `world` says within what the regrets are, where that is not the whole space:
+    "closed world of 30,001 rows".
     """
 
     settings: Settings
@@ -97,6 +98,7 @@ class Comparison:
     reported_optimum: float | None
     notes: tuple[str, ...] = ()
     world: str | None = None
+    reported: Metric | None = None
 
     @property
     def value(self) -> str:
@@ -111,7 +113,8 @@ class Comparison:
     def rows(self) -> list[Row]:
         """One row a strategy, the best first; one that found nothing with some seed comes last."""
         shown = {strategy: float(self._values(strategy, self.value).mean()) for strategy in self.strategies}
-        best_first = sorted(shown, key=lambda strategy: (math.isnan(shown[strategy]), -shown[strategy]))
+        sign = self._sign(self.value)
+        best_first = sorted(shown, key=lambda strategy: (math.isnan(shown[strategy]), -sign * shown[strategy]))
         return [self._row(strategy) for strategy in best_first]
 
     def pairs(self) -> list[Pair]:
@@ -138,6 +141,7 @@ class Comparison:
             "settings": self.settings.config(),
             "world": self.world,
             "seeds": list(self.seeds),
+            "reported": None if self.reported is None else self.reported.to_json(),
             "optimum": {"score": self.score_optimum, "reported": self.reported_optimum},
             "rows": [asdict(row) for row in self.rows()],
             "pairs": [asdict(pair) for pair in self.pairs()],
@@ -159,9 +163,15 @@ class Comparison:
             None if self.score_optimum is None else self.score_optimum - float(score.mean()),
             mean,
             self._interval(reported, f"reported {strategy}") if known else None,
-            None if self.reported_optimum is None or mean is None else self.reported_optimum - mean,
+            None
+            if self.reported_optimum is None or mean is None
+            else self._sign("reported") * (self.reported_optimum - mean),
             sum(outcome.failed for outcome in self.of(strategy)),
         )
+
+    def _sign(self, value: str) -> float:
+        """1 where larger values are better, -1 where smaller ones are; scores are always larger-is-better."""
+        return self.reported.sign if value == "reported" and self.reported is not None else 1.0
 
     def _values(self, strategy: str, value: str) -> Floats:
         return np.array([getattr(outcome, value) for outcome in self.of(strategy)], np.float64)
@@ -190,6 +200,8 @@ def compare(
     result. With `folder`, every search is a run folder in it; runs that are there already are completed, not repeated.
     """
     names, parts, notes = check(strategies, settings, seeds=seeds, workers=workers)
+    settings = replace(settings, objectives=parts.written)
+    reported = next((metric for metric in parts.evaluator.metrics if metric.test), None)
     threads = threads_of(settings, workers)
     jobs = [
         replace(settings, strategy=name, seed=settings.seed + offset, workers=1, threads=threads)
@@ -204,26 +216,37 @@ def compare(
             progress(done, len(jobs))
     reference = _reference(histories) if len(settings.objectives) > 1 else None
     outcomes = tuple(
-        replace(_outcome(job, trials, reference), projections=projections)
+        replace(_outcome(job, trials, reference, reported), projections=projections)
         for job, trials, projections in zip(jobs, histories, projected, strict=True)
     )
-    single = len(parts.objectives) == 1 and settings.objectives[0].startswith("maximize")
     return Comparison(
         settings,
         tuple(names),
         tuple(range(settings.seed, settings.seed + seeds)),
         outcomes,
-        _optimum(parts.evaluator, parts.objectives[0].needs[0]) if single else None,
-        _optimum(parts.evaluator, REPORTED),
+        _score_optimum(parts),
+        None if reported is None else _optimum(parts.evaluator, reported),
         notes,
         parts.world,
+        reported,
     )
 
 
-def _optimum(evaluator: Evaluator, metric: str) -> float | None:
+def _optimum(evaluator: Evaluator, metric: Metric) -> float | None:
     """The best value of a metric, if whatever measures it knows that."""
     measuring = (part for part in walk(evaluator) if isinstance(part, Evaluator) and metric in part.metrics)
-    return next((part.optimum(metric) for part in measuring if isinstance(part, Finite)), None)
+    return next((part.optimum(metric.name) for part in measuring if isinstance(part, Finite)), None)
+
+
+def _score_optimum(parts: Parts) -> float | None:
+    """The best score that there is, where the one objective is a metric that is sought in its own direction."""
+    if len(parts.objectives) > 1:
+        return None
+    metric = metric_named(parts.evaluator.metrics, parts.objectives[0].needs[0])
+    if parts.objectives[0] != best_of(metric):
+        return None
+    best_value = _optimum(parts.evaluator, metric)
+    return None if best_value is None else metric.sign * best_value
 
 
 def check(
@@ -298,10 +321,10 @@ def _search_one(settings: Settings, folder: Path | None) -> Found:
     return run.trials, run.projections
 
 
-def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | None) -> Outcome:
+def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | None, metric: Metric | None) -> Outcome:
     counted = [trial for trial in trials if trial.status != "screened"]
     scores = [trial.scores[0] if trial.scores is not None else None for trial in counted]
-    reports = [trial.metrics.get(REPORTED, math.nan) for trial in counted]
+    reports = [math.nan if metric is None else trial.metrics.get(metric.name, math.nan) for trial in counted]
     curve = anytime(scores) if counted else np.array([math.nan])
     reported = anytime(scores, reports) if counted else np.array([math.nan])
     winner = best(counted)

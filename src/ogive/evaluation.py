@@ -131,6 +131,7 @@ def _images(
         "data": written,
         "test_acc": test_acc,
         "test_images": len(task.test),
+        "reached": f"{test_acc:.2f} % of {len(task.test)} test images",
         "params": count.parameters(network),
         "macs": count.macs(network, shape),
         "epochs": options.epochs,

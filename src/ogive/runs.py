@@ -21,7 +21,8 @@ from typing import Any
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
-from ogive.core.errors import InvalidArchitecture, RunInUse, StoreError
+from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError
+from ogive.core.metric import Metric, metrics_from, of_version_1
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
@@ -30,7 +31,7 @@ __all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "wr
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2  # 1, of version 0.1, held no metrics and no answer; it is read as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,18 @@ class Run:
             return "last" if stored == "last" else "best"
         costs = [trial.proposal.cost.wall_s for trial in self.evaluated]
         return "last" if len(costs) > 1 and min(costs) > 0 else "best"
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """What was measured, by name, in the evaluator's order; of a run of version 0.1, what the names stood for."""
+        stored = self.config.get("metrics")
+        if stored is None:
+            names = dict.fromkeys(name for trial in self.trials for name in trial.metrics)
+            return {name: of_version_1(name) for name in names}
+        try:
+            return {metric.name: metric for metric in metrics_from(stored)}
+        except (TypeError, SpecError) as error:
+            raise StoreError(f"{self.folder / 'run.json'} does not hold the metrics of a search: {error}.") from error
 
     @property
     def elapsed_s(self) -> float:

@@ -26,6 +26,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Evaluator, attempt
+from ogive.core.metric import names_of
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -247,7 +248,9 @@ def _collected(
     measured = _serial(evaluator, left) if workers == 1 or len(left) < 2 else _parallel(evaluator, left, workers)
     for arch, (measurement, cpu_seconds) in zip(left, measured, strict=True):
         scores = (
-            tuple(float(measurement.metrics[name]) for name in evaluator.metrics) if not measurement.error else None
+            tuple(float(measurement.metrics[name]) for name in names_of(evaluator.metrics))
+            if not measurement.error
+            else None
         )
         row = Row(arch, scores, cpu_seconds, measurement.error or "")
         append(row)

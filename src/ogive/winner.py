@@ -225,7 +225,7 @@ def winner_facts(run: Run) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         facts = _renewed(facts)
-        missing = {"arch", "data", "exports", "epochs", "task", "recipe", "size"} - facts.keys()
+        missing = {"arch", "data", "exports", "epochs", "task", "recipe", "size", "reached"} - facts.keys()
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} is damaged ({error}); train the winner again: ogive train {run.folder}") from error
     if missing:
@@ -241,9 +241,11 @@ def _renewed(facts: dict[str, Any]) -> dict[str, Any]:
     if "task" in facts or not {"test_ppl", "test_acc"} & facts.keys():
         return facts
     if "test_ppl" in facts:
-        return {**facts, "task": "language", "size": asdict(Size())}
-    skeleton = facts["skeleton"]
-    return {**facts, "task": "classification", "size": {key: skeleton[key] for key in asdict(Size())}}
+        reached = f"perplexity {facts['test_ppl']:.2f} on {facts['test_words']} test words"
+        return {**facts, "task": "language", "size": asdict(Size()), "reached": reached}
+    skeleton, reached = facts["skeleton"], f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
+    size = {key: skeleton[key] for key in asdict(Size())}
+    return {**facts, "task": "classification", "size": size, "reached": reached}
 
 
 def _trained_network(run: Run, facts: dict[str, Any], task: Any) -> nn.Module:
@@ -289,14 +291,8 @@ def _headline(run: Run, facts: dict[str, Any]) -> str:
     return (
         f"{facts['arch']}  ({published})\n"
         f"found by {run.config['strategy']} with seed {run.config['seed']}, trained for {facts['epochs']} epochs: "
-        f"{_reached(facts)}"
+        f"{facts['reached']}"
     )
-
-
-def _reached(facts: Mapping[str, Any]) -> str:
-    if "test_ppl" in facts:
-        return f"perplexity {facts['test_ppl']:.2f} on {facts['test_words']} test words"
-    return f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
 
 
 def _row(exported: Exported) -> dict[str, Any]:

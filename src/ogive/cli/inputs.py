@@ -44,6 +44,18 @@ def import_command(
         typer.Option("--columns", help="Your own file: val_acc=top1,params,… (name in the table=in the file)."),
     ] = None,
     space: Annotated[str | None, typer.Option("--space", help="Your own file: the space of its architectures.")] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="Your own file: the column of the table that a search goes by.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option("--report", help="Your own file: the column that was measured on a test set.")
+    ] = None,
+    clock: Annotated[
+        str | None, typer.Option("--clock", help="Your own file: the column with the seconds of each training.")
+    ] = None,
+    minimize: Annotated[
+        str, typer.Option("--minimize", help="Your own file: columns of which smaller is better, with commas.")
+    ] = "",
 ) -> None:
     """Read a published benchmark once, into a folder that opens in milliseconds.
 
@@ -55,8 +67,11 @@ def import_command(
     Example: ogive tables import nb201.parquet nb201_hardware.parquet --as nasbench201_devices
 
     Example: ogive tables import mine.csv --as mine --space nasbench201 --arch-column cell --columns val_acc=top1,params
+
+    Example: ogive tables import mine.csv --as mine --space nasbench201 --arch-column cell --metric loss --minimize loss
     """
-    mapped = _mapped(space, arch_column, columns)
+    smaller = tuple(name.strip() for name in minimize.split(",") if name.strip())
+    mapped = _mapped(space, arch_column, columns, metric=metric, report=report, clock=clock, minimize=smaller)
     called = name or (paths[0].stem if mapped is not None else catalog.load("name_of_table")(paths[0]))
     with Bar(called, None) as bar:
         imported = catalog.load("import_table")(
@@ -70,15 +85,16 @@ def import_command(
     console.print(f"{called}: {rows} architectures of {imported.space}, digest {imported.digest[:16]}")
 
 
-def _mapped(space: str | None, arch_column: str | None, columns: str | None) -> Any:
+def _mapped(space: str | None, arch_column: str | None, columns: str | None, **roles: Any) -> Any:
     """What a file of one's own means, if it is one."""
-    if space is None and arch_column is None and columns is None:
+    if space is None and arch_column is None and columns is None and not any(roles.values()):
         return None
     if space is None:
         raise SpecError("A file of your own needs the space of its architectures: --space nasbench201.")
     pairs = [part.strip().partition("=") for part in (columns or "").split(",") if part.strip()]
     wanted = {name.strip(): (source or name).strip() for name, _, source in pairs}
-    return catalog.load("mapped")(space=catalog.build("space", space), arch_column=arch_column or "", columns=wanted)
+    built = catalog.build("space", space)
+    return catalog.load("mapped")(space=built, arch_column=arch_column or "", columns=wanted, **roles)
 
 
 def list_tables_command() -> None:

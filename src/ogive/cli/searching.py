@@ -15,14 +15,15 @@ import typer
 
 from ogive import catalog
 from ogive.cli.show import Bar, SearchProgress, console, duration, measured, number, size_of, table
-from ogive.compare import REPORTED, Comparison, check, compare
+from ogive.compare import Comparison, check, compare
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.objective import Maximize, Minimize
+from ogive.core.objective import Objective as Objective_
 from ogive.core.trial import Trial, counted
 from ogive.estimate import Estimate, estimate
 from ogive.metrics import Interval, non_dominated
 from ogive.runs import Run, best, read_run, write_json
-from ogive.session import Settings, budget_of, resume, search, settings_of
+from ogive.session import Settings, assemble, budget_of, resume, search, settings_of, unfinished
 
 __all__ = ["command_line", "register"]
 
@@ -98,8 +99,11 @@ def search_command(
         return
     folder = out or _free_folder(settings)
     try:
-        with SearchProgress(settings.budget, sign=_sign(settings)) as progress:
-            run = search(settings, folder, command=command_line(), on_trial=progress, on_note=progress.note)
+        parts = assemble(settings, folder=unfinished(folder))
+        with SearchProgress(settings.budget, sign=_sign(parts.objectives[0])) as progress:
+            run = search(
+                settings, folder, command=command_line(), on_trial=progress, on_note=progress.note, parts=parts
+            )
     except KeyboardInterrupt:
         _interrupted(folder)
     _print_found(run)
@@ -118,7 +122,8 @@ def resume_command(
     limit = granted or settings_of(before.config).budget
     done = len(before.evaluated)
     try:
-        with SearchProgress(limit, done=done, sign=_sign(settings_of(before.config))) as progress:
+        sign = _sign(catalog.build("objective", settings_of(before.config).objectives[0]))
+        with SearchProgress(limit, done=done, sign=sign) as progress:
             finished = resume(run, budget=granted, on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(run)
@@ -285,9 +290,9 @@ def _print_found(run: Run) -> None:
     console.print(f"run:  {run.folder}   next: {shlex.join(['ogive', 'report', str(run.folder)])}")
 
 
-def _sign(settings: Settings) -> float:
-    """What turns the first score into what its reader knows: -1 where a metric is minimised."""
-    return -1.0 if isinstance(catalog.build("objective", settings.objectives[0]), Minimize) else 1.0
+def _sign(objective: Objective_) -> float:
+    """What turns a score into what its reader knows: -1 where a metric is minimised."""
+    return -1.0 if isinstance(objective, Minimize) else 1.0
 
 
 def _best_of(run: Run, winner: Trial) -> str:
@@ -333,7 +338,8 @@ def assemble_space(run: Run) -> Any:
 
 def _print_comparison(result: Comparison) -> None:
     score = "objective" if len(result.settings.objectives) == 1 else "hypervolume"
-    what = "test accuracy" if result.value == "reported" else score
+    reported = "reported" if result.reported is None else result.reported.name
+    what = result.reported.title if result.value == "reported" and result.reported is not None else score
     rows = [
         (
             row.strategy,
@@ -349,7 +355,7 @@ def _print_comparison(result: Comparison) -> None:
     objective = ", ".join(result.settings.objectives)
     where = result.settings.space if result.world is None else f"{result.settings.space} ({result.world})"
     title = f"{where}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
-    table(title, ("strategy", "seeds>", f"{score}>", "regret>", f"{REPORTED}>", "regret>", "failed>"), rows)
+    table(title, ("strategy", "seeds>", f"{score}>", "regret>", f"{reported}>", "regret>", "failed>"), rows)
     if result.world is not None:
         projected = ", ".join(
             f"{name} {sum(outcome.projections for outcome in result.of(name)):,}" for name in result.strategies

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,7 +98,7 @@ def train_command(
         raise typer.Exit(130) from None
     if not facts:  # another process of torchrun reports
         return
-    console.print(f"{facts['arch']}: {_reached(facts)}", highlight=False)
+    console.print(f"{facts['arch']}: {facts['reached']}", highlight=False)
     shown = ("val_ppl", "params", "macs", "latency_ms", "epochs", "training_s")
     whole = (*COUNTS, "epochs")
     rows = [(name, number(facts[name], 0 if name in whole else 2)) for name in shown if name in facts]
@@ -127,12 +126,6 @@ def _refuse_foreign(published: bool, run: Path, **options: object) -> None:
         if options[name] is not None:
             kind = "a published network, which has its own" if published else "a run folder: write it as --recipe"
             raise SpecError(f"--{name} is no option of {run}, {kind}.")
-
-
-def _reached(facts: Mapping[str, Any]) -> str:
-    if "test_ppl" in facts:
-        return f"perplexity {facts['test_ppl']:.2f} on {facts['test_words']:,} test words"
-    return f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
 
 
 def export_command(

@@ -10,8 +10,9 @@ from typing import Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
-from ogive.core.errors import OgiveError, ProtocolError, SpecError, UnknownName
-from ogive.core.objective import Maximize, Objective
+from ogive.core.errors import OgiveError, ProtocolError, SpecError
+from ogive.core.metric import Metric, metric_named, names_of
+from ogive.core.objective import Objective, best_of
 from ogive.core.trial import Measurement, Proposal, Trial
 
 __all__ = ["Batched", "Cached", "Evaluator", "Screened", "Together", "attempt", "recall"]
@@ -29,8 +30,8 @@ class Evaluator(Protocol):
     """
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names, with units, of everything that a successful measurement holds."""
+    def metrics(self) -> tuple[Metric, ...]:
+        """All that a successful measurement holds; the first is what a search is for unless it says otherwise."""
         ...
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
@@ -99,9 +100,10 @@ class Cached:
     def recall(self, trials: Iterable[Trial]) -> None:
         """Take over what an earlier part of the run found."""
         for trial in trials:
-            if trial.status == "screened" or not set(self.metrics) <= set(trial.metrics):
+            names = names_of(self.metrics)
+            if trial.status == "screened" or not set(names) <= set(trial.metrics):
                 continue
-            metrics = {name: trial.metrics[name] for name in self.metrics}
+            metrics = {name: trial.metrics[name] for name in names}
             self._known.setdefault(_key(trial.proposal), Measurement(metrics))
 
 
@@ -109,8 +111,8 @@ class Screened:
     """Scores a pool of proposals with a cheap evaluator and passes only the best on to a dear one.
 
     Of every `pool` proposals the best `keep` by `by` are evaluated in earnest; the others come back as screened, with
-    their cheap metrics. `by` is a metric of the cheap evaluator (larger is better; default: its first) or an objective
-    over its metrics. Of a smaller pool the same share is kept, at least one. What cannot be scored ranks last.
+    their cheap metrics. `by` is a metric of the cheap evaluator (default: its first) or an objective over its metrics.
+    Of a smaller pool the same share is kept, at least one. What cannot be scored ranks last.
     """
 
     def __init__(
@@ -123,11 +125,11 @@ class Screened:
         self.parts = (cheap, dear)
         self.metrics = joined_metrics(self.parts)
         self.keep, self.batch = keep, pool
-        wanted = cheap.metrics[0] if by is None else by
-        self._by: Objective = Maximize(wanted) if isinstance(wanted, str) else wanted
+        wanted = cheap.metrics[0].name if by is None else by
+        kind = "metric of the cheap evaluator"
+        self._by = best_of(metric_named(cheap.metrics, wanted, kind)) if isinstance(wanted, str) else wanted
         for metric in self._by.needs:
-            if metric not in cheap.metrics:
-                raise UnknownName("metric of the cheap evaluator", metric, cheap.metrics)
+            metric_named(cheap.metrics, metric, kind)
 
     def proposals_for(self, trials: int) -> int:
         """The smallest pool of which `trials` are kept."""
@@ -176,13 +178,14 @@ def recall(evaluator: Evaluator, trials: Sequence[Trial]) -> None:
             part.recall(trials)
 
 
-def joined_metrics(parts: Sequence[Evaluator]) -> tuple[str, ...]:
+def joined_metrics(parts: Sequence[Evaluator]) -> tuple[Metric, ...]:
     """The metrics of all the parts; two parts that measure the same one are refused."""
-    names = [name for part in parts for name in part.metrics]
+    metrics = [metric for part in parts for metric in part.metrics]
+    names = names_of(metrics)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SpecError(f"Each metric may be measured by one evaluator only, but {', '.join(twice)} by more than one.")
-    return tuple(names)
+    return tuple(metrics)
 
 
 def _key(proposal: Proposal) -> tuple[Architecture, int | None]:

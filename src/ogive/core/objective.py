@@ -8,8 +8,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.metric import Metric, names_of
 
-__all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "check_objectives"]
+__all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "best_of", "check_objectives"]
 
 
 @runtime_checkable
@@ -98,21 +99,27 @@ class LatencyTradeoff:
         return float(metrics[self.accuracy] * ratio ** (below if ratio <= 1 else above))
 
 
-def check_objectives(objectives: Sequence[Objective], measured: Sequence[str]) -> None:
+def best_of(metric: Metric) -> Maximize | Minimize:
+    """The objective of a metric in its own direction."""
+    return Maximize(metric.name) if metric.better == "larger" else Minimize(metric.name)
+
+
+def check_objectives(objectives: Sequence[Objective], measured: Sequence[Metric]) -> None:
     """Refuse, before an hour is spent, objectives that nobody measures or that look at the test set."""
     if not objectives:
         raise SpecError("A search needs at least one objective, such as Maximize('val_acc').")
+    names = names_of(measured)
     for objective in objectives:
         for metric in objective.needs:
-            if metric.startswith("test_"):
+            if Metric(metric).test:
                 raise SpecError(
                     f"The search never sees the test set, but {_written(objective)} needs {metric!r}; use a validation "
                     "metric."
                 )
-            if metric not in measured:
+            if metric not in names:
                 raise SpecError(
                     f"The objective {_written(objective)} needs the metric {metric!r}, but the evaluator measures "
-                    f"{', '.join(sorted(measured)) or 'nothing'}: add what measures it, as in "
+                    f"{', '.join(sorted(names)) or 'nothing'}: add what measures it, as in "
                     f"together(trained, training_free({metric})) or, where a table has it, tabular(also=[{metric}])."
                 )
 

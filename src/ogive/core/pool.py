@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from ogive.core.errors import ProtocolError, SpecError
 from ogive.core.evaluator import Evaluator
+from ogive.core.metric import Metric
 from ogive.core.trial import Measurement, Proposal
 
 __all__ = ["Workers"]
@@ -170,7 +171,7 @@ class _Call:
 class _Shared:
     """Stands for the evaluator that the worker was given when it started."""
 
-    def __init__(self, metrics: tuple[str, ...]) -> None:
+    def __init__(self, metrics: tuple[Metric, ...]) -> None:
         self.metrics = metrics
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ogive.core.capabilities import objectives_of
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, attempt, recall
+from ogive.core.metric import names_of
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Measurement, Proposal, Spent, Trial
@@ -209,7 +210,7 @@ class Study:
             return Trial(number, proposal, measurement, "screened")
         if measurement.error is not None:
             return Trial(number, proposal, measurement, "failed")
-        missing = set(self.evaluator.metrics) - set(measurement.metrics)
+        missing = set(names_of(self.evaluator.metrics)) - set(measurement.metrics)
         if missing:
             raise ProtocolError(
                 f"{type(self.evaluator).__name__} promised the metrics {', '.join(sorted(missing))} "

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import Metric
 
 __all__ = ["Budget", "Cost", "Measurement", "Proposal", "Status", "Trial", "counted"]
 
@@ -89,9 +90,9 @@ class Trial:
     def blind(self) -> Trial:
         """The same trial without its ``test_`` metrics: the form in which strategies are told."""
         metrics = self.measurement.metrics
-        if not any(name.startswith("test_") for name in metrics):
+        if not any(Metric(name).test for name in metrics):
             return self
-        seen = {name: value for name, value in metrics.items() if not name.startswith("test_")}
+        seen = {name: value for name, value in metrics.items() if not Metric(name).test}
         return replace(self, measurement=replace(self.measurement, metrics=seen))
 
 

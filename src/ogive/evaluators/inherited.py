@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import VAL_ACC
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -107,7 +108,7 @@ class Inherited:
                 "Batch statistics need at least 2 statistics_images, or 0 for those of the validation batches, but got "
                 f"{statistics_images}."
             )
-        self.metrics = (metric,)
+        self.metrics = (replace(VAL_ACC, name=metric),)
         self.space, self.data, self.seed, self.progress = space, data, seed, progress
         self.device, self.threads = torch.device(device), threads
         self._skeleton = self._sharing.sized(data.shape, len(data.classes), channels=channels, cells=cells)
@@ -224,7 +225,7 @@ class Inherited:
         cost = Cost(time.perf_counter() - started)
         if not math.isfinite(value):
             return Measurement(cost=cost, error="the network gives no finite numbers with the weights of the supernet")
-        return Measurement({self.metrics[0]: value}, cost)
+        return Measurement({self.metrics[0].name: value}, cost)
 
     def _accuracy(self, source: WeightSource, arch: Architecture) -> float:
         return right_share(self._calibrated(source, arch), self._images()[1])

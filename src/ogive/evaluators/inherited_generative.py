@@ -22,6 +22,7 @@ from ogive.spaces.autogan import NAME
 from ogive.supernets.generators import GeneratorParts, Pair, PathTraining, decision, divided, split_and_trained, trained
 from ogive.training.adversarial import AdversarialRecipe
 from ogive.training.data import Data
+from ogive.training.tasks.generation import Generation
 from ogive.training.tasks.judge import Judge
 from ogive.training.threads import threads as torch_threads
 from ogive.training.yardstick import YardstickRecipe
@@ -74,7 +75,7 @@ class InheritedGenerative:
             raise UnknownName("space with generators", space.name, [NAME])
         if splits < 1:
             raise SpecError(f"splits must be at least 1, but got {splits}.")
-        self.metrics = (metric,)
+        self.metrics = (replace(Generation.metrics[0], name=metric),)
         self.space, self.data, self.seed, self.progress = space, data, seed, progress
         self.device, self.threads = torch.device(device), threads
         self._decisions = _decisions(split, splits, seed)
@@ -164,7 +165,7 @@ class InheritedGenerative:
             value = self._judge.measured(source.network(arch).to(self.device))[0]
         except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
             return Measurement(cost=Cost(time.perf_counter() - started), error=reason_of(mishap))
-        return Measurement({self.metrics[0]: value}, Cost(time.perf_counter() - started))
+        return Measurement({self.metrics[0].name: value}, Cost(time.perf_counter() - started))
 
     def _fresh(self) -> Pair:
         with drawing_from(self.seed.integer("weights")):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
+from ogive.core.metric import Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -115,7 +116,12 @@ class Latency:
     machine and on what else it does: no two runs give the same numbers.
     """
 
-    metrics: tuple[str, ...] = ("latency_ms", "latency_p10_ms", "latency_p90_ms", "latency_cpu_ms")
+    metrics: tuple[Metric, ...] = (
+        Metric("latency_ms", "ms", "smaller", "latency"),
+        Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),
+        Metric("latency_p90_ms", "ms", "smaller", "latency, 90th percentile"),
+        Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency"),
+    )
 
     def __init__(
         self,
@@ -156,7 +162,7 @@ class Latency:
         try:
             report = self.report(arch)
             found = (report.median_ms, report.p10_ms, report.p90_ms, report.cpu_ms)
-            metrics = dict(zip(self.metrics, found, strict=True))
+            metrics = dict(zip(names_of(self.metrics), found, strict=True))
         except (InvalidArchitecture, UnknownName):
             raise
         except Exception as reason:  # noqa: BLE001 - out of memory, a skeleton too narrow: the candidate's failure

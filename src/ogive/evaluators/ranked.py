@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from ogive.core.errors import MissingData, SpecError
 from ogive.core.evaluator import Evaluator
+from ogive.core.metric import Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -53,16 +54,16 @@ class Ranked:
     ) -> None:
         if reference < 2:
             raise SpecError(f"A rank needs at least two architectures to rank among, but got reference={reference}.")
-        if "standing" in inner.metrics:
+        if "standing" in names_of(inner.metrics):
             raise SpecError("ranked(...) measures standing, and so does what it was given: ranks of ranks say nothing.")
         scores = len(inner.metrics)
         if weights is not None and (len(weights) != scores or min(weights) < 0 or not math.isclose(sum(weights), 1)):
             raise SpecError(
                 f"weights of ranked(...) are {scores} numbers from 0 to 1 with the sum 1, one for each of "
-                f"{', '.join(inner.metrics)}, but got {weights}."
+                f"{', '.join(names_of(inner.metrics))}, but got {weights}."
             )
         self.parts = (inner,)
-        self.metrics = ("standing", *inner.metrics)
+        self.metrics = (Metric("standing", "", "larger", "mean rank"), *inner.metrics)
         self.space, self.seed, self.reference, self.combine = space, seed, reference, combine
         self.weights: Floats = np.full(scores, 1 / scores) if weights is None else np.asarray(weights, np.float64)
         self._references: list[Floats] | None = None
@@ -74,7 +75,7 @@ class Ranked:
         found = []
         for measurement in self.parts[0].evaluate(proposals):
             if measurement.error is None:
-                columns = zip(self.parts[0].metrics, references, strict=True)
+                columns = zip(names_of(self.parts[0].metrics), references, strict=True)
                 ranks = np.array([standing(measurement.metrics[name], reference) for name, reference in columns])
                 combined = {"standing": self._combined(ranks), **measurement.metrics}
                 measurement = replace(measurement, metrics=combined)
@@ -102,7 +103,7 @@ class Ranked:
                 f"Ranking needs two scored architectures, but {len(reasons)} of {len(drawn)} random ones could not be "
                 f"scored: {reasons[0]}."
             )
-        self._references = [np.sort([metrics[name] for metrics in good]) for name in self.parts[0].metrics]
+        self._references = [np.sort([metrics[name] for metrics in good]) for name in names_of(self.parts[0].metrics)]
         return self._references, sum((measurement.cost for measurement in measurements), Cost())
 
 

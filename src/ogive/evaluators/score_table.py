@@ -10,6 +10,7 @@ from typing import Any
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, SpecError, UnknownName
+from ogive.core.metric import Metric, names_of
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.tables.scores import open_scores
@@ -39,7 +40,8 @@ class ScoreTable:
                 raise UnknownName(f"score in {file}", name, table.proxies)
         if not names or len(set(names)) < len(names):
             raise SpecError(f"score_table needs one or several different scores, but got {list(names)}.")
-        self.file, self.space, self.metrics = Path(file), space, names
+        self.file, self.space = Path(file), space
+        self.metrics = tuple(map(Metric, names))
         self._places = [table.proxies.index(name) for name in names]
         self._rows = table.by_arch
 
@@ -57,7 +59,7 @@ class ScoreTable:
         cost = Cost(benchmark_s=row.cpu_seconds)
         if row.scores is None:
             return Measurement(cost=cost, error=row.error)
-        found = {name: row.scores[place] for name, place in zip(self.metrics, self._places, strict=True)}
+        found = {name: row.scores[place] for name, place in zip(names_of(self.metrics), self._places, strict=True)}
         unusable = [name for name, value in found.items() if value == math.inf]
         if unusable:
             return Measurement(cost=cost, error=f"{', '.join(unusable)} is inf")
@@ -65,4 +67,4 @@ class ScoreTable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process reads the file itself; its rows need not be sent.
-        return functools.partial(ScoreTable, space=self.space, score=self.metrics), (self.file,)
+        return functools.partial(ScoreTable, space=self.space, score=names_of(self.metrics)), (self.file,)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.metric import Metric, of_version_1
 from ogive.core.trial import FREE, Cost, Measurement, Proposal
 from ogive.tables.store import Table
 
@@ -37,7 +38,8 @@ class _Reading:
 class Tabular:
     """Reads what published trainings found: one column to search on, one to report, and more beside them.
 
-    `metric` becomes ``val_acc`` and `report`, if any, ``test_acc``; the default of both is what the table says. Columns
+    `metric` becomes ``val_acc`` and `report`, if any, ``test_acc``, unless less of them is better, as of a loss, which
+    keep their names; the default of both is what the table says. Columns
     named in `also` keep their names, with ``test_`` before them if they were measured on a test set, so that no
     strategy sees them either. A table with a clock gives its training seconds as benchmark seconds. What is not in the
     table is a failed measurement.
@@ -59,7 +61,8 @@ class Tabular:
         self.table, self.also = table, tuple(also)
         self.metric = _default_metric(table) if metric == DEFAULT else metric
         self.report = _default_report(table) if report == DEFAULT else report
-        wanted = {"val_acc": self.metric} | ({"test_acc": self.report} if self.report is not None else {})
+        wanted = {_role(table, "val_acc", self.metric): self.metric}
+        wanted |= {} if self.report is None else {_role(table, "test_acc", self.report): self.report}
         for column in self.also:
             table.column(column)
             name = f"test_{column}" if table.columns[column].test else column
@@ -72,15 +75,26 @@ class Tabular:
             raise SpecError(
                 f"The search never sees the test set, but {self.metric} was measured on it: give it as report."
             )
-        self.metrics = tuple(wanted)
+        self.metrics = tuple(self._metric(name, column) for name, column in wanted.items())
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         """One row of the table for each proposal."""
         return [self._measured(proposal) for proposal in proposals]
 
     def optimum(self, metric: str) -> float | None:
-        """The largest value of a metric in the whole table, from which regret is measured; None for predictions."""
-        return None if self.table.predicted else self.table.best(self._full.columns[metric])[1]
+        """The best value of a metric in the whole table, from which regret is measured; None for predictions."""
+        if self.table.predicted:
+            return None
+        column = self._full.columns[metric]
+        return self.table.best(column, smallest=self.table.columns[column].better == "smaller")[1]
+
+    def _metric(self, name: str, column: str) -> Metric:
+        """The record of a column: under a role its usual words, else what the table says that it means."""
+        usual = of_version_1(name)
+        better = self.table.columns[column].better
+        if usual.words:
+            return replace(usual, better=usual.better if name in ("params", "macs") else better)
+        return self.table.columns[column].metric(name)
 
     def _measured(self, proposal: Proposal) -> Measurement:
         try:
@@ -125,6 +139,13 @@ class Tabular:
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process opens the table itself; the columns need not be sent.
         return functools.partial(Tabular, metric=self.metric, report=self.report, also=self.also), (self.table,)
+
+
+def _role(table: Table, role: str, column: str) -> str:
+    """What a column is called that a search goes by, or reports: an accuracy by its role, anything else by its name."""
+    if column not in table.columns or table.columns[column].better == "larger":
+        return role
+    return column if role == "val_acc" or Metric(column).test else f"test_{column}"
 
 
 def _default_metric(table: Table) -> str:

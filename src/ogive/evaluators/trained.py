@@ -17,13 +17,14 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, SpecError
+from ogive.core.metric import MACS, PARAMS
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.training.distributed import current
 from ogive.training.loop import Diverged, Tell, drive
 from ogive.training.memory import capacity, is_out_of_memory
-from ogive.training.task import Prepared, Scheduled, Size, Task, mean
+from ogive.training.task import Part, Prepared, Scheduled, Size, Task, mean
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Trained", "own_folder", "reason_of"]
@@ -64,7 +65,7 @@ class Trained:
         for word, value in (("repeats", repeats), ("threads", threads), ("memory_limit_mb", memory_limit_mb)):
             if value is not None and value < 1:
                 raise SpecError(f"{word} must be at least 1, but got {value}.")
-        self.metrics = (*task.metrics, "params", "macs")
+        self.metrics = (*task.metrics, PARAMS, MACS)
         self.repeats, self.threads, self.progress = repeats, threads, progress
         self._task, self._size, self._seed, self._folder = task, size, seed, folder
         self._device = torch.device(device)
@@ -135,10 +136,10 @@ class Trained:
         training = task.training(network, recipe, seed=seed, device=self._device)
         folder = None if place is None else place / f"repeat-{repeat}"
         found = dict(drive(training, folder=folder, tell=self.progress))
-        for part in ("val", "test"):
-            wanted = [name for name in task.metrics if name.startswith("test_") == (part == "test")]
-            if any(name not in found for name in wanted):
-                found |= task.measured(network, "test" if part == "test" else "val", recipe, seed=self._seed)
+        parts: tuple[tuple[Part, bool], ...] = (("val", False), ("test", True))
+        for part, test in parts:
+            if any(metric.name not in found for metric in task.metrics if metric.test == test):
+                found |= task.measured(network, part, recipe, seed=self._seed)
         return found
 
     def _give_memory_back(self) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.metric import Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -58,7 +59,7 @@ class TrainingFree:
             raise SpecError(f"At least one thread is needed, but got threads={threads}.")
         if pruned and space.prune is None:
             raise SpecError(f"{space.name} has no dead branches to leave out: score it without pruned=true.")
-        self.metrics, self.pruned = names, pruned
+        self.metrics, self.pruned = tuple(map(Metric, names)), pruned
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
         for name in names:
             score_function(name)  # an unknown one is refused now
@@ -97,7 +98,9 @@ class TrainingFree:
         started = time.perf_counter()
         try:
             network = self.network(arch)
-            found = score_all(network, batch.images, batch.labels, names=self.metrics, seed=self.seed.child(str(arch)))
+            found = score_all(
+                network, batch.images, batch.labels, names=names_of(self.metrics), seed=self.seed.child(str(arch))
+            )
         except Exception as error:  # noqa: BLE001  whatever one candidate runs into must not cost the others
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             return Measurement(cost=Cost(time.perf_counter() - started), error=reason)

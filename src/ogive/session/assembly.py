@@ -29,7 +29,8 @@ __all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
 class Parts:
     """The parts of one search, built.
 
-    `world` says among what is searched where that is not the whole space: "closed world of 30,001 rows".
+    `written` are the objectives as text, those of the settings or, without any, the evaluator's first metric in its own
+    direction. `world` says among what is searched where that is not the whole space: "closed world of 30,001 rows".
     """
 
     space: SearchSpace
@@ -38,6 +39,7 @@ class Parts:
     objectives: tuple[Objective, ...]
     context: catalog.Context
     world: str | None = None
+    written: tuple[str, ...] = ()
 
     def study(self) -> Study:
         """A fresh study of these parts, which checks them against each other."""
@@ -96,8 +98,9 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     strategy = built("strategy", settings.strategy, space)
     if world is not None:
         strategy = catalog.load("within")(strategy, space)
-    objectives = tuple(catalog.build("objective", text, shared) for text in settings.objectives)
-    return Parts(space, strategy, evaluator, objectives, shared, world)
+    written = settings.objectives or (evaluator.metrics[0].objective,)
+    objectives = tuple(catalog.build("objective", text, shared) for text in written)
+    return Parts(space, strategy, evaluator, objectives, shared, world, written)
 
 
 def _world(space: SearchSpace, evaluator: Evaluator) -> tuple[SearchSpace, str | None]:

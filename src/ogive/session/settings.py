@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ogive import catalog
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.trial import Budget
 from ogive.machine import facts
@@ -23,8 +22,8 @@ _LIMIT = re.compile(
 # The settings that stand in run.json under their own names and as they are.
 _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "threads", "workers")
 
-# How the name of a text begins, and what stands for the objective that is usual for the data.
-TEXT, USUAL = "text:", ("",)
+# How the name of a text begins.
+TEXT = "text:"
 
 # The settings that a search may go on without.
 _MACHINE = ("device", "threads", "workers")
@@ -35,14 +34,14 @@ class Settings:
     """Everything that decides what a search does, as it stands in run.json.
 
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
-    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without, `objectives` to the
-    best accuracy, with a text to the lowest perplexity, and for generators to the lowest ``own_fid``.
+    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without. No `objectives` stand
+    for the best value of the evaluator's first metric; a run stores which that is.
     """
 
     space: str
     strategy: str = "evolution"
     evaluator: str = ""
-    objectives: tuple[str, ...] = USUAL
+    objectives: tuple[str, ...] = ()
     budget: Budget = field(default_factory=lambda: Budget(trials=100))
     seed: int = 0
     data: str | None = None
@@ -58,14 +57,6 @@ class Settings:
             raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
-        if self.objectives == USUAL:
-            object.__setattr__(self, "objectives", (self._usual(),))
-
-    def _usual(self) -> str:
-        """The objective that is usual for the data and the space."""
-        if self.table is None and (self.data or "").startswith(TEXT):
-            return "minimize(val_ppl)"
-        return "minimize(own_fid)" if catalog.generates(self.space) else "maximize(val_acc)"
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""
@@ -134,7 +125,8 @@ def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str
     """StoreError if the run was begun with other settings; those of the machine, and `may_differ`, are free."""
     before, now = settings_of(run.config).config(), settings.config()
     for name, value in now.items():
-        if name not in (*_MACHINE, *may_differ) and before[name] != value:
+        usual = name == "objectives" and not value
+        if name not in (*_MACHINE, *may_differ) and not usual and before[name] != value:
             raise StoreError(
                 f"{run.folder} holds a search with the {name} {before[name]}, but now it is {value}: "
                 "choose another folder, or the settings of that search."

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError
 from ogive.core.evaluator import Batched, Evaluator, attempt
+from ogive.core.metric import metric_named
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
@@ -121,10 +122,9 @@ class _FirstBest:
             raise SpecError(f"At least one architecture must be scored, but got scored={scored}.")
         if isinstance(scorer, Batched):
             raise SpecError(f"{type(scorer).__name__} screens proposals; scoring wants every one of them measured.")
-        self.by = scorer.metrics[0] if by is None else by
-        if self.by not in scorer.metrics:
-            raise UnknownName("metric of the scorer", self.by, scorer.metrics)
-        if self.by.startswith("test_"):
+        metric = metric_named(scorer.metrics, scorer.metrics[0].name if by is None else by, "metric of the scorer")
+        self.by, self._sign = metric.name, metric.sign
+        if metric.test:
             raise SpecError(f"{self.by} is for the record: a strategy that chose by it would have seen the test set.")
         self._scorer, self._space, self._scored = scorer, space, scored
         self._rng = seed.numpy("scored")
@@ -146,7 +146,7 @@ class _FirstBest:
         return deque(proposals[index].arch for index in order), sum((m.cost for m in measurements), Cost())
 
     def _rank(self, measurement: Measurement) -> float:
-        value = measurement.metrics.get(self.by, -math.inf)
+        value = self._sign * measurement.metrics.get(self.by, -self._sign * math.inf)
         return -math.inf if measurement.error is not None or math.isnan(value) else value
 
     def state(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class Mapped:
       or in ogive's (``mlp:0,1,2``, or just ``0,1,2``); with `arch_column` empty, each variable of the space is a
       column of its own, which holds options;
     * `columns` become columns of the table, from the name in the table to the name in the file, empty for all numbers;
+    * `minimize` are the columns (names in the table) of which smaller is better, such as losses;
     * `metric`, `report` and `clock` are the columns (names in the table) that a search uses; `report`, and columns
       whose name has the word "test", count as measured on a test set.
     """
@@ -38,6 +40,7 @@ class Mapped:
     metric: str | None = None
     report: str | None = None
     clock: str | None = None
+    minimize: tuple[str, ...] = ()
 
 
 def import_mapped(path: Path, folder: Path, name: str, mapped: Mapped) -> Table:
@@ -60,7 +63,12 @@ def import_mapped(path: Path, folder: Path, name: str, mapped: Mapped) -> Table:
         if values.dtype.kind not in "iuf":
             raise SpecError(f"The column {source} of {path} must hold numbers.")
         test = column == mapped.report or "test" in column.split("_")
-        found[column] = Column("", f"column {source} of {path.name}", str(values.dtype), test=test), values[order]
+        better: Literal["larger", "smaller"] = "smaller" if column in mapped.minimize else "larger"
+        about = Column("", f"column {source} of {path.name}", str(values.dtype), test=test, better=better)
+        found[column] = about, values[order]
+    for column in mapped.minimize:
+        if column not in found:
+            raise UnknownName("column of the table", column, found)
     size = mapped.space.size
     metric = mapped.metric or next((column for column, (about, _) in found.items() if not about.test), None)
     return write_table(

@@ -16,20 +16,21 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
+from ogive.core.metric import Metric
 from ogive.home import tables_folder
 from ogive.tables.keys import Key, key_from
 from ogive.tables.published import PUBLISHED
 
 __all__ = ["SCHEMA", "Column", "Table", "open_table", "write_folder", "write_table"]
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "table.json"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -38,6 +39,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 @dataclass(frozen=True, slots=True)
 class Column:
     """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only.
+
+    `better` says which way is.
 
     Columns of one `family` are the same measurement at several fidelities (epochs). `clock` names the column with the
     seconds that the training behind this one took.
@@ -50,6 +53,11 @@ class Column:
     family: str | None = None
     fidelity: int | None = None
     clock: str | None = None
+    better: Literal["larger", "smaller"] = "larger"
+
+    def metric(self, name: str) -> Metric:
+        """The metric that a column is, under a name."""
+        return Metric(name, "" if self.unit == "1" else self.unit, self.better, self.meaning)
 
 
 class Table:
@@ -78,7 +86,8 @@ class Table:
         files = description["columns"]
         known = [field.name for field in fields(Column)]
         self.columns = {
-            name: Column(**{key: file[key] for key in known if key in file}) for name, file in files.items()
+            name: Column(**_said(file) | {key: file[key] for key in known if key in file})
+            for name, file in files.items()
         }
         _check_description(self.columns, self.key, self.rows, (self.clock, self.metric, self.report))
         files = files | {f"key.{name}": file for name, file in description["key"].get("files", {}).items()}
@@ -338,6 +347,11 @@ def _write_all(
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _said(file: Mapping[str, Any]) -> dict[str, Any]:
+    """Which way is better of a column of schema 1, which did not say: less time and energy is."""
+    return {"better": "smaller" if str(file.get("unit")) in ("s", "ms", "us", "mJ") else "larger"}
 
 
 def _check_description(

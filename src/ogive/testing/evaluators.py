@@ -10,6 +10,7 @@ from typing import Any
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, ProtocolError
 from ogive.core.evaluator import Evaluator
+from ogive.core.metric import Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal
@@ -75,9 +76,9 @@ def _steady(measurement: Measurement, noisy: Collection[str]) -> str:
 
 
 def _check_names(metrics: Any, name: str) -> None:
-    proper = isinstance(metrics, tuple) and metrics and all(isinstance(metric, str) and metric for metric in metrics)
-    require(bool(proper), f"{name}: metrics must be a tuple of names, not {metrics!r}.")
-    require(len(set(metrics)) == len(metrics), f"{name}: a metric is named twice: {metrics}.")
+    proper = isinstance(metrics, tuple) and metrics and all(isinstance(metric, Metric) for metric in metrics)
+    require(bool(proper), f"{name}: metrics must be a tuple of Metric records, not {metrics!r}.")
+    require(len(set(names_of(metrics))) == len(metrics), f"{name}: a metric is named twice: {metrics}.")
 
 
 def _check_measurements(evaluator: Evaluator, batch: Sequence[Proposal], found: Sequence[Measurement]) -> None:
@@ -95,7 +96,7 @@ def _check_measurements(evaluator: Evaluator, batch: Sequence[Proposal], found: 
 
 def _check_metrics(evaluator: Evaluator, measurement: Measurement) -> None:
     name = type(evaluator).__name__
-    missing = sorted(set(evaluator.metrics) - set(measurement.metrics))
+    missing = sorted(set(names_of(evaluator.metrics)) - set(measurement.metrics))
     require(not missing, f"{name}: promised {missing} but measured only {sorted(measurement.metrics)}.")
     values: dict[str, Any] = dict(measurement.metrics)
     for metric, value in values.items():

@@ -15,6 +15,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import Skeleton
@@ -65,7 +66,7 @@ class Task(Protocol[R]):
         ...
 
     @property
-    def metrics(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """What is measured of every candidate, the first being what a search is for unless it says otherwise."""
         ...
 
@@ -108,7 +109,10 @@ class Task(Protocol[R]):
         ...
 
     def described(self, network: nn.Module, recipe: R, measured: Mapping[str, float]) -> dict[str, Any]:
-        """What is to be said of a trained network, on the CPU, beside the metrics that were measured of it."""
+        """What is to be said of a trained network, on the CPU, beside the metrics that were measured of it.
+
+        `reached` says in words what it reached on the test part.
+        """
         ...
 
     def exported(

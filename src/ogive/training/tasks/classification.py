@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import VAL_ACC, Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks import count
@@ -39,7 +40,7 @@ class Classification:
     """
 
     name = "classification"
-    metrics: tuple[str, ...] = ("val_acc",)
+    metrics: tuple[Metric, ...] = (VAL_ACC,)
     recipe = Recipe
 
     def __init__(self, data: Data, *, builder: Builder | None = None) -> None:
@@ -120,6 +121,7 @@ class Classification:
         return {
             "test_correct": round(measured["test_acc"] * len(self.data.test) / 100),
             "test_images": len(self.data.test),
+            "reached": f"{measured['test_acc']:.2f} % of {len(self.data.test)} test images",
             "params": count.parameters(network),
             "macs": count.macs(network, self.data.shape),
         }

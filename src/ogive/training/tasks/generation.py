@@ -12,6 +12,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, generator
@@ -66,7 +67,10 @@ class Generation:
     """
 
     name = "generation"
-    metrics: tuple[str, ...] = ("own_fid", "own_is")
+    metrics: tuple[Metric, ...] = (
+        Metric("own_fid", "", "smaller", "distance to real images, by a classifier trained here"),
+        Metric("own_is", "", "larger", "class score, by a classifier trained here"),
+    )
     recipe = GenerationRecipe
 
     def __init__(self, data: Data, *, folder: Path | None = None) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.export import Exported
@@ -33,7 +34,10 @@ class Language:
     """
 
     name = "language"
-    metrics: tuple[str, ...] = ("val_ppl", "test_ppl")
+    metrics: tuple[Metric, ...] = (
+        Metric("val_ppl", "", "smaller", "validation perplexity"),
+        Metric("test_ppl", "", "smaller", "test perplexity"),
+    )
     recipe = LanguageRecipe
 
     def __init__(self, data: Text) -> None:
@@ -90,7 +94,12 @@ class Language:
     def described(self, network: nn.Module, recipe: LanguageRecipe, measured: Mapping[str, float]) -> dict[str, Any]:
         """The number of test words, parameters and multiply-accumulates."""
         words = (len(self.data.test) // recipe.test_batch - 1) * recipe.test_batch
-        return {"test_words": words, **{name: int(value) for name, value in self.counted(network).items()}}
+        reached = f"perplexity {measured['test_ppl']:.2f} on {words} test words"
+        return {
+            "test_words": words,
+            "reached": reached,
+            **{name: int(value) for name, value in self.counted(network).items()},
+        }
 
     def exported(
         self,

@@ -1,0 +1,108 @@
+"""Metric: what a number that was measured is called, in which unit, and which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ogive.core.errors import SpecError, UnknownName, shortened
+
+__all__ = ["MACS", "PARAMS", "VAL_ACC", "Metric", "metric_named", "metrics_from", "names_of", "of_version_1"]
+
+Better = Literal["larger", "smaller"]
+TEST = "test_"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric: its key in every record, its unit ("%", "ms"), its better direction, and its name in words.
+
+    A name that begins with ``test_`` says that it was measured on a test set: for the record only, which no strategy
+    and no objective ever sees.
+    """
+
+    name: str
+    unit: str = ""
+    better: Better = "larger"
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise SpecError("A metric needs a name, such as val_acc.")
+        if self.better not in ("larger", "smaller"):
+            raise SpecError(f"Of {self.name}, larger or smaller is better, but got {shortened(repr(self.better))}.")
+
+    @property
+    def test(self) -> bool:
+        """Whether it was measured on a test set."""
+        return self.name.startswith(TEST)
+
+    @property
+    def sign(self) -> float:
+        """What a value is multiplied with so that larger is better: 1 or -1."""
+        return 1.0 if self.better == "larger" else -1.0
+
+    @property
+    def title(self) -> str:
+        """Its name in words, or its key where it has none."""
+        return self.words or self.name
+
+    @property
+    def objective(self) -> str:
+        """The search for its best value, as it is written."""
+        return f"{'maximize' if self.better == 'larger' else 'minimize'}({self.name})"
+
+    def to_json(self) -> dict[str, str]:
+        """The record, as run.json holds it."""
+        return asdict(self)
+
+
+VAL_ACC = Metric("val_acc", "%", "larger", "validation accuracy")
+PARAMS = Metric("params", "", "smaller", "parameters")
+MACS = Metric("macs", "", "smaller", "multiply-accumulates")
+
+
+def names_of(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """Their keys."""
+    return tuple(metric.name for metric in metrics)
+
+
+def metric_named(metrics: Iterable[Metric], name: str, kind: str = "metric") -> Metric:
+    """The metric with this key; UnknownName if there is none."""
+    known = {metric.name: metric for metric in metrics}
+    if name not in known:
+        raise UnknownName(kind, name, known)
+    return known[name]
+
+
+def metrics_from(records: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
+    """The metrics that `Metric.to_json` wrote; TypeError or SpecError for anything else."""
+    return tuple(Metric(**record) for record in records)
+
+
+# What version 0.1 measured, which stored names only.
+_VERSION_1 = (
+    VAL_ACC,
+    Metric("test_acc", "%", "larger", "test accuracy"),
+    Metric("val_ppl", "", "smaller", "validation perplexity"),
+    Metric("test_ppl", "", "smaller", "test perplexity"),
+    Metric("own_fid", "", "smaller", "distance to real images, by a classifier trained here"),
+    Metric("own_is", "", "larger", "class score, by a classifier trained here"),
+    Metric("latency_ms", "ms", "smaller", "latency"),
+    PARAMS,
+    MACS,
+    Metric("naswot", "", "larger", "NASWOT score"),
+    Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),
+    Metric("latency_p90_ms", "ms", "smaller", "latency, 90th percentile"),
+    Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency"),
+)
+
+
+def of_version_1(name: str) -> Metric:
+    """A metric of a run or table that was written before metrics were records."""
+    known = {metric.name: metric for metric in _VERSION_1}
+    if name in known:
+        return known[name]
+    unit = "%" if name.endswith("_acc") else "ms" if name.endswith("_ms") else ""
+    return Metric(name, unit, "smaller" if unit == "ms" else "larger")

@@ -158,7 +158,8 @@ def search(
     Every part is either a name, written ``name(part, key=value)``, or an object of one's own. `data` and `table` may be
     names or what ``ogive.data`` and ``ogive.table`` return. `budget` is a number of trials, a text such as ``"2h"`` or
     a Budget. Without an `objective`, the best value of the evaluator's first metric is sought. With `out`,
-    every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written.
+    every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted search in that folder is
+    completed. Without `out`, nothing is written.
     """
     objectives = _several(objective)
     objects = {"space": space, "strategy": strategy, "evaluator": evaluator, "data": data, "table": table}

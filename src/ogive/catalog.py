@@ -69,6 +69,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "evolution": "ogive.strategies.local:RegularizedEvolution",
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "reinforce": "ogive.strategies.reinforce:Reinforce",
+        "guided": "ogive.strategies.guided:Guided",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
         "darts": "ogive.strategies.gradient:Darts",
@@ -98,6 +99,22 @@ _PARTS: dict[str, dict[str, str]] = {
         "minimize": "ogive.core.objective:Minimize",
         "latency_tradeoff": "ogive.core.objective:LatencyTradeoff",
     },
+    "predictor": {
+        "trees": "ogive.predictors.trees:ExtraTrees",
+        "boosted_trees": "ogive.predictors.trees:BoostedTrees",
+        "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
+    },
+    "encoder": {
+        "one_hot": "ogive.features:OneHot",
+        "ordinal": "ogive.features:Ordinal",
+        "adjacency": "ogive.features:Adjacency",
+        "paths": "ogive.features:Paths",
+    },
+    "proposer": {
+        "exhaustive": "ogive.strategies.proposers:Exhaustive",
+        "evolution": "ogive.strategies.proposers:Evolved",
+        "random": "ogive.strategies.proposers:RandomOffers",
+    },
     "score": SCORES,
     "data": {
         "digits": "ogive.training.published:read_digits",
@@ -110,7 +127,12 @@ _PARTS: dict[str, dict[str, str]] = {
 # What a part's name stands for where the data are a text.
 _OF_TEXT = {("evaluator", "trained"): "language", ("strategy", "darts"): "darts_language"}
 # What is written in the brackets of a part that works with another one.
-_INSIDE = {"scorer": "training_free(naswot)", "searcher": "darts"}
+_INSIDE = {
+    "scorer": "training_free(naswot)",
+    "searcher": "darts",
+    "predictor": "trees, ...",
+    "proposer": "predictor, exhaustive",
+}
 
 # What it stands for where the architectures of the space make images.
 _OF_GENERATORS = {("evaluator", "trained"): "generative", ("evaluator", "inherited"): "inherited_generative"}

@@ -102,6 +102,7 @@ _PARTS: dict[str, dict[str, str]] = {
     "predictor": {
         "trees": "ogive.predictors.trees:ExtraTrees",
         "boosted_trees": "ogive.predictors.trees:BoostedTrees",
+        "ranks": "ogive.predictors.ranks:Ranks",
         "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
     },
     "encoder": {

@@ -171,6 +171,7 @@ SCORES = catalog.names("score")
 PREDICTORS = {
     "trees": "trees",
     "boosted_trees": "boosted_trees",
+    "ranks": "ranks(trees)",
     "upper_confidence_bound": "upper_confidence_bound(trees)",
 }
 

@@ -29,6 +29,7 @@ class UpperConfidenceBound:
         if not (deviations >= 0 and np.isfinite(deviations)):
             raise SpecError(f"A confidence bound lies 0 or more deviations up, but got deviations={deviations}.")
         self.predictor, self.deviations = predictor, deviations
+        self.parts = (predictor,)
 
     def fit(self, observed: Observed) -> None:
         self.predictor.fit(observed)

@@ -14,7 +14,7 @@ from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Proposer
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import Cost, Proposal, Trial
+from ogive.core.trial import FREE, Cost, Proposal, Trial
 from ogive.strategies.state import Resumable
 from ogive.strategies.unseen import Unseen
 
@@ -75,15 +75,17 @@ class Guided(Resumable):
     def _next(self) -> Proposal | None:
         # Two labels are the least that a predictor can be fitted on; more random ones come if most of them fail.
         guided = len(self._unseen.seen) >= self.start and len(self._labels) >= 2
-        started = time.perf_counter()
+        cost = FREE
         if guided and not self._queue:
+            started = time.perf_counter()
             self._queue.extend(self._best())
+            cost = Cost(wall_s=time.perf_counter() - started)
         arch = self._queue.popleft() if self._queue else self._unseen.draw(self._rng)
         if arch is None:
             return None
         self._unseen.remove(arch)
         # What a fit takes is the cost of the first proposal that came of it.
-        return Proposal(arch, cost=Cost(wall_s=time.perf_counter() - started))
+        return Proposal(arch, cost=cost)
 
     def _best(self) -> list[Architecture]:
         archs, scores = zip(*self._labels, strict=True)

@@ -173,27 +173,24 @@ def shuffled(values: np.ndarray) -> np.ndarray:
     return np.random.default_rng(0).permutation(values)
 
 
-def found(strategy: Strategy, evaluator: Evaluator) -> float:
-    """The test accuracy of the cell that is best in validation after 100 queries."""
+def level(strategy: Strategy, evaluator: Evaluator) -> float:
+    """The mean validation accuracy of the last 60 of 100 queries."""
     trials = list(Study(strategy, evaluator, Maximize("val_acc")).run(Budget(trials=100)))
-    return max(trials, key=lambda trial: trial.scores or ()).metrics["test_acc"]
+    return float(np.mean([trial.metrics["val_acc"] for trial in trials[40:]]))
 
 
-def test_predictions_find_better_cells_than_evolution_and_turned_ones_do_not(shared_data: Path, tmp_path: Path) -> None:
+def test_predictions_lead_to_better_cells_than_evolution_and_turned_ones_do_not(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """What a search finds differs between seeds by more than a few show; what it looks at does not."""
     import_table(shared_data / "nb201.parquet", tmp_path / "nasbench201", name="nasbench201")
     evaluator = Tabular(Table.open(tmp_path / "nasbench201"))
-    orders = {"as they are": lambda values: values, "inverted": np.negative, "shuffled": shuffled}
-    means = {
-        name: np.mean(
-            [found(guided(Turned(trees(seed), order), seed=seed, start=20, refit=20), evaluator) for seed in range(6)]
-        )
-        for name, order in orders.items()
-    }
-    evolution = np.mean([found(RegularizedEvolution(SPACE, Seed(seed)), evaluator) for seed in range(6)])
-    assert means["as they are"] > evolution + 0.1
-    assert means["inverted"] < evolution
-    assert means["shuffled"] < evolution + 0.1
 
+    def levels(order: Callable[[np.ndarray], np.ndarray]) -> list[float]:
+        trees = [Turned(ExtraTrees(space=SPACE, seed=Seed(seed), trees=50), order) for seed in range(3)]
+        return [level(guided(one, seed=seed, start=20, refit=20), evaluator) for seed, one in enumerate(trees)]
 
-def trees(seed: int) -> ExtraTrees:
-    return ExtraTrees(space=SPACE, seed=Seed(seed), trees=50)
+    evolution = [level(RegularizedEvolution(SPACE, Seed(seed)), evaluator) for seed in range(3)]
+    assert min(levels(lambda values: values)) > max(evolution) + 0.5
+    assert max(levels(shuffled)) < min(evolution)
+    assert max(levels(np.negative)) < min(evolution) - 10

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
+from ogive.core.metric import Metric
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.strategy import Strategy
@@ -50,7 +51,7 @@ STRATEGIES: dict[str, Callable[[Seed], Strategy]] = {
 class Idle:
     """Proposes and measures the same thing again and again, so that only the loop takes time."""
 
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
     objectives = 1
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ SPACE = ogive.SearchSpace(
 class Cost:
     """Counts the weights of the chain; your own training goes here."""
 
-    metrics = ("weights",)
+    metrics = (ogive.Metric("weights"),)
 
     def evaluate(self, proposals: Sequence[ogive.Proposal]) -> list[ogive.Measurement]:
         """One measurement for each proposal."""

@@ -73,6 +73,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "evolution": "ogive.strategies.local:RegularizedEvolution",
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "reinforce": "ogive.strategies.reinforce:Reinforce",
+        "guided": "ogive.strategies.guided:Guided",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
         "darts": "ogive.strategies.gradient:Darts",
@@ -105,6 +106,23 @@ _PARTS: dict[str, dict[str, str]] = {
         "language": "ogive.training.tasks.language:Language",
         "generation": "ogive.training.tasks.generation:Generation",
     },
+    "predictor": {
+        "trees": "ogive.predictors.trees:ExtraTrees",
+        "boosted_trees": "ogive.predictors.trees:BoostedTrees",
+        "ranks": "ogive.predictors.ranks:Ranks",
+        "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
+    },
+    "encoder": {
+        "one_hot": "ogive.features:OneHot",
+        "ordinal": "ogive.features:Ordinal",
+        "adjacency": "ogive.features:Adjacency",
+        "paths": "ogive.features:Paths",
+    },
+    "proposer": {
+        "exhaustive": "ogive.strategies.proposers:Exhaustive",
+        "evolution": "ogive.strategies.proposers:Evolved",
+        "random": "ogive.strategies.proposers:RandomOffers",
+    },
     "score": SCORES,
     "data": {
         "digits": "ogive.training.published:read_digits",
@@ -124,7 +142,12 @@ _FORMER = {("evaluator", "language"): "trained", ("evaluator", "generative"): "t
 # What somebody gives who is asked for it.
 _WORDS = {"task": "data"}
 # What is written in the brackets of a part that works with another one.
-_INSIDE = {"scorer": "training_free(naswot)", "searcher": "darts"}
+_INSIDE = {
+    "scorer": "training_free(naswot)",
+    "searcher": "darts",
+    "predictor": "trees, ...",
+    "proposer": "predictor, exhaustive",
+}
 
 # What is given once for a whole search, and the flag for it.
 _FLAGS: dict[str, str] = {

@@ -46,6 +46,7 @@ STRATEGIES = {
     "evolution": "evolution",
     "nsga2": "nsga2",
     "reinforce": "reinforce",
+    "guided": "guided(trees(trees=5), random, start=2)",
     "naswot": "naswot({scorer}, scored=6)",
     "area": "area({scorer}, population=3, tournament=2, scored=6)",
     "darts": "darts(epochs=4)",

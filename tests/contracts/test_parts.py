@@ -27,7 +27,7 @@ from ogive.supernets.sharing import SHARED
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
 from ogive.tables.world import ClosedWorld
-from ogive.testing import check_evaluator, check_space, check_strategy
+from ogive.testing import check_evaluator, check_predictor, check_space, check_strategy
 from ogive.training.data import Data, Split
 from ogive.training.text import Text
 
@@ -53,6 +53,7 @@ STRATEGIES = {
     "reinforce": "reinforce",
     "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
     "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
+    "guided": "guided(trees(trees=5), random, start=4, refit=10, offered=20)",
     "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
@@ -73,7 +74,7 @@ from ogive.strategies.scored import Area, BestScored
 
 
 class Sum:
-    metrics = ("sum",)
+    metrics = (Metric("sum"),)
 
     def evaluate(self, proposals):
         return [Measurement({"sum": float(sum(proposal.arch.choices))}) for proposal in proposals]
@@ -81,6 +82,15 @@ class Sum:
 
 def area(space, seed):
     return Area(Sum(), space=space, seed=seed)
+
+
+def guided(space, seed):
+    from ogive.predictors.trees import ExtraTrees
+    from ogive.strategies.guided import Guided
+    from ogive.strategies.proposers import Evolved
+
+    trees = ExtraTrees(space=space, seed=seed, trees=5)
+    return Guided(trees, Evolved(space=space), space=space, seed=seed, start=4, refit=10, offered=20)
 
 
 def naswot(space, seed):
@@ -157,6 +167,13 @@ def darts_language(space, seed):
     return DartsLanguage(space=space, data=data, seed=seed, threads=1, **small, alpha_learning_rate=0.1)
 """
 SCORES = catalog.names("score")
+# One way to write each predictor of the catalog, and the encoders and proposers inside others.
+PREDICTORS = {
+    "trees": "trees",
+    "boosted_trees": "boosted_trees",
+    "ranks": "ranks(trees)",
+    "upper_confidence_bound": "upper_confidence_bound(trees)",
+}
 
 GENERATIVE = (
     "images=20, statistics_images=20, feature_channels=2, feature_epochs=1, critic_channels=2, steps=1, batch_size=16, "
@@ -337,6 +354,43 @@ def test_every_strategy_keeps_the_contract_in_a_closed_world(name: str, space: s
 
     world = ClosedWorld.of(open_space, some)
     check_strategy(inside, world, objectives=goals(made_strategy(name, open_space, Seed(0))), rounds=60)
+
+
+def test_every_predictor_of_the_catalog_is_tried_here() -> None:
+    assert sorted(PREDICTORS) == catalog.names("predictor")
+
+
+@pytest.mark.parametrize("name", list(PREDICTORS))
+@pytest.mark.parametrize("space", ["nasbench201", "darts"])
+def test_every_predictor_keeps_the_contract(name: str, space: str) -> None:
+    check_predictor(
+        lambda within, seed: catalog.build("predictor", PREDICTORS[name], context(within, seed)), made_space(space)
+    )
+
+
+@pytest.mark.parametrize("encoder", catalog.names("encoder"))
+def test_every_encoder_serves_a_predictor(encoder: str) -> None:
+    text = f"trees(trees=20, encoder={encoder})"
+    check_predictor(lambda within, seed: catalog.build("predictor", text, context(within, seed)), nasbench201())
+
+
+@pytest.mark.parametrize("proposer", catalog.names("proposer"))
+def test_every_proposer_serves_a_guided_search(proposer: str) -> None:
+    text = f"guided(trees(trees=5), {proposer}, start=4, refit=4, offered=30)"
+    check_strategy(
+        lambda within, seed: catalog.build("strategy", text, context(within, seed)), nasbench201(), rounds=12
+    )
+
+
+def test_a_predictor_predicts_the_same_in_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "predictors_of_tests.py").write_text(
+        "from ogive.features import Paths\n"
+        "from ogive.predictors.trees import ExtraTrees\n\n\n"
+        "def trees(space, seed):\n"
+        "    return ExtraTrees(space=space, seed=seed, encoder=Paths(space=space))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    check_predictor("predictors_of_tests:trees", target(nasbench201), subprocess=True)
 
 
 def test_every_evaluator_of_the_catalog_is_tried_here() -> None:

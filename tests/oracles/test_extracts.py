@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from ogive.core.architecture import Architecture
+from ogive.core.metric import names_of
 from ogive.core.trial import Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.metrics import kendall_tau
@@ -81,7 +82,7 @@ def test_shorter_trainings_are_fidelities_and_cost_their_share(tables: dict[str,
     table = tables["nasbench101_30k"]
     arch = table.architecture(77)
     evaluator = Tabular(table)
-    assert evaluator.metrics == ("val_acc",)
+    assert names_of(evaluator.metrics) == ("val_acc",)
     full = evaluator.evaluate([Proposal(arch)])[0]
     assert full.cost.benchmark_s == table.value(arch, "train_seconds_108")
     short = evaluator.evaluate([Proposal(arch, fidelity=12)])[0]

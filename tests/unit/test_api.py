@@ -11,6 +11,7 @@ import pytest
 
 import ogive
 from ogive import Measurement, Proposal, Trial
+from ogive.core.metric import Metric
 
 PUBLIC = [
     "Architecture",
@@ -58,7 +59,7 @@ PUBLIC = [
 class Widths:
     """Rewards wide layers, and measures two things of them."""
 
-    metrics = ("val_acc", "params")
+    metrics = (Metric("val_acc"), Metric("params"))
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return [Measurement({"val_acc": float(sum(p.arch.choices)), "params": p.arch.choices[0]}) for p in proposals]
@@ -251,7 +252,7 @@ def test_the_front_of_one_objective_is_its_best() -> None:
 
 def test_a_search_without_a_success_has_no_best(invented_table: Path) -> None:
     class Broken:
-        metrics = ("val_acc",)
+        metrics = (Metric("val_acc"),)
 
         def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
             return [Measurement(error="always") for _ in proposals]

@@ -245,8 +245,8 @@ def test_a_kept_comparison_is_a_folder_of_runs_with_a_page(ogive: Run, table_hom
 
 def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert re.search(
-        r"^strategy: +area, darts, darts_language, ddarts, enas, evolution, few_shot, local_search, naswot, nsga2, "
-        r"random, reinforce, spos$",
+        r"^strategy: +area, darts, darts_language, ddarts, enas, evolution, few_shot, guided, local_search, naswot, "
+        r"nsga2, random, reinforce, spos$",
         ogive("list").out,
         re.MULTILINE,
     )

@@ -13,6 +13,7 @@ import pytest
 import ogive
 from ogive.compare import compare
 from ogive.core.errors import SpecError
+from ogive.core.metric import Metric
 from ogive.core.trial import Budget, Measurement, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.runs import read_run
@@ -148,7 +149,7 @@ def test_from_python_with_a_table_and_a_strategy_of_ones_own(some: Table) -> Non
 class Two:
     """An evaluator of one's own that reads two tables."""
 
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
 
     def __init__(self, *tables: Table) -> None:
         self.parts = tuple(Tabular(table, report=None) for table in tables)

@@ -17,6 +17,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import RunInUse, StoreError
+from ogive.core.metric import Metric
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
@@ -29,7 +30,7 @@ from ogive.strategies.local import RegularizedEvolution
 class FirstWidth:
     """Measures the first choice."""
 
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return [Measurement({"val_acc": float(proposal.arch.choices[0])}) for proposal in proposals]

@@ -16,6 +16,7 @@ from ogive import session
 from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
+from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.estimate import estimate
@@ -400,7 +401,7 @@ def test_an_estimate_multiplies_what_one_trial_took(monkeypatch: pytest.MonkeyPa
 class Epochs:
     """Takes 0.3 s once, 20 ms for each training and 20 ms for each of its epochs."""
 
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.cold = epochs, True

@@ -1,26 +1,117 @@
-"""Predictor: a model that learns to rank architectures from measured ones."""
+"""Predictor: estimates of architectures from those that were measured; and who writes architectures as numbers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
 
-__all__ = ["Predictor"]
+__all__ = ["Encoder", "Observed", "Predictor", "Proposer", "Uncertain"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Labels: architectures and their scores, larger is better, in the order in which they were found.
+
+    `fidelities` says at how much training a score was measured, None being all of it; `sources` on which data, None
+    being those of the search. Without them every score is one of the search's own data after all of the training.
+    Raises SpecError for a score that is no finite number: a trial that failed is no label.
+    """
+
+    archs: tuple[Architecture, ...]
+    scores: tuple[float, ...]
+    fidelities: tuple[int | None, ...] | None = None
+    sources: tuple[str | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("scores", self.scores), ("fidelities", self.fidelities), ("sources", self.sources)):
+            if values is not None and len(values) != len(self.archs):
+                raise SpecError(
+                    f"Each label has its own value, but {len(self.archs)} labels have {len(values)} {name}."
+                )
+        for arch, score in zip(self.archs, self.scores, strict=True):
+            if not math.isfinite(score):
+                raise SpecError(f"A label is a finite number, but that of {arch} is {score}: leave out what failed.")
+
+    def __len__(self) -> int:
+        return len(self.archs)
+
+    def comparable(self) -> Observed:
+        """The labels that can be compared with each other: the search's own data, at the highest fidelity there is.
+
+        For predictors to which a label is a number and nothing else; SpecError if fewer than two are left.
+        """
+        fidelities, sources = self.fidelities or (None,) * len(self), self.sources or (None,) * len(self)
+        own = [place for place, source in enumerate(sources) if source is None]
+        highest = max((_height(fidelities[place]) for place in own), default=0.0)
+        kept = [place for place in own if _height(fidelities[place]) == highest]
+        if len(kept) < 2:
+            raise SpecError(f"A predictor is fitted on two comparable labels at least, but got {len(kept)}.")
+        return Observed(tuple(self.archs[place] for place in kept), tuple(self.scores[place] for place in kept))
+
+
+def _height(fidelity: int | None) -> float:
+    return math.inf if fidelity is None else fidelity
 
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A regressor or ranker of architectures. Only the order of its predictions is promised to mean anything."""
+    """Something that is fitted on labels and ranks what has none.
 
-    def fit(self, archs: Sequence[Architecture], scores: Sequence[float]) -> None:
-        """Learn from architectures and their scores; larger is better. A second call starts afresh."""
+    It is a function of its seed and of the labels it was last fitted on: equal labels in equal order give equal
+    predictions, and nothing is left of an earlier fit. So its state is never saved: it is fitted again.
+    """
+
+    def fit(self, observed: Observed) -> None:
+        """Learn from labels; SpecError if fewer than two of them can be used. Equal scores are no error."""
         ...
 
-    def predict(self, archs: Sequence[Architecture]) -> npt.NDArray[np.floating[Any]]:
-        """One number an architecture, shape (n,); larger is better."""
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        """A finite score for each architecture, shape (n,), larger is better; SpecError before the first fit."""
+        ...
+
+
+@runtime_checkable
+class Uncertain(Predictor, Protocol):
+    """A predictor that knows how unsure it is."""
+
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """Mean, equal to `predict`, and standard deviation, in the unit of the scores; shapes (n,)."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Architectures of one space as rows of numbers, each row a function of its architecture alone."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row has."""
+        ...
+
+    def __call__(self, archs: Sequence[Architecture]) -> npt.NDArray[np.float32]:
+        """The rows, shape (n, width); InvalidArchitecture for an architecture of another space."""
+        ...
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Where the candidates come from, among which a guided search takes those that its predictor puts first."""
+
+    def offered(
+        self, predictor: Predictor, told: Observed, count: int, rng: np.random.Generator
+    ) -> Sequence[Architecture]:
+        """About `count` different architectures, in any order; what was proposed before may be among them.
+
+        `predictor` was fitted on `told`. The result is a function of these four and of the constructor's arguments.
+        """
         ...

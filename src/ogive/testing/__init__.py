@@ -1,4 +1,4 @@
-"""What any plug-in must satisfy: checks of spaces, strategies and evaluators, for the tests of their authors.
+"""What any plug-in must satisfy: checks of spaces, strategies, evaluators and predictors, for their authors' tests.
 
 ::
 
@@ -14,7 +14,8 @@ differ, where anything that depends on the order of a set shows.
 """
 
 from ogive.testing.evaluators import check_evaluator
+from ogive.testing.predictors import check_predictor
 from ogive.testing.spaces import check_space
 from ogive.testing.strategies import check_strategy
 
-__all__ = ["check_evaluator", "check_space", "check_strategy"]
+__all__ = ["check_evaluator", "check_predictor", "check_space", "check_strategy"]

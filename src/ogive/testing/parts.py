@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from subprocess import run
 from typing import Any
 
+import numpy as np
+
 from ogive.core.errors import ProtocolError, SpecError
 
-__all__ = ["imported", "made", "require", "require_picklable", "require_same_elsewhere", "target"]
+__all__ = ["global_state", "imported", "made", "require", "require_picklable", "require_same_elsewhere", "target"]
 
 
 def require(promise: bool, message: str) -> None:
@@ -48,6 +50,12 @@ def target(part: Any) -> str:
     if isinstance(part, str):
         return part
     raise SpecError("With subprocess=True a part is given as module:attribute, because another process imports it.")
+
+
+def global_state() -> Sequence[Any]:
+    """The state of numpy's global generator, as a value that can be compared."""
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002  looked at, to see that nobody draws from it
+    return [state["state"]["key"].tolist(), state["state"]["pos"]]
 
 
 def require_picklable(part: Any, name: str) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ogive.core.capabilities import objectives_of
 from ogive.core.errors import ProtocolError, StoreError
@@ -16,7 +14,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.trial import Measurement, Proposal, Trial
-from ogive.testing.parts import imported, made, require, require_same_elsewhere, target
+from ogive.testing.parts import global_state, imported, made, require, require_same_elsewhere, target
 from ogive.testing.spaces import require_member
 
 __all__ = ["StrategyFactory", "check_strategy", "trace_of_strategy"]
@@ -132,10 +130,10 @@ class _Check:
         )
 
     def determinism(self) -> None:
-        before = _global_state()
+        before = global_state()
         first, second = (trace_of_strategy(self.factory, self.space, self.objectives, self.rounds) for _ in range(2))
         require(first == second, f"{self.name}: the same seed and results must give the same proposals.")
-        require(_global_state() == before, f"{self.name}: draw from the seed, not from numpy's global generator.")
+        require(global_state() == before, f"{self.name}: draw from the seed, not from numpy's global generator.")
 
     def batching(self) -> None:
         together, apart = self.driven(), self.driven()
@@ -220,8 +218,3 @@ class _Check:
 def _checkpointed(strategy: Strategy) -> Checkpointed:
     assert isinstance(strategy, Checkpointed)
     return strategy
-
-
-def _global_state() -> Sequence[Any]:
-    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002  looked at, to see that nobody draws from it
-    return [state["state"]["key"].tolist(), state["state"]["pos"]]

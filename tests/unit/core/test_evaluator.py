@@ -9,6 +9,7 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, ProtocolError, SpecError, UnknownName
 from ogive.core.evaluator import Batched, Cached, Evaluator, Screened, Together, attempt, recall
+from ogive.core.metric import Metric, names_of
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
 
@@ -33,7 +34,7 @@ class Formula:
 
 
 class Raising:
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -43,7 +44,7 @@ class Raising:
 
 
 class Short:
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return []
@@ -62,7 +63,7 @@ def trial(proposal: Proposal, measurement: Measurement) -> Trial:
 
 def test_together_merges_metrics_and_adds_costs() -> None:
     both = Together(Formula("val_acc"), Formula("latency_ms", 0.5))
-    assert both.metrics == ("val_acc", "latency_ms")
+    assert names_of(both.metrics) == ("val_acc", "latency_ms")
     assert both.evaluate(proposals(4)) == [Measurement({"val_acc": 4.0, "latency_ms": 2.0}, Cost(2.0, 20.0))]
 
 

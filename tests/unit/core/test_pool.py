@@ -14,6 +14,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import ProtocolError, SpecError, UnknownName
+from ogive.core.metric import Metric, names_of
 from ogive.core.pool import Workers
 from ogive.core.trial import Measurement, Proposal
 
@@ -42,7 +43,7 @@ def refuse():
 
 
 class Pid:
-    metrics = ("pid",)
+    metrics = (Metric("pid"),)
 
     def evaluate(self, proposals):
         return [Measurement({"pid": float(os.getpid())}) for _ in proposals]
@@ -175,7 +176,7 @@ def test_an_evaluator_is_sent_once_and_found_in_every_worker(tasks: ModuleType) 
     proposal = Proposal(Architecture("toy", (0,)))
     with Workers(2) as workers:
         stand_in = workers.share(tasks.Pid())
-        assert stand_in.metrics == ("pid",)
+        assert names_of(stand_in.metrics) == ("pid",)
         found = workers.submit(stand_in.evaluate, [proposal]).result(30)
         assert isinstance(found[0], Measurement)
         assert found[0].metrics["pid"] != os.getpid()
@@ -187,7 +188,7 @@ def test_an_evaluator_is_sent_once_and_found_in_every_worker(tasks: ModuleType) 
 
 def test_an_evaluator_that_cannot_be_sent_is_refused_before_anything_runs() -> None:
     class Local:
-        metrics = ("val_acc",)
+        metrics = (Metric("val_acc"),)
 
         def evaluate(self, proposals: list[Proposal]) -> list[Measurement]:
             return [Measurement({"val_acc": 1.0}) for _ in proposals]

@@ -16,6 +16,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Cached, Evaluator, Screened
 from ogive.core.graph import Graph
+from ogive.core.metric import Metric
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
@@ -37,7 +38,7 @@ ACCURACY = Maximize("val_acc")
 class Quadratic:
     """Peaks at choices of 3; costs 10 benchmark seconds; knows a test accuracy; fails where `fails` says so."""
 
-    metrics = ("val_acc", "test_acc")
+    metrics = (Metric("val_acc"), Metric("test_acc"))
 
     def __init__(self, fails: Callable[[tuple[int | float, ...]], bool] = lambda choices: False) -> None:
         self.fails = fails
@@ -63,7 +64,7 @@ class Napping(Quadratic):
 
 
 class Cheap:
-    metrics = ("guess",)
+    metrics = (Metric("guess"),)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return [Measurement({"guess": float(proposal.arch.choices[0])}) for proposal in proposals]
@@ -178,7 +179,7 @@ def test_what_does_not_fit_together_is_refused_before_anything_runs() -> None:
 
 def test_an_evaluator_that_breaks_its_promise_is_named() -> None:
     evaluator = Constant(val_acc=1.0)
-    evaluator.metrics = ("val_acc", "latency_ms")
+    evaluator.metrics = (Metric("val_acc"), Metric("latency_ms"))
     with pytest.raises(ProtocolError, match="Constant promised the metrics latency_ms"):
         list(Study(evolution(), evaluator, ACCURACY).run(Budget(trials=1)))
 
@@ -381,7 +382,7 @@ from ogive.core.trial import Measurement
 class Crashing:
     """Ends its process for every candidate whose first choice is 0."""
 
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
 
     def __init__(self, end):
         self.end = end

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ogive import catalog
 from ogive.core.errors import MissingData, SpecError
 from ogive.core.evaluator import Evaluator, Screened
+from ogive.core.metric import Metric, names_of
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
@@ -30,7 +31,7 @@ SPACE = nasbench201()
 class Digits:
     """Two scores of unlike kinds: the sum of the choices, and minus a power of the first; some of them fail."""
 
-    metrics = ("sum", "power")
+    metrics = (Metric("sum"), Metric("power"))
 
     def __init__(self, *, failing: bool = False) -> None:
         self.failing, self.asked = failing, 0
@@ -64,7 +65,7 @@ def test_the_standing_is_the_mean_of_the_ranks_among_random_architectures() -> N
     ranked = make(reference=200)
     found = [m.metrics for m in ranked.evaluate(proposals(40))]
     inner = [m.metrics for m in Digits().evaluate(proposals(40))]
-    assert ranked.metrics == ("standing", "sum", "power")
+    assert names_of(ranked.metrics) == ("standing", "sum", "power")
     assert all(
         mine["sum"] == theirs["sum"] and mine["power"] == theirs["power"]
         for mine, theirs in zip(found, inner, strict=True)
@@ -117,7 +118,7 @@ def test_the_reference_is_scored_once_and_its_cost_is_that_of_the_first_candidat
 
 def test_it_screens_and_it_searches() -> None:
     class Accuracy:
-        metrics = ("val_acc",)
+        metrics = (Metric("val_acc"),)
 
         def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
             return [Measurement({"val_acc": float(sum(proposal.arch.choices))}) for proposal in proposals]

@@ -10,6 +10,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.metric import names_of
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.tables.keys import MixedRadix
@@ -38,7 +39,7 @@ def proposal(*choices: int, space: str = "toy") -> Proposal:
 
 def test_one_column_is_searched_on_and_one_reported(table: Table) -> None:
     evaluator = Tabular(table, metric="val", report="test")
-    assert evaluator.metrics == ("val_acc", "test_acc")
+    assert names_of(evaluator.metrics) == ("val_acc", "test_acc")
     found = evaluator.evaluate([proposal(0, 1), proposal(0, 0)])
     assert found == [
         Measurement({"val_acc": 91.5, "test_acc": 81.5}, Cost(benchmark_s=2.0)),
@@ -49,7 +50,7 @@ def test_one_column_is_searched_on_and_one_reported(table: Table) -> None:
 
 def test_more_columns_keep_their_names_and_those_of_a_test_set_are_hidden_from_strategies(table: Table) -> None:
     evaluator = Tabular(table, metric="val", report=None, also=("params", "other_test"))
-    assert evaluator.metrics == ("val_acc", "params", "test_other_test")
+    assert names_of(evaluator.metrics) == ("val_acc", "params", "test_other_test")
     assert evaluator.evaluate([proposal(0, 1)])[0].metrics == {"val_acc": 91.5, "params": 1.0, "test_other_test": 91.5}
 
 

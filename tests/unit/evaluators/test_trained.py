@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.evaluator import Evaluator
+from ogive.core.metric import names_of
 from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Proposal
@@ -60,7 +61,7 @@ def test_a_candidate_is_measured_without_a_look_at_the_test_images(digits: Data)
     # A tensor on the meta device has no values: whoever computed with it would fail.
     unreadable = Split(digits.test.images.to("meta"), digits.test.labels.to("meta"))
     measurement = measured(trained(replace(digits, test=unreadable), epochs=8))
-    assert measurement.metrics.keys() == {"val_acc", "params", "macs"} == set(trained(digits).metrics)
+    assert measurement.metrics.keys() == {"val_acc", "params", "macs"} == set(names_of(trained(digits).metrics))
     assert 30 < metrics(measurement)["val_acc"] <= 100  # chance is 10
     assert measurement.cost.wall_s > 0
 

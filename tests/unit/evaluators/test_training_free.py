@@ -10,6 +10,7 @@ import torch
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.evaluator import Screened, Together
+from ogive.core.metric import Metric, names_of
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -87,7 +88,7 @@ def test_the_metric_is_the_score_of_the_untrained_network_on_normalised_training
 
 def test_params_and_macs_are_those_of_the_network(data: Data) -> None:
     evaluator = make(data, ["params", "macs"])
-    assert evaluator.metrics == ("params", "macs")
+    assert names_of(evaluator.metrics) == ("params", "macs")
     network = evaluator.network(ALIVE)
     metrics = evaluator.evaluate([Proposal(ALIVE)])[0].metrics
     assert metrics == {"params": parameters(network), "macs": macs(network, (3, 8, 8))}
@@ -117,7 +118,7 @@ def test_a_disconnected_network_scores_minus_infinity_which_is_no_failure(data: 
 
 def test_minus_infinity_ranks_last_in_a_sieve_and_is_a_failed_trial_as_an_objective(data: Data) -> None:
     class Accuracy:
-        metrics = ("val_acc",)
+        metrics = (Metric("val_acc"),)
 
         def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
             return [Measurement({"val_acc": 50.0}) for _ in proposals]

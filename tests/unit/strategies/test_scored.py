@@ -10,6 +10,7 @@ from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
+from ogive.core.metric import Metric
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
@@ -26,7 +27,7 @@ SPACE = nasbench201()
 class Sum:
     """The sum of the choices, with a metric nobody should choose by, and a failure here and there."""
 
-    metrics = ("sum", "test_sum")
+    metrics = (Metric("sum"), Metric("test_sum"))
 
     def __init__(self) -> None:
         self.seen: list[Architecture] = []
@@ -158,7 +159,7 @@ def test_what_cannot_work_is_refused() -> None:
 
 
 class Other(Sum):
-    metrics = ("other", "test_other")
+    metrics = (Metric("other"), Metric("test_other"))
 
 
 @pytest.mark.parametrize("name", ["naswot", "area"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ogive.core.errors import SpecError
+from ogive.core.metric import names_of
 from ogive.core.trial import Cost, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.spaces.nasbench101 import module_hash, nasbench101
@@ -147,7 +148,7 @@ def test_a_search_that_stops_half_way_pays_for_half_a_training(table: Table) -> 
 
 def test_lengths_of_training_are_fidelities_with_clocks_of_their_own(table: Table) -> None:
     evaluator = Tabular(table)
-    assert evaluator.metrics == ("val_acc", "test_acc")
+    assert names_of(evaluator.metrics) == ("val_acc", "test_acc")
     arch = table.architecture(0)
     for epochs in EPOCHS:
         found = evaluator.evaluate([Proposal(arch, fidelity=epochs)])[0]

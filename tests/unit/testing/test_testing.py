@@ -15,12 +15,15 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.graph import Graph
+from ogive.core.metric import Metric
+from ogive.core.predictor import Observed
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
+from ogive.predictors.trees import ExtraTrees
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.local import RandomSearch
-from ogive.testing import check_evaluator, check_space, check_strategy
+from ogive.testing import check_evaluator, check_predictor, check_space, check_strategy
 
 SPACE = nasbench201()
 
@@ -281,11 +284,11 @@ class Silent(Length):
 
 
 class Twice(Length):
-    metrics = ("val_acc", "val_acc")
+    metrics = (Metric("val_acc"), Metric("val_acc"))
 
 
 class Promising(Length):
-    metrics = ("val_acc", "latency_ms")
+    metrics = (Metric("val_acc"), Metric("latency_ms"))
 
 
 class Nan(Length):
@@ -360,7 +363,7 @@ def test_a_metric_read_from_a_clock_may_differ() -> None:
     ticks = iter(range(1000))
 
     class Clocked(Length):
-        metrics = ("latency_ms",)
+        metrics = (Metric("latency_ms"),)
 
         def measured(self, arch: Architecture) -> Measurement:
             known = arch.space == SPACE.name
@@ -377,6 +380,7 @@ def test_a_metric_read_from_a_clock_may_differ() -> None:
 PLUGIN = """
 from ogive.core.architecture import Architecture
 from ogive.core.graph import Graph
+from ogive.core.predictor import Observed
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Measurement, Proposal
 from ogive.strategies.local import RandomSearch
@@ -410,7 +414,7 @@ class ByHash(RandomSearch):
 
 
 class Hashing:
-    metrics = ("val_acc",)
+    metrics = (Metric("val_acc"),)
 
     def evaluate(self, proposals):
         return [
@@ -444,3 +448,133 @@ def test_a_part_that_a_second_process_cannot_import_is_refused(plugin: str) -> N
         check_space(space(), subprocess=True)
     with pytest.raises(SpecError, match="'nasbench201'"):
         check_space("nasbench201")
+
+
+# -- predictors -------------------------------------------------------------------------------------------------------
+
+
+class Predicting(ExtraTrees):
+    """A predictor that keeps its promises; the others break one each."""
+
+    def __init__(self, seed: Seed) -> None:
+        super().__init__(space=SPACE, seed=seed, trees=10)
+
+
+class Upside(Predicting):
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[np.ndarray, np.ndarray]:
+        mean, deviation = super().predicted(archs)
+        return -mean, deviation
+
+
+class Columns(Predicting):
+    def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
+        return super().predict(archs)[:, None]
+
+
+class Undecided(Predicting):
+    def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
+        return super().predict(archs) * np.nan
+
+
+class Comparing(Predicting):
+    """Depends on what else is predicted at the same time."""
+
+    def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
+        found = super().predict(archs)
+        return found - (found.mean() if len(found) else 0)
+
+
+class Adding(Predicting):
+    """Keeps the labels of earlier fits."""
+
+    def __init__(self, seed: Seed) -> None:
+        super().__init__(seed)
+        self.fits = 0
+
+    def fit(self, observed: Observed) -> None:
+        super().fit(observed)
+        self.fits += 1
+
+    def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
+        return super().predict(archs) * self.fits
+
+
+class Content(Predicting):
+    """Takes a single label."""
+
+    def fit(self, observed: Observed) -> None:
+        super().fit(Observed(observed.archs * 2, observed.scores * 2))
+
+
+class Guessing(Predicting):
+    """Predicts before it was fitted."""
+
+    def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
+        return super().predict(archs) if self._forest is not None else np.zeros(len(archs))
+
+
+class Scaling(Predicting):
+    """Divides by the range of the scores, which may be zero."""
+
+    def fit(self, observed: Observed) -> None:
+        with np.errstate(invalid="ignore"):
+            scores = np.array(observed.scores)
+            scores = (scores - scores.min()) / np.ptp(scores) if len(scores) > 1 else scores
+        super().fit(Observed(observed.archs, tuple(scores.tolist())))
+
+
+class Sure(Predicting):
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[np.ndarray, np.ndarray]:
+        mean, deviation = super().predicted(archs)
+        return mean, deviation - 1
+
+
+class Shifted(Predicting):
+    def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
+        return self.predicted(archs)[0] + 1
+
+
+class Blind(Predicting):
+    """Does not look which space an architecture belongs to."""
+
+    def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
+        return super().predict([Architecture(SPACE.name, arch.choices) for arch in archs])
+
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[np.ndarray, np.ndarray]:
+        return super().predicted([Architecture(SPACE.name, arch.choices) for arch in archs])
+
+
+class Unsent(Predicting):
+    def __init__(self, seed: Seed) -> None:
+        super().__init__(seed)
+        self.hook = lambda: None
+
+
+def test_a_predictor_that_keeps_its_promises_passes() -> None:
+    check_predictor(lambda _, seed: Predicting(seed), SPACE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken"),
+    [
+        (Upside, "larger is better"),
+        (Columns, "as many finite numbers"),
+        (Undecided, "as many finite numbers"),
+        (Comparing, "differs between a batch and one by one"),
+        (Adding, "whatever it was fitted on before"),
+        (Content, "a fit on 1 labels must be a SpecError"),
+        (Guessing, "before the first fit must be a SpecError"),
+        (Sure, "deviations are finite, not negative"),
+        (Shifted, "the mean of predicted must be what predict returns"),
+        (Blind, "belongs to no space of its own"),
+        (Unsent, "must be picklable"),
+    ],
+)
+def test_a_predictor_that_breaks_a_promise_is_caught(kind: type[Predicting], broken: str) -> None:
+    with pytest.raises(ProtocolError, match=broken):
+        check_predictor(lambda _, seed: kind(seed), SPACE)
+
+
+def test_a_predictor_that_cannot_stand_equal_scores_is_caught() -> None:
+    with pytest.raises(SpecError, match="A label is a finite number"):
+        check_predictor(lambda _, seed: Scaling(seed), SPACE)

@@ -1,0 +1,1 @@
+"""Predictors: estimates of what was not measured, fitted on what was. No search happens here."""

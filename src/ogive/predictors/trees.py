@@ -1,0 +1,131 @@
+"""Predictors made of decision trees, from scikit-learn, on any encoding of architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.predictor import Encoder, Observed
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.features import OneHot
+
+__all__ = ["BoostedTrees", "ExtraTrees"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class ExtraTrees:
+    """Extremely randomised trees, whose mean is the prediction and whose spread is the deviation.
+
+    Geurts et al., Machine Learning 63, 2006. `encoder` defaults to ``one_hot``. A fit on a hundred labels and a
+    prediction of all 15,625 cells of NAS-Bench-201 take about 0.3 s.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        encoder: Encoder | None = None,
+        trees: int = 100,  # scikit-learn's
+        leaf: int = 1,  # labels in the smallest leaf; scikit-learn's
+        # The share of columns among which a split is chosen: a third is usual for forests of regression trees. With
+        # all of them, trees on columns of ones and zeros would not differ: only the threshold is random otherwise.
+        share: float = 1 / 3,
+    ) -> None:
+        _check_positive(trees=trees, leaf=leaf)
+        if not 0 < share <= 1:
+            raise SpecError(f"The share of columns for a split lies in (0, 1], but got share={share}.")
+        self.encoder = OneHot(space=space) if encoder is None else encoder
+        self.trees, self.leaf, self.share = trees, leaf, share
+        self._seed = _number(seed)
+        self._forest: Any = None
+
+    def fit(self, observed: Observed) -> None:
+        from sklearn.ensemble import ExtraTreesRegressor
+
+        labels = observed.comparable()
+        forest = ExtraTreesRegressor(
+            self.trees, min_samples_leaf=self.leaf, max_features=self.share, random_state=self._seed, n_jobs=1
+        )
+        self._forest = forest.fit(self.encoder(labels.archs), np.array(labels.scores))
+
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        return self.predicted(archs)[0]
+
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        _refuse_unfitted(self._forest)
+        rows = np.ascontiguousarray(self.encoder(archs), np.float32)
+        if not len(rows):
+            return np.zeros(0), np.zeros(0)
+        # The trees themselves: the forest's predict checks the rows again, and gives the mean only.
+        votes_TN = np.stack([tree.tree_.predict(rows)[:, 0] for tree in self._forest.estimators_])
+        return votes_TN.mean(axis=0), votes_TN.std(axis=0)
+
+
+class BoostedTrees:
+    """Gradient-boosted trees: each of them corrects those before. It has no deviation.
+
+    Friedman, Annals of Statistics 29, 2001. `encoder` defaults to ``one_hot``.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        encoder: Encoder | None = None,
+        trees: int = 200,
+        depth: int = 3,  # scikit-learn's
+        learning_rate: float = 0.1,  # scikit-learn's
+        subsample: float = 0.8,  # of the labels for each tree; Friedman, 2002, has 0.5 to 0.8 for small samples
+    ) -> None:
+        _check_positive(trees=trees, depth=depth)
+        if not (learning_rate > 0 and 0 < subsample <= 1):
+            raise SpecError(
+                f"Boosted trees need learning_rate > 0 and 0 < subsample <= 1, but got {learning_rate}, {subsample}."
+            )
+        self.encoder = OneHot(space=space) if encoder is None else encoder
+        self.trees, self.depth, self.learning_rate, self.subsample = trees, depth, learning_rate, subsample
+        self._seed = _number(seed)
+        self._model: Any = None
+
+    def fit(self, observed: Observed) -> None:
+        from sklearn.ensemble import GradientBoostingRegressor
+
+        labels = observed.comparable()
+        model = GradientBoostingRegressor(
+            n_estimators=self.trees,
+            max_depth=self.depth,
+            learning_rate=self.learning_rate,
+            subsample=self.subsample,
+            random_state=self._seed,
+        )
+        self._model = model.fit(self.encoder(labels.archs), np.array(labels.scores))
+
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        _refuse_unfitted(self._model)
+        rows = self.encoder(archs)
+        return np.asarray(self._model.predict(rows), np.float64) if len(rows) else np.zeros(0)
+
+
+def _number(seed: Seed) -> int:
+    """A seed as scikit-learn takes one, below 2**32."""
+    return seed.integer("trees") % 2**32
+
+
+def _refuse_unfitted(model: Any) -> None:
+    if model is None:
+        raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise SpecError(f"{name} must be at least 1, but got {number}.")

@@ -1,0 +1,126 @@
+"""Guided search: a predictor is fitted on what was measured and says what to measure next."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.predictor import Observed, Predictor, Proposer
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.core.trial import FREE, Cost, Proposal, Trial
+from ogive.strategies.state import Resumable
+from ogive.strategies.unseen import Unseen
+
+__all__ = ["Guided"]
+
+
+class Guided(Resumable):
+    """Fit a predictor on the trials so far and propose the best of what a proposer offers, none of it twice.
+
+    The first `start` proposals are random. From then on, whenever `refit` proposals have been made, the predictor is
+    fitted on all that was told, the proposer offers about `offered` architectures, and the `refit` best by prediction
+    that nobody has proposed come next, of equal ones a random one. Labels are ordinary trials, so that a budget means
+    the same as to any other strategy. What failed or was screened out is no label. Where the proposer has nothing new,
+    a random architecture is proposed; the search is over when a finite space is exhausted.
+    """
+
+    objectives = 1
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        proposer: Proposer,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        start: int = 20,
+        refit: int = 10,  # as many as are proposed for each fit in BANANAS (White et al., AAAI 2021)
+        offered: int = 1000,
+    ) -> None:
+        for name, value, least in (("start", start, 2), ("refit", refit, 1), ("offered", offered, 1)):
+            if value < least:
+                raise SpecError(f"{name} of a guided search must be at least {least}, but got {value}.")
+        self.predictor, self.proposer, self.space = predictor, proposer, space
+        self.parts = (predictor, proposer)
+        self.start, self.refit, self.offered = start, refit, offered
+        self._rng = seed.numpy("proposals")
+        self._unseen = Unseen(space)
+        self._labels: list[tuple[Architecture, float]] = []
+        self._queue: deque[Architecture] = deque()
+
+    @property
+    def population(self) -> int:
+        """How many proposals are random."""
+        return self.start
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        proposals: list[Proposal] = []
+        while len(proposals) < n and (proposal := self._next()) is not None:
+            proposals.append(proposal)
+        return proposals
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            self._unseen.remove(trial.arch)
+            if trial.scores is not None:
+                self._labels.append((trial.arch, trial.scores[0]))
+
+    def _next(self) -> Proposal | None:
+        # Two labels are the least that a predictor can be fitted on; more random ones come if most of them fail.
+        guided = len(self._unseen.seen) >= self.start and len(self._labels) >= 2
+        cost = FREE
+        if guided and not self._queue:
+            started = time.perf_counter()
+            self._queue.extend(self._best())
+            cost = Cost(wall_s=time.perf_counter() - started)
+        arch = self._queue.popleft() if self._queue else self._unseen.draw(self._rng)
+        if arch is None:
+            return None
+        self._unseen.remove(arch)
+        # What a fit takes is the cost of the first proposal that came of it.
+        return Proposal(arch, cost=cost)
+
+    def _best(self) -> list[Architecture]:
+        archs, scores = zip(*self._labels, strict=True)
+        observed = Observed(archs, scores)
+        self.predictor.fit(observed)
+        offered = self.proposer.offered(self.predictor, observed, self.offered, self._rng)
+        fresh = [arch for arch in offered if arch in self._unseen]
+        if not fresh:
+            return []
+        # Trees give many architectures the same value: sorting a shuffled list takes a random one of them.
+        shuffled = self._rng.permutation(len(fresh))
+        order = shuffled[np.argsort(-self.predictor.predict(fresh)[shuffled], kind="stable")]
+        return [fresh[place] for place in order[: self.refit].tolist()]
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "space": self.space.name,
+            "predictor": type(self.predictor).__name__,
+            "proposer": type(self.proposer).__name__,
+            "start": self.start,
+            "refit": self.refit,
+            "offered": self.offered,
+        }
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "rng": self._rng.bit_generator.state,
+            "unseen": self._unseen.state(),
+            "labels": [[list(arch.choices), score] for arch, score in self._labels],
+            "queue": [list(arch.choices) for arch in self._queue],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        name = self.space.name
+        self._unseen.restore(state["unseen"])
+        self._labels = [(Architecture(name, tuple(choices)), float(score)) for choices, score in state["labels"]]
+        self._queue = deque(Architecture(name, tuple(choices)) for choices in state["queue"])
+        self._rng.bit_generator.state = state["rng"]

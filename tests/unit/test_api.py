@@ -27,6 +27,7 @@ PUBLIC = [
     "LatencyTradeoff",
     "Maximize",
     "Measurement",
+    "Metric",
     "Minimize",
     "MissingData",
     "Objective",

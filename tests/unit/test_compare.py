@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from ogive.compare import Comparison, Outcome, compare
+from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.metric import Metric
 from ogive.core.trial import Budget
 from ogive.runs import read_run
 from ogive.session import Settings, resume, search_trials
-from ogive.tables.store import Table
+from ogive.tables.keys import MixedRadix
+from ogive.tables.store import Column, Table, write_table
 
 EVOLUTION = "evolution(population=8, tournament=4)"
 
@@ -28,6 +31,11 @@ def settings(invented_table: Path) -> Settings:
         budget=Budget(trials=40),
         seed=5,
     )
+
+
+@pytest.fixture
+def table(invented_table: Path) -> Table:
+    return Table.open(invented_table)
 
 
 def invented(**values: list[float]) -> Comparison:
@@ -160,10 +168,66 @@ def test_the_optimum_of_a_table_inside_another_evaluator_is_known(settings: Sett
     assert inside.score_optimum is not None
 
 
-def test_a_search_that_minimises_has_no_known_optimum(settings: Settings) -> None:
-    found = compare(["evolution"], replace(settings, objectives=("minimize(params)",)), seeds=1)
+def test_a_search_that_minimises_is_measured_from_the_smallest_value(settings: Settings, table: Table) -> None:
+    found = compare(["evolution"], replace(settings, objectives=("minimize(params)",)), seeds=2)
+    assert found.score_optimum == -table.column("params").min()
+    assert all(row.score_regret is not None and row.score_regret >= 0 for row in found.rows())
+
+
+def test_a_search_against_the_direction_of_its_metric_has_no_known_optimum(settings: Settings) -> None:
+    found = compare(["evolution"], replace(settings, objectives=("maximize(params)",)), seeds=1)
     assert found.score_optimum is None
     assert all(row.score_regret is None for row in found.rows())
+
+
+@pytest.fixture
+def losses(tmp_path: Path, table: Table) -> Table:
+    """The same cells with a loss for each, of which less is better, and its test loss."""
+    rng = np.random.default_rng(3)
+    loss = (3 - table.column("c10v_val_200") / 50).astype(np.float64)
+    columns = {
+        "loss": (Column("", "validation loss", "float64", better="smaller"), loss),
+        "final_loss": (
+            Column("", "test loss", "float64", test=True, better="smaller"),
+            loss + rng.normal(0, 0.01, len(loss)),
+        ),
+    }
+    about = {"source": "invented", "licence": "none", "importer": "tests"}
+    key = MixedRadix((5,) * 6)
+    write_table(
+        tmp_path / "losses",
+        columns,
+        name="losses",
+        space="nasbench201",
+        key=key,
+        metric="loss",
+        report="final_loss",
+        **about,
+    )
+    return Table.open(tmp_path / "losses")
+
+
+def test_losses_are_minimised_ranked_and_regretted_the_right_way_round(settings: Settings, losses: Table) -> None:
+    chosen = replace(settings, evaluator="tabular", objectives=(), table=str(losses.folder), budget=Budget(trials=60))
+    found = compare(["evolution(population=10, tournament=5)"], chosen, seeds=8)
+    assert found.settings.objectives == ("minimize(loss)",)
+    assert found.reported == Metric("test_final_loss", "", "smaller", "test loss")
+    values, tested = losses.column("loss"), losses.column("final_loss")
+    assert found.score_optimum == -values.min()
+    assert found.reported_optimum == tested.min()
+    for outcome in found.outcomes:
+        row = losses.row(Architecture.parse(str(outcome.arch)))
+        assert outcome.score == -values[row]
+        assert outcome.reported == tested[row]
+        assert list(outcome.curve) == sorted(outcome.curve)  # of scores, which only rise
+    means = {
+        name: np.mean([one.reported for one in found.outcomes if one.strategy == name]) for name in found.strategies
+    }
+    assert [row.strategy for row in found.rows()] == sorted(means, key=means.__getitem__)
+    for row in found.rows():
+        assert row.reported_regret == pytest.approx(means[row.strategy] - tested.min())
+        assert row.score_regret is not None
+        assert row.score_regret >= 0
 
 
 def test_pairs_are_corrected_for_their_number() -> None:
@@ -205,7 +269,7 @@ def test_a_search_that_found_nothing_is_told_apart_from_a_bad_one() -> None:
 def test_what_is_written_is_strict_json(settings: Settings) -> None:
     for found in (compare(["evolution"], settings, seeds=2), invented(a=[1.0, math.nan], random=[math.nan, 2.0])):
         text = json.dumps(found.to_json(), allow_nan=False)
-        keys = {"schema", "settings", "world", "seeds", "optimum", "rows", "pairs", "notes", "outcomes"}
+        keys = {"schema", "settings", "world", "seeds", "optimum", "rows", "pairs", "notes", "outcomes", "reported"}
         assert set(json.loads(text)) == keys
 
 

@@ -84,7 +84,7 @@ def test_every_field_of_every_kind_of_trial_comes_back(tmp_path: Path) -> None:
     assert list(map(repr, run.trials)) == list(map(repr, EVERY_KIND))
     assert [record.at_s for record in run.records] == [0.0, 0.5, 1.0, 1.5]
     assert run.elapsed_s == 1.5
-    assert run.config == {"schema": 1, "seed": 0}
+    assert run.config == {"schema": 2, "seed": 0}
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_repeated_number_is_refused_with_the_line(tmp_path: Path) -> None:
         ("[]", "not written by ogive"),
         ("{}", "not written by ogive"),
         ('{"schema": "1"}', "not written by ogive"),
-        ('{"schema": 2}', "newer ogive .schema 2; this one reads up to 1"),
+        ('{"schema": 3}', "newer ogive .schema 3; this one reads up to 2"),
     ],
 )
 def test_a_foreign_or_newer_run_is_refused(tmp_path: Path, content: str, reason: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ogive.core.errors import InvalidArchitecture, SpecError
-from ogive.core.metric import Metric, of_version_1
+from ogive.core.metric import Metric, metric_named, of_version_1
 from ogive.core.trial import FREE, Cost, Measurement, Proposal
 from ogive.tables.store import Table
 
@@ -85,8 +85,8 @@ class Tabular:
         """The best value of a metric in the whole table, from which regret is measured; None for predictions."""
         if self.table.predicted:
             return None
-        column = self._full.columns[metric]
-        return self.table.best(column, smallest=self.table.columns[column].better == "smaller")[1]
+        smaller = metric_named(self.metrics, metric).better == "smaller"
+        return self.table.best(self._full.columns[metric], smallest=smaller)[1]
 
     def _metric(self, name: str, column: str) -> Metric:
         """The record of a column: under a role its usual words, else what the table says that it means."""

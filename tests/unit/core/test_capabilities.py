@@ -7,15 +7,16 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer, Composite, Listening, answer_of, objectives_of, walk
 from ogive.core.evaluator import Cached, Screened, Together
+from ogive.core.metric import Metric
 from ogive.core.trial import Measurement, Proposal, Trial
 
 
 class Measuring:
     def __init__(self, metric: str) -> None:
-        self.metrics = (metric,)
+        self.metrics = (Metric(metric),)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        return [Measurement({self.metrics[0]: 1.0}) for _ in proposals]
+        return [Measurement({self.metrics[0].name: 1.0}) for _ in proposals]
 
 
 class Asking:

@@ -17,7 +17,7 @@ class Formula:
     """Measures `name` as factor times the first choice, at a cost; fails the choices in `broken`."""
 
     def __init__(self, name: str, factor: float = 1.0, *, broken: Mapping[int, str] | None = None) -> None:
-        self.metrics = (name,)
+        self.metrics = (Metric(name),)
         self.factor, self.broken = factor, broken or {}
         self.nan: set[int] = set()
         self.seen: list[Proposal] = []
@@ -30,7 +30,7 @@ class Formula:
         cost = Cost(wall_s=1.0, benchmark_s=10.0)
         if choice in self.broken:
             return Measurement(cost=cost, error=self.broken[choice])
-        return Measurement({self.metrics[0]: math.nan if choice in self.nan else self.factor * choice}, cost)
+        return Measurement({self.metrics[0].name: math.nan if choice in self.nan else self.factor * choice}, cost)
 
 
 class Raising:

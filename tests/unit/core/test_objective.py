@@ -4,6 +4,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.metric import VAL_ACC, Metric
 from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective, check_objectives
 
 ARCH = Architecture("toy", ())
@@ -86,11 +87,11 @@ def test_a_tradeoff_without_sense_is_refused() -> None:
 
 def test_objectives_that_nobody_measures_are_refused() -> None:
     with pytest.raises(SpecError, match="latency_ms"):
-        check_objectives([LatencyTradeoff(target_ms=5)], ["val_acc"])
+        check_objectives([LatencyTradeoff(target_ms=5)], [VAL_ACC])
     with pytest.raises(SpecError, match="at least one objective"):
-        check_objectives([], ["val_acc"])
+        check_objectives([], [VAL_ACC])
 
 
 def test_objectives_never_see_the_test_set_even_if_it_is_measured() -> None:
     with pytest.raises(SpecError, match="never sees the test set"):
-        check_objectives([Maximize("test_acc")], ["val_acc", "test_acc"])
+        check_objectives([Maximize("test_acc")], [VAL_ACC, Metric("test_acc")])

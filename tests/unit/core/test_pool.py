@@ -21,6 +21,7 @@ from ogive.core.trial import Measurement, Proposal
 # What workers run must be importable in a new process, so it lies in a module of its own.
 TASKS = """
 import os, signal, time
+from ogive.core.metric import Metric
 from ogive.core.errors import UnknownName
 from ogive.core.trial import Measurement
 

@@ -73,7 +73,7 @@ class Cheap:
 class Constant:
     def __init__(self, **metrics: float) -> None:
         self.found = metrics
-        self.metrics: tuple[str, ...] = tuple(metrics)
+        self.metrics = tuple(map(Metric, metrics))
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return [Measurement(self.found) for _ in proposals]
@@ -375,6 +375,7 @@ def test_closing_a_search_cancels_what_has_not_started() -> None:
 # What workers run must be importable in a new process, so it lies in a module of its own.
 CRASHING = '''
 import os, signal
+from ogive.core.metric import Metric
 from ogive.core.errors import MissingData
 from ogive.core.trial import Measurement
 

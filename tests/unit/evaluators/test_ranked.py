@@ -228,7 +228,7 @@ def test_az_nas_is_a_ranking_by_logarithms_of_ranks() -> None:
     for metrics in found[1:]:
         ranks = [
             standing(metrics[name], reference)
-            for name, reference in zip(ranked.parts[0].metrics, references, strict=True)
+            for name, reference in zip(names_of(ranked.parts[0].metrics), references, strict=True)
         ]
         assert metrics["standing"] == pytest.approx(math.exp(sum(map(math.log, ranks)) / 4))
 

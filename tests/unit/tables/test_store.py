@@ -172,8 +172,8 @@ def test_a_folder_that_is_no_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_table_of_a_newer_ogive_is_refused(table: Table) -> None:
-    edit(table, lambda description: description.update(schema=2, key={"kind": "unheard of"}))
-    with pytest.raises(StoreError, match="has schema 2, but this ogive reads up to 1"):
+    edit(table, lambda description: description.update(schema=3, key={"kind": "unheard of"}))
+    with pytest.raises(StoreError, match="has schema 3, but this ogive reads up to 2"):
         Table.open(table.folder)
 
 

@@ -268,7 +268,7 @@ def test_a_strategy_is_checked_with_as_many_objectives_as_it_takes() -> None:
 class Length:
     """Measures the sum of the choices."""
 
-    metrics: Any = ("val_acc",)
+    metrics: Any = (Metric("val_acc"),)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return [self.measured(proposal.arch) for proposal in proposals]
@@ -334,7 +334,7 @@ class Unsendable(Length):
 
 
 BROKEN_EVALUATORS = {
-    "must be a tuple of names": Silent,
+    "must be a tuple of Metric records": Silent,
     "named twice": Twice,
     "promised ['latency_ms']": Promising,
     "val_acc is nan": Nan,
@@ -382,6 +382,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.graph import Graph
 from ogive.core.predictor import Observed
 from ogive.core.space import Choice, SearchSpace
+from ogive.core.metric import Metric
 from ogive.core.trial import Measurement, Proposal
 from ogive.strategies.local import RandomSearch
 

@@ -136,8 +136,11 @@ class Generation:
         return self._judge(recipe, seed, device).rehearse()
 
     def joined(self) -> Generation:
-        """The same: what validates is compared with, and never trained on."""
-        return self
+        """SpecError: there is no last training of a generator."""
+        raise SpecError(
+            "Networks that make images instead of reading them are measured by the evaluator trained, and neither "
+            "trained further nor exported."
+        )
 
     def described(self, network: nn.Module, recipe: GenerationRecipe, measured: Mapping[str, float]) -> dict[str, Any]:
         """Parameters and multiply-accumulates."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Scheduled, rehearsed, walk
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.rng import Seed
+from ogive.core.strategy import Strategy
 from ogive.core.trial import Measurement, Proposal
-from ogive.session import Settings, assemble
+from ogive.session import Parts, Settings, assemble
 
 __all__ = ["Estimate", "estimate"]
 
@@ -20,58 +23,77 @@ LONG_S = 20.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a search would cost: the size of its space, seconds of one trial here, seconds of all of them.
+    """What a search would cost: the size of its space, seconds of one trial here, seconds of all of the search.
 
-    `total_s` is infinite where nobody can say; `error` is why the one candidate that was tried failed, if it did.
+    `total_s` is infinite where nobody can say. `asking_s` is what the strategy takes of it, such as one that trains a
+    supernet. `error` is why the one candidate that was tried failed, if it did.
     """
 
     size: float
     trial_s: float
     total_s: float
+    asking_s: float = 0.0
     error: str | None = None
 
 
-def estimate(settings: Settings) -> Estimate:
-    """Measure one random candidate, one that is trained at a few epochs, and multiply.
+def estimate(settings: Settings, strategies: Sequence[str] = ()) -> Estimate:
+    """Measure one random candidate, one that is trained at a few epochs, let the parts rehearse, and add up.
+
+    With `strategies`, the total is that of one search with each of them instead of that of the settings, and the
+    workers share searches instead of trials.
+    """
+    parts = assemble(settings)
+    parts.study()
+    once_s = rehearsed(parts.evaluator)
+    measured, trial_s = _measured(parts, settings)
+    trials = math.inf if settings.budget.trials is None else settings.budget.trials
+    if settings.budget.benchmark_s is not None and measured.cost.benchmark_s > 0:
+        trials = min(trials, math.ceil(settings.budget.benchmark_s / measured.cost.benchmark_s))
+    in_a_search, beside = (1, settings.workers) if strategies else (settings.workers, 1)
+    total_s = all_asking_s = 0.0
+    built = {"space": parts.space, "evaluator": parts.evaluator}
+    for name in strategies or (settings.strategy,):
+        strategy = assemble(replace(settings, strategy=name), given=built).strategy if strategies else parts.strategy
+        asked, asking_s = _asked(strategy, trials)
+        search_s = once_s + asking_s + asked * trial_s / in_a_search
+        total_s += min(search_s, settings.budget.wall_s or math.inf) / beside
+        all_asking_s += asking_s
+    return Estimate(parts.space.size, trial_s, total_s, all_asking_s, measured.error)
+
+
+def _asked(strategy: Strategy, trials: float) -> tuple[float, float]:
+    """How many proposals a strategy makes for so many trials, and the seconds that it takes to make them."""
+    most = min((part.proposals for part in walk(strategy) if isinstance(part, Scheduled)), default=math.inf)
+    asked = min(trials, most)
+    seconds = rehearsed(strategy)
+    return asked, seconds if math.isinf(most) else seconds * asked / most
+
+
+def _measured(parts: Parts, settings: Settings) -> tuple[Measurement, float]:
+    """What became of a random candidate, and the seconds of a trial.
 
     The first work of a process is several times slower than the rest, and what a training does once is not to be
     multiplied. So one candidate warms up, unless it takes so long that this does not matter, and of the next one the
     second epoch is what counts.
     """
-    parts = assemble(settings)
-    parts.study()
     epochs = _epochs(parts.evaluator)
-    once_s = _rehearsed(parts.evaluator)
     rng = Seed(settings.seed).numpy("estimate")
     first, second = parts.space.sample(rng), parts.space.sample(rng)
     measured, one_s = _timed(parts.evaluator, first, 1 if epochs else None)
-    trial_s = one_s * (epochs or 1)
-    if one_s < LONG_S:
-        measured, one_s = _timed(parts.evaluator, second, 1 if epochs else None)
-        trial_s = one_s
-        if epochs is not None and epochs > 1:
-            two_s = _timed(parts.evaluator, second, 2)[1]
-            # Where the clock is coarser than an epoch, half of two of them is the best that is known.
-            trial_s += (epochs - 1) * (two_s - one_s if two_s > one_s else two_s / 2)
-    budget = settings.budget
-    trials: float = math.inf if budget.trials is None else budget.trials
-    if budget.benchmark_s is not None and measured.cost.benchmark_s > 0:
-        trials = min(trials, math.ceil(budget.benchmark_s / measured.cost.benchmark_s))
-    total_s = min(once_s + trials * trial_s / settings.workers, budget.wall_s or math.inf)
-    return Estimate(parts.space.size, trial_s, total_s, measured.error)
+    if one_s >= LONG_S:
+        return measured, one_s * (epochs or 1)
+    measured, one_s = _timed(parts.evaluator, second, 1 if epochs else None)
+    if epochs is None or epochs == 1:
+        return measured, one_s
+    two_s = _timed(parts.evaluator, second, 2)[1]
+    # Where the clock is coarser than an epoch, half of two of them is the best that is known.
+    return measured, one_s + (epochs - 1) * (two_s - one_s if two_s > one_s else two_s / 2)
 
 
 def _timed(evaluator: Evaluator, arch: Architecture, fidelity: int | None) -> tuple[Measurement, float]:
     started = time.perf_counter()
     measured = attempt(evaluator, [Proposal(arch, fidelity=fidelity)])[0]
     return measured, time.perf_counter() - started
-
-
-def _rehearsed(evaluator: Evaluator) -> float:
-    """Seconds of what is done once before the first candidate, such as the training of a supernet; not done here."""
-    own = getattr(evaluator, "rehearse", None)
-    seconds = float(own()) if callable(own) else 0.0
-    return seconds + sum(_rehearsed(part) for part in getattr(evaluator, "parts", ()))
 
 
 def _epochs(evaluator: Evaluator) -> int | None:

@@ -430,6 +430,26 @@ def test_an_estimate_says_why_its_trial_failed() -> None:
     assert math.isinf(found.total_s)
 
 
+def test_an_estimate_counts_what_the_strategy_trains_and_how_many_proposals_it_makes() -> None:
+    chosen = Settings(
+        space="nasbench201",
+        data="digits(size=8, limit=64)",
+        strategy="darts(epochs=3, batch_size=16)",
+        evaluator="training_free(params, batch_size=8)",
+        objectives=("maximize(params)",),
+        channels=4,
+        cells=1,
+        budget=Budget(trials=100),
+    )
+    found = estimate(chosen)
+    assert found.asking_s > 0
+    assert found.total_s == pytest.approx(found.asking_s + 3 * found.trial_s)
+    fewer = estimate(replace(chosen, budget=Budget(trials=1)))
+    assert fewer.total_s == pytest.approx(fewer.asking_s + fewer.trial_s)
+    both = estimate(chosen, ["darts(epochs=3, batch_size=16)", "random"])
+    assert both.total_s == pytest.approx(both.asking_s + 103 * both.trial_s)
+
+
 # -- what a search answers with ---------------------------------------------------------------------------------------
 
 

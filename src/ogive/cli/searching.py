@@ -164,7 +164,7 @@ def compare_command(
     if dry_run:
         names, _, notes = check(strategies, settings, seeds=seeds, workers=processes)
         shown = replace(settings, strategy=names[-1], workers=processes)
-        _print_estimate(_estimated(shown), shown, searches=seeds * len(names))
+        _print_estimate(_estimated(shown, names), replace(shown, strategy=", ".join(names)), len(names), seeds)
         _print_notes(notes)
         return
     try:
@@ -249,19 +249,21 @@ def _interrupted(folder: Path) -> None:
     raise typer.Exit(130)
 
 
-def _estimated(settings: Settings) -> Estimate:
+def _estimated(settings: Settings, strategies: Sequence[str] = ()) -> Estimate:
     # On large networks and data one candidate takes minutes, of which there is nothing else to see.
     print(f"measuring one candidate of {settings.space} ...", file=sys.stderr)
-    return estimate(settings)
+    return estimate(settings, strategies)
 
 
-def _print_estimate(found: Estimate, settings: Settings, searches: int = 1) -> None:
+def _print_estimate(found: Estimate, settings: Settings, strategies: int = 1, seeds: int = 1) -> None:
     console.print(f"space      {settings.space}: {size_of(found.size)} architectures")
-    console.print(f"strategy   {settings.strategy}, {searches} search{'es' if searches > 1 else ''}")
+    own = f", about {duration(found.asking_s * seeds)} of its own" if found.asking_s else ""
+    searches = strategies * seeds
+    console.print(f"strategy   {settings.strategy}, {searches} search{'es' if searches > 1 else ''}{own}")
     console.print(
         f"evaluator  {settings.evaluator}, about {duration(found.trial_s)} a trial (measured on one candidate)"
     )
-    total = found.total_s * searches
+    total = found.total_s * seeds
     told = f"about {duration(total)}" if math.isfinite(total) else "for a time that one trial does not tell"
     console.print(f"budget     {settings.budget}: {told} with {settings.workers} worker(s)")
     if found.error is not None:

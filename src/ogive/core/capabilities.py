@@ -25,8 +25,10 @@ __all__ = [
     "Projecting",
     "Reading",
     "Rehearsed",
+    "Scheduled",
     "answer_of",
     "objectives_of",
+    "rehearsed",
     "walk",
 ]
 
@@ -60,6 +62,16 @@ class Rehearsed(Protocol):
 
         What its parts do is not counted, and they have rehearsed before. Afterwards it may be good for estimates only.
         """
+        ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A strategy that ends by itself, and whose seconds, as rehearsed, are spread evenly over its proposals."""
+
+    @property
+    def proposals(self) -> int:
+        """How many it makes at most."""
         ...
 
 
@@ -157,6 +169,11 @@ def walk(part: object) -> Iterator[object]:
     if isinstance(part, Composite):
         for inner in part.parts:
             yield from walk(inner)
+
+
+def rehearsed(part: object) -> float:
+    """Seconds of all that a part and its parts do beside their results; what is inside rehearses first."""
+    return sum(one.rehearse() for one in reversed(list(walk(part))) if isinstance(one, Rehearsed))
 
 
 def answer_of(strategy: object) -> Answer:

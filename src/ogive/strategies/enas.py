@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Self
 
 import torch
 
@@ -16,13 +17,14 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.strategies.gradient import Darts
+from ogive.strategies.gradient import Darts, path_s
 from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
 from ogive.supernets.controller import controlled_paths
 from ogive.supernets.history import REPORT_S
 from ogive.supernets.paths import check_paths
 from ogive.supernets.search import Search, shared_accuracy
 from ogive.training.data import Data
+from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Enas"]
 
@@ -131,6 +133,28 @@ class Enas(Darts):
                 reported = time.perf_counter()
                 self.progress(f"candidate {number + 1} of {count} after epoch {done}")
         return max(found, key=found.__getitem__)
+
+    def rehearse(self) -> float:
+        """About how many seconds all the proposals take; of paths and steps of the controller few are tried."""
+        plenty, last = int(self._options["candidates"]), int(self._options["final_candidates"])
+        paths = self.epochs * (plenty - 1) + last - plenty
+        left_out_s = self.epochs * self._left_out_s(self._short(1)) + paths * self._whole_s(path_s)
+        return super().rehearse() + left_out_s
+
+    def _left_out_s(self, short: Self) -> float:
+        """Seconds of the steps of the controller in an epoch, but for the one of a short search."""
+        search, steps = short._controlled, self._rule.steps - 1
+        search.rule = replace(self._rule, steps=min(2, steps))
+        started = time.perf_counter()
+        if search.rule.steps and search.paths.controller.decisions:
+            with torch_threads(self.threads):
+                search.teach(0)
+        return (time.perf_counter() - started) / max(1, search.rule.steps) * steps
+
+    def _short(self, steps: int) -> Self:
+        short = super()._short(steps)
+        short._options, short._rule = {**self._options, "candidates": 1}, replace(self._rule, steps=1)
+        return short
 
     @property
     def _controlled(self) -> ControlledSearch:

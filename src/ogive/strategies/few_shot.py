@@ -176,6 +176,26 @@ class FewShot:
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing is learnt from measurements: the supernets have validation images of their own."""
 
+    @property
+    def proposals(self) -> int:
+        """One for each epoch of the supernet and of its parts."""
+        once = self._root.proposals
+        return once * self._transfer + self._parts_in_all * (once - self._root.epochs + self._part_epochs)
+
+    def rehearse(self) -> float:
+        """About how many seconds all the proposals take, if those of a part take as long as those of the supernet."""
+        return self._root.rehearse() * self.proposals / self._root.proposals
+
+    @property
+    def _parts_in_all(self) -> int:
+        """How many parts are searched."""
+        if isinstance(self._split, str):
+            widths = [len(self._root.sharing.plan.operations)] * self._splits
+        else:
+            widths = [len(keys_of(self._outline, [edge])) for edge in self._split]
+        levels = [math.prod(widths[: level + 1]) for level in range(len(widths))]
+        return sum(levels) if self._transfer else levels[-1]
+
     def _begin(self) -> bool:
         """Take up the next part; False if there is none."""
         if self._waiting is None:

@@ -29,19 +29,21 @@ from ogive.supernets.curvature import APART, bends_too_much
 from ogive.supernets.derive import open_gates, ranking
 from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, Softmax
 from ogive.supernets.networks import Supernet
-from ogive.supernets.perturbation import Decision, decide, restricted, tuned, undecided
+from ogive.supernets.perturbation import Decision, decide, decisions, restricted, tuned, undecided
 from ogive.supernets.plan import CellChoices
-from ogive.supernets.search import ArchitectureRecipe, Search, halved, shared_loss
+from ogive.supernets.search import ArchitectureRecipe, Search, halved, shared_accuracy, shared_loss
 from ogive.supernets.sharing import SHARED, sharing_of, supernet
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT
-from ogive.training.data import Data
+from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
 from ogive.training.threads import threads as torch_threads
 
-__all__ = ["Darts"]
+__all__ = ["Darts", "path_s"]
 
 logger = logging.getLogger(__name__)
+
+FEW = 8  # steps of an epoch, of which a rehearsal takes the time
 
 GATES: dict[str, Callable[[], Gate]] = {"softmax": Softmax, "sigmoid": Sigmoid, "gumbel": GumbelOneHot}
 
@@ -250,6 +252,54 @@ class Darts:
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing is learnt from measurements: the supernet has validation images of its own."""
 
+    @property
+    def proposals(self) -> int:
+        """One for each epoch, and for each decision about an edge where edges are decided after them."""
+        return self.epochs + (decisions(self.network()) if self.decides_edges else 0)
+
+    def rehearse(self) -> float:
+        """About how many seconds all the proposals take.
+
+        Copies of this search take a few steps, and the seconds of an epoch are a number for each step and one for all.
+        All epochs count alike, also warm ones, in which less is done, and as if nothing were compiled.
+        """
+        self._short(1).ask()  # the first work of a process takes longer than the rest
+        epochs_s = self.epochs * self._whole_s(self._asked_s)
+        if not self.decides_edges:
+            return epochs_s
+        return epochs_s + (self.proposals - self.epochs) * self._whole_s(self._decided_s)
+
+    def _whole_s(self, seconds: Callable[[Self], float]) -> float:
+        """Seconds of what is linear in the steps of an epoch, by what it takes in a short one and in a longer one."""
+        steps = math.ceil(len(self.data.train) / 2 / self._recipe.batch_size)
+        few = min(FEW, steps)
+        one_s, few_s = seconds(self._short(1)), seconds(self._short(few))
+        if few == 1:
+            return one_s
+        # Where something else kept the machine busy during the short one, the longer one is all that is known.
+        step_s = (few_s - one_s) / (few - 1) if few_s > one_s else few_s / few
+        return few_s + (steps - few) * step_s
+
+    def _short(self, steps: int) -> Self:
+        """A copy of this search that is not begun, with images for so many steps an epoch."""
+        short = self.within(self.network(), "rehearsal", 2)  # the second epoch never comes: it would be the last
+        count = min(len(self.data.train), 2 * steps * self._recipe.batch_size)
+        few = Split(self.data.train.images[:count], self.data.train.labels[:count])
+        short.data, short.progress, short._compiled = replace(self.data, train=few), None, False
+        return short
+
+    def _asked_s(self, short: Self) -> float:
+        """Seconds of an epoch of a short search, and of the proposal after it."""
+        _ = short.search
+        started = time.perf_counter()
+        short.ask()
+        return time.perf_counter() - started
+
+    def _decided_s(self, short: Self) -> float:
+        """Seconds of a decision about an edge in a short search."""
+        short.epochs = 0
+        return self._asked_s(short)
+
     def derived(self) -> Architecture:
         """The architecture that would be derived now."""
         search, threshold = self.search, self._options["open_from"]
@@ -420,6 +470,16 @@ class Darts:
             "seed": [self.seed.root, *self.seed.path],
             "data": self.data.digest,
         }
+
+
+def path_s(search: Darts) -> float:
+    """Seconds of comparing one path of a supernet with others, by the accuracy with shared weights."""
+    shared = search.search
+    path = shared.supernet.path(search.space.sample(search.seed.numpy("path")))
+    started = time.perf_counter()
+    with torch_threads(search.threads):
+        shared_accuracy(shared.supernet, path, shared.alphas_data)
+    return time.perf_counter() - started
 
 
 def _check_graphs(device: str, gate: str) -> None:

@@ -8,6 +8,7 @@ scored is no trial; its seconds are part of the cost of the first proposal.
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,9 @@ from ogive.strategies.local import Member, RegularizedEvolution
 from ogive.strategies.state import Resumable
 
 __all__ = ["Area", "BestScored"]
+
+
+FEW = 4  # architectures that a rehearsal scores
 
 
 class BestScored(Resumable):
@@ -53,6 +57,10 @@ class BestScored(Resumable):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """The order is settled before the first proposal."""
+
+    def rehearse(self) -> float:
+        """About how many seconds the scoring takes, by a few other architectures."""
+        return self._first.rehearse()
 
     def settings(self) -> dict[str, Any]:
         return {"space": self.space.name, "scored": self.scored, "by": self._first.by}
@@ -99,6 +107,10 @@ class Area(RegularizedEvolution):
             return self._first.next() or Proposal(self.space.sample(self._rng))
         return Proposal(self._candidate())
 
+    def rehearse(self) -> float:
+        """About how many seconds the scoring takes, by a few other architectures."""
+        return self._first.rehearse()
+
     def _drawn(self) -> list[Member]:
         chosen = self._rng.choice(self.population, self.tournament, replace=False)
         return [self._members[index] for index in chosen.tolist()]
@@ -127,8 +139,17 @@ class _FirstBest:
         if metric.test:
             raise SpecError(f"{self.by} is for the record: a strategy that chose by it would have seen the test set.")
         self._scorer, self._space, self._scored = scorer, space, scored
-        self._rng = seed.numpy("scored")
+        self._rng, self._seed = seed.numpy("scored"), seed
         self._queue: deque[Architecture] | None = None
+
+    def rehearse(self) -> float:
+        """Seconds of scoring all, by the mean of a few that are drawn from a stream of their own."""
+        rng = self._seed.numpy("rehearsal")
+        first, *others = (Proposal(self._space.sample(rng)) for _ in range(1 + FEW))
+        attempt(self._scorer, [first])  # the first work of a process takes longer than the rest
+        started = time.perf_counter()
+        attempt(self._scorer, others)
+        return (time.perf_counter() - started) / FEW * self._scored
 
     def next(self) -> Proposal | None:
         """The best of those left; None after the last."""

@@ -6,13 +6,14 @@ Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampli
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Trial
-from ogive.strategies.gradient import Darts
+from ogive.strategies.gradient import Darts, path_s
 from ogive.strategies.local import RegularizedEvolution
 from ogive.supernets.gates import Gate, SinglePath
 from ogive.supernets.paths import check_paths
@@ -79,6 +80,16 @@ class SinglePathOneShot(Darts):
         )
         check_paths(self.sharing.plan)
         self._options |= {"candidates": candidates, "population": population, "tournament": tournament}
+
+    def rehearse(self) -> float:
+        """About how many seconds all the proposals take, of which one path is evaluated, and the others counted."""
+        left_out = self.epochs * (int(self._options["candidates"]) - 1) * self._whole_s(path_s)
+        return super().rehearse() + left_out
+
+    def _short(self, steps: int) -> Self:
+        short = super()._short(steps)
+        short._options = {**self._options, "candidates": 1}
+        return short
 
     def _gate(self) -> Gate:
         return SinglePath()

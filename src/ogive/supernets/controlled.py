@@ -120,14 +120,14 @@ class ControlledSearch(Search):
         if self.over or not self.paths.controller.decisions:
             return epoch
         started = time.perf_counter()
-        undone = self._taught(epoch.number, progress)
+        undone = self.teach(epoch.number, progress)
         self.undone += undone
         seconds = epoch.seconds + time.perf_counter() - started
         self.history[-1] = replace(epoch, rolled_back=epoch.rolled_back + undone, seconds=seconds)
         return self.history[-1]
 
-    def _taught(self, epoch: int, progress: Callable[[str], None] | None) -> int:
-        """Train the controller; how many of its steps were undone."""
+    def teach(self, epoch: int, progress: Callable[[str], None] | None = None) -> int:
+        """Train the controller after an epoch; how many of its steps were undone."""
         streams, rule = self.seed.child(f"controller {epoch}"), self.rule
         batches, undone, right = self._others(streams), 0, 0.0
         started = reported = time.perf_counter()

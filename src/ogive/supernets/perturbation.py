@@ -19,7 +19,7 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import CellChoices
 from ogive.supernets.search import ArchitectureRecipe, Search, shared_accuracy
 
-__all__ = ["Decision", "decide", "restricted", "tuned", "undecided"]
+__all__ = ["Decision", "decide", "decisions", "restricted", "tuned", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,14 @@ def undecided(supernet: Supernet) -> tuple[list[tuple[str, int]], list[tuple[str
                 if row and present.count(plan.edges[edge][1]) > plan.inputs_per_node
             ]
     return opened, crowded
+
+
+def decisions(supernet: Supernet) -> int:
+    """How many decisions a supernet takes: one for each edge with a choice, then one for each edge that is dropped."""
+    opened, crowded = undecided(supernet)
+    plan = supernet.plan
+    nodes = {(kind, plan.edges[edge][1]) for kind, edge in crowded}
+    return len(opened) + len(crowded) - len(nodes) * (plan.inputs_per_node or 0)
 
 
 def decide(search: Search, seed: Seed, progress: Callable[[str], None] | None = None) -> Decision:

@@ -200,3 +200,10 @@ def test_the_learning_rate_falls_and_rises_in_turn() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         strategy(**options)
+
+
+def test_a_rehearsal_counts_what_it_leaves_out_and_changes_nothing() -> None:
+    few, many = strategy(), strategy(controller_steps=400)
+    # Many times as much beside the training; a busy machine may make one of them several times slower.
+    assert 0 < 2 * few.rehearse() < many.rehearse()
+    assert [one.arch for one in few.ask(4)] == [one.arch for one in strategy().ask(4)]

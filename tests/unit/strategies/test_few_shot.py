@@ -272,3 +272,10 @@ def test_the_same_seed_searches_alike_and_another_does_not() -> None:
     )
     whole_search(other)
     assert [found.loss for found in other.found] != [found.loss for found in first.found]
+
+
+@pytest.mark.parametrize("options", [{}, {"transfer": False}, {"split": [0, 3], "part_epochs": 2}, {"split": "random"}])
+def test_a_search_says_how_many_proposals_it_makes_and_rehearses_all(options: dict[str, Any]) -> None:
+    search = strategy(**options)
+    assert search.rehearse() > 0
+    assert search.proposals == len(whole_search(search))

@@ -490,3 +490,21 @@ def test_graphs_of_a_cuda_device_search_as_the_supernet_itself(order: Any) -> No
     there, here = plain.search.tensors(), captured.search.tensors()
     for name, tensor in there.items():
         torch.testing.assert_close(here[name], tensor, rtol=1e-2, atol=1e-3)
+
+
+# -- how long it would take -------------------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_counts_every_epoch_and_changes_nothing() -> None:
+    short, long = strategy(epochs=2), strategy(epochs=60)
+    # Thirty times as many epochs; a busy machine may make one of them several times slower.
+    assert 0 < 4 * short.rehearse() < long.rehearse()
+    assert [one.arch for one in short.ask(2)] == [one.arch for one in strategy(epochs=2).ask(2)]
+
+
+@pytest.mark.parametrize("options", [{}, {"select": "perturbation", "tune_epochs": 0}])
+@pytest.mark.parametrize("space", [nasbench201, darts])
+def test_a_search_says_how_many_proposals_it_makes(space: Any, options: dict[str, Any]) -> None:
+    search = strategy(space=space(), epochs=1, cells=3 if space is darts else 1, **options)
+    assert search.rehearse() > 0
+    assert len(search.ask(1000)) == search.proposals

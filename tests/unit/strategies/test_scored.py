@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import rehearsed
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
 from ogive.core.metric import Metric
@@ -167,3 +169,27 @@ def test_a_strategy_without_its_scorer_says_how_to_write_it(name: str) -> None:
     context = {"space": lambda: SPACE, "seed": lambda: Seed(0)}
     with pytest.raises(SpecError, match=rf"write {name}\(training_free\(naswot\)\)"):
         catalog.build("strategy", name, context)
+
+
+class Slow(Sum):
+    """Takes at least 3 ms for each architecture, after it was prepared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared = False
+
+    def rehearse(self) -> float:
+        self.prepared = True
+        return 100.0
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        assert self.prepared
+        time.sleep(0.003 * len(proposals))
+        return super().evaluate(proposals)
+
+
+@pytest.mark.parametrize("kind", [BestScored, Area])
+def test_a_rehearsal_counts_all_that_is_scored_and_what_the_scorer_prepares(kind: type[BestScored | Area]) -> None:
+    search = kind(Slow(), space=SPACE, seed=Seed(0), scored=200)
+    assert rehearsed(search) >= 100.6
+    assert search.ask(3) == kind(Sum(), space=SPACE, seed=Seed(0), scored=200).ask(3)

@@ -90,3 +90,10 @@ def test_sizes_that_make_no_sense_are_refused() -> None:
         strategy(candidates=0)
     with pytest.raises(SpecError, match="held within the population of 2, but got 3"):
         strategy(population=2, tournament=3)
+
+
+def test_a_rehearsal_counts_what_it_leaves_out_and_changes_nothing() -> None:
+    few, many = strategy(), strategy(candidates=400)
+    # Many times as much beside the training; a busy machine may make one of them several times slower.
+    assert 0 < 2 * few.rehearse() < many.rehearse()
+    assert [one.arch for one in few.ask(4)] == [one.arch for one in strategy().ask(4)]

@@ -51,7 +51,17 @@ COMMANDS: dict[str, set[str]] = {
     "list": {"kind", "name"},
     "doctor": set(),
     "reproduce": {"name", "--preset", "--out", "--figure"},
-    "tables import": {"paths", "--as", "--arch-column", "--columns", "--space"},
+    "tables import": {
+        "paths",
+        "--as",
+        "--arch-column",
+        "--columns",
+        "--space",
+        "--metric",
+        "--report",
+        "--clock",
+        "--minimize",
+    },  # fmt: skip
     "tables list": set(),
     "tables info": {"name"},
     "tables query": {"name", "archs", "--columns"},
@@ -251,7 +261,9 @@ def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
         re.MULTILINE,
     )
     assert re.search(r"^random +Independent random architectures", ogive("list", "strategy").out, re.MULTILINE)
-    assert re.search(r"^digits +The 1,797 handwritten digits", ogive("list", "data").out, re.MULTILINE)
+    assert re.search(
+        r"^digits +classification, generation +The 1,797 handwritten digits", ogive("list", "data").out, re.MULTILINE
+    )
     options = ogive("list", "strategy", "evolution").out
     assert re.search(r"^population +50", options, re.MULTILINE)
     assert "Written maximize(metric)." in ogive("list", "objective", "maximize").out
@@ -653,7 +665,9 @@ def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path) 
     assert [trial.arch for trial in read_run(Path("whole")).trials] == [trial.arch for trial in resumed]
 
 
-def test_ctrl_c_before_the_first_trial_promises_nothing(ogive: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_the_first_trial_promises_nothing(
+    ogive: Run, table_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

@@ -223,8 +223,8 @@ def test_a_search_of_generators_minimises_its_own_distance(name: str, tmp_path: 
         channels=2,
         threads=1,
     )
-    assert settings.objectives == ("minimize(own_fid)",)
     run = session.search(settings, tmp_path / "run")
+    assert run.config["objectives"] == ["minimize(own_fid)"]
     assert [trial.status for trial in run.trials] == ["ok"] * len(run.trials)
     assert [trial.scores for trial in run.trials] == [(-trial.metrics["own_fid"],) for trial in run.trials]
     assert read_run(tmp_path / "run").trials == run.trials

@@ -46,7 +46,7 @@ def made(data: Data | None = None, *, seed: int = 0, space: str = "nasbench201",
 def values(evaluator: Inherited, archs: list[Architecture] | None = None) -> list[float]:
     found = evaluator.evaluate([Proposal(arch) for arch in archs or ARCHS])
     assert [measured.error for measured in found] == [None] * len(found)
-    return [measured.metrics[evaluator.metrics[0]] for measured in found]
+    return [measured.metrics[evaluator.metrics[0].name] for measured in found]
 
 
 # -- statistics of a network ------------------------------------------------------------------------------------------

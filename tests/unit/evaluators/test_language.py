@@ -137,7 +137,7 @@ def test_the_options_of_trained_are_those_of_the_task_of_the_search(text: Text) 
 
 def test_a_search_on_a_text_trains_and_minimises_perplexity_unless_told_otherwise(folder: Path) -> None:
     settings = Settings(space="darts_rnn", data=f"text:{folder}", strategy="random", budget=Budget(trials=1))
-    assert (settings.evaluator, settings.objectives) == ("trained", ("minimize(val_ppl)",))
+    assert settings.evaluator == "trained"
     small = replace(settings, evaluator="trained(preset=tiny, epochs=1, batch_size=4)", channels=8, threads=1)
     (trial,) = search_trials(small)
     assert trial.scores == (-trial.metrics["val_ppl"],)

@@ -61,7 +61,7 @@ COMMANDS: dict[str, set[str]] = {
         "--report",
         "--clock",
         "--minimize",
-    },  # fmt: skip
+    },
     "tables list": set(),
     "tables info": {"name"},
     "tables query": {"name", "archs", "--columns"},

@@ -36,6 +36,7 @@ EVALUATORS = {
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
     "ranked": ("ranked(training_free([naswot, macs], batch_size=16), reference=3)", "standing", "macs"),
+    "predicted": ("predicted(trees(trees=5), training_free([macs, params]), sample=2)", *["predicted_macs"] * 2),
     "language": (LANGUAGE, "macs", "val_ppl"),
     "screened": (f"screened(training_free(naswot, batch_size=16), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
 }
@@ -152,6 +153,7 @@ def test_every_pair_of_parts_searches_together(
     if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
         objectives.append(f"maximize({good})")
     channels, cells = SIZES[space]
+    count = 4 if evaluator == "predicted" else 2  # two labels, and two predictions
     images = None if evaluator == "tabular" and strategy not in WEIGHT_SHARING else "digits(limit=32)"
     images = "digits(limit=32, size=16)" if evaluator in GENERATORS else images
     trials = search_trials(
@@ -160,7 +162,7 @@ def test_every_pair_of_parts_searches_together(
             strategy=STRATEGIES[strategy].format(scorer=SCORERS.get(evaluator, "training_free(macs)")),
             evaluator=text.format(scores=invented_scores),
             objectives=tuple(objectives),
-            budget=Budget(trials=2),
+            budget=Budget(trials=count),
             data=f"text:{text_folder}" if evaluator == "language" else images,
             table=str(invented_table) if evaluator == "tabular" else None,
             channels=channels,
@@ -169,8 +171,8 @@ def test_every_pair_of_parts_searches_together(
         )
     )
     evaluated = [trial for trial in trials if trial.status != "screened"]
-    assert [trial.status for trial in evaluated] == ["ok", "ok"]
-    assert (len(trials) > 2) == (evaluator == "screened")
+    assert [trial.status for trial in evaluated] == ["ok"] * count
+    assert (len(trials) > count) == (evaluator == "screened")
     for trial in evaluated:
         assert trial.scores is not None
         assert len(trial.scores) == len(objectives)

@@ -14,7 +14,7 @@ from ogive.core.errors import OgiveError, ProtocolError, SpecError, UnknownName
 from ogive.core.objective import Maximize, Objective
 from ogive.core.trial import Measurement, Proposal, Trial
 
-__all__ = ["Batched", "Cached", "Evaluator", "Screened", "Together", "attempt", "recall"]
+__all__ = ["Batched", "Cached", "Evaluator", "Labelled", "Screened", "Together", "attempt", "recall"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,24 @@ class Batched(Evaluator, Protocol):
 
     def proposals_for(self, trials: int) -> int:
         """How many proposals to hand in so that `trials` of them are evaluated in earnest."""
+        ...
+
+
+@runtime_checkable
+class Labelled(Evaluator, Protocol):
+    """An evaluator that learns from measured architectures, its labels, before it measures in its own way.
+
+    The labels are the first trials of a search, which its budget counts and its strategy is told. Until `learn` was
+    called, `evaluate` measures labels; afterwards it depends on them, its arguments and the proposal only.
+    """
+
+    @property
+    def sample(self) -> Sequence[Proposal]:
+        """The proposals to be measured first."""
+        ...
+
+    def learn(self, trials: Sequence[Trial]) -> None:
+        """Take note of the trials of all of them, in the order of `sample`; failed ones are among them."""
         ...
 
 

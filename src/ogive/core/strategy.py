@@ -16,7 +16,8 @@ class Strategy(Protocol):
     """A search strategy, in two methods.
 
     A strategy may assume that every proposal it made is told exactly once, in any order, and that no told trial holds a
-    test metric. It must be a function of its seed and of the order of asks and tells: given the same, it asks the same;
+    test metric. Before its first proposal it may be told of trials that it did not make: an evaluator's labels. It must
+    be a function of its seed and of the order of asks and tells: given the same, it asks the same;
     asking for n at once is the same as asking n times, and telling n at once the same as telling them one by one.
     """
 

@@ -162,6 +162,9 @@ class LocalSearch(Resumable):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
+            if not self._in_flight:  # the label of an evaluator, which nobody asked for here
+                self._unseen.remove(trial.arch)
+                continue
             self._in_flight -= 1
             if trial.scores is None:
                 continue

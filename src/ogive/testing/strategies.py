@@ -31,7 +31,7 @@ def check_strategy(
     batch: int = 5,
     subprocess: bool = False,
 ) -> None:
-    """Legal proposals, determinism, batching, results out of order, failures, and saving in the middle.
+    """Legal proposals, determinism, batching, results out of order, failures, others' trials, and saving in the middle.
 
     `factory` makes a strategy of a space and a seed. It is told made-up scores, among them failed and screened trials,
     in `rounds` rounds of `batch` proposals.
@@ -42,6 +42,7 @@ def check_strategy(
     check.batching()
     check.disorder()
     check.failures()
+    check.strangers()
     check.saving()
     if subprocess:
         arguments = [target(factory), target(space), str(objectives), str(rounds)]
@@ -168,6 +169,18 @@ class _Check:
         for _ in range(self.rounds):
             driven.ask(self.batch)
             driven.tell(len(driven.flying), failing=True)
+
+    def strangers(self) -> None:
+        """Trials that it did not propose come first, as the labels of an evaluator do."""
+        driven, rng = self.driven(), Seed(2).numpy("labels")
+        driven.flying = [(number, Proposal(self.space.sample(rng))) for number in range(self.batch)]
+        driven.tell(self.batch)
+        for _ in range(self.rounds):
+            driven.ask(self.batch)
+            driven.tell(len(driven.flying))
+            if driven.over:
+                break
+        require(bool(driven.trace), f"{self.name}: told of trials that it did not propose, it proposed nothing itself.")
 
     def saving(self) -> None:
         original, untouched = self.driven(), self.driven()

@@ -172,6 +172,8 @@ class _Check:
 
     def strangers(self) -> None:
         """Trials that it did not propose come first, as the labels of an evaluator do."""
+        if self.space.size <= self.batch:
+            return  # which may be all that there is to propose
         driven, rng = self.driven(), Seed(2).numpy("labels")
         driven.flying = [(number, Proposal(self.space.sample(rng))) for number in range(self.batch)]
         driven.tell(self.batch)

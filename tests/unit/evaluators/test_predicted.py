@@ -18,6 +18,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Measurement, Proposal, Trial
+from ogive.estimate import estimate
 from ogive.evaluators.predicted import Predicted
 from ogive.evaluators.tabular import Tabular
 from ogive.predictors.ranks import Ranks
@@ -262,3 +263,16 @@ def test_a_sample_is_a_function_of_the_seed_and_has_nothing_twice() -> None:
     assert first == second
     assert len({proposal.arch for proposal in first}) == 50
     assert all(a != b for a, b in itertools.pairwise(first))
+
+
+def test_a_dry_run_counts_the_labels_and_not_the_predictions(invented_table: Path) -> None:
+    settings = Settings(
+        space="nasbench201",
+        table=str(invented_table),
+        evaluator="predicted(trees(trees=5), tabular, sample=8)",
+        objectives=("maximize(predicted_val_acc)",),
+        budget=Budget(trials=1_000_000),
+        strategy="random",
+    )
+    found = estimate(settings)
+    assert found.total_s == pytest.approx(8 * found.trial_s)

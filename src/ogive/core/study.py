@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ogive.core.capabilities import objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
-from ogive.core.trial import Budget, Measurement, Proposal, Spent, Trial
+from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
 __all__ = ["OpenChunk", "Study"]
 
@@ -28,6 +28,7 @@ class OpenChunk:
 
     first: int
     proposals: list[Proposal]
+    call: Call | None = None
     future: Future[list[Measurement]] | None = None
 
     @property
@@ -89,9 +90,9 @@ class Study:
 
         With an `executor`, up to `in_flight` chunks of proposals are being evaluated at any time, and trials are told
         in the order in which they finish. `past` are the trials of an interrupted run that this study has not been
-        told yet, in their order: the loop runs through them exactly as it did then, checks that the strategy asks for
-        the same architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the
-        interrupted run had taken.
+        told yet, in their order: the loop makes the same calls of ask and tell as it did then, whatever the budget was,
+        checks that the strategy asks for the same architectures, and goes on; StoreError names the first difference.
+        `elapsed_s` is the time that the interrupted run had taken.
         """
         started = time.perf_counter() - elapsed_s
         recall(self.evaluator, past)
@@ -102,7 +103,7 @@ class Study:
         try:
             while True:
                 clock = 0.0 if order else time.perf_counter() - started
-                self._ask(budget, clock, in_flight)
+                self._ask(budget, clock, in_flight, recorded)
                 if not self.open:
                     break
                 # What has learned from labels did so in this process, and asks nothing expensive any more.
@@ -123,9 +124,13 @@ class Study:
 
     # -- the steps of the loop --------------------------------------------------------------------------------------
 
-    def _ask(self, budget: Budget, clock: float, in_flight: int) -> None:
+    def _ask(self, budget: Budget, clock: float, in_flight: int, recorded: Mapping[int, Trial]) -> None:
         while len(self.open) < in_flight and not self.spent.exhausts(budget, clock):
-            wanted = self._wanted(budget)
+            past = recorded.get(self.asked)
+            call = None if past is None else past.call
+            if call is not None and call.told > self.told:
+                break  # then, too, it was asked only after more had been told
+            wanted = self._wanted(budget) if call is None else call.wanted
             proposals = self._asked(wanted) if wanted > 0 else []
             if len(proposals) > wanted:
                 raise ProtocolError(
@@ -134,7 +139,8 @@ class Study:
                 )
             if not proposals:
                 break
-            self.open.append(OpenChunk(self.asked, proposals))
+            now = None if self._batched is None else Call(wanted, self.told)
+            self.open.append(OpenChunk(self.asked, proposals, now))
             self.asked += len(proposals)
 
     def _asked(self, wanted: int) -> list[Proposal]:
@@ -199,7 +205,7 @@ class Study:
                 trials.append(trial)
                 continue
             assert measurement is not None
-            fresh = self._scored(number, proposal, measurement)
+            fresh = replace(self._scored(number, proposal, measurement), call=chunk.call)
             trials.append(fresh)
             yield fresh
         return trials

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ogive.core.capabilities import objectives_of
+from ogive.core.capabilities import is_divisible, objectives_of
 from ogive.core.errors import ProtocolError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -31,7 +31,7 @@ def check_strategy(
     batch: int = 5,
     subprocess: bool = False,
 ) -> None:
-    """Legal proposals, determinism, batching, results out of order, failures, others' trials, and saving in the middle.
+    """Legal proposals, determinism, results out of order, failures, others' trials, saving; batching where promised.
 
     `factory` makes a strategy of a space and a seed. It is told made-up scores, among them failed and screened trials,
     in `rounds` rounds of `batch` proposals.
@@ -39,7 +39,8 @@ def check_strategy(
     check = _Check(imported(factory), made(space, SearchSpace), objectives, rounds, batch)
     check.kind()
     check.determinism()
-    check.batching()
+    if is_divisible(check.driven().strategy):
+        check.batching()
     check.disorder()
     check.failures()
     check.strangers()

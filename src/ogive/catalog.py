@@ -92,6 +92,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "inherited_generative": "ogive.evaluators.inherited_generative:InheritedGenerative",
         "latency": "ogive.evaluators.latency:Latency",
         "ranked": "ogive.evaluators.ranked:Ranked",
+        "predicted": "ogive.evaluators.predicted:Predicted",
         "together": "ogive.core.evaluator:Together",
         "cached": "ogive.core.evaluator:Cached",
         "screened": "ogive.core.evaluator:Screened",
@@ -147,6 +148,7 @@ _INSIDE = {
     "searcher": "darts",
     "predictor": "trees, ...",
     "proposer": "predictor, exhaustive",
+    "teacher": "predictor, trained",
 }
 
 # What is given once for a whole search, and the flag for it.
@@ -170,7 +172,6 @@ _TOOLS: dict[str, str] = {
     "import_table": "ogive.tables.importers:import_table",
     "name_of_table": "ogive.tables.importers:suggested_name",
     "mapped": "ogive.tables.importers:Mapped",
-    "closed_world": "ogive.tables.world:ClosedWorld.of",
     "within": "ogive.strategies.within:within",
     "group": "ogive.training.distributed:group",
     "agreed": "ogive.evaluators.agreed:agreed",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Scheduled, rehearsed, walk
-from ogive.core.evaluator import Evaluator, attempt
+from ogive.core.evaluator import Evaluator, Labelled, attempt
 from ogive.core.rng import Seed
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Measurement, Proposal
@@ -49,13 +49,15 @@ def estimate(settings: Settings, strategies: Sequence[str] = ()) -> Estimate:
     trials = math.inf if settings.budget.trials is None else settings.budget.trials
     if settings.budget.benchmark_s is not None and measured.cost.benchmark_s > 0:
         trials = min(trials, math.ceil(settings.budget.benchmark_s / measured.cost.benchmark_s))
+    # Predictions take next to nothing: what is measured are the labels before them.
+    labels = min((len(part.sample) for part in walk(parts.evaluator) if isinstance(part, Labelled)), default=math.inf)
     in_a_search, beside = (1, settings.workers) if strategies else (settings.workers, 1)
     total_s = all_asking_s = 0.0
     built = {"space": parts.space, "evaluator": parts.evaluator}
     for name in strategies or (settings.strategy,):
         strategy = assemble(replace(settings, strategy=name), given=built).strategy if strategies else parts.strategy
         asked, asking_s = _asked(strategy, trials)
-        search_s = once_s + asking_s + asked * trial_s / in_a_search
+        search_s = once_s + asking_s + min(asked, labels) * trial_s / in_a_search
         total_s += min(search_s, settings.budget.wall_s or math.inf) / beside
         all_asking_s += asking_s
     return Estimate(parts.space.size, trial_s, total_s, all_asking_s, measured.error)

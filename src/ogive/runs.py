@@ -25,7 +25,7 @@ from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreErr
 from ogive.core.metric import Metric, metrics_from, of_version_1
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
-from ogive.core.trial import Cost, Measurement, Proposal, Trial
+from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
 
 __all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "write_json"]
 
@@ -200,7 +200,10 @@ class RunStore:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             strategy.save(scratch)
-            waiting = [{"first": c.first, "proposals": [_proposal(p) for p in c.proposals]} for c in study.open]
+            waiting = [
+                {"first": chunk.first, "proposals": [_proposal(one) for one in chunk.proposals], **_call(chunk.call)}
+                for chunk in study.open
+            ]
             write_json(scratch / "study.json", {"told": study.told, "asked": study.asked, "open": waiting})
             for path in scratch.rglob("*"):
                 if path.is_file():
@@ -220,7 +223,9 @@ class RunStore:
             state = json.loads((folder / "study.json").read_text())
             told, asked = int(state["told"]), int(state["asked"])
             waiting = [
-                OpenChunk(int(chunk["first"]), [_read_proposal(entry) for entry in chunk["proposals"]])
+                OpenChunk(
+                    int(chunk["first"]), [_read_proposal(entry) for entry in chunk["proposals"]], _read_call(chunk)
+                )
                 for chunk in state["open"]
             ]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -351,6 +356,7 @@ def _line(trial: Trial, at_s: float) -> bytes:
         "cost": _cost(measurement.cost),
         "error": measurement.error,
         "at_s": round(at_s, 6),
+        **_call(trial.call),
     }
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
     return f'{text[:-1]},"crc32":"{_checksum(text)}"}}\n'.encode()
@@ -365,7 +371,7 @@ def _record(line: bytes) -> Record:
     scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
     metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
     measurement = Measurement(metrics, Cost(**entry["cost"]), entry["error"], entry["status"] == "screened")
-    trial = Trial(int(entry["number"]), _read_proposal(entry), measurement, entry["status"], scores)
+    trial = Trial(int(entry["number"]), _read_proposal(entry), measurement, entry["status"], scores, _read_call(entry))
     return Record(trial, float(entry["at_s"]))
 
 
@@ -382,6 +388,15 @@ def _proposal(proposal: Proposal) -> dict[str, object]:
 
 def _read_proposal(entry: Mapping[str, Any]) -> Proposal:
     return Proposal(Architecture.parse(entry["arch"]), entry["fidelity"], Cost(**entry.get("ask_cost", {})))
+
+
+def _call(call: Call | None) -> dict[str, object]:
+    return {} if call is None else {"asked": {"wanted": call.wanted, "told": call.told}}
+
+
+def _read_call(entry: Mapping[str, Any]) -> Call | None:
+    """The call of ask; None where it was for one proposal, and in runs of version 0.1."""
+    return Call(**entry["asked"]) if "asked" in entry else None
 
 
 def _cost(cost: Cost) -> dict[str, float]:

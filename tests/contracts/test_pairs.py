@@ -35,6 +35,7 @@ EVALUATORS = {
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
     "ranked": ("ranked(training_free([naswot, macs], batch_size=16), reference=3)", "standing", "macs"),
+    "predicted": ("predicted(trees(trees=5), training_free([macs, params]), sample=2)", *["predicted_macs"] * 2),
     "screened": (f"screened(training_free(naswot, batch_size=16), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
 }
 # What `trained` takes and measures where the task is another one.
@@ -96,7 +97,7 @@ Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
 def legal(four: Four) -> bool:
     """Whether the parts can search together at all: one table, one text; a trade-off needs accuracy and latency."""
     space, strategy, evaluator, objective = four
-    for_images = {"training_free", "inherited", "latency", "together", "cached", "ranked", "screened"}
+    for_images = {"training_free", "inherited", "latency", "together", "cached", "ranked", "screened", "predicted"}
     if space in TRAINED_FOR and evaluator in for_images:
         return False
     if evaluator == "inherited_generative" and space != "autogan":
@@ -154,6 +155,7 @@ def test_every_pair_of_parts_searches_together(
     if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
         objectives.append(f"maximize({good})")
     channels, cells = SIZES[space]
+    count = 4 if evaluator == "predicted" else 2  # two labels, and two predictions
     images = None if evaluator == "tabular" and strategy not in WEIGHT_SHARING else "digits(limit=32)"
     images = "digits(limit=32, size=16)" if space == "autogan" else images
     trials = search_trials(
@@ -164,7 +166,7 @@ def test_every_pair_of_parts_searches_together(
             ),
             evaluator=text.format(scores=invented_scores),
             objectives=tuple(objectives),
-            budget=Budget(trials=2),
+            budget=Budget(trials=count),
             data=f"text:{text_folder}" if space == "darts_rnn" else images,
             table=str(invented_table) if evaluator == "tabular" else None,
             channels=channels,
@@ -173,8 +175,8 @@ def test_every_pair_of_parts_searches_together(
         )
     )
     evaluated = [trial for trial in trials if trial.status != "screened"]
-    assert [trial.status for trial in evaluated] == ["ok", "ok"]
-    assert (len(trials) > 2) == (evaluator == "screened")
+    assert [trial.status for trial in evaluated] == ["ok"] * count
+    assert (len(trials) > count) == (evaluator == "screened")
     for trial in evaluated:
         assert trial.scores is not None
         assert len(trial.scores) == len(objectives)

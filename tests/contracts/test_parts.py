@@ -191,6 +191,7 @@ EVALUATORS = {
     "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
     "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
     "ranked": "ranked(training_free([naswot, params], batch_size=8), reference=3)",
+    "predicted": "predicted(trees(trees=5), training_free(macs), sample=6)",
     "screened": "screened(training_free(naswot, batch_size=8), training_free(params), keep=1, pool=3)",
 }
 # The smallest size of networks that a space allows.

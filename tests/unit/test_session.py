@@ -25,6 +25,7 @@ from ogive.report.page import page
 from ogive.runs import Run, read_run
 from ogive.session import Parts, Settings, budget_of, resume, search, settings_of
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.natssize import natssize
 
 
 class Weighted:
@@ -380,6 +381,51 @@ def test_several_workers_share_the_cores_unless_threads_are_asked_for() -> None:
     assert session.threads_of(settings(), 10 * cores) == 1
     assert session.threads_of(settings(threads=3), 10 * cores) == 3
     assert parts(settings(workers=10 * cores)).context["threads"]() == 1
+
+
+# -- strategies whose batches are more than their members ------------------------------------------------------------
+
+
+class Jointly:
+    """Draws each batch from a stream that its size, and all that happened before, decide."""
+
+    def __init__(self) -> None:
+        self.space, self.happened = natssize(), 0
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        self.happened = 31 * self.happened + n
+        rng = Seed(self.happened % 2**32).numpy("batch")
+        return [Proposal(self.space.sample(rng)) for _ in range(n)]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        self.happened = 31 * self.happened + 1000 + sum(trial.number for trial in trials)
+
+
+def joint_parts(chosen: Settings) -> Parts:
+    evaluator = Screened(Weighted("guess", 1.0), Weighted("val_acc", 1.5), keep=2, pool=5)
+    return session.assemble(chosen, given={"evaluator": evaluator, "strategy": Jointly()})
+
+
+def test_a_strategy_of_joint_batches_resumes_exactly(tmp_path: Path) -> None:
+    chosen = settings(strategy="own", budget=Budget(trials=9))
+    whole = search(chosen, tmp_path / "whole", parts=joint_parts(chosen))
+    for count in (1, 7, 14, 19):
+        folder = tmp_path / str(count)
+        shutil.copytree(tmp_path / "whole", folder)
+        lines = (folder / "trials.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / "trials.jsonl").write_bytes(b"".join(lines[:count]))
+        assert plain(resume(folder, parts=joint_parts(chosen)).trials) == plain(whole.trials)
+
+
+def test_a_strategy_of_joint_batches_goes_on_under_a_larger_budget(tmp_path: Path) -> None:
+    """The last batch of the smaller budget was smaller than it would be under the larger one."""
+    chosen = settings(strategy="own", budget=Budget(trials=5))
+    first = search(chosen, tmp_path / "run", parts=joint_parts(chosen))
+    longer = resume(tmp_path / "run", budget=Budget(trials=12), parts=joint_parts(chosen))
+    assert plain(longer.trials)[: len(first.trials)] == plain(first.trials)
+    assert sum(trial.status != "screened" for trial in longer.trials) == 12
+    again = resume(tmp_path / "run", budget=Budget(trials=15), parts=joint_parts(chosen))
+    assert plain(again.trials)[: len(longer.trials)] == plain(longer.trials)
 
 
 # -- estimates --------------------------------------------------------------------------------------------------------

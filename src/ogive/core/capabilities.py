@@ -18,6 +18,7 @@ __all__ = [
     "Composite",
     "Costly",
     "Dedicated",
+    "Divisible",
     "Finite",
     "Listening",
     "Named",
@@ -27,6 +28,7 @@ __all__ = [
     "Rehearsed",
     "Scheduled",
     "answer_of",
+    "is_divisible",
     "objectives_of",
     "rehearsed",
     "walk",
@@ -92,6 +94,19 @@ class Costly(Protocol):
     @property
     def save_every(self) -> int:
         """After how many trials at the latest."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A strategy to which a batch is no more than its members.
+
+    Asking for n at once is the same as asking n times, and telling n at once the same as telling them one by one.
+    """
+
+    @property
+    def divisible(self) -> bool:
+        """Whether it promises that."""
         ...
 
 
@@ -179,6 +194,11 @@ def rehearsed(part: object) -> float:
 def answer_of(strategy: object) -> Answer:
     """What a search with a strategy answers with: the outermost part of it that says so decides."""
     return next((one.answer for one in walk(strategy) if isinstance(one, Answers)), "best")
+
+
+def is_divisible(strategy: object) -> bool:
+    """Whether a strategy promises that a batch is no more than its members."""
+    return isinstance(strategy, Divisible) and strategy.divisible
 
 
 def objectives_of(strategy: object) -> int | None:

@@ -15,7 +15,7 @@ from ogive.core.metric import Metric, metric_named, names_of
 from ogive.core.objective import Objective, best_of
 from ogive.core.trial import Measurement, Proposal, Trial
 
-__all__ = ["Batched", "Cached", "Evaluator", "Screened", "Together", "attempt", "recall"]
+__all__ = ["Batched", "Cached", "Evaluator", "Labelled", "Screened", "Together", "attempt", "recall"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,24 @@ class Batched(Evaluator, Protocol):
 
     def proposals_for(self, trials: int) -> int:
         """How many proposals to hand in so that `trials` of them are evaluated in earnest."""
+        ...
+
+
+@runtime_checkable
+class Labelled(Evaluator, Protocol):
+    """An evaluator that learns from measured architectures, its labels, before it measures in its own way.
+
+    The labels are the first trials of a search, which its budget counts and its strategy is told. Until `learn` was
+    called, `evaluate` measures labels; afterwards it depends on them, its arguments and the proposal only.
+    """
+
+    @property
+    def sample(self) -> Sequence[Proposal]:
+        """The proposals to be measured first."""
+        ...
+
+    def learn(self, trials: Sequence[Trial]) -> None:
+        """Take note of the trials of all of them, in the order of `sample`; failed ones are among them."""
         ...
 
 

@@ -16,8 +16,10 @@ class Strategy(Protocol):
     """A search strategy, in two methods.
 
     A strategy may assume that every proposal it made is told exactly once, in any order, and that no told trial holds a
-    test metric. It must be a function of its seed and of the order of asks and tells: given the same, it asks the same;
-    asking for n at once is the same as asking n times, and telling n at once the same as telling them one by one.
+    test metric. Before its first proposal it may be told of trials that it did not make: an evaluator's labels. It must
+    be a function of its seed and of the sequence of calls: the same asks, each for as many, with the same tells between
+    them give the same proposals. Asking for n at once may differ from asking n times, as in the joint batches of
+    Bayesian strategies; a strategy where it does not says so (``capabilities.Divisible``).
     """
 
     def ask(self, n: int = 1) -> list[Proposal]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ogive.core.capabilities import objectives_of
+from ogive.core.capabilities import objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
-from ogive.core.evaluator import Batched, Evaluator, attempt, recall
+from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
 from ogive.core.metric import names_of
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
-from ogive.core.trial import Budget, Measurement, Proposal, Spent, Trial
+from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
 __all__ = ["OpenChunk", "Study"]
 
@@ -29,6 +29,7 @@ class OpenChunk:
 
     first: int
     proposals: list[Proposal]
+    call: Call | None = None
     future: Future[list[Measurement]] | None = None
 
     @property
@@ -55,6 +56,9 @@ class Study:
                 f"{type(strategy).__name__} was made for {wanted} objective(s), "
                 f"but the search has {len(self.objectives)}."
             )
+        self._learner = _learner(evaluator)
+        self._sample = () if self._learner is None else tuple(self._learner.sample)
+        self._labels: list[Trial] = []
         self.spent = Spent()
         self.told = 0
         self.asked = 0
@@ -70,6 +74,7 @@ class Study:
         recall(self.evaluator, told)
         for trial in told:
             self.spent.add(trial)
+        self._learn(told)
         self.told, self.asked, self.open = len(told), asked, list(waiting)
         self._failures = -1 if any(trial.status == "ok" for trial in told) else self._failures
 
@@ -86,9 +91,9 @@ class Study:
 
         With an `executor`, up to `in_flight` chunks of proposals are being evaluated at any time, and trials are told
         in the order in which they finish. `past` are the trials of an interrupted run that this study has not been
-        told yet, in their order: the loop runs through them exactly as it did then, checks that the strategy asks for
-        the same architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the
-        interrupted run had taken.
+        told yet, in their order: the loop makes the same calls of ask and tell as it did then, whatever the budget was,
+        checks that the strategy asks for the same architectures, and goes on; StoreError names the first difference.
+        `elapsed_s` is the time that the interrupted run had taken.
         """
         started = time.perf_counter() - elapsed_s
         recall(self.evaluator, past)
@@ -99,10 +104,11 @@ class Study:
         try:
             while True:
                 clock = 0.0 if order else time.perf_counter() - started
-                self._ask(budget, clock, in_flight)
+                self._ask(budget, clock, in_flight, recorded)
                 if not self.open:
                     break
-                if executor is not None:
+                # What has learned from labels did so in this process, and asks nothing expensive any more.
+                if executor is not None and (self._learner is None or self.told < len(self._sample)):
                     self._submit(executor, evaluator, recorded)
                 chunk = self._next(order)
                 trials = yield from self._finish(chunk, recorded, order)
@@ -119,10 +125,14 @@ class Study:
 
     # -- the steps of the loop --------------------------------------------------------------------------------------
 
-    def _ask(self, budget: Budget, clock: float, in_flight: int) -> None:
+    def _ask(self, budget: Budget, clock: float, in_flight: int, recorded: Mapping[int, Trial]) -> None:
         while len(self.open) < in_flight and not self.spent.exhausts(budget, clock):
-            wanted = self._wanted(budget)
-            proposals = self.strategy.ask(wanted) if wanted > 0 else []
+            past = recorded.get(self.asked)
+            call = None if past is None else past.call
+            if call is not None and call.told > self.told:
+                break  # then, too, it was asked only after more had been told
+            wanted = self._wanted(budget) if call is None else call.wanted
+            proposals = self._asked(wanted) if wanted > 0 else []
             if len(proposals) > wanted:
                 raise ProtocolError(
                     f"ask({wanted}) must return at most {wanted} proposals; {type(self.strategy).__name__} returned "
@@ -130,8 +140,15 @@ class Study:
                 )
             if not proposals:
                 break
-            self.open.append(OpenChunk(self.asked, proposals))
+            now = None if self._batched is None else Call(wanted, self.told)
+            self.open.append(OpenChunk(self.asked, proposals, now))
             self.asked += len(proposals)
+
+    def _asked(self, wanted: int) -> list[Proposal]:
+        """Proposals of the strategy; before the first, those that the evaluator learns from."""
+        if self.asked < len(self._sample):
+            return list(self._sample[self.asked : self.asked + wanted])
+        return self.strategy.ask(wanted) if self.told >= len(self._sample) else []
 
     def _wanted(self, budget: Budget) -> int:
         batched = self._batched
@@ -189,7 +206,7 @@ class Study:
                 trials.append(trial)
                 continue
             assert measurement is not None
-            fresh = self._scored(number, proposal, measurement)
+            fresh = replace(self._scored(number, proposal, measurement), call=chunk.call)
             trials.append(fresh)
             yield fresh
         return trials
@@ -236,8 +253,17 @@ class Study:
         for trial in trials:
             self.spent.add(trial)
             self._watch(trial)
+        self._learn(trials)
         self.told += len(trials)
         self.strategy.tell([trial.blind() for trial in trials])
+
+    def _learn(self, trials: Sequence[Trial]) -> None:
+        """Keep the labels among the trials until the evaluator can be given all of them."""
+        if self._learner is None or len(self._labels) == len(self._sample):
+            return
+        self._labels += [trial.blind() for trial in trials if trial.number < len(self._sample)]
+        if len(self._labels) == len(self._sample):
+            self._learner.learn(sorted(self._labels, key=lambda trial: trial.number))
 
     def _watch(self, trial: Trial) -> None:
         """Stop a search in which nothing has ever worked; `_failures` is -1 from the first success on."""
@@ -252,3 +278,14 @@ class Study:
                 f"The first {HOPELESS} trials all failed, so the set-up must be wrong. The last reason: "
                 f"{trial.measurement.error}."
             )
+
+
+def _learner(evaluator: Evaluator) -> Labelled | None:
+    """The part of an evaluator that learns from the first trials; SpecError where they would not reach it."""
+    found = [part for part in walk(evaluator) if isinstance(part, Labelled)]
+    if len(found) > 1 or (found and isinstance(evaluator, Batched)):
+        raise SpecError(
+            "The labels of predicted(...) are measured by the whole evaluator as the first trials, so that it stands "
+            f"once, and not inside of screened(...): {type(evaluator).__name__} has {len(found)} of it."
+        )
+    return found[0] if found else None

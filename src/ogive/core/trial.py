@@ -11,7 +11,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.metric import Metric
 
-__all__ = ["Budget", "Cost", "Measurement", "Proposal", "Status", "Trial", "counted"]
+__all__ = ["Budget", "Call", "Cost", "Measurement", "Proposal", "Status", "Trial", "counted"]
 
 Status = Literal["ok", "failed", "screened"]
 
@@ -59,11 +59,20 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """One call of ``ask``: for how many proposals, and after how many trials had been told."""
+
+    wanted: int
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One finished line of a search.
 
     `number` counts proposals in the order in which the strategy made them. `scores` are larger-is-better, one for each
-    objective, and finite; None unless `status` is "ok".
+    objective, and finite; None unless `status` is "ok". `call` is the call of ``ask`` that the proposal came from,
+    where calls are not all for one; by it a resumed search calls as the interrupted one did.
     """
 
     number: int
@@ -71,6 +80,7 @@ class Trial:
     measurement: Measurement
     status: Status
     scores: tuple[float, ...] | None = None
+    call: Call | None = field(default=None, compare=False)
 
     @property
     def arch(self) -> Architecture:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
-from ogive.core.capabilities import Listening, Projecting, Reading, walk
+from ogive.core.capabilities import Listening, Projecting, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
 from ogive.core.objective import Objective
@@ -20,7 +20,7 @@ from ogive.core.strategy import Strategy
 from ogive.core.study import Study
 from ogive.session.settings import TEXT, Settings, threads_of
 from ogive.spec import Spec, parse
-from ogive.tables.store import Table
+from ogive.tables.world import closing, tables_of
 
 __all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
 
@@ -94,38 +94,19 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
 
     evaluator = built("evaluator", settings.evaluator, open_space)
     _refuse_other_space(evaluator, open_space)
-    space, world = _world(open_space, evaluator)
+    world = closing(open_space, evaluator)
+    space = open_space if world is None else world
     strategy = built("strategy", settings.strategy, space)
     if world is not None:
-        strategy = catalog.load("within")(strategy, space)
+        strategy = catalog.load("within")(strategy, world)
     written = settings.objectives or (evaluator.metrics[0].objective,)
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
-    return Parts(space, strategy, evaluator, objectives, shared, world, written)
-
-
-def _world(space: SearchSpace, evaluator: Evaluator) -> tuple[SearchSpace, str | None]:
-    """Where the strategy may look: in a closed world if the evaluator reads a table that has only part of the space."""
-    partial_tables = {table.digest: table for table in _tables(evaluator) if not table.complete}
-    if not partial_tables:
-        return space, None
-    if len(partial_tables) > 1:
-        raise SpecError(
-            "A search is closed by one table that has only part of its space, but the evaluator reads several: "
-            f"{', '.join(table.name for table in partial_tables.values())}."
-        )
-    world = catalog.load("closed_world")(space, *partial_tables.values())
-    return world, str(world)
-
-
-def _tables(evaluator: Evaluator) -> list[Table]:
-    """The tables that an evaluator, or one of its parts, reads."""
-    read = [part.table for part in walk(evaluator) if isinstance(part, Reading)]
-    return [table for table in read if isinstance(table, Table)]
+    return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)
 
 
 def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
     """SpecError if a part of the evaluator reads a table of another space, in which every trial would fail."""
-    for table in _tables(evaluator):
+    for table in tables_of(evaluator):
         if table.space != space.name:
             raise SpecError(
                 f"The table {table.name} is for the space {table.space}, but the search is in {space.name}: "

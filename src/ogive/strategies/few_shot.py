@@ -85,6 +85,7 @@ class FewShot:
     """
 
     answer: Answer = "last"
+    divisible = True
     save_every = 1  # an epoch is expensive
 
     def __init__(

@@ -72,6 +72,7 @@ class Darts:
     """
 
     answer: Answer = "last"
+    divisible = True
     save_every = 1  # an epoch is expensive
 
     def __init__(

@@ -31,6 +31,7 @@ class Guided(Resumable):
     a random architecture is proposed; the search is over when a finite space is exhausted.
     """
 
+    divisible = True
     objectives = 1
 
     def __init__(

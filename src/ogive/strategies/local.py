@@ -26,6 +26,8 @@ class RandomSearch(Resumable):
     With `without_replacement`, none is proposed twice, and the search is over when a finite space is exhausted.
     """
 
+    divisible = True
+
     def __init__(self, space: SearchSpace, seed: Seed, *, without_replacement: bool = False) -> None:
         self.space = space
         self._rng = seed.numpy("proposals")
@@ -66,6 +68,7 @@ class RegularizedEvolution(Resumable):
     the parents are the members of that moment.
     """
 
+    divisible = True
     objectives = 1
 
     def __init__(
@@ -129,6 +132,7 @@ class LocalSearch(Resumable):
     and the search is over when a finite space is exhausted. Candidates that failed or were screened out are no step.
     """
 
+    divisible = True
     objectives = 1
 
     def __init__(
@@ -162,6 +166,9 @@ class LocalSearch(Resumable):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
+            if not self._in_flight:  # the label of an evaluator, which nobody asked for here
+                self._unseen.remove(trial.arch)
+                continue
             self._in_flight -= 1
             if trial.scores is None:
                 continue

@@ -39,6 +39,8 @@ class NSGA2(Resumable):
     random architecture. The search is over when a finite space is exhausted.
     """
 
+    divisible = True
+
     def __init__(
         self,
         space: SearchSpace,

@@ -43,6 +43,7 @@ class Reinforce(Resumable):
     baseline alone; before any score, and where a candidate was screened out, nothing is learnt.
     """
 
+    divisible = True
     objectives = 1
 
     def __init__(

@@ -37,6 +37,8 @@ class BestScored(Resumable):
     each; what cannot be scored comes last.
     """
 
+    divisible = True
+
     def __init__(
         self,
         scorer: Evaluator,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import Closed
+from ogive.core.capabilities import Closed, is_divisible
 from ogive.core.errors import StoreError
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.trial import Proposal, Trial
@@ -67,8 +67,15 @@ class Within:
         """How often an architecture from outside was replaced by one from inside."""
         return self.world.projections
 
+    @property
+    def divisible(self) -> bool:
+        """Whether the strategy is."""
+        return is_divisible(self.strategy)
+
     def ask(self, n: int = 1) -> list[Proposal]:
-        """One at a time, so that each finds the earlier ones visited."""
+        """Where batches are no more than their members, one at a time, so that each finds the earlier ones visited."""
+        if not self.divisible:
+            return [self._inside(proposal) for proposal in self.strategy.ask(n)]
         proposals: list[Proposal] = []
         while len(proposals) < n and (asked := self.strategy.ask(1)):
             proposals += [self._inside(proposal) for proposal in asked]

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Reading, walk
 from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.evaluator import Evaluator
 from ogive.core.space import Choice, SearchSpace
 from ogive.tables.store import Table
 
-__all__ = ["ClosedWorld"]
+__all__ = ["ClosedWorld", "closing", "tables_of"]
 
 Choices = tuple[int | float, ...]
 Integers = npt.NDArray[np.int64]
@@ -174,6 +176,23 @@ class ClosedWorld(SearchSpace):
         coded = np.zeros((len(choices_NV), sum(widths)), np.float32)
         coded[np.arange(len(choices_NV))[:, None], starts + choices_NV.astype(np.int64)] = 1
         return coded
+
+
+def closing(space: SearchSpace, evaluator: Evaluator) -> ClosedWorld | None:
+    """The closed world of a search, if its evaluator reads a table that has only part of the space."""
+    partial_tables = {table.digest: table for table in tables_of(evaluator) if not table.complete}
+    if len(partial_tables) > 1:
+        raise SpecError(
+            "A search is closed by one table that has only part of its space, but the evaluator reads several: "
+            f"{', '.join(table.name for table in partial_tables.values())}."
+        )
+    return ClosedWorld.of(space, *partial_tables.values()) if partial_tables else None
+
+
+def tables_of(evaluator: Evaluator) -> list[Table]:
+    """The tables that an evaluator, or one of its parts, reads."""
+    read = [part.table for part in walk(evaluator) if isinstance(part, Reading)]
+    return [table for table in read if isinstance(table, Table)]
 
 
 def _has(table: Table, choices: Choices) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import walk
 from ogive.core.errors import OgiveError, ProtocolError
-from ogive.core.evaluator import Evaluator
+from ogive.core.evaluator import Evaluator, Labelled
 from ogive.core.metric import Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import Measurement, Proposal
+from ogive.core.trial import Measurement, Proposal, Trial
 from ogive.testing.parts import made, require, require_picklable, require_same_elsewhere, target
 
 __all__ = ["CLOCKED", "check_evaluator", "trace_of_evaluator"]
@@ -38,6 +39,7 @@ def check_evaluator(
     batch = _proposals(made(space, SearchSpace), proposals)
     name = type(checked).__name__
     _check_names(checked.metrics, name)
+    _let_learn(checked)
     require(checked.evaluate([]) == [], f"{name}: no proposals give no measurements.")
     together = checked.evaluate(batch)
     _check_measurements(checked, batch, together)
@@ -61,7 +63,16 @@ def trace_of_evaluator(evaluator: str, space: str, proposals: str, noisy: str) -
     """What an evaluator measures, as lines that must be the same in every process."""
     checked: Evaluator = made(evaluator, Evaluator)
     batch = _proposals(made(space, SearchSpace), int(proposals))
+    _let_learn(checked)
     return [_steady(measurement, json.loads(noisy)) for measurement in checked.evaluate(batch)]
+
+
+def _let_learn(evaluator: Evaluator) -> None:
+    """Give what learns from labels its labels, as a search does before all else."""
+    for part in walk(evaluator):
+        if isinstance(part, Labelled):
+            found = zip(part.sample, evaluator.evaluate(part.sample), strict=True)
+            part.learn([Trial(n, *one, "ok" if one[1].error is None else "failed") for n, one in enumerate(found)])
 
 
 def _proposals(space: SearchSpace, count: int) -> list[Proposal]:

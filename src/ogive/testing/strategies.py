@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ogive.core.capabilities import objectives_of
+from ogive.core.capabilities import is_divisible, objectives_of
 from ogive.core.errors import ProtocolError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -31,7 +31,7 @@ def check_strategy(
     batch: int = 5,
     subprocess: bool = False,
 ) -> None:
-    """Legal proposals, determinism, batching, results out of order, failures, and saving in the middle.
+    """Legal proposals, determinism, results out of order, failures, others' trials, saving; batching where promised.
 
     `factory` makes a strategy of a space and a seed. It is told made-up scores, among them failed and screened trials,
     in `rounds` rounds of `batch` proposals.
@@ -39,9 +39,11 @@ def check_strategy(
     check = _Check(imported(factory), made(space, SearchSpace), objectives, rounds, batch)
     check.kind()
     check.determinism()
-    check.batching()
+    if is_divisible(check.driven().strategy):
+        check.batching()
     check.disorder()
     check.failures()
+    check.strangers()
     check.saving()
     if subprocess:
         arguments = [target(factory), target(space), str(objectives), str(rounds)]
@@ -168,6 +170,20 @@ class _Check:
         for _ in range(self.rounds):
             driven.ask(self.batch)
             driven.tell(len(driven.flying), failing=True)
+
+    def strangers(self) -> None:
+        """Trials that it did not propose come first, as the labels of an evaluator do."""
+        if self.space.size <= self.batch:
+            return  # which may be all that there is to propose
+        driven, rng = self.driven(), Seed(2).numpy("labels")
+        driven.flying = [(number, Proposal(self.space.sample(rng))) for number in range(self.batch)]
+        driven.tell(self.batch)
+        for _ in range(self.rounds):
+            driven.ask(self.batch)
+            driven.tell(len(driven.flying))
+            if driven.over:
+                break
+        require(bool(driven.trace), f"{self.name}: told of trials that it did not propose, it proposed nothing itself.")
 
     def saving(self) -> None:
         original, untouched = self.driven(), self.driven()

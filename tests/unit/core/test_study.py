@@ -443,3 +443,39 @@ def test_an_error_of_ogive_in_a_worker_stops_the_search_with_its_message(
 ) -> None:
     with pytest.raises(MissingData, match="ogive tables import"):
         searched(crashing("missing"))
+
+
+class Jointly(RandomSearch):
+    """Draws each batch from a stream that its size, and all calls before, decide."""
+
+    def __init__(self) -> None:
+        super().__init__(SPACE, Seed(0))
+        self.calls: list[str] = []
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        self.calls.append(f"ask {n}")
+        rng = Seed(0).numpy(" ".join(self.calls))
+        return [Proposal(SPACE.sample(rng)) for _ in range(n)]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        self.calls.append(f"tell {[trial.number for trial in trials]}")
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+@pytest.mark.parametrize("budget", [5, 9])
+def test_a_strategy_of_joint_batches_is_called_again_as_it_was(in_flight: int, budget: int) -> None:
+    """Cut off anywhere, and under another budget, whose last batch is of another size."""
+
+    def search(trials: int, past: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
+        strategy = Jointly()
+        study = Study(strategy, Screened(Cheap(), Napping(), keep=2, pool=6), ACCURACY)
+        found = list(study.run(Budget(trials=trials), executor=executor, in_flight=in_flight, past=past))
+        return found, strategy.calls
+
+    with threads() as executor:
+        whole, calls = search(5, [])
+        for cut in range(len(whole) + 1):
+            rest, again = search(budget, whole[:cut])
+            assert sum(trial.status == "ok" for trial in [*whole[:cut], *rest]) == budget
+            if cut == len(whole) and (in_flight == 1 or budget == 5):  # with more, a larger budget asks on meanwhile
+                assert again[: len(calls)] == calls

@@ -190,6 +190,10 @@ class Batchwise(Honest):
         return super().ask(n)
 
 
+class Joint(Batchwise):
+    divisible = False
+
+
 class Tellwise(Honest):
     def tell(self, trials: Sequence[Trial]) -> None:
         self.space.sample(self._rng)
@@ -247,6 +251,10 @@ def test_an_honest_strategy_passes() -> None:
 
 def test_a_file_that_begins_with_its_length_is_no_pickle() -> None:
     check_strategy(Measured, SPACE)
+
+
+def test_a_strategy_that_does_not_promise_that_batches_are_their_members_may_draw_them_jointly() -> None:
+    check_strategy(Joint, SPACE)
 
 
 @pytest.mark.parametrize("message", list(BROKEN_STRATEGIES))

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Scheduled, rehearsed, walk
@@ -98,10 +99,17 @@ def _timed(evaluator: Evaluator, arch: Architecture, fidelity: int | None) -> tu
     return measured, time.perf_counter() - started
 
 
+@runtime_checkable
+class _InEpochs(Protocol):
+    """An evaluator whose fidelity is a number of epochs."""
+
+    @property
+    def epochs(self) -> int:
+        """All of them."""
+        ...
+
+
 def _epochs(evaluator: Evaluator) -> int | None:
     """The epochs of the first part that trains, if any does."""
-    own = getattr(evaluator, "epochs", None)
-    if isinstance(own, int):
-        return own
-    inner = (_epochs(part) for part in getattr(evaluator, "parts", ()))
-    return next((epochs for epochs in inner if epochs), None)
+    inside = (part for part in walk(evaluator) if isinstance(part, Evaluator))  # a predictor's epochs are its own
+    return next((part.epochs for part in inside if isinstance(part, _InEpochs)), None)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from ogive.core.capabilities import objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
@@ -16,10 +17,19 @@ from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
-__all__ = ["OpenChunk", "Study"]
+__all__ = ["OpenChunk", "Sharing", "Study"]
 
 # So many failures before the first success mean that the set-up is wrong, not that candidates are unlucky.
 HOPELESS = 20
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An executor that sends an evaluator to its workers once, instead of with every task."""
+
+    def share(self, evaluator: Evaluator) -> Evaluator:
+        """What to submit in its place."""
+        ...
 
 
 @dataclass(slots=True)
@@ -96,8 +106,7 @@ class Study:
         """
         started = time.perf_counter() - elapsed_s
         recall(self.evaluator, past)
-        share = getattr(executor, "share", None)
-        evaluator = share(self.evaluator) if share is not None else self.evaluator
+        evaluator = _submitted(self.evaluator, executor)
         recorded = {trial.number: trial for trial in past}
         order = deque(trial.number for trial in past)
         try:
@@ -288,3 +297,8 @@ def _learner(evaluator: Evaluator) -> Labelled | None:
             f"once, and not inside of screened(...): {type(evaluator).__name__} has {len(found)} of it."
         )
     return found[0] if found else None
+
+
+def _submitted(evaluator: Evaluator, executor: object) -> Evaluator:
+    """What to submit to an executor: the evaluator, or what stands for it where the workers have it already."""
+    return executor.share(evaluator) if isinstance(executor, Sharing) else evaluator

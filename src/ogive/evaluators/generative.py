@@ -19,7 +19,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
 from ogive.evaluators.judged import Judge
 from ogive.evaluators.trained import own_folder, reason_of
 from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, generator
@@ -126,6 +126,11 @@ class Generative:
         """About how many seconds are spent before the first candidate: on the classifier, unless it is there."""
         with torch_threads(self.threads):
             return self._judge.rehearse()
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """Its steps; each number of them is a training with a schedule of its own."""
+        return Fidelity("steps", self.epochs)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         with torch_threads(self.threads):

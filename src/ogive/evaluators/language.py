@@ -17,7 +17,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
 from ogive.evaluators.trained import MEGABYTE, own_folder, reason_of
 from ogive.networks.recurrent import LanguageModel, build_language_model, macs_a_word
 from ogive.spaces.darts_rnn import NAME
@@ -107,6 +107,11 @@ class Language:
     def __getstate__(self) -> dict[str, Any]:
         # Who watches stays in the process that watches: a callback cannot be sent to a worker.
         return {**self.__dict__, "_progress": None}
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """Its epochs; each number of them is a training with a schedule of its own."""
+        return Fidelity("epochs", self.epochs)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         with torch_threads(self.threads):

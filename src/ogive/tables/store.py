@@ -39,8 +39,9 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 class Column:
     """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only.
 
-    Columns of one `family` are the same measurement at several fidelities (epochs). `clock` names the column with the
-    seconds that the training behind this one took.
+    Columns of one `family` are the same measurement at several fidelities (epochs), and `curve` marks those that were
+    measured on the way through one longer training instead of at the end of a training of their own. `clock` names
+    the column with the seconds that the training behind this one took.
     """
 
     unit: str
@@ -50,6 +51,7 @@ class Column:
     family: str | None = None
     fidelity: int | None = None
     clock: str | None = None
+    curve: bool = False
 
 
 class Table:

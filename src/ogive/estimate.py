@@ -6,9 +6,10 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import Scheduled, rehearsed, walk
+from ogive.core.capabilities import Scheduled, fidelity_of, rehearsed, walk
 from ogive.core.evaluator import Evaluator, Labelled, attempt
 from ogive.core.rng import Seed
 from ogive.core.strategy import Strategy
@@ -49,6 +50,9 @@ def estimate(settings: Settings, strategies: Sequence[str] = ()) -> Estimate:
     trials = math.inf if settings.budget.trials is None else settings.budget.trials
     if settings.budget.benchmark_s is not None and measured.cost.benchmark_s > 0:
         trials = min(trials, math.ceil(settings.budget.benchmark_s / measured.cost.benchmark_s))
+    fidelity = fidelity_of(parts.evaluator)
+    if settings.budget.units is not None and fidelity is not None:
+        trials = min(trials, math.ceil(settings.budget.units / fidelity.full))
     # Predictions take next to nothing: what is measured are the labels before them.
     labels = min((len(part.sample) for part in walk(parts.evaluator) if isinstance(part, Labelled)), default=math.inf)
     in_a_search, beside = (1, settings.workers) if strategies else (settings.workers, 1)
@@ -98,10 +102,17 @@ def _timed(evaluator: Evaluator, arch: Architecture, fidelity: int | None) -> tu
     return measured, time.perf_counter() - started
 
 
+@runtime_checkable
+class _InEpochs(Protocol):
+    """An evaluator whose fidelity is a number of epochs."""
+
+    @property
+    def epochs(self) -> int:
+        """All of them."""
+        ...
+
+
 def _epochs(evaluator: Evaluator) -> int | None:
     """The epochs of the first part that trains, if any does."""
-    own = getattr(evaluator, "epochs", None)
-    if isinstance(own, int):
-        return own
-    inner = (_epochs(part) for part in getattr(evaluator, "parts", ()))
-    return next((epochs for epochs in inner if epochs), None)
+    inside = (part for part in walk(evaluator) if isinstance(part, Evaluator))  # a predictor's epochs are its own
+    return next((part.epochs for part in inside if isinstance(part, _InEpochs)), None)

@@ -127,6 +127,8 @@ def test_a_run_json_without_settings_is_refused(missing: str) -> None:
         ("benchmark=1e5", Budget(benchmark_s=1e5)),
         ("benchmark=2h", Budget(benchmark_s=7200.0)),
         ("200, 2h, benchmark=12000", Budget(200, 7200.0, 12000.0)),
+        ("600 epochs", Budget(units=600, unit="epochs")),
+        ("2h, 5000steps", Budget(wall_s=7200.0, units=5000, unit="steps")),
     ],
 )
 def test_a_budget_is_read(text: str, budget: Budget) -> None:
@@ -136,6 +138,7 @@ def test_a_budget_is_read(text: str, budget: Budget) -> None:
 NO_BUDGETS = (
     "", "many", "1.5", "1.5e3", "1e-3", "1e999", "-3", "2d", "benchmark", "benchmark=", "200,", "2 h x", "0", "0s",
     "benchmark=1e999", "benchmark=3trials", "trials", "100,200", "1h,30m", "nan", "inf",
+    "epochs", "1.5 epochs", "0 epochs", "9 epochs, 8 steps",
 )  # fmt: skip
 
 

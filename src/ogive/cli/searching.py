@@ -32,7 +32,7 @@ Evaluator = Annotated[str | None, typer.Option("--evaluator", help="How candidat
 Objective = Annotated[
     list[str] | None, typer.Option("--objective", help="What to maximise; repeat for a Pareto front.")
 ]
-BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15m, 2h, benchmark=1e5, or several.")]
+BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15m, 2h, benchmark=1e5, 600 epochs, …")]
 SeedNumber = Annotated[int | None, typer.Option("--seed", help="The root of all randomness.  [default: 0]")]
 DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, text:FOLDER, …")]
 TableName = Annotated[str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
+from ogive.core.trial import Fidelity
 
 __all__ = [
     "Answer",
@@ -20,6 +21,7 @@ __all__ = [
     "Dedicated",
     "Divisible",
     "Finite",
+    "Graded",
     "Listening",
     "Named",
     "Populated",
@@ -28,6 +30,7 @@ __all__ = [
     "Rehearsed",
     "Scheduled",
     "answer_of",
+    "fidelity_of",
     "is_divisible",
     "objectives_of",
     "rehearsed",
@@ -169,6 +172,16 @@ class Reading(Protocol):
 
 
 @runtime_checkable
+class Graded(Protocol):
+    """An evaluator that can spend less on a proposal than all, at a fidelity."""
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """What its fidelities count; None if it has a single one after all."""
+        ...
+
+
+@runtime_checkable
 class Named(Protocol):
     """Has a name of its own, as spaces, tables and data do."""
 
@@ -204,3 +217,8 @@ def is_divisible(strategy: object) -> bool:
 def objectives_of(strategy: object) -> int | None:
     """For how many objectives a strategy was made, by the outermost part of it that says so; None for any."""
     return next((one.objectives for one in walk(strategy) if isinstance(one, Dedicated)), None)
+
+
+def fidelity_of(evaluator: object) -> Fidelity | None:
+    """What the fidelities of an evaluator count, by the outermost part of it that has several; None if none has."""
+    return next((one.fidelity for one in walk(evaluator) if isinstance(one, Graded) and one.fidelity), None)

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
-from ogive.core.capabilities import objectives_of, walk
+from ogive.core.capabilities import fidelity_of, objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
 from ogive.core.metric import names_of
@@ -17,10 +18,19 @@ from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
-__all__ = ["OpenChunk", "Study"]
+__all__ = ["OpenChunk", "Sharing", "Study"]
 
 # So many failures before the first success mean that the set-up is wrong, not that candidates are unlucky.
 HOPELESS = 20
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An executor that sends an evaluator to its workers once, instead of with every task."""
+
+    def share(self, evaluator: Evaluator) -> Evaluator:
+        """What to submit in its place."""
+        ...
 
 
 @dataclass(slots=True)
@@ -59,7 +69,7 @@ class Study:
         self._learner = _learner(evaluator)
         self._sample = () if self._learner is None else tuple(self._learner.sample)
         self._labels: list[Trial] = []
-        self.spent = Spent()
+        self.spent = Spent(fidelity=fidelity_of(evaluator))
         self.told = 0
         self.asked = 0
         self.open: list[OpenChunk] = []
@@ -95,10 +105,10 @@ class Study:
         checks that the strategy asks for the same architectures, and goes on; StoreError names the first difference.
         `elapsed_s` is the time that the interrupted run had taken.
         """
+        self._check_units(budget)
         started = time.perf_counter() - elapsed_s
         recall(self.evaluator, past)
-        share = getattr(executor, "share", None)
-        evaluator = share(self.evaluator) if share is not None else self.evaluator
+        evaluator = _submitted(self.evaluator, executor)
         recorded = {trial.number: trial for trial in past}
         order = deque(trial.number for trial in past)
         try:
@@ -126,7 +136,10 @@ class Study:
     # -- the steps of the loop --------------------------------------------------------------------------------------
 
     def _ask(self, budget: Budget, clock: float, in_flight: int, recorded: Mapping[int, Trial]) -> None:
-        while len(self.open) < in_flight and not self.spent.exhausts(budget, clock):
+        while len(self.open) < in_flight:
+            running = (proposal for chunk in self.open for proposal in chunk.proposals)
+            if self.spent.exhausts(budget, clock, running):
+                break
             past = recorded.get(self.asked)
             call = None if past is None else past.call
             if call is not None and call.told > self.told:
@@ -168,6 +181,20 @@ class Study:
         while self._batched.proposals_for(trials + 1) <= proposals:
             trials += 1
         return trials
+
+    def _check_units(self, budget: Budget) -> None:
+        """SpecError for a budget in units that the evaluator does not count, or not for every proposal."""
+        if budget.units is None:
+            return
+        fidelity = self.spent.fidelity
+        counts = "no fidelity" if fidelity is None else fidelity.unit
+        if counts != budget.unit:
+            raise SpecError(
+                f"A budget of {budget} needs an evaluator that counts {budget.unit}, but "
+                f"{type(self.evaluator).__name__} counts {counts}: give a number of trials, or a time such as 2h."
+            )
+        if self._learner is not None:
+            raise SpecError(f"Predictions take no {budget.unit}: give predicted(...) a budget of trials or time.")
 
     def _submit(self, executor: Executor, evaluator: Evaluator, recorded: dict[int, Trial]) -> None:
         for chunk in self.open:
@@ -289,3 +316,8 @@ def _learner(evaluator: Evaluator) -> Labelled | None:
             f"once, and not inside of screened(...): {type(evaluator).__name__} has {len(found)} of it."
         )
     return found[0] if found else None
+
+
+def _submitted(evaluator: Evaluator, executor: object) -> Evaluator:
+    """What to submit to an executor: the evaluator, or what stands for it where the workers have it already."""
+    return executor.share(evaluator) if isinstance(executor, Sharing) else evaluator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,7 +11,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.metric import Metric
 
-__all__ = ["Budget", "Call", "Cost", "Measurement", "Proposal", "Status", "Trial", "counted"]
+__all__ = ["Budget", "Call", "Cost", "Fidelity", "Measurement", "Proposal", "Spent", "Status", "Trial", "counted"]
 
 Status = Literal["ok", "failed", "screened"]
 
@@ -41,6 +41,19 @@ class Proposal:
     arch: Architecture
     fidelity: int | None = None
     cost: Cost = FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """What the fidelities of an evaluator count, and how many of them a whole measurement takes.
+
+    `continued` says that more of it goes on from less, so that the less of an architecture is part of the more: epochs
+    of one training, not trainings whose schedules have other ends.
+    """
+
+    unit: str
+    full: int
+    continued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +124,43 @@ class Budget:
     """When a search has had enough: the first limit reached ends it; None means no such limit.
 
     `trials` counts evaluated candidates (failed ones too); screened-out candidates are free. `wall_s` is time on this
-    machine, `benchmark_s` the simulated time of a table.
+    machine, `benchmark_s` the simulated time of a table. `units` counts what the evaluator's fidelity does, named
+    `unit`: nominal ones, so that a failed training counts as a whole one, and one that goes on from a shorter one of
+    the same architecture as the difference.
     """
 
     trials: int | None = None
     wall_s: float | None = None
     benchmark_s: float | None = None
+    units: int | None = None
+    unit: str = ""
 
     def __post_init__(self) -> None:
-        limits = {"trials": self.trials, "wall_s": self.wall_s, "benchmark_s": self.benchmark_s}
+        limits = {
+            "trials": self.trials,
+            "wall_s": self.wall_s,
+            "benchmark_s": self.benchmark_s,
+            self.unit or "units": self.units,
+        }
         for name, limit in limits.items():
             if limit is not None and not (limit > 0 and math.isfinite(limit)):
                 raise SpecError(f"A budget's {name} must be a positive number, but got {limit!r}.")
         if all(limit is None for limit in limits.values()):
-            raise SpecError("A budget needs a limit: trials, wall_s or benchmark_s.")
+            raise SpecError("A budget needs a limit: trials, wall_s, benchmark_s or units.")
+        if (self.units is None) != (not self.unit):
+            raise SpecError(f"A budget of units names them, but got units={self.units}, unit={self.unit!r}.")
+
+    def to_json(self) -> Mapping[str, int | float | str | None]:
+        """The limits, as keywords of another budget; units only where they are limited."""
+        limits = {"trials": self.trials, "wall_s": self.wall_s, "benchmark_s": self.benchmark_s}
+        return dict(limits) if self.units is None else {**limits, "units": self.units, "unit": self.unit}
 
     def __str__(self) -> str:
         parts = (
             counted(self.trials, "trial") if self.trials is not None else "",
             f"{self.wall_s:g} s" if self.wall_s is not None else "",
             f"{self.benchmark_s:g} benchmark s" if self.benchmark_s is not None else "",
+            f"{self.units} {self.unit}" if self.units is not None else "",
         )
         return ", ".join(part for part in parts if part)
 
@@ -142,21 +172,41 @@ def counted(count: int, noun: str) -> str:
 
 @dataclass(slots=True)
 class Spent:
-    """The running total that a budget is compared with."""
+    """The running total that a budget is compared with; `units` are counted where there is a `fidelity`."""
 
     trials: int = 0
     cost: Cost = field(default=FREE)
+    fidelity: Fidelity | None = None
+    units: int = 0
+    _reached: dict[Architecture, int] = field(default_factory=dict)
 
     def add(self, trial: Trial) -> None:
         """Count one finished trial."""
         self.cost = self.cost + trial.cost
-        if trial.status != "screened":
-            self.trials += 1
+        if trial.status == "screened":
+            return
+        self.trials += 1
+        self.units += self.units_of(trial.proposal)
+        if trial.status == "ok" and self.fidelity is not None:
+            wanted = trial.proposal.fidelity or self.fidelity.full
+            self._reached[trial.arch] = max(wanted, self._reached.get(trial.arch, 0))
 
-    def exhausts(self, budget: Budget, wall_s: float) -> bool:
-        """Whether nothing new may be started, `wall_s` seconds into the search."""
+    def units_of(self, proposal: Proposal) -> int:
+        """The nominal units of a proposal: those beyond what its architecture has reached, if they go on from there.
+
+        What goes no further than that is measured anew and counts in full, so that every budget ends.
+        """
+        if self.fidelity is None:
+            return 0
+        wanted = proposal.fidelity or self.fidelity.full
+        reached = self._reached.get(proposal.arch, 0) if self.fidelity.continued else 0
+        return wanted - reached if wanted > reached else wanted
+
+    def exhausts(self, budget: Budget, wall_s: float, running: Iterable[Proposal] = ()) -> bool:
+        """Whether nothing new may be started, `wall_s` seconds into the search and with these being measured."""
         return (
             (budget.trials is not None and self.trials >= budget.trials)
             or (budget.wall_s is not None and wall_s >= budget.wall_s)
             or (budget.benchmark_s is not None and self.cost.benchmark_s >= budget.benchmark_s)
+            or (budget.units is not None and self.units + sum(map(self.units_of, running)) >= budget.units)
         )

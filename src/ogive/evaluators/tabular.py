@@ -10,7 +10,7 @@ from typing import Any
 
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.metric import Metric, metric_named, of_version_1
-from ogive.core.trial import FREE, Cost, Measurement, Proposal
+from ogive.core.trial import FREE, Cost, Fidelity, Measurement, Proposal
 from ogive.tables.store import Table
 
 __all__ = ["Tabular"]
@@ -76,6 +76,15 @@ class Tabular:
                 f"The search never sees the test set, but {self.metric} was measured on it: give it as report."
             )
         self.metrics = tuple(self._metric(name, column) for name, column in wanted.items())
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """Epochs, where the table has the metric at several; trainings of their own unless they are one curve."""
+        full = self.table.columns[self.metric].fidelity
+        lower = [column for epochs, column in self.table.fidelities(self.metric).items() if epochs != full]
+        if full is None or not lower:
+            return None
+        return Fidelity("epochs", full, continued=all(self.table.columns[column].curve for column in lower))
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         """One row of the table for each proposal."""

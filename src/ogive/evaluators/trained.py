@@ -20,7 +20,7 @@ from ogive.core.errors import OgiveError, SpecError
 from ogive.core.metric import MACS, PARAMS
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
 from ogive.training.distributed import current
 from ogive.training.loop import Diverged, Tell, drive
 from ogive.training.memory import capacity, is_out_of_memory
@@ -88,6 +88,11 @@ class Trained:
             return 0.0
         with torch_threads(self.threads):
             return self._task.rehearse(self._recipe, seed=self._seed, device=self._device)
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """Its epochs or steps; each number of them is a training with a schedule of its own."""
+        return Fidelity(self._recipe.unit, self.epochs)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         with torch_threads(self.threads):

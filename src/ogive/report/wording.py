@@ -162,4 +162,6 @@ def _settings(config: Mapping[str, Any], strategy: str | None) -> list[str]:
 def _budget(budget: object) -> str:
     limits = budget if isinstance(budget, Mapping) else {}
     patterns = (("trials", "{:g}"), ("wall_s", "{:g}s"), ("benchmark_s", "benchmark={:g}"))
-    return ",".join(p.format(limits[name]) for name, p in patterns if isinstance(limits.get(name), (int, float)))
+    words = [p.format(limits[name]) for name, p in patterns if isinstance(limits.get(name), (int, float))]
+    units = [f"{limits['units']} {limits.get('unit')}"] if limits.get("units") else []
+    return ",".join([*words, *units])

@@ -148,7 +148,7 @@ def _note_projections(store: RunStore, parts: Parts) -> None:
 
 def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
     """The trials; SpecError at the first success if the only clock of the budget stands still: it would never end."""
-    unsure = budget.trials is None and budget.wall_s is None
+    unsure = budget.trials is None and budget.wall_s is None and budget.units is None
     for trial in trials:
         if unsure and trial.status == "ok":
             if not trial.cost.benchmark_s > 0:  # or not a number
@@ -233,5 +233,5 @@ def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
             f"{store.folder} has spent {counted(spent.trials, 'trial')} and {spent.cost.benchmark_s:g} benchmark "
             f"seconds already, more than a budget of {wanted}: give a larger one."
         )
-    store.note(path.name, {"trials": wanted.trials, "wall_s": wanted.wall_s, "benchmark_s": wanted.benchmark_s})
+    store.note(path.name, wanted.to_json())
     return wanted

@@ -16,7 +16,7 @@ __all__ = ["TEXT", "Settings", "budget_of", "refuse_other_settings", "settings_o
 
 # One limit of a budget: a number of trials, or seconds on one of two clocks.
 _LIMIT = re.compile(
-    r"(?P<trials>\d+(?:e\d{1,2})?)(?:trials?)?|(?P<clock>benchmark=)?(?P<seconds>\d+(?:\.\d+)?(?:e\d+)?)(?P<unit>[smh]?)"
+    r"(?P<trials>\d+(?:e\d{1,2})?)(?:trials?)?|(?P<units>\d+)(?P<of>[a-z_]{3,}s)|(?P<clock>benchmark=)?(?P<seconds>\d+(?:\.\d+)?(?:e\d+)?)(?P<unit>[smh]?)"
 )
 
 # The settings that stand in run.json under their own names and as they are.
@@ -60,13 +60,12 @@ class Settings:
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""
-        budget = self.budget
         return {
             "space": self.space,
             "strategy": self.strategy,
             "evaluator": self.evaluator,
             "objectives": list(self.objectives),
-            "budget": {"trials": budget.trials, "wall_s": budget.wall_s, "benchmark_s": budget.benchmark_s},
+            "budget": self.budget.to_json(),
             "seed": self.seed,
             "data": self.data,
             "table": self.table,
@@ -96,16 +95,25 @@ def _today(evaluator: str) -> Any:
 
 
 def budget_of(text: str) -> Budget:
-    """Read a budget: ``200`` or ``1e3`` trials, ``90s``, ``15m``, ``2h``, ``benchmark=1e5`` seconds, or several."""
+    """Read a budget: ``200`` or ``1e3`` trials, ``90s``, ``15m``, ``2h``, ``benchmark=1e5`` seconds, or several.
+
+    ``600 epochs`` is a budget in the units of the evaluator's fidelity, whatever their name.
+    """
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     limits: dict[str, Any] = {}
     for item in text.replace(" ", "").split(","):
         match = _LIMIT.fullmatch(item)
-        if match is None or not (match["trials"] or match["clock"] or match["unit"]):
-            raise SpecError(f"A budget is written 200, 90s, 15m, 2h, benchmark=1e5 or several, but got {text!r}.")
-        key = "trials" if match["trials"] else "benchmark_s" if match["clock"] else "wall_s"
+        if match is None or not (match["trials"] or match["units"] or match["clock"] or match["unit"]):
+            raise SpecError(
+                f"A budget is written 200, 90s, 15m, 2h, benchmark=1e5, 600 epochs or several, but got {text!r}."
+            )
+        clock = "benchmark_s" if match["clock"] else "wall_s"
+        key = "trials" if match["trials"] else "units" if match["units"] else clock
         if key in limits:
             raise SpecError(f"A budget sets each limit once, but {text!r} sets {key} twice.")
+        if match["units"]:
+            limits |= {"units": int(match["units"]), "unit": match["of"]}
+            continue
         seconds = float(match["seconds"] or 0) * units[match["unit"] or "s"]
         number, _, exponent = (match["trials"] or "").partition("e")
         limits[key] = int(number) * 10 ** int(exponent or 0) if number else seconds

@@ -212,7 +212,7 @@ def _written(gathered: _Gathered, setting: tuple[float, ...], path: Path, folder
             columns[metric] = _described(metric, known, budget, about), values.astype(known.dtype)
     for epoch, values in _epochs(gathered.curves, place, len(distinct), budget):
         meaning = f"CIFAR-10 validation accuracy after {epoch} epochs of a training with {about}"
-        at_epoch = Column("%", meaning, "float32", family="val_acc", fidelity=epoch)
+        at_epoch = Column("%", meaning, "float32", family="val_acc", fidelity=epoch, curve=True)
         columns[f"val_acc_{epoch}"] = at_epoch, values[order].astype(np.float32)
     columns["trainings"] = (
         Column("", "trainings of this architecture, of which the others are means", "int32"),

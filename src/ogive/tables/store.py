@@ -42,8 +42,9 @@ class Column:
 
     `better` says which way is.
 
-    Columns of one `family` are the same measurement at several fidelities (epochs). `clock` names the column with the
-    seconds that the training behind this one took.
+    Columns of one `family` are the same measurement at several fidelities (epochs), and `curve` marks those that were
+    measured on the way through one longer training instead of at the end of a training of their own. `clock` names
+    the column with the seconds that the training behind this one took.
     """
 
     unit: str
@@ -53,6 +54,7 @@ class Column:
     family: str | None = None
     fidelity: int | None = None
     clock: str | None = None
+    curve: bool = False
     better: Literal["larger", "smaller"] = "larger"
 
     def metric(self, name: str) -> Metric:

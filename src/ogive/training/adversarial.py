@@ -69,6 +69,11 @@ class AdversarialRecipe:
                 raise SpecError(f"{name} must be in [0, 1), but got {value}.")
 
     @property
+    def unit(self) -> str:
+        """What the length of a training counts."""
+        return "steps"
+
+    @property
     def length(self) -> int:
         """The steps of the whole training."""
         return self.steps

@@ -89,6 +89,11 @@ class LanguageRecipe:
             raise SpecError(f"learning_rate must be a positive number, but got {self.learning_rate}.")
 
     @property
+    def unit(self) -> str:
+        """What the length of a training counts."""
+        return "epochs"
+
+    @property
     def length(self) -> int:
         """The epochs of the whole training."""
         return self.epochs

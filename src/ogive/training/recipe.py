@@ -77,6 +77,11 @@ class Recipe:
             raise SpecError("Nesterov's step needs momentum: set nesterov=false or a momentum.")
 
     @property
+    def unit(self) -> str:
+        """What the length of a training counts."""
+        return "epochs"
+
+    @property
     def length(self) -> int:
         """The epochs of the whole training."""
         return self.epochs

@@ -45,8 +45,13 @@ class Scheduled(Protocol):
     """What every recipe is asked for: how long it trains."""
 
     @property
+    def unit(self) -> str:
+        """What its length counts: "epochs" or "steps"."""
+        ...
+
+    @property
     def length(self) -> int:
-        """Epochs, or steps, of the whole training: the full fidelity."""
+        """How many of them the whole training has: the full fidelity."""
         ...
 
     def lasting(self, length: int) -> Any:

@@ -22,7 +22,7 @@ from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.study import HOPELESS, OpenChunk, Study
-from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Trial
 from ogive.strategies.local import LocalSearch, RandomSearch, RegularizedEvolution
 from ogive.strategies.nsga2 import NSGA2
 
@@ -479,3 +479,52 @@ def test_a_strategy_of_joint_batches_is_called_again_as_it_was(in_flight: int, b
             assert sum(trial.status == "ok" for trial in [*whole[:cut], *rest]) == budget
             if cut == len(whole) and (in_flight == 1 or budget == 5):  # with more, a larger budget asks on meanwhile
                 assert again[: len(calls)] == calls
+
+
+# -- budgets in units -------------------------------------------------------------------------------------------------
+
+
+class Rungs(RandomSearch):
+    """Each architecture at 12, then at 36, then at all epochs."""
+
+    def __init__(self) -> None:
+        super().__init__(SPACE, Seed(0))
+        self.left: list[Proposal] = []
+
+    def ask(self, n: int = 1) -> list[Proposal]:
+        if not self.left:
+            (proposal,) = super().ask(1)
+            self.left = [Proposal(proposal.arch, rung) for rung in (12, 36, None)]
+        return [self.left.pop(0)]
+
+
+class Epochs(Quadratic):
+    def __init__(self, *, continued: bool) -> None:
+        super().__init__()
+        self.fidelity = Fidelity("epochs", 200, continued=continued)
+
+
+@pytest.mark.parametrize(("continued", "trials"), [(True, 9), (False, 7)])
+def test_a_budget_of_epochs_ends_the_search_when_they_are_spent(continued: bool, trials: int) -> None:
+    """Three rungs cost 200 epochs where one goes on from the other, and 248 where each is a training of its own."""
+    study = Study(Rungs(), Cached(Epochs(continued=continued)), ACCURACY)
+    assert len(list(study.run(Budget(units=600 if continued else 497, unit="epochs")))) == trials
+    assert study.spent.units == (600 if continued else 508)
+
+
+def test_a_budget_of_epochs_is_resumed_where_it_stood() -> None:
+    budget = Budget(units=1000, unit="epochs")
+    whole = list(Study(Rungs(), Epochs(continued=True), ACCURACY).run(budget))
+    for cut in range(len(whole) + 1):
+        rest = Study(Rungs(), Epochs(continued=True), ACCURACY).run(budget, past=whole[:cut])
+        assert list(rest) == whole[cut:]
+
+
+def test_a_budget_in_units_that_nobody_counts_is_refused() -> None:
+    steps = Budget(units=600, unit="steps")
+    with pytest.raises(
+        SpecError, match="A budget of 600 steps needs an evaluator that counts steps, but Epochs counts"
+    ):
+        list(Study(Rungs(), Epochs(continued=True), ACCURACY).run(steps))
+    with pytest.raises(SpecError, match="but Quadratic counts no fidelity"):
+        list(Study(Rungs(), Quadratic(), ACCURACY).run(steps))

@@ -6,7 +6,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
-from ogive.core.trial import Budget, Cost, Measurement, Proposal, Spent, Trial
+from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Spent, Trial
 
 ARCH = Architecture("toy", (1,))
 
@@ -39,7 +39,16 @@ def test_a_trial_without_test_metrics_is_blind_already() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [{}, {"trials": 0}, {"trials": -1}, {"wall_s": 0.0}, {"wall_s": math.inf}, {"benchmark_s": math.nan}]
+    "limits",
+    [
+        {},
+        {"trials": 0},
+        {"trials": -1},
+        {"wall_s": 0.0},
+        {"wall_s": math.inf},
+        {"benchmark_s": math.nan},
+        {"units": 0, "unit": "epochs"},
+    ],
 )
 def test_a_budget_needs_a_positive_finite_limit(limits: dict[str, float]) -> None:
     with pytest.raises(SpecError):
@@ -65,3 +74,47 @@ def test_the_first_limit_reached_ends_the_search() -> None:
     assert spent.exhausts(Budget(trials=4, wall_s=10.0), 10.0)
     assert spent.exhausts(Budget(benchmark_s=50.0), 0.0)
     assert not spent.exhausts(Budget(benchmark_s=50.1, wall_s=2.0), 1.0)
+
+
+# -- units of a fidelity ----------------------------------------------------------------------------------------------
+
+
+def rungs(*asked: tuple[int, int | None], continued: bool, status: str = "ok") -> list[int]:
+    """Units after each of some trials, given as (architecture, fidelity)."""
+    spent, found = Spent(fidelity=Fidelity("epochs", 200, continued=continued)), []
+    for choice, fidelity in asked:
+        scores = (1.0,) if status == "ok" else None
+        proposal = Proposal(Architecture("toy", (choice,)), fidelity)
+        spent.add(Trial(0, proposal, Measurement(), status, scores))  # type: ignore[arg-type]
+        found.append(spent.units)
+    return found
+
+
+def test_rungs_that_go_on_count_what_is_new_and_others_in_full() -> None:
+    asked = ((0, 12), (1, 12), (0, 36), (0, None), (1, 36))
+    assert rungs(*asked, continued=True) == [12, 24, 48, 212, 236]
+    assert rungs(*asked, continued=False) == [12, 24, 60, 260, 296]
+
+
+def test_what_is_measured_anew_counts_again_so_that_every_budget_ends() -> None:
+    assert rungs((0, 36), (0, 36), (0, 12), continued=True) == [36, 72, 84]
+
+
+def test_units_of_failed_trials_count_and_nothing_goes_on_from_them() -> None:
+    assert rungs((0, 12), (0, 36), continued=True, status="failed") == [12, 48]
+    assert rungs((0, 12), (0, 36), continued=True, status="screened") == [0, 0]
+
+
+def test_what_is_being_measured_counts_before_something_new_is_started() -> None:
+    spent = Spent(fidelity=Fidelity("epochs", 200))
+    running = [Proposal(ARCH), Proposal(ARCH, 12)]
+    assert spent.exhausts(Budget(units=212, unit="epochs"), 0.0, running)
+    assert not spent.exhausts(Budget(units=213, unit="epochs"), 0.0, running)
+
+
+def test_a_budget_of_units_names_them() -> None:
+    assert str(Budget(units=600, unit="epochs")) == "600 epochs"
+    assert Budget(**Budget(trials=3, units=600, unit="epochs").to_json()) == Budget(3, units=600, unit="epochs")  # type: ignore[arg-type]
+    assert "units" not in Budget(trials=3).to_json()
+    with pytest.raises(SpecError, match="names them"):
+        Budget(units=600)

@@ -11,7 +11,7 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.metric import names_of
-from ogive.core.trial import Cost, Measurement, Proposal
+from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
@@ -117,7 +117,7 @@ def test_looking_up_needs_neither_torch_nor_pyarrow(table: Table) -> None:
     program = (
         "import sys\n"
         "from ogive.core.architecture import Architecture\n"
-        "from ogive.core.trial import Proposal\n"
+        "from ogive.core.trial import Fidelity, Proposal\n"
         "from ogive.evaluators.tabular import Tabular\n"
         "from ogive.tables.store import open_table\n"
         "evaluator = Tabular(open_table(sys.argv[1]), metric='val', report=None)\n"
@@ -127,3 +127,18 @@ def test_looking_up_needs_neither_torch_nor_pyarrow(table: Table) -> None:
     command = [sys.executable, "-c", program, str(table.folder)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown == "91.5 []\n"
+
+
+@pytest.mark.parametrize("curve", [True, False])
+def test_a_table_says_whether_more_epochs_go_on_from_fewer(curve: bool, tmp_path: Path) -> None:
+    columns = {
+        f"val_{epochs}": (Column("%", "", "float64", family="val", fidelity=epochs, curve=curve), np.arange(4.0))
+        for epochs in (12, 200)
+    }
+    about = {"space": "toy", "source": "", "licence": "", "importer": ""}
+    table = write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), **about)
+    assert Tabular(table, metric="val_200", report=None).fidelity == Fidelity("epochs", 200, continued=curve)
+
+
+def test_a_table_of_one_length_of_training_has_no_fidelity(table: Table) -> None:
+    assert Tabular(table, metric="val", report=None).fidelity is None

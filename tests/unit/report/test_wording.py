@@ -77,6 +77,11 @@ def test_the_command_that_compares_asks_for_more_seeds() -> None:
     assert command.endswith(" --budget 200 --seeds 5")
 
 
+def test_a_budget_in_units_is_written_as_it_is_read() -> None:
+    units = {"trials": None, "wall_s": None, "benchmark_s": 10.0, "units": 600, "unit": "epochs"}
+    assert compare_command({**CONFIG, "budget": units}, 5).endswith(" --budget 'benchmark=10,600 epochs' --seeds 5")
+
+
 def test_a_random_search_is_never_compared_with_itself() -> None:
     for strategy in ("random", "random(without_replacement=true)"):
         command = compare_command({**CONFIG, "strategy": strategy}, 5)

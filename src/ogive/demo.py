@@ -75,11 +75,11 @@ def demo(
     """
     started = time.perf_counter()
     # One thread: on networks this small, two spend their time waiting for each other.
-    dear = f"trained(epochs={epochs}, threads=1)"
-    screened = f"screened(together(training_free, latency), {dear}, keep=2, pool=12, by={SCREEN})"
+    expensive = f"trained(epochs={epochs}, threads=1)"
+    screened = f"screened(together(training_free, latency), {expensive}, keep=2, pool=12, by={SCREEN})"
     sides = (
         ("evolution", "evolution(population=4, tournament=2)", screened),
-        ("random", "random", f"together({dear}, latency)"),
+        ("random", "random", f"together({expensive}, latency)"),
     )
     before = sum(len(read_run(out / name).records) for name, *_ in sides if (out / name / "run.json").exists())
     runs = [

@@ -31,7 +31,7 @@ from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal
-from ogive.evaluators.ranked import Combine, standings
+from ogive.evaluators.ranked import Combine, mean_ranks
 from ogive.machine import facts
 from ogive.runs import Run, lock_file, write_json
 from ogive.session import assemble, load_data, settings_of
@@ -131,7 +131,7 @@ def with_standing(
     combine: Combine,
     *,
     of: Sequence[str] | None = None,
-    name: str = "standing",
+    name: str = "mean_rank",
 ) -> tuple[tuple[str, ...], list[Row]]:
     """The names and the rows with one score more: where each row stands among all by some of its scores, or by all.
 
@@ -143,7 +143,7 @@ def with_standing(
             raise UnknownName("score in the table", wanted, proxies)
     places = [list(proxies).index(wanted) for wanted in (proxies if of is None else of)]
     scored = [[row.scores[place] for place in places] for row in rows if row.scores is not None]
-    found = iter(standings(scored, combine).tolist() if scored else ())
+    found = iter(mean_ranks(scored, combine).tolist() if scored else ())
     return (*proxies, name), [
         row if row.scores is None else replace(row, scores=(*row.scores, next(found))) for row in rows
     ]

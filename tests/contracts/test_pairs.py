@@ -34,7 +34,7 @@ EVALUATORS = {
     "latency": (LATENCY, "latency_ms", "latency_ms"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
-    "ranked": ("ranked(training_free([naswot, macs], batch_size=16), reference=3)", "standing", "macs"),
+    "ranked": ("ranked(training_free([naswot, macs], batch_size=16), reference=3)", "mean_rank", "macs"),
     "predicted": ("predicted(trees(trees=5), training_free([macs, params]), sample=2)", *["predicted_macs"] * 2),
     "screened": (f"screened(training_free(naswot, batch_size=16), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
 }

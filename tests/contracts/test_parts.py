@@ -22,7 +22,7 @@ from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
-from ogive.strategies.within import within
+from ogive.strategies.closed_world import in_closed_world
 from ogive.supernets.sharing import SHARED
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
@@ -351,7 +351,7 @@ def test_every_strategy_keeps_the_contract_in_a_closed_world(name: str, space: s
 
     def inside(_: SearchSpace, seed: Seed) -> Strategy:
         world = ClosedWorld.of(open_space, some)
-        return within(made_strategy(name, world, seed), world)
+        return in_closed_world(made_strategy(name, world, seed), world)
 
     world = ClosedWorld.of(open_space, some)
     check_strategy(inside, world, objectives=goals(made_strategy(name, open_space, Seed(0))), rounds=60)

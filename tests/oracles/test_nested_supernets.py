@@ -14,7 +14,7 @@ from ogive.core.space import SearchSpace
 from ogive.networks import count
 from ogive.networks.build import Skeleton
 from ogive.spaces.ddarts import ddarts
-from ogive.spaces.dense import dartopti_from, outline_of
+from ogive.spaces.unrestricted import dartopti_from, outline_of
 from ogive.supernets import sharing
 from ogive.supernets.ablation import CellLosses, zero_one_loss
 from ogive.supernets.alphas import Alphas

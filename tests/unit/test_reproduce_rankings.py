@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ogive.core.errors import OgiveError, SpecError, UnknownName
-from ogive.evaluators.ranked import standings
+from ogive.evaluators.ranked import mean_ranks
 from ogive.metrics import kendall_tau, spearman
 from ogive.reproduce import Ranking, describe, rankings
 from ogive.reproduce.rankings import markdown, reproduce_ranking, sentences
@@ -140,7 +140,7 @@ def test_scores_are_combined_by_their_ranks_among_all_rows_of_the_file(
     both = Combined("both", ("naswot", "params"), "log")
     row = reproduce(replace(made(sample), combined=(both, Combined("again", ("both", "noise"), "mean"))), out=tmp_path)
     rows = read_scores(sample)[1]
-    stands = standings([[row.scores[0], row.scores[2]] for row in rows if row.scores], "log")
+    stands = mean_ranks([[row.scores[0], row.scores[2]] for row in rows if row.scores], "log")
     table = Table.open(table_home / "tables" / "nasbench201")
     truth = np.array([table.value(row.arch, "c10_test_200") for row in rows])
     for column, kept in zip(row["columns"], (truth > 70, truth > -1), strict=True):
@@ -209,15 +209,15 @@ def test_the_rankings_of_the_package_name_their_scores_and_how_to_make_them() ->
 
 def test_the_samples_are_of_the_same_cells_and_images_and_have_every_score() -> None:
     known = {one.name: asked(one.made_by) for one in rankings()}
-    cheap, dear, pruned = (known[f"nasbench201-ranking-{name}"] for name in ("3000", "400", "pruned"))
-    assert [one.pop("--sample") for one in (cheap, dear, pruned)] == ["3000", "400", "400"]
-    assert len({one.pop("--out") for one in (cheap, dear, pruned)}) == 3
-    of_cheap, of_dear, of_pruned = (set(one.pop("--proxies").split(",")) for one in (cheap, dear, pruned))
+    cheap, expensive, pruned = (known[f"nasbench201-ranking-{name}"] for name in ("3000", "400", "pruned"))
+    assert [one.pop("--sample") for one in (cheap, expensive, pruned)] == ["3000", "400", "400"]
+    assert len({one.pop("--out") for one in (cheap, expensive, pruned)}) == 3
+    of_cheap, of_expensive, of_pruned = (set(one.pop("--proxies").split(",")) for one in (cheap, expensive, pruned))
     # The other two count the same units in another way, or units that these cells have not.
-    assert of_cheap | of_dear == SCORES.keys() - {"naswot_reference", "naswot_smooth"}
-    assert of_cheap & of_dear == of_pruned == {"naswot", "params", "macs"}
+    assert of_cheap | of_expensive == SCORES.keys() - {"naswot_reference", "naswot_smooth"}
+    assert of_cheap & of_expensive == of_pruned == {"naswot", "params", "macs"}
     assert pruned.pop("--pruned") == ""
-    assert cheap == dear == pruned
+    assert cheap == expensive == pruned
 
 
 def asked(command: str) -> dict[str, str]:

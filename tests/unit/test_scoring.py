@@ -15,7 +15,7 @@ import pytest
 
 from ogive.cli import main
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
-from ogive.evaluators.ranked import standings
+from ogive.evaluators.ranked import mean_ranks
 from ogive.metrics import kendall_tau, spearman
 from ogive.scoring import Row, Scoring, correlations, planned, read_scores, score, with_standing
 from ogive.spaces.darts import darts
@@ -329,12 +329,12 @@ def test_scores_are_shown_and_correlated_as_one_but_not_kept_as_one(
     against = ("--table", invented_table, "--against", "c10_test_200", "--combine", "log")
     code, out, _ = ogive("score", *more, *against)
     assert code == 0
-    assert "standing" in out
+    assert "mean_rank" in out
     rows = read_scores(tmp_path / "t.csv")[1]
     assert all(len(row.scores or ()) == 2 for row in rows)
     names, together = with_standing(("naswot", "params"), rows, "log")
-    assert names == ("naswot", "params", "standing")
-    expected = standings([row.scores or () for row in rows], "log").tolist()
+    assert names == ("naswot", "params", "mean_rank")
+    expected = mean_ranks([row.scores or () for row in rows], "log").tolist()
     assert [(row.scores or ())[2] for row in together] == expected
     kept = json.loads((tmp_path / "t.c10_test_200.json").read_text())
     truth = Table.open(invented_table)

@@ -126,7 +126,7 @@ class Cached:
 
 
 class Screened:
-    """Scores a pool of proposals with a cheap evaluator and passes only the best on to a dear one.
+    """Scores a pool of proposals with a cheap evaluator and passes only the best on to an expensive one.
 
     Of every `pool` proposals the best `keep` by `by` are evaluated in earnest; the others come back as screened, with
     their cheap metrics. `by` is a metric of the cheap evaluator (default: its first) or an objective over its metrics.
@@ -134,13 +134,19 @@ class Screened:
     """
 
     def __init__(
-        self, cheap: Evaluator, dear: Evaluator, *, keep: int = 4, pool: int = 20, by: str | Objective | None = None
+        self,
+        cheap: Evaluator,
+        expensive: Evaluator,
+        *,
+        keep: int = 4,
+        pool: int = 20,
+        by: str | Objective | None = None,
     ) -> None:
         if not 1 <= keep <= pool:
             raise SpecError(f"screened(...) needs 1 <= keep <= pool, but got keep={keep}, pool={pool}.")
         if not cheap.metrics:
             raise SpecError("The cheap evaluator of screened(...) must measure something.")
-        self.parts = (cheap, dear)
+        self.parts = (cheap, expensive)
         self.metrics = joined_metrics(self.parts)
         self.keep, self.batch = keep, pool
         wanted = cheap.metrics[0].name if by is None else by
@@ -155,13 +161,13 @@ class Screened:
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         """A full measurement for the best, a screened one for the rest."""
-        cheap, dear = self.parts
+        cheap, expensive = self.parts
         measurements = cheap.evaluate(proposals)
         ranks = [self._rank(proposal, found) for proposal, found in zip(proposals, measurements, strict=True)]
         ranked = sorted(range(len(proposals)), key=ranks.__getitem__, reverse=True)
         kept = sorted(ranked[: max(1, len(proposals) * self.keep // self.batch)])
         results = [replace(measurement, screened=True) for measurement in measurements]
-        for index, found in zip(kept, dear.evaluate([proposals[index] for index in kept]), strict=True):
+        for index, found in zip(kept, expensive.evaluate([proposals[index] for index in kept]), strict=True):
             results[index] = _merged(measurements[index], found)
         return results
 

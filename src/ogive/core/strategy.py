@@ -36,7 +36,7 @@ class Strategy(Protocol):
 
 @runtime_checkable
 class Checkpointed(Protocol):
-    """A strategy whose state is dear to replay. The store calls these; between them, only later trials are replayed."""
+    """A strategy whose state is expensive to replay. The store calls these; between them, later trials are replayed."""
 
     def save(self, folder: Path) -> None:
         """Write the whole state, random streams included, as files into the empty `folder`; never a pickle."""

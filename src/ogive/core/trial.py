@@ -62,7 +62,7 @@ class Measurement:
 
     Names of metrics carry their units: ``val_acc`` (per cent), ``latency_ms``, ``params``, ``macs``. Metrics whose
     name starts with ``test_`` are for the record only: no strategy and no objective ever sees them.
-    `screened` says that a cheap evaluator judged the proposal not worth the dear one.
+    `screened` says that a cheap evaluator judged the proposal not worth the expensive one.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -22,10 +22,10 @@ from ogive.spaces.autogan import NAME
 from ogive.supernets.generators import GeneratorParts, Pair, PathTraining, decision, divided, split_and_trained, trained
 from ogive.training.adversarial import AdversarialRecipe
 from ogive.training.data import Data
+from ogive.training.image_features import FeatureRecipe
 from ogive.training.tasks.generation import Generation
 from ogive.training.tasks.judge import Judge
 from ogive.training.threads import threads as torch_threads
-from ogive.training.yardstick import YardstickRecipe
 
 __all__ = ["InheritedGenerative"]
 
@@ -104,7 +104,7 @@ class InheritedGenerative:
             data,
             seed,
             self.device,
-            YardstickRecipe(channels=feature_channels, epochs=feature_epochs),
+            FeatureRecipe(channels=feature_channels, epochs=feature_epochs),
             images=images,
             statistics_images=statistics_images,
             samples=samples,

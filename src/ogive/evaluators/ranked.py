@@ -22,19 +22,19 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 
-__all__ = ["Combine", "Ranked", "fitted_weights", "standing", "standings"]
+__all__ = ["Combine", "Ranked", "fitted_weights", "mean_ranks", "rank_share"]
 
 Floats = npt.NDArray[np.float64]
 Combine = Literal["mean", "log"]
 
 
 class Ranked:
-    """The metric ``standing`` from 0 to 1: which share of random architectures a candidate beats, over all scores.
+    """The metric ``mean_rank`` from 0 to 1: which share of random architectures a candidate beats, over all scores.
 
     A mean rank needs something to rank among. Ranks within whatever batch is handed in could not be compared with those
     of the next batch, nor found again by a resumed run. So the evaluator draws `reference` random architectures once,
     by its seed, scores them too, and ranks every candidate among them alone: the result depends on the candidate and
-    on the arguments, never on the batch. What beats all of the reference is still told apart (see `standing`).
+    on the arguments, never on the batch. What beats all of the reference is still told apart (see `mean_rank`).
 
     `combine` is "mean" (of the ranks), or "log" (of their logarithms, as AZ-NAS adds them: one bad rank weighs more
     than one good). `weights` count the scores, in their order; `fitted_weights` finds some from known accuracies. The
@@ -54,8 +54,8 @@ class Ranked:
     ) -> None:
         if reference < 2:
             raise SpecError(f"A rank needs at least two architectures to rank among, but got reference={reference}.")
-        if "standing" in names_of(inner.metrics):
-            raise SpecError("ranked(...) measures standing, and so does what it was given: ranks of ranks say nothing.")
+        if "mean_rank" in names_of(inner.metrics):
+            raise SpecError("ranked(...) measures mean_rank, and so does what it was given: rank scores, not ranks.")
         scores = len(inner.metrics)
         if weights is not None and (len(weights) != scores or min(weights) < 0 or not math.isclose(sum(weights), 1)):
             raise SpecError(
@@ -63,7 +63,7 @@ class Ranked:
                 f"{', '.join(names_of(inner.metrics))}, but got {weights}."
             )
         self.parts = (inner,)
-        self.metrics = (Metric("standing", "", "larger", "mean rank"), *inner.metrics)
+        self.metrics = (Metric("mean_rank", "", "larger", "mean rank"), *inner.metrics)
         self.space, self.seed, self.reference, self.combine = space, seed, reference, combine
         self.weights: Floats = np.full(scores, 1 / scores) if weights is None else np.asarray(weights, np.float64)
         self._references: list[Floats] | None = None
@@ -76,8 +76,8 @@ class Ranked:
         for measurement in self.parts[0].evaluate(proposals):
             if measurement.error is None:
                 columns = zip(names_of(self.parts[0].metrics), references, strict=True)
-                ranks = np.array([standing(measurement.metrics[name], reference) for name, reference in columns])
-                combined = {"standing": self._combined(ranks), **measurement.metrics}
+                ranks = np.array([rank_share(measurement.metrics[name], reference) for name, reference in columns])
+                combined = {"mean_rank": self._combined(ranks), **measurement.metrics}
                 measurement = replace(measurement, metrics=combined)
             found.append(replace(measurement, cost=measurement.cost + cost))
             cost = Cost()
@@ -107,7 +107,7 @@ class Ranked:
         return self._references, sum((measurement.cost for measurement in measurements), Cost())
 
 
-def standings(scores: npt.ArrayLike, combine: Combine = "mean") -> Floats:
+def mean_ranks(scores: npt.ArrayLike, combine: Combine = "mean") -> Floats:
     """How each of N networks stands among them all by S scores, (N, S): (N,), from 0 to 1, the best at most 1.
 
     The mean over scores of rank / N, equal ones sharing the middle; with "log" the exponential of the mean logarithm,
@@ -127,7 +127,7 @@ def standings(scores: npt.ArrayLike, combine: Combine = "mean") -> Floats:
     return np.where(dead_N, 0.0, np.exp(np.log(ranks_NS).mean(axis=1)))
 
 
-def standing(value: float, reference: npt.ArrayLike) -> float:
+def rank_share(value: float, reference: npt.ArrayLike) -> float:
     """Where a score stands among those of the reference (in rising order): 0 for -inf and nan, below 1 for any other.
 
     Of R references, a score between the k-th and the next is at k / (R + 1) and a part of the next step, as far as it
@@ -156,20 +156,20 @@ def _way_to_next(value: float, finite: Floats, below: int) -> float:
     return 1 - shrinking if below else shrinking
 
 
-def fitted_weights(standings: npt.ArrayLike, accuracies: npt.ArrayLike) -> list[float]:
+def fitted_weights(ranks: npt.ArrayLike, accuracies: npt.ArrayLike) -> list[float]:
     """Weights for ``ranked(..., weights=...)``: the least-squares fit, none of them negative, with the sum 1.
 
-    `standings` are (architectures, scores), `accuracies` those of the same architectures, in any unit: their ranks are
+    `ranks` are (architectures, scores), `accuracies` those of the same architectures, in any unit: their ranks are
     fitted. Architectures of one space may serve another. SpecError if no score goes with the accuracies at all.
     """
-    ranks_NS, truth_N = np.asarray(standings, np.float64), np.asarray(accuracies, np.float64)
+    ranks_NS, truth_N = np.asarray(ranks, np.float64), np.asarray(accuracies, np.float64)
     if ranks_NS.ndim != 2 or truth_N.shape != ranks_NS.shape[:1] or len(truth_N) <= ranks_NS.shape[1]:
         raise SpecError(
             f"A fit needs more architectures than scores, and one accuracy for each, but got the shapes "
             f"{ranks_NS.shape} and {truth_N.shape}."
         )
     if not (np.isfinite(ranks_NS).all() and np.isfinite(truth_N).all()):
-        raise SpecError("A fit needs finite standings and accuracies: leave out what could not be scored.")
+        raise SpecError("A fit needs finite ranks and accuracies: leave out what could not be scored.")
     order = np.argsort(np.argsort(truth_N, kind="stable"), kind="stable") / len(truth_N)
     weights, _ = nnls(ranks_NS - ranks_NS.mean(axis=0), order - order.mean())
     if not weights.sum() > 0:

@@ -26,13 +26,13 @@ from ogive.spaces.darts import CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
 from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
-from ogive.spaces.dense import DENSE, outline_of_architecture
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
 from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize, widths_of
 from ogive.spaces.nested import NestedGenotype, deepened, reductions_of
+from ogive.spaces.unrestricted import UNRESTRICTED, outline_of_architecture
 
 __all__ = [
     "Skeleton",
@@ -330,7 +330,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
     "ddarts": _nested,
     "dartopti": _nested,
-    **dict.fromkeys(DENSE, _dense),
+    **dict.fromkeys(UNRESTRICTED, _dense),
 }
 DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1

@@ -10,10 +10,10 @@ from ogive.core.architecture import Architecture
 from ogive.report.blocks import command_block, picture_figure, sources, table, within
 from ogive.report.choice import chosen_by, found_at, front, last_epoch, subject
 from ogive.report.commands import SAMPLES, makes_images
+from ogive.report.comparability import differing_settings, full_evaluator, screens
 from ogive.report.findings import Shown, Winner, by_strategy, score, winner
-from ogive.report.goals import Goal, goals_of
 from ogive.report.markup import Html, joined, tag
-from ogive.report.questions import differing_settings, full_evaluator, screens
+from ogive.report.objectives import Goal, goals_of
 from ogive.report.standings import ENOUGH_SEEDS, measure, standings
 from ogive.report.wording import (
     compare_command,

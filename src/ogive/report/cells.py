@@ -18,10 +18,10 @@ from ogive.report.layered import Layout, place
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, Cell, Entry, Kind, cell_of
 from ogive.spaces.ddarts import genotype_of
-from ogive.spaces.dense import DENSE, outline_of_architecture
 from ogive.spaces.nasbench201 import EDGES, OPS
 from ogive.spaces.natssize import LAYERS, widths_of
 from ogive.spaces.nested import NestedGenotype, nodes_of
+from ogive.spaces.unrestricted import UNRESTRICTED, outline_of_architecture
 
 __all__ = ["family", "label", "picture", "svg"]
 
@@ -299,7 +299,7 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     **dict.fromkeys(nds_residual.BLOCKS, _residual),
     "ddarts": _nested,
     "dartopti": _nested,
-    **dict.fromkeys(DENSE, _dense),
+    **dict.fromkeys(UNRESTRICTED, _dense),
 }
 
 

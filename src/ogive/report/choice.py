@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from ogive.core.architecture import Architecture
 from ogive.report.blocks import picture_figure
 from ogive.report.findings import Shown, Winner, pareto_trials, score
-from ogive.report.goals import goals_of
 from ogive.report.markup import Html, joined, tag
+from ogive.report.objectives import goals_of
 from ogive.report.wording import metric_name, metric_order, value_of
 
 __all__ = ["chosen_by", "found_at", "front", "last_epoch", "subject"]

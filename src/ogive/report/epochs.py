@@ -10,8 +10,8 @@ from ogive.core.trial import Trial
 from ogive.report.blocks import cell, number_cell, sources, table
 from ogive.report.cells import family
 from ogive.report.findings import Shown, score
-from ogive.report.goals import goals_of
 from ogive.report.markup import Html, joined, tag
+from ogive.report.objectives import goals_of
 from ogive.report.wording import metric_name, metric_order, value_of
 
 __all__ = ["epochs_section", "skip_connections", "weightless_cells"]

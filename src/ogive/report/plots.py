@@ -27,7 +27,7 @@ from ogive.report.findings import (
     quality_metric,
     worst_scores,
 )
-from ogive.report.goals import Goal, goal
+from ogive.report.objectives import Goal, goal
 from ogive.report.standings import HYPERVOLUME
 from ogive.report.wording import axis_title, metric_name, number, value_of
 

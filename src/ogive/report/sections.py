@@ -18,8 +18,8 @@ from ogive.report.findings import (
     pareto_trials,
     score,
 )
-from ogive.report.goals import goals_of, same_goal
 from ogive.report.markup import Html, joined, tag
+from ogive.report.objectives import goals_of, same_goal
 from ogive.report.plots import Figure
 from ogive.report.scatters import Album
 from ogive.report.standings import ENOUGH_SEEDS, measure, standings

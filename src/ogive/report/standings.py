@@ -10,7 +10,7 @@ import numpy as np
 from ogive.core.rng import Seed
 from ogive.metrics import Interval, bootstrap_interval
 from ogive.report.findings import Shown, best_so_far, comparable, hypervolume_so_far, objective_of, worst_scores
-from ogive.report.goals import Goal, goal
+from ogive.report.objectives import Goal, goal
 
 __all__ = ["ENOUGH_SEEDS", "HYPERVOLUME", "Standing", "measure", "standings"]
 

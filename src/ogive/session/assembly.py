@@ -98,7 +98,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     space = open_space if world is None else world
     strategy = built("strategy", settings.strategy, space)
     if world is not None:
-        strategy = catalog.load("within")(strategy, world)
+        strategy = catalog.load("in_closed_world")(strategy, world)
     written = settings.objectives or (evaluator.metrics[0].objective,)
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
     return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)

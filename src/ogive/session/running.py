@@ -52,7 +52,7 @@ def search(
     """
     with _processes(settings) as ranks:
         folder = folder if ranks is None else ranks.told(folder)
-        parts = _agreed(parts or assemble(settings, folder=unfinished(folder)), ranks)
+        parts = _replicated(parts or assemble(settings, folder=unfinished(folder)), ranks)
         listen(parts.strategy, on_note)
         listen(parts.evaluator, on_note)
         study, header = parts.study(), {**_header(command, role), **settings.config(), **_inputs(parts, settings)}
@@ -80,7 +80,7 @@ def resume(
     """Go on with an interrupted run, or with a finished one under a larger budget."""
     settings = settings_of(read_run(folder).config)
     with _processes(settings, budget) as ranks, _store(folder, ranks, lambda: RunStore.open(folder)) as store:
-        parts = _agreed(parts or assemble(settings, folder=unfinished(folder)), ranks)
+        parts = _replicated(parts or assemble(settings, folder=unfinished(folder)), ranks)
         _check_inputs(store, _inputs(parts, settings))
         listen(parts.strategy, on_note)
         listen(parts.evaluator, on_note)
@@ -112,8 +112,8 @@ def _processes(settings: Settings, granted: Budget | None = None) -> Iterator[An
         yield ranks
 
 
-def _agreed(parts: Parts, ranks: Any) -> Parts:
-    return parts if ranks is None else replace(parts, evaluator=catalog.load("agreed")(parts.evaluator, ranks))
+def _replicated(parts: Parts, ranks: Any) -> Parts:
+    return parts if ranks is None else replace(parts, evaluator=catalog.load("replicated")(parts.evaluator, ranks))
 
 
 def _store(folder: Path, ranks: Any, opened: Callable[[], RunStore]) -> RunStore:

@@ -25,6 +25,13 @@ _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "
 # How the name of a text begins.
 TEXT = "text:"
 
+# Names of version 0.1 in the settings of a stored run, and their names now.
+_FORMER = {
+    "evaluator": {"language": "trained", "dear": "expensive"},
+    "strategy": {"most_bending": "eigenvalue_ratio", "bending_from": "eigenvalue_from"},
+    "objectives": {"standing": "mean_rank"},
+}
+
 # The settings that a search may go on without.
 _MACHINE = ("device", "threads", "workers")
 
@@ -80,8 +87,8 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """The settings that `Settings.config` wrote."""
     try:
         return Settings(
-            **{**{key: config[key] for key in _PLAIN}, "evaluator": _today(config["evaluator"])},
-            objectives=tuple(config["objectives"]),
+            **{key: _today(key, config[key]) for key in _PLAIN},
+            objectives=tuple(_today("objectives", text) for text in config["objectives"]),
             budget=Budget(**config["budget"]),
             **config["skeleton"],
         )
@@ -89,9 +96,11 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         raise StoreError(f"run.json does not hold the settings of a search: {error}.") from error
 
 
-def _today(evaluator: str) -> Any:
-    """An evaluator as it is written now: version 0.1 had a name of its own for the training of language models."""
-    return re.sub(r"\blanguage\b(?=[(),\s]|$)", "trained", evaluator)
+def _today(setting: str, written: Any) -> Any:
+    """A setting of a stored run as it is written now, where version 0.1 had other names."""
+    for name, now in _FORMER.get(setting, {}).items():
+        written = re.sub(rf"\b{name}\b(?=[(),=\s]|$)", now, written)
+    return written
 
 
 def budget_of(text: str) -> Budget:

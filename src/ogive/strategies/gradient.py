@@ -63,12 +63,12 @@ class Darts:
     search ends early when the first kind of cell would be derived with more than `most_skips` skip connections, or when
     no edge has ranked its operations with weights in another order for `settled` epochs (the two rules of DARTS+). With
     `select` "perturbation", each ask after that decides one edge by what the supernet loses without its operations, and
-    tunes the weights for `tune_epochs` (DARTS-PT). With `most_bending`, the largest eigenvalue of the Hessian of the
-    validation loss is measured after each epoch, and once its average over five epochs is so many times that of four
-    epochs before, the search ends by proposing the cell of that earlier epoch again, which is at least number
-    `bending_from` (R-DARTS). `channels`, `cells`: size of the supernet, None for that of the space's paper. `precision`
-    "bf16" computes forward passes so, but for the differences of the second order; `compiled` captures them as graphs
-    of a CUDA device. `progress` is told what is being done.
+    tunes the weights for `tune_epochs` (DARTS-PT). With `eigenvalue_ratio`, the largest eigenvalue of the Hessian of
+    the validation loss is measured after each epoch, and once its average over five epochs is so many times that of
+    four epochs before, the search ends by proposing the cell of that earlier epoch again, which is at least number
+    `eigenvalue_from` (R-DARTS). `channels`, `cells`: size of the supernet, None for that of the space's paper.
+    `precision` "bf16" computes forward passes so, but for the differences of the second order; `compiled` captures
+    them as graphs of a CUDA device. `progress` is told what is being done.
     """
 
     answer: Answer = "last"
@@ -96,8 +96,8 @@ class Darts:
         settled: int | None = None,  # the same: 10
         select: Literal["strongest", "perturbation"] = "strongest",
         tune_epochs: int = 5,  # ruocwang/darts-pt
-        most_bending: float | None = None,  # automl/RobustDARTS: 1.3
-        bending_from: int = 10,  # the same
+        eigenvalue_ratio: float | None = None,  # automl/RobustDARTS: 1.3
+        eigenvalue_from: int = 10,  # the same
         epochs: int = 50,  # quark0/darts, cnn/train_search.py, as are all that follow
         batch_size: int = 64,
         learning_rate: float = 0.025,
@@ -125,8 +125,8 @@ class Darts:
             "settled": settled,
             "select": select,
             "tune_epochs": tune_epochs,
-            "most_bending": most_bending,
-            "bending_from": bending_from,
+            "most_bending": eigenvalue_ratio,  # as checkpoints of version 0.1 name them
+            "bending_from": eigenvalue_from,
         }
         self._compiled = compiled
         self._eigenvalues: list[float] = []
@@ -138,13 +138,13 @@ class Darts:
             ("tune_epochs", tune_epochs, 0),
             ("most_skips", most_skips, 0),
             ("settled", settled, 1),
-            ("bending_from", bending_from, 1),
+            ("eigenvalue_from", eigenvalue_from, 1),
             ("warm_epochs", warm_epochs, 0),
         ):
             if value is not None and value < least:
                 raise SpecError(f"{word} must be at least {least}, but got {value}.")
-        if most_bending is not None and not 0 < most_bending < math.inf:
-            raise SpecError(f"most_bending must be a positive number, but got {most_bending}.")
+        if eigenvalue_ratio is not None and not 0 < eigenvalue_ratio < math.inf:
+            raise SpecError(f"eigenvalue_ratio must be a positive number, but got {eigenvalue_ratio}.")
         if not 0 <= zero_one < math.inf:
             raise SpecError(f"zero_one must be 0 or a positive number, but got {zero_one}.")
         if zero_one and gate != "sigmoid":

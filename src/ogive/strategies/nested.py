@@ -19,9 +19,9 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import counted
-from ogive.spaces.dense import outline_of
 from ogive.spaces.encoding import RULES, Rule, distance
 from ogive.spaces.nested import NestedGenotype
+from ogive.spaces.unrestricted import outline_of
 from ogive.strategies.gradient import Darts
 from ogive.supernets.ablation import CellLosses, Form
 from ogive.supernets.cells import CellRecipe, CellSearch

@@ -24,8 +24,8 @@ from ogive.networks.autogan import Choices, Discriminator, Generator
 from ogive.spaces.autogan import autogan
 from ogive.supernets.partition import Key
 from ogive.training.adversarial import AdversarialRecipe, Route, train_adversarial
-from ogive.training.alone import alone
 from ogive.training.data import Data
+from ogive.training.lock import lock
 from ogive.training.loop import Tell
 
 __all__ = [
@@ -179,7 +179,7 @@ def trained(pair: Pair, name: str, training: PathTraining) -> Pair:
     record["data"] = training.data.digest
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
     folder = training.folder / f"generators-{digest}"
-    with alone(folder, "supernet", tell):
+    with lock(folder, "supernet", tell):
         run(folder)
     return pair
 

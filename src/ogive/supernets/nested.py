@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ogive.core.architecture import Architecture
 from ogive.networks.build import Skeleton
-from ogive.spaces.dense import Outline
 from ogive.spaces.encoding import PRESENT, Rule, derived, edge_index, encoded
 from ogive.spaces.nested import INPUTS, NestedGenotype
+from ogive.spaces.unrestricted import Outline
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.networks import CellStack, Supernet
 from ogive.supernets.plan import CellChoices, Plan, edges_of, searched_operation

@@ -25,9 +25,9 @@ from ogive.supernets.partition import Edge, Groups, Key, Maker, Partition, parti
 from ogive.supernets.paths import uniform_paths
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training import checkpoint
-from ogive.training.alone import alone
 from ogive.training.data import Data, Split
 from ogive.training.distributed import current
+from ogive.training.lock import lock
 from ogive.training.recipe import Recipe
 
 __all__ = ["Level", "UniformTraining", "split_and_trained", "trained"]
@@ -99,7 +99,7 @@ def trained(supernet: Supernet, name: str, training: UniformTraining) -> Superne
         return supernet
     digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
     folder = training.folder / f"supernet-{digest}"
-    with alone(folder, "supernet", training.progress):
+    with lock(folder, "supernet", training.progress):
         found = checkpoint.latest(folder, fingerprint)
         search = _search(supernet, name, recipe, training)
         if found is not None:

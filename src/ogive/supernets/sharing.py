@@ -14,7 +14,7 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.core.space import SearchSpace
 from ogive.networks.build import Skeleton, drawing_from, smallest_image
 from ogive.spaces.ddarts import OPERATIONS as SPARSE
-from ogive.spaces.dense import DENSE, Outline, outline_of
+from ogive.spaces.unrestricted import UNRESTRICTED, Outline, outline_of
 from ogive.supernets.nested import NestedSupernet, nested_plan
 from ogive.supernets.networks import DartsSupernet, NasBench201Supernet, Supernet
 from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
@@ -107,10 +107,10 @@ def sharing_of(space: SearchSpace) -> Sharing:
     """How the architectures of a space share weights; UnknownName for a space that has no supernet."""
     if isinstance(space, CellSpace):
         return space.sharing
-    if space.name in SPARSE or space.name in DENSE:
+    if space.name in SPARSE or space.name in UNRESTRICTED:
         return nested_sharing(outline_of(space))
     if space.name not in SHARED:
-        raise UnknownName("space with a supernet", space.name, (*SHARED, *SPARSE, *DENSE))
+        raise UnknownName("space with a supernet", space.name, (*SHARED, *SPARSE, *UNRESTRICTED))
     return SHARED[space.name]
 
 

@@ -36,7 +36,7 @@ class ClosedWorld(SearchSpace):
     `sample` draws from all rows; `mutate` returns one of the nearest rows that were not visited, `neighbours` as many
     of the nearest as an architecture has neighbours in the open space, and `project` the nearest one to any
     architecture of the open space; `projections` counts how often that was another one. Once every row was visited,
-    all of them count as unvisited. `ogive.strategies.within` calls `visit` with each proposal.
+    all of them count as unvisited. `ogive.strategies.closed_world` calls `visit` with each proposal.
     """
 
     table: Table | None = None

@@ -123,10 +123,10 @@ def test_a_resumed_cache_knows_what_the_run_holds() -> None:
 
 
 def test_only_the_best_of_a_pool_are_evaluated_in_earnest() -> None:
-    dear = Formula("val_acc", 10.0)
-    screened = Screened(Formula("naswot"), dear, keep=2, pool=5)
+    expensive = Formula("val_acc", 10.0)
+    screened = Screened(Formula("naswot"), expensive, keep=2, pool=5)
     found = screened.evaluate(proposals(3, 1, 5, 2, 4))
-    assert [proposal.arch.choices[0] for proposal in dear.seen] == [5, 4]
+    assert [proposal.arch.choices[0] for proposal in expensive.seen] == [5, 4]
     assert [measurement.screened for measurement in found] == [True, True, False, True, False]
     assert dict(found[0].metrics) == {"naswot": 3.0}
     assert dict(found[2].metrics) == {"naswot": 5.0, "val_acc": 50.0}
@@ -134,18 +134,18 @@ def test_only_the_best_of_a_pool_are_evaluated_in_earnest() -> None:
 
 
 def test_of_a_smaller_pool_the_same_share_is_kept_and_at_least_one() -> None:
-    dear = Formula("val_acc")
-    screened = Screened(Formula("naswot"), dear, keep=2, pool=10)
+    expensive = Formula("val_acc")
+    screened = Screened(Formula("naswot"), expensive, keep=2, pool=10)
     screened.evaluate(proposals(1, 2, 3, 4, 5))
     screened.evaluate(proposals(8, 9))
-    assert [proposal.arch.choices[0] for proposal in dear.seen] == [5, 9]
+    assert [proposal.arch.choices[0] for proposal in expensive.seen] == [5, 9]
 
 
 def test_what_cannot_be_scored_ranks_last() -> None:
-    cheap, dear = Formula("naswot", broken={9: "no ReLU"}), Formula("val_acc")
+    cheap, expensive = Formula("naswot", broken={9: "no ReLU"}), Formula("val_acc")
     cheap.nan = {8}
-    Screened(cheap, dear, keep=1, pool=3).evaluate(proposals(9, 8, 1))
-    assert [proposal.arch.choices[0] for proposal in dear.seen] == [1]
+    Screened(cheap, expensive, keep=1, pool=3).evaluate(proposals(9, 8, 1))
+    assert [proposal.arch.choices[0] for proposal in expensive.seen] == [1]
 
 
 def test_a_screened_evaluator_says_how_many_proposals_it_wants() -> None:
@@ -158,18 +158,18 @@ def test_a_screened_evaluator_says_how_many_proposals_it_wants() -> None:
 def test_a_proposal_wanted_for_n_trials_gives_n_trials() -> None:
     for keep, pool in ((4, 20), (3, 7), (1, 1), (2, 3)):
         for trials in range(1, keep + 1):
-            dear = Formula("val_acc")
-            screened = Screened(Formula("naswot"), dear, keep=keep, pool=pool)
+            expensive = Formula("val_acc")
+            screened = Screened(Formula("naswot"), expensive, keep=keep, pool=pool)
             screened.evaluate(proposals(*range(screened.proposals_for(trials))))
-            assert len(dear.seen) == trials
+            assert len(expensive.seen) == trials
 
 
 def test_screening_takes_a_metric_of_the_cheap_evaluator() -> None:
-    cheap, dear = Together(Formula("naswot"), Formula("params", -1.0)), Formula("val_acc")
-    Screened(cheap, dear, keep=1, pool=3, by="params").evaluate(proposals(3, 1, 2))
-    assert dear.seen[0].arch.choices == (1,)
+    cheap, expensive = Together(Formula("naswot"), Formula("params", -1.0)), Formula("val_acc")
+    Screened(cheap, expensive, keep=1, pool=3, by="params").evaluate(proposals(3, 1, 2))
+    assert expensive.seen[0].arch.choices == (1,)
     with pytest.raises(UnknownName, match="Did you mean 'params'"):
-        Screened(cheap, dear, by="parms")
+        Screened(cheap, expensive, by="parms")
 
 
 @pytest.mark.parametrize(("keep", "pool"), [(0, 5), (6, 5), (-1, -1)])

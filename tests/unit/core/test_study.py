@@ -337,11 +337,11 @@ def test_never_more_than_so_many_are_in_flight() -> None:
 
 @pytest.mark.parametrize("kind", ["evolution", "screened", "nsga2"])
 def test_a_parallel_run_cut_off_anywhere_is_replayed_in_its_own_order(kind: str) -> None:
-    dear = Napping()
+    expensive = Napping()
     make = {
-        "evolution": lambda: Study(evolution(), dear, ACCURACY),
-        "screened": lambda: Study(evolution(), Screened(Cheap(), dear, keep=2, pool=6), ACCURACY),
-        "nsga2": lambda: Study(NSGA2(SPACE, Seed(0), population=4), dear, [ACCURACY, Minimize("val_acc")]),
+        "evolution": lambda: Study(evolution(), expensive, ACCURACY),
+        "screened": lambda: Study(evolution(), Screened(Cheap(), expensive, keep=2, pool=6), ACCURACY),
+        "nsga2": lambda: Study(NSGA2(SPACE, Seed(0), population=4), expensive, [ACCURACY, Minimize("val_acc")]),
     }[kind]
     with threads() as executor:
         whole = list(make().run(Budget(trials=20), executor=executor, in_flight=3))

@@ -28,11 +28,11 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.generators import GeneratorParts
 from ogive.training.adversarial import AdversarialRecipe, noise, sampled, train_adversarial
 from ogive.training.data import Data, Split, load
+from ogive.training.image_features import FeatureRecipe, image_features
 from ogive.training.samples import grid_png
 from ogive.training.statistics import recalibrated
 from ogive.training.task import Size
 from ogive.training.tasks.generation import Generation, GenerationRecipe
-from ogive.training.yardstick import YardstickRecipe, yardstick
 
 pytestmark = pytest.mark.usefixtures("one_thread", "ogive_home")
 
@@ -89,7 +89,7 @@ def test_what_is_measured_are_the_images_of_the_trained_generator(digits: Data) 
     recalibrated(network, [noise(20, 128, Seed(0).integer("statistics"))])
     images = sampled(network, noise(30, 128, Seed(0).integer("images")))
     stored = ((images + 1) * 127.5).round().byte()
-    measure = yardstick(digits, YardstickRecipe(channels=2, epochs=1))
+    measure = image_features(digits, FeatureRecipe(channels=2, epochs=1))
     assert (found["own_fid"], found["own_is"]) == pytest.approx(measure.measured(stored))
     assert found["params"] == parameters(network)
     assert found["macs"] > 0
@@ -172,7 +172,7 @@ def test_an_estimate_is_that_of_the_inherited_generator_with_statistics_of_its_o
     evaluator = shared(digits, split=split, metric="shared_fid")
     found = metrics(evaluator)
     assert isinstance(evaluator.source, Generator if split is None else GeneratorParts)
-    measure = yardstick(digits, YardstickRecipe(channels=2, epochs=1))
+    measure = image_features(digits, FeatureRecipe(channels=2, epochs=1))
     for arch, value in zip(ARCHS, found, strict=True):
         network = recalibrated(evaluator.source.network(arch), [noise(20, 128, Seed(0).integer("statistics"))])
         assert isinstance(network, Generator)

@@ -19,7 +19,7 @@ from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal
-from ogive.evaluators.ranked import Ranked, fitted_weights, standing, standings
+from ogive.evaluators.ranked import Ranked, fitted_weights, mean_ranks, rank_share
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.local import RandomSearch
 from ogive.testing import check_evaluator
@@ -65,7 +65,7 @@ def test_the_standing_is_the_mean_of_the_ranks_among_random_architectures() -> N
     ranked = make(reference=200)
     found = [m.metrics for m in ranked.evaluate(proposals(40))]
     inner = [m.metrics for m in Digits().evaluate(proposals(40))]
-    assert names_of(ranked.metrics) == ("standing", "sum", "power")
+    assert names_of(ranked.metrics) == ("mean_rank", "sum", "power")
     assert all(
         mine["sum"] == theirs["sum"] and mine["power"] == theirs["power"]
         for mine, theirs in zip(found, inner, strict=True)
@@ -78,29 +78,29 @@ def test_the_standing_is_the_mean_of_the_ranks_among_random_architectures() -> N
             values = np.array([other[name] for other in reference])
             shares.append(((values < metrics[name]).mean() + (values <= metrics[name]).mean()) / 2)
         if metrics["power"] > -math.inf:
-            assert metrics["standing"] == pytest.approx(np.mean(shares), abs=0.01)
+            assert metrics["mean_rank"] == pytest.approx(np.mean(shares), abs=0.01)
 
 
 def test_a_candidate_stands_the_same_in_every_batch() -> None:
     batch = proposals(12)
-    together = [m.metrics["standing"] for m in make().evaluate(batch)]
+    together = [m.metrics["mean_rank"] for m in make().evaluate(batch)]
     ranked = make()
-    apart = [ranked.evaluate([proposal])[0].metrics["standing"] for proposal in reversed(batch)][::-1]
+    apart = [ranked.evaluate([proposal])[0].metrics["mean_rank"] for proposal in reversed(batch)][::-1]
     assert together == apart
 
 
 def test_weights_count_the_scores() -> None:
     batch = proposals(12)
     only = make(weights=[1.0, 0.0]).evaluate(batch)
-    order = sorted(only, key=lambda m: m.metrics["standing"])
+    order = sorted(only, key=lambda m: m.metrics["mean_rank"])
     sums = [m.metrics["sum"] for m in order]
     assert sums == sorted(sums)
 
 
 def test_by_logarithms_the_last_of_one_score_is_the_last_of_all() -> None:
     found = make(combine="log").evaluate(proposals(40))
-    cut_off = [m.metrics["standing"] for m in found if m.metrics["power"] == -math.inf]
-    rest = [m.metrics["standing"] for m in found if m.metrics["power"] > -math.inf]
+    cut_off = [m.metrics["mean_rank"] for m in found if m.metrics["power"] == -math.inf]
+    rest = [m.metrics["mean_rank"] for m in found if m.metrics["power"] > -math.inf]
     assert cut_off
     assert set(cut_off) == {0.0} < set(rest) | {0.0}
     assert min(rest) > 0
@@ -128,7 +128,7 @@ def test_it_screens_and_it_searches() -> None:
     kept = [trial.metrics["sum"] for trial in trials if trial.status == "ok"]
     assert len(trials) == 30
     assert kept == [max(trial.metrics["sum"] for trial in trials[start : start + 10]) for start in (0, 10, 20)]
-    alone = Study(RandomSearch(SPACE, Seed(1)), make(), Maximize("standing")).run(Budget(trials=5))
+    alone = Study(RandomSearch(SPACE, Seed(1)), make(), Maximize("mean_rank")).run(Budget(trials=5))
     assert [trial.status for trial in alone] == ["ok"] * 5
 
 
@@ -157,7 +157,7 @@ finite = st.floats(-1e6, 1e6)
 )
 def test_different_scores_stand_differently_and_in_their_order(reference: list[float], values: list[float]) -> None:
     ordered = sorted({round(value, 2) for value in values})
-    places = [standing(value, sorted(round(r, 2) for r in reference)) for value in ordered]
+    places = [rank_share(value, sorted(round(r, 2) for r in reference)) for value in ordered]
     assert places == sorted(places)
     if any(map(math.isfinite, reference)):
         assert len(set(places)) == len(places)
@@ -165,15 +165,15 @@ def test_different_scores_stand_differently_and_in_their_order(reference: list[f
 
 
 def test_the_middle_of_the_reference_stands_in_the_middle() -> None:
-    assert standing(3.0, [1.0, 2.0, 3.0, 4.0, 5.0]) == 0.5
-    assert standing(2.0, [1.0, 2.0, 2.0, 2.0, 9.0]) == 0.5
-    assert standing(2.5, [1.0, 2.0, 3.0, 4.0]) == 0.5
-    assert standing(1.0, [1.0, 1.0]) == 0.5
+    assert rank_share(3.0, [1.0, 2.0, 3.0, 4.0, 5.0]) == 0.5
+    assert rank_share(2.0, [1.0, 2.0, 2.0, 2.0, 9.0]) == 0.5
+    assert rank_share(2.5, [1.0, 2.0, 3.0, 4.0]) == 0.5
+    assert rank_share(1.0, [1.0, 1.0]) == 0.5
 
 
 def test_minus_infinity_and_nan_stand_at_zero() -> None:
-    assert standing(-math.inf, [-math.inf, 1.0]) == standing(math.nan, [1.0, 2.0]) == 0.0
-    assert standing(-1e9, [-math.inf, 1.0]) > 1 / 3
+    assert rank_share(-math.inf, [-math.inf, 1.0]) == rank_share(math.nan, [1.0, 2.0]) == 0.0
+    assert rank_share(-1e9, [-math.inf, 1.0]) > 1 / 3
 
 
 # -- the fitted combination --------------------------------------------------------------------------------------------
@@ -222,21 +222,21 @@ def test_az_nas_is_a_ranking_by_logarithms_of_ranks() -> None:
     ranked = catalog.build("evaluator", text, context)
     archs = [SPACE.parse(f"nasbench201:{choices}") for choices in ("0,0,0,0,0,0", "3,1,2,3,0,4", "3,3,2,1,2,3")]
     found = [measurement.metrics for measurement in ranked.evaluate([Proposal(arch) for arch in archs])]
-    assert found[0]["standing"] == 0  # cut off: last by three scores
+    assert found[0]["mean_rank"] == 0  # cut off: last by three scores
     # The total is the sum of log(rank / number): the standing is its fourth part, exponentiated.
     references = ranked._scored_references()[0]
     for metrics in found[1:]:
         ranks = [
-            standing(metrics[name], reference)
+            rank_share(metrics[name], reference)
             for name, reference in zip(names_of(ranked.parts[0].metrics), references, strict=True)
         ]
-        assert metrics["standing"] == pytest.approx(math.exp(sum(map(math.log, ranks)) / 4))
+        assert metrics["mean_rank"] == pytest.approx(math.exp(sum(map(math.log, ranks)) / 4))
 
 
 def test_among_themselves_networks_stand_by_the_mean_of_their_ranks_or_of_the_logarithms() -> None:
     scores = [[1.0, 30.0], [2.0, 20.0], [3.0, 20.0], [-math.inf, 10.0]]
-    assert standings(scores).tolist() == pytest.approx([(2 + 4) / 8, (3 + 2.5) / 8, (4 + 2.5) / 8, (0 + 1) / 8])
-    found = standings(scores, "log")
+    assert mean_ranks(scores).tolist() == pytest.approx([(2 + 4) / 8, (3 + 2.5) / 8, (4 + 2.5) / 8, (0 + 1) / 8])
+    found = mean_ranks(scores, "log")
     # AZ-NAS adds log(rank / 4).
     assert (2 * np.log(found[:3])).tolist() == pytest.approx(
         [math.log(2 / 4) + math.log(4 / 4), math.log(3 / 4) + math.log(2.5 / 4), math.log(4 / 4) + math.log(2.5 / 4)]
@@ -246,6 +246,6 @@ def test_among_themselves_networks_stand_by_the_mean_of_their_ranks_or_of_the_lo
 
 def test_scores_that_are_no_numbers_do_not_stand() -> None:
     with pytest.raises(SpecError, match="scores that are numbers"):
-        standings([[1.0, math.nan]])
+        mean_ranks([[1.0, math.nan]])
     with pytest.raises(SpecError, match=r"got the shape \(0,\)"):
-        standings([])
+        mean_ranks([])

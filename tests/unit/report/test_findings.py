@@ -10,7 +10,7 @@ from ogive.core.errors import StoreError
 from ogive.core.trial import Trial
 from ogive.metrics import binomial_interval
 from ogive.report import findings
-from ogive.report.questions import differing_settings
+from ogive.report.comparability import differing_settings
 from ogive.report.standings import standings
 from ogive.runs import Run
 

@@ -16,8 +16,8 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Proposal
 from ogive.evaluators.inherited import Inherited
 from ogive.spaces.ddarts import dartopti, ddarts
-from ogive.spaces.dense import ddarts_dense
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.unrestricted import ddarts_dense
 from ogive.strategies.enas import Enas
 from ogive.strategies.few_shot import FewShot
 from ogive.strategies.gradient import Darts
@@ -36,7 +36,7 @@ REMEDIES: tuple[dict[str, Any], ...] = (
     {"most_skips": 1},
     {"settled": 1},
     {"select": "perturbation", "tune_epochs": 1},
-    {"most_bending": 1.3, "bending_from": 1},
+    {"eigenvalue_ratio": 1.3, "eigenvalue_from": 1},
     {"warm_epochs": 1},
 )
 PAIRS = [(one, other) for one, other in itertools.combinations(REMEDIES, 2) if not ("gate" in one and "gate" in other)]
@@ -71,7 +71,7 @@ def test_any_two_remedies_go_together(one: dict[str, Any], other: dict[str, Any]
     archs = found(made(Darts, nasbench201(), cells=1, **one, **other))
     # All epochs but where a rule may stop earlier, and six decisions after them.
     decided = 6 if "select" in one or "select" in other else 0
-    least = 1 if any(rule in {**one, **other} for rule in ("most_skips", "settled", "most_bending")) else 2
+    least = 1 if any(rule in {**one, **other} for rule in ("most_skips", "settled", "eigenvalue_ratio")) else 2
     assert least + decided <= len(archs) <= 2 + decided
 
 

@@ -15,11 +15,11 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.spaces.darts import OPS, darts
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.strategies.closed_world import in_closed_world
 from ogive.strategies.enas import Enas
 from ogive.strategies.few_shot import FewShot
 from ogive.strategies.gradient import Darts
 from ogive.strategies.single_path import SinglePathOneShot
-from ogive.strategies.within import within
 from ogive.supernets.plan import DARTS
 from ogive.tables.keys import SortedDigests
 from ogive.tables.store import Column, write_table
@@ -127,6 +127,6 @@ def test_every_part_of_a_closed_world_is_searched_though_the_world_has_none_of_i
         nasbench201(), write_table(tmp_path / "some", columns, name="some", key=key, complete=False, **about)
     )
     search = few_shot(searcher(world, PATHS, epochs=1))
-    proposals = within(search, world).ask(6)
+    proposals = in_closed_world(search, world).ask(6)
     assert [found.arch.choices[0] for found in search.found[1:]] == [0, 1, 2, 3, 4]
     assert all(proposal.arch in world for proposal in proposals)

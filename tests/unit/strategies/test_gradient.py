@@ -183,8 +183,8 @@ def test_skip_connections_of_fair_darts_are_counted_in_its_first_cell() -> None:
         ({"threshold": 1.0, "gate": "sigmoid", "space": ddarts(distinct=3)}, "must be between 0 and 1, but got 1.0"),
         ({"settled": 0}, "settled must be at least 1, but got 0"),
         ({"most_skips": -1}, "most_skips must be at least 0, but got -1"),
-        ({"most_bending": -1.3}, "most_bending must be a positive number, but got -1.3"),
-        ({"most_bending": 1.3, "bending_from": -3}, "bending_from must be at least 1, but got -3"),
+        ({"eigenvalue_ratio": -1.3}, "eigenvalue_ratio must be a positive number, but got -1.3"),
+        ({"eigenvalue_ratio": 1.3, "eigenvalue_from": -3}, "eigenvalue_from must be at least 1, but got -3"),
         ({"gate": "sigmoid", "zero_one": -5.0}, "zero_one must be 0 or a positive number, but got -5.0"),
         ({"tune_epochs": -1}, "tune_epochs must be at least 0, but got -1"),
         ({"warm_epochs": -1}, "warm_epochs must be at least 0, but got -1"),
@@ -333,7 +333,7 @@ def test_too_many_skip_connections_end_the_search_also_after_a_restart(tmp_path:
 
 
 def test_a_loss_that_bends_ends_the_search_with_an_earlier_cell(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"epochs": 9, "most_bending": 1e-9, "bending_from": 1, "alpha_learning_rate": 0.3}
+    options: dict[str, Any] = {"epochs": 9, "eigenvalue_ratio": 1e-9, "eigenvalue_from": 1, "alpha_learning_rate": 0.3}
     whole, begun, resumed = (strategy(**options) for _ in range(3))
     expected = [proposal.arch for proposal in whole.ask(9)]
     # Any ratio is more than nothing, as soon as there are two averages to compare: in the fifth epoch.

@@ -12,7 +12,7 @@ from ogive.core.rng import Seed
 from ogive.networks.build import build, build_nested, default_skeleton
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import dartopti, ddarts
-from ogive.spaces.dense import dartopti_from, ddarts_dense, outline_of
+from ogive.spaces.unrestricted import dartopti_from, ddarts_dense, outline_of
 from ogive.strategies.nested import DDarts
 from ogive.training.data import Data, Split
 

@@ -13,7 +13,7 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.spaces.ddarts import ddarts
-from ogive.spaces.dense import outline_of
+from ogive.spaces.unrestricted import outline_of
 from ogive.supernets.ablation import CellLosses, Form, random_gates, zero_one_loss
 from ogive.supernets.cells import CellRecipe, CellSearch, cell_learning_rate
 from ogive.supernets.gates import Mix

@@ -10,8 +10,8 @@ from torch import Tensor
 from ogive.core.errors import SpecError
 from ogive.networks.build import Skeleton
 from ogive.spaces.ddarts import dartopti, ddarts
-from ogive.spaces.dense import Outline, dartopti_from, ddarts_dense, outline_of
 from ogive.spaces.nested import DARTOPTI_OPERATIONS, Entry
+from ogive.spaces.unrestricted import Outline, dartopti_from, ddarts_dense, outline_of
 from ogive.supernets.gates import Mix, Sigmoid
 from ogive.supernets.nested import NestedSupernet, genotype_from, starting_alphas
 from ogive.supernets.plan import searched_operation

@@ -10,9 +10,9 @@ from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import ddarts
-from ogive.spaces.dense import dartopti_from
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.unrestricted import dartopti_from
 from ogive.supernets.partition import Edge, partition
 from ogive.supernets.plan import DARTS, NASBENCH201
 from ogive.supernets.sharing import CellSpace, Sharing, sharing_of, supernet

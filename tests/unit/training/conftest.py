@@ -57,5 +57,5 @@ def stripes() -> Data:
     images = rng.integers(0, 80, (150, 1, 6, 6))
     images[labels == 0, :, ::2] += 150
     images[labels == 1, :, :, ::2] += 150
-    source = Source(Labelled(images.astype(np.uint8), labels.astype(np.int64)), ("lying", "standing", "none"))
+    source = Source(Labelled(images.astype(np.uint8), labels.astype(np.int64)), ("lying", "mean_rank", "none"))
     return assembled(divided(source, "stripes", Seed(0)), "stripes", Augmentation(padding=1))

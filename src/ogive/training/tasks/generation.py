@@ -20,12 +20,12 @@ from ogive.networks.count import macs, parameters
 from ogive.networks.export import Exported
 from ogive.training.adversarial import AdversarialRecipe, Duel
 from ogive.training.data import Data
+from ogive.training.image_features import FeatureRecipe
 from ogive.training.loop import Tell
 from ogive.training.memory import training_bytes
 from ogive.training.recipe import Recipe
 from ogive.training.task import Part, Size, refuse_other_space
 from ogive.training.tasks.judge import Judge
-from ogive.training.yardstick import YardstickRecipe
 
 __all__ = ["Generation", "GenerationRecipe"]
 
@@ -177,7 +177,7 @@ class Generation:
                 self.data,
                 seed,
                 device,
-                YardstickRecipe(channels=recipe.feature_channels, epochs=recipe.feature_epochs),
+                FeatureRecipe(channels=recipe.feature_channels, epochs=recipe.feature_epochs),
                 images=recipe.images,
                 statistics_images=recipe.statistics_images,
                 samples=recipe.samples,

@@ -17,10 +17,10 @@ from ogive.core.rng import Seed
 from ogive.networks.autogan import Generator
 from ogive.training.adversarial import Pixels, noise, sampled
 from ogive.training.data import Data
+from ogive.training.image_features import FeatureRecipe, ImageFeatures, image_features, place_of
 from ogive.training.loop import Diverged
 from ogive.training.samples import write_samples
 from ogive.training.statistics import recalibrated
-from ogive.training.yardstick import Yardstick, YardstickRecipe, place_of, yardstick
 
 __all__ = ["Judge"]
 
@@ -37,7 +37,7 @@ class Judge:
         data: Data,
         seed: Seed,
         device: torch.device,
-        recipe: YardstickRecipe,
+        recipe: FeatureRecipe,
         *,
         images: int,
         statistics_images: int,
@@ -56,26 +56,26 @@ class Judge:
         self.data, self.seed, self.device, self.recipe = data, seed, device, recipe
         self.images, self.statistics_images, self.samples, self.folder = images, statistics_images, samples, folder
         self.pixels = Pixels.of(data)
-        self._yardstick: Yardstick | None = None
+        self._image_features: ImageFeatures | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads the classifier from where it stands.
-        return {**self.__dict__, "_yardstick": None}
+        return {**self.__dict__, "_image_features": None}
 
-    def prepare(self, progress: Callable[[str], None] | None) -> Yardstick:
+    def prepare(self, progress: Callable[[str], None] | None) -> ImageFeatures:
         """The classifier, trained when first asked for."""
-        if self._yardstick is None:
-            self._yardstick = yardstick(self.data, self.recipe, device=self.device, progress=progress)
-        return self._yardstick
+        if self._image_features is None:
+            self._image_features = image_features(self.data, self.recipe, device=self.device, progress=progress)
+        return self._image_features
 
     def rehearse(self) -> float:
         """About how many seconds the classifier takes to train; a hardly trained one stands for it from now on."""
-        if self._yardstick is not None or place_of(self.data, self.recipe).exists():
+        if self._image_features is not None or place_of(self.data, self.recipe).exists():
             return 0.0
         started = time.perf_counter()
         with TemporaryDirectory() as place:
             short = replace(self.recipe, epochs=1)
-            self._yardstick = yardstick(self.data, short, device=self.device, folder=Path(place))
+            self._image_features = image_features(self.data, short, device=self.device, folder=Path(place))
         return (time.perf_counter() - started) * self.recipe.epochs
 
     def measured(self, generator: Generator) -> tuple[float, float]:

@@ -27,21 +27,21 @@ from ogive.core.rng import Seed
 from ogive.home import home
 from ogive.networks.build import drawing_from
 from ogive.networks.residual import ResidualNetwork
-from ogive.training.alone import alone
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
+from ogive.training.lock import lock
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import Progress, train
 
 __all__ = [
+    "FeatureRecipe",
     "Gaussian",
-    "Yardstick",
-    "YardstickRecipe",
+    "ImageFeatures",
     "class_score",
     "frechet_distance",
     "gaussian",
+    "image_features",
     "place_of",
-    "yardstick",
 ]
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 Numbers = npt.NDArray[np.float64]
 BATCH = 250
 # The same classifier for every search on the same images, so that their values can be compared.
-SEED = Seed(0).child("yardstick")
+SEED = Seed(0).child("image_features")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def class_score(probabilities_NK: Numbers, *, splits: int = 10) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class YardstickRecipe:
+class FeatureRecipe:
     """The classifier whose features measure: a residual network of three stages, and how long it is trained."""
 
     channels: int = 16
@@ -121,7 +121,7 @@ class YardstickRecipe:
                 raise SpecError(f"The {name} of the feature network must be at least 1, but got {getattr(self, name)}.")
 
 
-class Yardstick:
+class ImageFeatures:
     """A trained classifier as a measure of made images; `real` are its features of the images of ``data.val``."""
 
     def __init__(self, network: ResidualNetwork, data: Data, device: torch.device | str = "cpu") -> None:
@@ -152,14 +152,14 @@ class Yardstick:
         return frechet_distance(gaussian(features_ND), self.real), class_score(probabilities_NK, splits=splits)
 
 
-def yardstick(
+def image_features(
     data: Data,
-    recipe: YardstickRecipe,
+    recipe: FeatureRecipe,
     *,
     device: torch.device | str = "cpu",
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Yardstick:
+) -> ImageFeatures:
     """Train the classifier on ``data.train``, or read back the one that was trained for the same images and recipe.
 
     It stands in `folder`, by default ``features`` in ogive's home. An interrupted training goes on where it was;
@@ -168,7 +168,7 @@ def yardstick(
     place = place_of(data, recipe, folder)
     with drawing_from(SEED.integer("weights")):
         network = ResidualNetwork(**_shape(recipe, data))
-    with alone(place, "feature network", progress):
+    with lock(place, "feature network", progress):
         outcome = train(
             network,
             data,
@@ -180,10 +180,10 @@ def yardstick(
             progress=None if progress is None else lambda at: progress(_told(at)),
         )
     logger.info("The feature network in %s has a validation accuracy of %.1f %%.", place, outcome.val_acc)
-    return Yardstick(network, data, device)
+    return ImageFeatures(network, data, device)
 
 
-def place_of(data: Data, recipe: YardstickRecipe, folder: Path | None = None) -> Path:
+def place_of(data: Data, recipe: FeatureRecipe, folder: Path | None = None) -> Path:
     """The folder of the classifier for some images and a recipe, under a name that says what decides its weights."""
     training = asdict(Recipe(epochs=recipe.epochs))
     decided = {"recipe": asdict(recipe), "training": training, "data": data.digest}
@@ -191,7 +191,7 @@ def place_of(data: Data, recipe: YardstickRecipe, folder: Path | None = None) ->
     return (home() / "features" if folder is None else folder) / f"classifier-{digest}"
 
 
-def _shape(recipe: YardstickRecipe, data: Data) -> dict[str, Any]:
+def _shape(recipe: FeatureRecipe, data: Data) -> dict[str, Any]:
     width = recipe.channels
     return {
         "depths": (recipe.blocks,) * 3,

@@ -12,13 +12,13 @@ from ogive.core.errors import StoreError
 from ogive.runs import lock_file
 from ogive.training.distributed import current
 
-__all__ = ["alone"]
+__all__ = ["lock"]
 
 WAIT_S = 1.0  # between two looks at a folder in which another process trains
 
 
 @contextmanager
-def alone(folder: Path, what: str, tell: Callable[[str], None] | None) -> Iterator[None]:
+def lock(folder: Path, what: str, tell: Callable[[str], None] | None) -> Iterator[None]:
     """Wait until no other process trains `what` in the folder, such as another worker of the same search.
 
     Of processes that train together one waits for all.

@@ -9,17 +9,17 @@ import torch
 
 from ogive.core.errors import SpecError
 from ogive.training.data import Data, load
-from ogive.training.yardstick import (
+from ogive.training.image_features import (
+    FeatureRecipe,
     Gaussian,
-    Yardstick,
-    YardstickRecipe,
+    ImageFeatures,
     class_score,
     frechet_distance,
     gaussian,
-    yardstick,
+    image_features,
 )
 
-TINY = YardstickRecipe(channels=4, epochs=2)
+TINY = FeatureRecipe(channels=4, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_the_class_score_is_the_exponential_of_the_mean_divergence() -> None:
 
 
 def test_real_images_are_nearer_and_more_various_than_noise_and_one_class(digits: Data, tmp_path: Path) -> None:
-    measure = yardstick(digits, YardstickRecipe(channels=4, epochs=8), folder=tmp_path)
+    measure = image_features(digits, FeatureRecipe(channels=4, epochs=8), folder=tmp_path)
     ordered = digits.train.labels.argsort()[torch.arange(120).view(10, 12).T.flatten()]  # classes by turns
     train = digits.train.images[ordered]
     noise = torch.randint(0, 256, train.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -107,16 +107,16 @@ def test_a_classifier_is_trained_once_for_all_and_is_the_same_wherever_it_is_tra
     digits: Data, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    first = yardstick(digits, TINY, folder=tmp_path / "here", progress=told.append)
+    first = image_features(digits, TINY, folder=tmp_path / "here", progress=told.append)
     assert "feature network: epoch 2 of 2, validation accuracy" in told[-1]
     told.clear()
-    again = yardstick(digits, TINY, folder=tmp_path / "here", progress=told.append)
-    elsewhere = yardstick(digits, TINY, folder=tmp_path / "there")
+    again = image_features(digits, TINY, folder=tmp_path / "here", progress=told.append)
+    elsewhere = image_features(digits, TINY, folder=tmp_path / "there")
     assert told == []
     images = digits.train.images
     assert first.measured(images) == again.measured(images) == elsewhere.measured(images)
     assert len(list((tmp_path / "here").iterdir())) == 1
-    yardstick(load("digits", size=16, limit=90), TINY, folder=tmp_path / "here")
+    image_features(load("digits", size=16, limit=90), TINY, folder=tmp_path / "here")
     assert len(list((tmp_path / "here").iterdir())) == 2
 
 
@@ -124,12 +124,12 @@ def test_by_default_it_stands_in_the_home_of_ogive(
     digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OGIVE_HOME", str(tmp_path))
-    yardstick(digits, TINY)
+    image_features(digits, TINY)
     assert [path.name[:11] for path in (tmp_path / "features").iterdir()] == ["classifier-"]
 
 
 def test_features_are_no_numbers_where_the_network_gives_none(digits: Data, tmp_path: Path) -> None:
-    measure: Yardstick = yardstick(digits, TINY, folder=tmp_path)
+    measure: ImageFeatures = image_features(digits, TINY, folder=tmp_path)
     with torch.no_grad():
         measure.network.classifier.weight.fill_(0)
         next(measure.network.parameters()).fill_(torch.nan)
@@ -138,4 +138,4 @@ def test_features_are_no_numbers_where_the_network_gives_none(digits: Data, tmp_
 
 def test_a_recipe_of_nothing_is_refused() -> None:
     with pytest.raises(SpecError, match="epochs of the feature network"):
-        YardstickRecipe(epochs=0)
+        FeatureRecipe(epochs=0)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from ogive.report.comparability import differing_settings, full_evaluator, screens
 from ogive.report.findings import Shown, shown
-from ogive.report.questions import differing_settings, full_evaluator, screens
 from ogive.runs import Run
 
 DEAR = "together(trained(epochs=6, threads=1), latency)"
@@ -43,7 +43,7 @@ def test_runs_of_one_strategy_with_and_without_a_screen_are_no_repetitions(
 
 
 def test_how_a_screen_is_written_does_not_matter(sides: Callable[..., list[Shown]]) -> None:
-    runs = sides(("evolution", SCREENED), ("random", f"screened(cheap=training_free, pool=12,keep=2, dear={DEAR})"))
+    runs = sides(("evolution", SCREENED), ("random", f"screened(cheap=training_free,pool=12,keep=2,expensive={DEAR})"))
     assert differing_settings(runs) == []
 
 

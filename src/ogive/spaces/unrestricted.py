@@ -35,11 +35,11 @@ from ogive.spaces.nested import (
     write_nested,
 )
 
-__all__ = ["DENSE", "Outline", "dartopti_from", "ddarts_dense", "outline_of", "outline_of_architecture"]
+__all__ = ["UNRESTRICTED", "Outline", "dartopti_from", "ddarts_dense", "outline_of", "outline_of_architecture"]
 
 # Present comes first, so that a listing, which counts from zeros, begins with a legal cell.
 HELD = 0
-DENSE = ("ddarts_dense", "dartopti_from")
+UNRESTRICTED = ("ddarts_dense", "dartopti_from")
 
 Choices = tuple[int | float, ...]
 Slot = tuple[str, int, int]  # an operation, a node, a state
@@ -153,10 +153,10 @@ def dartopti_from(*, network: str = "resnet18") -> SearchSpace:
 
 def outline_of(space: SearchSpace) -> Outline:
     """The outline of a space of nested cells; UnknownName for another space."""
-    if space.name in DENSE:
+    if space.name in UNRESTRICTED:
         return _outline(space.name, len(space.variables))
     if space.name not in sparse.OPERATIONS:
-        raise UnknownName("space of nested cells", space.name, (*sparse.OPERATIONS, *DENSE))
+        raise UnknownName("space of nested cells", space.name, (*sparse.OPERATIONS, *UNRESTRICTED))
     layers = tuple(range(len(space.variables) // sparse.WIDTH))
     return Outline(space.name, sparse.OPERATIONS[space.name], NODES, layers, reductions_of(len(layers)), dense=False)
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ogive.cli.application import application
 from ogive.core.errors import SpecError, StoreError, UnknownName
-from ogive.evaluation import evaluate_published, published_names
+from ogive.published_training import evaluate_published, published_names
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

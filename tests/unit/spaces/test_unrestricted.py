@@ -9,9 +9,16 @@ from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import dartopti, ddarts
-from ogive.spaces.dense import HELD, _legal_cells, dartopti_from, ddarts_dense, outline_of, outline_of_architecture
 from ogive.spaces.handcrafted import HANDCRAFTED
 from ogive.spaces.nested import Entry, NestedGenotype, read_nested, without_orphans, write_nested
+from ogive.spaces.unrestricted import (
+    HELD,
+    _legal_cells,
+    dartopti_from,
+    ddarts_dense,
+    outline_of,
+    outline_of_architecture,
+)
 
 
 @pytest.mark.parametrize("name", HANDCRAFTED)

@@ -14,7 +14,7 @@ from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.strategy import Checkpointed
 from ogive.core.trial import Measurement, Proposal, Trial
-from ogive.strategies.within import within
+from ogive.strategies.closed_world import in_closed_world
 from ogive.tables.keys import SortedDigests
 from ogive.tables.store import Column, Table, write_table
 from ogive.tables.world import ClosedWorld
@@ -71,7 +71,7 @@ def told(proposals: Sequence[Proposal]) -> list[Trial]:
 
 def test_proposals_from_outside_become_the_nearest_unvisited_rows_and_are_counted(table: Table) -> None:
     inner = Listed([(0, 2), (0, 2), (0, 1), (3, 3)])
-    kept = within(inner, ClosedWorld.of(SPACE, table))
+    kept = in_closed_world(inner, ClosedWorld.of(SPACE, table))
     asked = kept.ask(4)
     choices = [proposal.arch.choices for proposal in asked]
     assert len(set(choices[:2])) == 2
@@ -83,7 +83,7 @@ def test_proposals_from_outside_become_the_nearest_unvisited_rows_and_are_counte
 
 def test_the_strategy_is_told_of_what_it_proposed(table: Table) -> None:
     inner = Listed([(0, 2), (1, 0), (3, 3)])
-    kept = within(inner, ClosedWorld.of(SPACE, table))
+    kept = in_closed_world(inner, ClosedWorld.of(SPACE, table))
     kept.tell(told(kept.ask(3))[::-1])
     assert [trial.arch.choices for trial in inner.told] == [(3, 3), (1, 0), (0, 2)]
     assert [trial.scores for trial in inner.told] == [(2.0,), (1.0,), (0.0,)]
@@ -91,8 +91,8 @@ def test_the_strategy_is_told_of_what_it_proposed(table: Table) -> None:
 
 def test_asking_for_several_is_asking_one_by_one(table: Table) -> None:
     wanted = [(1, 1), (2, 2), (1, 2), (0, 0)]
-    at_once = within(Listed(wanted), ClosedWorld.of(SPACE, table)).ask(4)
-    single = within(Listed(wanted), ClosedWorld.of(SPACE, table))
+    at_once = in_closed_world(Listed(wanted), ClosedWorld.of(SPACE, table)).ask(4)
+    single = in_closed_world(Listed(wanted), ClosedWorld.of(SPACE, table))
     assert [single.ask(1)[0] for _ in wanted] == at_once
     assert single.ask(1) == []
 
@@ -104,29 +104,29 @@ class Deriving(Listed):
 
 def test_what_the_strategy_says_of_itself_is_found_inside(table: Table) -> None:
     world = ClosedWorld.of(SPACE, table)
-    kept = within(Deriving([]), world)
+    kept = in_closed_world(Deriving([]), world)
     assert objectives_of(kept) == 1
-    assert (answer_of(kept), answer_of(within(Listed([]), world))) == ("last", "best")
+    assert (answer_of(kept), answer_of(in_closed_world(Listed([]), world))) == ("last", "best")
     assert [part.save_every for part in walk(kept) if isinstance(part, Costly)] == [1]
 
 
 def test_name_and_the_ability_to_save_are_those_of_the_strategy(table: Table) -> None:
     world = ClosedWorld.of(SPACE, table)
-    assert type(within(Listed([]), world)).__name__ == "Listed"
-    assert not isinstance(within(Listed([]), world), Checkpointed)
-    assert isinstance(within(Saved([]), world), Checkpointed)
+    assert type(in_closed_world(Listed([]), world)).__name__ == "Listed"
+    assert not isinstance(in_closed_world(Listed([]), world), Checkpointed)
+    assert isinstance(in_closed_world(Saved([]), world), Checkpointed)
 
 
 def test_a_saved_strategy_goes_on_as_if_it_had_not_been_saved(table: Table, tmp_path: Path) -> None:
     wanted = [(0, 2), (2, 3), (1, 1), (0, 3)]
-    whole = within(Saved(wanted), ClosedWorld.of(SPACE, table))
+    whole = in_closed_world(Saved(wanted), ClosedWorld.of(SPACE, table))
     first, rest = whole.ask(2), whole.ask(2)
-    before = within(Saved(wanted), ClosedWorld.of(SPACE, table))
+    before = in_closed_world(Saved(wanted), ClosedWorld.of(SPACE, table))
     assert before.ask(2) == first
     (tmp_path / "state").mkdir()
     before.save(tmp_path / "state")
     inner = Saved([])
-    after = within(inner, ClosedWorld.of(SPACE, table))
+    after = in_closed_world(inner, ClosedWorld.of(SPACE, table))
     after.load(tmp_path / "state")
     assert after.projections == 2
     assert after.ask(2) == rest
@@ -135,7 +135,7 @@ def test_a_saved_strategy_goes_on_as_if_it_had_not_been_saved(table: Table, tmp_
 
 
 def test_a_damaged_state_is_refused(table: Table, tmp_path: Path) -> None:
-    kept = within(Saved([]), ClosedWorld.of(SPACE, table))
+    kept = in_closed_world(Saved([]), ClosedWorld.of(SPACE, table))
     kept.save(tmp_path)
     (tmp_path / "world.json").write_text("{}")
     with pytest.raises(StoreError, match=r"world\.json is damaged .* by replay"):

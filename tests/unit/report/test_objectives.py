@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ogive.report.goals import Goal, goal
+from ogive.report.objectives import Goal, goal
 
 
 @pytest.mark.parametrize(

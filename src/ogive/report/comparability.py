@@ -57,13 +57,13 @@ def _split(one: Shown) -> tuple[str, str]:
         spec = parse(text)
     except SpecError:  # a run of somebody's own evaluator, named as they like
         return "", text
-    parts = {**dict(zip(("cheap", "dear"), spec.args, strict=False)), **spec.options}
-    if spec.name != "screened" or not {"cheap", "dear"} <= parts.keys():
+    parts = {**dict(zip(("cheap", "expensive"), spec.args, strict=False)), **spec.options}
+    if spec.name != "screened" or not {"cheap", "expensive"} <= parts.keys():
         return "", _together(_leaves(spec))
-    cheap, dear = parts.pop("cheap"), parts.pop("dear")
+    cheap, expensive = parts.pop("cheap"), parts.pop("expensive")
     measured = [leaf for leaf in _leaves(cheap) if leaf.name != "training_free"]
     options = str(Spec("", (), parts))
-    return f"{cheap} {options}".strip(), _together([*_leaves(dear), *measured])
+    return f"{cheap} {options}".strip(), _together([*_leaves(expensive), *measured])
 
 
 def _leaves(part: object) -> list[Spec]:

@@ -1,4 +1,4 @@
-"""Agreed: processes that search together all go by what the first of them measured, such as its latencies."""
+"""Replicated: processes that search together all go by what the first of them measured, such as its latencies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ogive.core.evaluator import Batched, Evaluator
 from ogive.core.trial import Measurement, Proposal
 from ogive.training.distributed import Ranks
 
-__all__ = ["Agreed", "agreed"]
+__all__ = ["Replicated", "replicated"]
 
 
-class Agreed:
+class Replicated:
     """Every process measures, since a training is shared by all, and every process is told what the first one found."""
 
     def __init__(self, inner: Evaluator, ranks: Ranks) -> None:
@@ -22,7 +22,7 @@ class Agreed:
         return self._ranks.told(self.parts[0].evaluate(proposals))
 
 
-class _AgreedBatched(Agreed):
+class _ReplicatedBatched(Replicated):
     """The same for an evaluator that wants several proposals at once."""
 
     def __init__(self, inner: Batched, ranks: Ranks) -> None:
@@ -30,6 +30,6 @@ class _AgreedBatched(Agreed):
         self.batch, self.proposals_for = inner.batch, inner.proposals_for
 
 
-def agreed(inner: Evaluator, ranks: Ranks) -> Agreed:
+def replicated(inner: Evaluator, ranks: Ranks) -> Replicated:
     """The evaluator for processes that search together."""
-    return _AgreedBatched(inner, ranks) if isinstance(inner, Batched) else Agreed(inner, ranks)
+    return _ReplicatedBatched(inner, ranks) if isinstance(inner, Batched) else Replicated(inner, ranks)

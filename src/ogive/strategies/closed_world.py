@@ -15,7 +15,7 @@ from ogive.core.errors import StoreError
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.trial import Proposal, Trial
 
-__all__ = ["Within", "World", "within"]
+__all__ = ["InClosedWorld", "World", "in_closed_world"]
 
 FILE = "world.json"
 INNER = "strategy"
@@ -50,7 +50,7 @@ class World(Closed, Protocol):
         ...
 
 
-class Within:
+class InClosedWorld:
     """A strategy whose proposals from outside a world are projected into it.
 
     The strategy is told of its own proposals, with what was measured on their projections, so that it learns from what
@@ -103,10 +103,10 @@ class Within:
         return replace(trial, proposal=original)
 
 
-class _WithinCheckpointed(Within):
+class _CheckpointedInClosedWorld(InClosedWorld):
     """The same for a strategy that saves its state."""
 
-    strategy: Checkpointed  # type: ignore[assignment]  # `within` sees to it
+    strategy: Checkpointed  # type: ignore[assignment]  # `in_closed_world` sees to it
 
     def save(self, folder: Path) -> None:
         """The strategy's own files in a folder of theirs, and what was visited, counted and is still open."""
@@ -138,9 +138,9 @@ class _WithinCheckpointed(Within):
             raise StoreError(f"{path} is damaged ({error!r}). Resume without it, by replay.") from error
 
 
-def within(strategy: Strategy, world: World) -> Within:
+def in_closed_world(strategy: Strategy, world: World) -> InClosedWorld:
     """The strategy kept inside the world, able to save its state if the strategy is."""
-    base = _WithinCheckpointed if isinstance(strategy, Checkpointed) else Within
+    base = _CheckpointedInClosedWorld if isinstance(strategy, Checkpointed) else InClosedWorld
     # Messages about it name the strategy, which is what the user wrote.
-    kept: Within = type(type(strategy).__name__, (base,), {})(strategy, world)
+    kept: InClosedWorld = type(type(strategy).__name__, (base,), {})(strategy, world)
     return kept

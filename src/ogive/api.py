@@ -21,7 +21,7 @@ from ogive.core.errors import (
     StoreError,
     UnknownName,
 )
-from ogive.core.evaluator import Cached, Evaluator, Screened, Together
+from ogive.core.evaluator import Cached, Evaluator, Measured, Screened, Together
 from ogive.core.graph import Graph
 from ogive.core.metric import Metric
 from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
@@ -50,6 +50,7 @@ __all__ = [
     "InvalidArchitecture",
     "LatencyTradeoff",
     "Maximize",
+    "Measured",
     "Measurement",
     "Metric",
     "Minimize",
@@ -138,11 +139,12 @@ def search(
     *,
     space: str | SearchSpace,
     strategy: str | Strategy = "evolution",
-    evaluator: str | Evaluator | None = None,
+    evaluator: str | Evaluator | Callable[[Architecture], float] | None = None,
     objective: str | Objective | Sequence[str | Objective] | None = None,
     budget: int | str | Budget = 100,
     seed: int = 0,
     data: Any = None,
+    task: Any = None,
     table: Any = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -156,14 +158,20 @@ def search(
     """Search, and return the trials.
 
     Every part is either a name, written ``name(part, key=value)``, or an object of one's own. `data` and `table` may be
-    names or what ``ogive.data`` and ``ogive.table`` return. `budget` is a number of trials, a text such as ``"2h"`` or
-    a Budget. Without an `objective`, the best value of the evaluator's first metric is sought. With `out`,
+    names or what ``ogive.data`` and ``ogive.table`` return, and an `evaluator` may be a plain function of an
+    architecture that returns a number. `task` is a task of one's own, such as a Classification with another loss, or
+    with a builder of networks; its data are those of the search. `budget` is a number of trials, a text such as
+    ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's first metric is sought. With `out`,
     every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted search in that folder is
     completed. Without `out`, nothing is written.
     """
     objectives = _several(objective)
+    data = task.data if task is not None and data is None else data
+    if callable(evaluator) and not isinstance(evaluator, Evaluator):
+        evaluator = Measured(evaluator)
     objects = {"space": space, "strategy": strategy, "evaluator": evaluator, "data": data, "table": table}
     given = {name: part for name, part in objects.items() if part is not None and not isinstance(part, str)}
+    given |= {} if task is None else {"task": task}
     settings = Settings(
         **{name: _told(part) for name, part in objects.items() if part is not None},
         objectives=tuple(_told(part) for part in objectives),

@@ -48,6 +48,7 @@ def train_winner(
     *,
     trial: int | None = None,
     data: Any = None,
+    task: Any = None,
     channels: int | None = None,
     cells: int | None = None,
     recipe: str = "",
@@ -60,14 +61,15 @@ def train_winner(
     """Train the best architecture of a run (or that of `trial`) from scratch; return what stands in winner.json.
 
     It is trained on the training and the validation images together, with the options of `recipe`
-    (``epochs=60, cutout=2``), and measured on the test images once, at the end. `data`, `channels` and `cells` are
-    those of the search unless given. An interrupted training goes on where it stopped. Started by ``torchrun``, all
-    processes train together, and those that do not write return an empty dictionary. A language model is trained on the
-    training text alone, since the validation text says when to average its weights.
+    (``epochs=60, cutout=2``), and measured on the test images once, at the end. `data`, `task`, `channels` and `cells`
+    are those of the search unless given; a task of one's own is not stored, and is given again. An interrupted training
+    goes on where it stopped. Started by ``torchrun``, all processes train together, and those that do not write return
+    an empty dictionary. A language model is trained on the training text alone, since the validation text says when to
+    average its weights.
     """
     run = read_run(folder)
     chosen = _chosen(run, trial)
-    task, options = _task(run, data).joined(), parse_options(recipe)
+    task, options = (task or _task(run, data)).joined(), parse_options(recipe)
     size = _size(run, channels, cells, options)
     filled = task.fitted(catalog.filled(task.recipe, options), size, None)
     seed = Seed(settings_of(run.config).seed).child("winner")
@@ -116,6 +118,7 @@ def export_winner(
     out: Path | None = None,
     name: str = "winner",
     data: Any = None,
+    task: Any = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Exported]:
     """Write the trained winner in other formats, each checked against the network on its own test images.
@@ -126,7 +129,7 @@ def export_winner(
         raise SpecError("An export needs a format, such as --to torch.")
     run = read_run(folder)
     facts = winner_facts(run)
-    task = _task(run, data or facts["data"])
+    task = task or _task(run, data or facts["data"])
     if task.name != facts["task"]:
         raise SpecError(f"The winner was trained on {facts['data']}, and {task.data.name} is data of another kind.")
     network, place = _trained_network(run, facts, task), out or run.artifacts / "export"
@@ -287,9 +290,11 @@ def _latency(network: nn.Module, task: Any) -> dict[str, Any]:
 
 
 def _headline(run: Run, facts: dict[str, Any]) -> str:
-    published = catalog.build("space", run.config["space"]).format(Architecture.parse(facts["arch"]))
+    name = str(run.config["space"])
+    known = name.partition("(")[0] in catalog.names("space")  # a space of one's own has no other form of its text
+    published = f"  ({catalog.build('space', name).format(Architecture.parse(facts['arch']))})" if known else ""
     return (
-        f"{facts['arch']}  ({published})\n"
+        f"{facts['arch']}{published}\n"
         f"found by {run.config['strategy']} with seed {run.config['seed']}, trained for {facts['epochs']} epochs: "
         f"{facts['reached']}"
     )

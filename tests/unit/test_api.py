@@ -26,6 +26,7 @@ PUBLIC = [
     "InvalidArchitecture",
     "LatencyTradeoff",
     "Maximize",
+    "Measured",
     "Measurement",
     "Metric",
     "Minimize",

@@ -1,21 +1,22 @@
-"""Evaluator: how good is it? And three evaluators made of others: Together, Cached and Screened."""
+"""Evaluator: how good is it? Measured makes one of a function, Together, Cached and Screened of others."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
-from ogive.core.errors import OgiveError, ProtocolError, SpecError
+from ogive.core.errors import OgiveError, ProtocolError, SpecError, shortened
 from ogive.core.metric import Metric, metric_named, names_of
 from ogive.core.objective import Objective, best_of
-from ogive.core.trial import Measurement, Proposal, Trial
+from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
-__all__ = ["Batched", "Cached", "Evaluator", "Labelled", "Screened", "Together", "attempt", "recall"]
+__all__ = ["Batched", "Cached", "Evaluator", "Labelled", "Measured", "Screened", "Together", "attempt", "recall"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,43 @@ class Labelled(Evaluator, Protocol):
     def learn(self, trials: Sequence[Trial]) -> None:
         """Take note of the trials of all of them, in the order of `sample`; failed ones are among them."""
         ...
+
+
+class Measured:
+    """What a function says of an architecture: one number, or one for each of the metrics by name.
+
+    An exception of the function is a failed measurement, with its first line as the reason.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Architecture], float | Mapping[str, float]],
+        metrics: Sequence[Metric] = (Metric("value"),),
+    ) -> None:
+        if not metrics:
+            raise SpecError("Measured(function, metrics=...) needs at least one Metric.")
+        self.function, self.metrics = function, tuple(metrics)
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        """One measurement for each proposal; ProtocolError where the function does not give what was promised."""
+        return [self._measured(proposal.arch) for proposal in proposals]
+
+    def _measured(self, arch: Architecture) -> Measurement:
+        started = time.perf_counter()
+        try:
+            found = self.function(arch)
+        except OgiveError:
+            raise
+        except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
+            return Measurement(error=f"{type(mishap).__name__}: {mishap}".splitlines()[0])
+        names = names_of(self.metrics)
+        values = found if isinstance(found, Mapping) else dict.fromkeys(names, found)
+        if set(values) != set(names) or (len(names) > 1 and values is not found):
+            got = ", ".join(map(str, values)) if values is found else repr(found)
+            raise ProtocolError(
+                f"The function of Measured(...) promised {', '.join(names)} for {arch}, but returned {shortened(got)}."
+            )
+        return Measurement({name: float(value) for name, value in values.items()}, Cost(time.perf_counter() - started))
 
 
 class Together:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, ProtocolError, SpecError, UnknownName
-from ogive.core.evaluator import Batched, Cached, Evaluator, Screened, Together, attempt, recall
+from ogive.core.evaluator import Batched, Cached, Evaluator, Measured, Screened, Together, attempt, recall
 from ogive.core.metric import Metric, names_of
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
@@ -219,3 +220,27 @@ def test_a_wrong_number_of_measurements_is_a_broken_contract() -> None:
 def test_compositions_are_evaluators_themselves() -> None:
     for part in (Together(Formula("a")), Cached(Formula("a")), Screened(Formula("a"), Formula("b"))):
         assert isinstance(part, Evaluator)
+
+
+# -- functions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_is_an_evaluator() -> None:
+    one, two = Measured(lambda arch: 2.0 * arch.choices[0]), [Metric("small", better="smaller"), Metric("large")]
+    assert [m.metrics for m in one.evaluate(proposals(1, 4))] == [{"value": 2.0}, {"value": 8.0}]
+    several = Measured(lambda arch: {"large": 1, "small": arch.choices[0]}, metrics=two)
+    assert several.evaluate(proposals(3))[0].metrics == {"small": 3.0, "large": 1.0}
+    assert isinstance(several, Evaluator)
+
+
+def test_a_function_that_raises_fails_its_candidate_alone() -> None:
+    found = Measured(lambda arch: 6 / arch.choices[0]).evaluate(proposals(0, 3))
+    assert found[0].error == "ZeroDivisionError: division by zero"
+    assert found[1].metrics == {"value": 2.0}
+
+
+@pytest.mark.parametrize("answer", [{"large": 1.0}, {"large": 1.0, "small": 1.0, "more": 1.0}, 1.0])
+def test_a_function_that_breaks_its_promise_is_named_with_what_it_gave(answer: Any) -> None:
+    both = Measured(lambda arch: answer, metrics=[Metric("small"), Metric("large")])
+    with pytest.raises(ProtocolError, match="promised small, large for"):
+        both.evaluate(proposals(1))

@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 from ogive.core.errors import SpecError, UnknownName, shortened
 
-__all__ = ["MACS", "PARAMS", "VAL_ACC", "Metric", "metric_named", "metrics_from", "names_of", "of_version_1"]
+__all__ = [
+    "MACS",
+    "PARAMS",
+    "VAL_ACC",
+    "Metric",
+    "is_of_test_set",
+    "metric_named",
+    "metrics_from",
+    "names_of",
+    "of_version_1",
+]
 
 Better = Literal["larger", "smaller"]
 TEST = "test_"
@@ -36,7 +46,7 @@ class Metric:
     @property
     def test(self) -> bool:
         """Whether it was measured on a test set."""
-        return self.name.startswith(TEST)
+        return is_of_test_set(self.name)
 
     @property
     def sign(self) -> float:
@@ -61,6 +71,11 @@ class Metric:
 VAL_ACC = Metric("val_acc", "%", "larger", "validation accuracy")
 PARAMS = Metric("params", "", "smaller", "parameters")
 MACS = Metric("macs", "", "smaller", "multiply-accumulates")
+
+
+def is_of_test_set(name: str) -> bool:
+    """Whether a metric of this name was measured on a test set."""
+    return name.startswith(TEST)
 
 
 def names_of(metrics: Iterable[Metric]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
-from ogive.core.metric import Metric, names_of
+from ogive.core.metric import Metric, is_of_test_set, names_of
 
 __all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "best_of", "check_objectives"]
 
@@ -111,7 +111,7 @@ def check_objectives(objectives: Sequence[Objective], measured: Sequence[Metric]
     names = names_of(measured)
     for objective in objectives:
         for metric in objective.needs:
-            if Metric(metric).test:
+            if is_of_test_set(metric):
                 raise SpecError(
                     f"The search never sees the test set, but {_written(objective)} needs {metric!r}; use a validation "
                     "metric."

@@ -60,6 +60,7 @@ class Study:
         self._batched = evaluator if isinstance(evaluator, Batched) else None
         self.objectives = tuple(objectives) if isinstance(objectives, Sequence) else (objectives,)
         check_objectives(self.objectives, evaluator.metrics)
+        self._promised = frozenset(names_of(evaluator.metrics))
         wanted = objectives_of(strategy)
         if wanted is not None and wanted != len(self.objectives):
             raise SpecError(
@@ -233,7 +234,8 @@ class Study:
                 trials.append(trial)
                 continue
             assert measurement is not None
-            fresh = replace(self._scored(number, proposal, measurement), call=chunk.call)
+            fresh = self._scored(number, proposal, measurement)
+            fresh = fresh if chunk.call is None else replace(fresh, call=chunk.call)
             trials.append(fresh)
             yield fresh
         return trials
@@ -254,7 +256,7 @@ class Study:
             return Trial(number, proposal, measurement, "screened")
         if measurement.error is not None:
             return Trial(number, proposal, measurement, "failed")
-        missing = set(names_of(self.evaluator.metrics)) - set(measurement.metrics)
+        missing = self._promised - measurement.metrics.keys()
         if missing:
             raise ProtocolError(
                 f"{type(self.evaluator).__name__} promised the metrics {', '.join(sorted(missing))} "

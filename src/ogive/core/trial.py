@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
-from ogive.core.metric import Metric
+from ogive.core.metric import is_of_test_set
 
 __all__ = ["Budget", "Call", "Cost", "Fidelity", "Measurement", "Proposal", "Spent", "Status", "Trial", "counted"]
 
@@ -113,10 +113,12 @@ class Trial:
     def blind(self) -> Trial:
         """The same trial without its ``test_`` metrics: the form in which strategies are told."""
         metrics = self.measurement.metrics
-        if not any(Metric(name).test for name in metrics):
+        seen = {name: value for name, value in metrics.items() if not is_of_test_set(name)}
+        if len(seen) == len(metrics):
             return self
-        seen = {name: value for name, value in metrics.items() if not Metric(name).test}
-        return replace(self, measurement=replace(self.measurement, metrics=seen))
+        found = self.measurement
+        told = Measurement(seen, found.cost, found.error, found.screened)
+        return Trial(self.number, self.proposal, told, self.status, self.scores, self.call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ class Spent:
             return
         self.trials += 1
         self.units += self.units_of(trial.proposal)
-        if trial.status == "ok" and self.fidelity is not None:
+        if trial.status == "ok" and self.fidelity is not None and self.fidelity.continued:
             wanted = trial.proposal.fidelity or self.fidelity.full
             self._reached[trial.arch] = max(wanted, self._reached.get(trial.arch, 0))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ogive.core.errors import InvalidArchitecture, SpecError
-from ogive.core.metric import Metric, metric_named, of_version_1
+from ogive.core.metric import Metric, is_of_test_set, metric_named, of_version_1
 from ogive.core.trial import FREE, Cost, Fidelity, Measurement, Proposal
 from ogive.tables.store import Table
 
@@ -154,7 +154,7 @@ def _role(table: Table, role: str, column: str) -> str:
     """What a column is called that a search goes by, or reports: an accuracy by its role, anything else by its name."""
     if column not in table.columns or table.columns[column].better == "larger":
         return role
-    return column if role == "val_acc" or Metric(column).test else f"test_{column}"
+    return column if role == "val_acc" or is_of_test_set(column) else f"test_{column}"
 
 
 def _default_metric(table: Table) -> str:

@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,20 @@ def ogive_home(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """OGIVE_HOME points at the session's home, for this process and for those that the test starts."""
     monkeypatch.setenv("OGIVE_HOME", str(session_home))
     return session_home
+
+
+@pytest.fixture(scope="session")
+def patience_s() -> float:
+    """How long a test waits for what should take a moment: a guard against hangs, never a measure of speed."""
+    return 600.0
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Processes that the test starts can be interrupted, also where the shell that runs the tests ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

@@ -63,12 +63,13 @@ def test_killed_at_any_moment_the_table_ends_up_the_same(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another signal there")
-def test_ctrl_c_keeps_the_rows_and_says_how_to_go_on(images: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_keeps_the_rows_and_says_how_to_go_on(images: Path, tmp_path: Path, patience_s: float) -> None:
     path = tmp_path / "t.csv"
     process = started(tmp_path, images, "--workers", 2)
     wait_for_rows(path, 3, process)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=patience_s)
     assert process.returncode == 130
     assert f"Interrupted. The rows in {path} are kept; the same command goes on." in said
     rows = read_scores(path)[1]

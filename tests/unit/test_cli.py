@@ -643,16 +643,17 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path) -> None:
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path, patience_s: float) -> None:
     process = start("search", *TABULAR, "--budget", "1000000", "--out", "run")
     log = Path("run/trials.jsonl")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience_s
     while not (log.exists() and log.stat().st_size > 5000):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=patience_s)
     assert process.returncode == 130
     assert out.splitlines()[-1] == "Interrupted. Every finished trial is stored; go on with: ogive resume run"
     assert "Traceback" not in err
@@ -708,9 +709,9 @@ def limited() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the size of files is limited as on Unix")
-def test_a_full_disk_loses_nothing(ogive: Run, table_home: Path) -> None:
+def test_a_full_disk_loses_nothing(ogive: Run, table_home: Path, patience_s: float) -> None:
     process = start("search", *TABULAR, "--budget", "200", "--out", "run", preexec_fn=limited)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=patience_s)
     assert_refused(Said(process.returncode, out, err), r"File too large.* `ogive resume run`")
     stored = read_run(Path("run")).trials
     assert 5 < len(stored) < 200

@@ -59,38 +59,38 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("worker_tasks")
 
 
-def test_workers_run_tasks_in_other_processes(tasks: ModuleType) -> None:
+def test_workers_run_tasks_in_other_processes(tasks: ModuleType, patience_s: float) -> None:
     with Workers(2) as workers:
-        pids = {workers.submit(tasks.nap, 0.3).result(30) for _ in range(2)}
+        pids = {workers.submit(tasks.nap, 0.3).result(patience_s) for _ in range(2)}
         together = [workers.submit(tasks.nap, 0.5) for _ in range(2)]
-        pids |= {future.result(30) for future in together}
+        pids |= {future.result(patience_s) for future in together}
     assert os.getpid() not in pids
     assert len(pids) == 2
 
 
 @pytest.mark.parametrize("end", ["leave", "killed"])
-def test_a_worker_that_dies_costs_its_own_task_only(tasks: ModuleType, end: str) -> None:
+def test_a_worker_that_dies_costs_its_own_task_only(tasks: ModuleType, end: str, patience_s: float) -> None:
     with Workers(2) as workers:
         survivor = workers.submit(tasks.nap, 1.0)
         victim = workers.submit(getattr(tasks, end))
-        assert isinstance(victim.exception(30), BrokenExecutor)
-        assert survivor.result(30) > 0
-        assert all(workers.submit(tasks.nap, 0.0).result(30) > 0 for _ in range(3))
+        assert isinstance(victim.exception(patience_s), BrokenExecutor)
+        assert survivor.result(patience_s) > 0
+        assert all(workers.submit(tasks.nap, 0.0).result(patience_s) > 0 for _ in range(3))
 
 
-def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tasks: ModuleType) -> None:
+def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tasks: ModuleType, patience_s: float) -> None:
     with Workers(1) as workers:
-        pid = workers.submit(tasks.nap, 0.0).result(30)
+        pid = workers.submit(tasks.nap, 0.0).result(patience_s)
         os.kill(pid, signal.SIGKILL)
         time.sleep(0.5)  # until the pool has noticed
-        successor = workers.submit(tasks.nap, 0.0).result(30)
+        successor = workers.submit(tasks.nap, 0.0).result(patience_s)
         assert successor != pid
 
 
-def test_an_exception_of_a_task_comes_back_as_it_was(tasks: ModuleType) -> None:
+def test_an_exception_of_a_task_comes_back_as_it_was(tasks: ModuleType, patience_s: float) -> None:
     with Workers(1) as workers:
-        error = workers.submit(tasks.refuse).exception(30)
-        assert workers.submit(abs, -3).result(30) == 3
+        error = workers.submit(tasks.refuse).exception(patience_s)
+        assert workers.submit(abs, -3).result(patience_s) == 3
     assert isinstance(error, UnknownName)
     assert "Did you mean 'nasbench201'?" in str(error)
 
@@ -101,24 +101,28 @@ def test_leaving_the_pool_finishes_the_tasks_that_wait(tasks: ModuleType) -> Non
     assert [future.result(0) for future in futures] == [0, 1, 2, 3]
 
 
-def test_a_pool_that_is_shut_down_takes_no_tasks_and_can_drop_those_that_wait(tasks: ModuleType) -> None:
+def test_a_pool_that_is_shut_down_takes_no_tasks_and_can_drop_those_that_wait(
+    tasks: ModuleType, patience_s: float
+) -> None:
     workers = Workers(1)
     running = workers.submit(tasks.nap, 0.5)
     waiting = [workers.submit(tasks.nap, 60.0) for _ in range(3)]
     workers.shutdown(cancel_futures=True)
-    assert running.result(30) > 0
+    assert running.result(patience_s) > 0
     assert all(future.cancelled() for future in waiting)
     with pytest.raises(RuntimeError, match="after shutdown"):
         workers.submit(abs, 1)
 
 
-def test_an_evaluator_that_a_worker_cannot_import_is_named(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluator_that_a_worker_cannot_import_is_named(
+    tasks: ModuleType, monkeypatch: pytest.MonkeyPatch, patience_s: float
+) -> None:
     with Workers(1) as workers:
         shared = workers.share(tasks.Pid())
         monkeypatch.setattr(
             sys, "path", [place for place in sys.path if Path(place) != Path(tasks.__file__ or "").parent]
         )
-        error = workers.submit(shared.evaluate, []).exception(30)
+        error = workers.submit(shared.evaluate, []).exception(patience_s)
     assert isinstance(error, SpecError)
     assert "No module named 'worker_tasks'" in str(error)
 
@@ -139,7 +143,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups that get Ctrl-C together")
-def test_ctrl_c_does_not_reach_workers_that_are_still_starting(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_does_not_reach_workers_that_are_still_starting(tmp_path: Path, patience_s: float) -> None:
     (tmp_path / "starting.py").write_text(STARTING, encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, tmp_path / "starting.py"],
@@ -151,34 +156,34 @@ def test_ctrl_c_does_not_reach_workers_that_are_still_starting(tmp_path: Path) -
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience_s)
     assert out == "stopped\n"
     assert err == ""
 
 
-def test_stopping_ends_a_task_that_would_take_long(tasks: ModuleType) -> None:
+def test_stopping_ends_a_task_that_would_take_long(tasks: ModuleType, patience_s: float) -> None:
     workers = Workers(2)
-    assert workers.submit(tasks.nap, 0.0).result(30)
+    assert workers.submit(tasks.nap, 0.0).result(patience_s)
     futures = [workers.submit(tasks.nap, 600.0) for _ in range(3)]
     time.sleep(0.2)
     workers.stop()
-    assert not wait(futures, timeout=30).not_done
+    assert not wait(futures, timeout=patience_s).not_done
 
 
-def test_a_task_that_waits_can_be_cancelled(tasks: ModuleType) -> None:
+def test_a_task_that_waits_can_be_cancelled(tasks: ModuleType, patience_s: float) -> None:
     with Workers(1) as workers:
         first, second = workers.submit(tasks.nap, 0.5), workers.submit(tasks.nap, 60.0)
         assert second.cancel()
-        assert first.result(30) > 0
-        assert workers.submit(abs, -1).result(30) == 1
+        assert first.result(patience_s) > 0
+        assert workers.submit(abs, -1).result(patience_s) == 1
 
 
-def test_an_evaluator_is_sent_once_and_found_in_every_worker(tasks: ModuleType) -> None:
+def test_an_evaluator_is_sent_once_and_found_in_every_worker(tasks: ModuleType, patience_s: float) -> None:
     proposal = Proposal(Architecture("toy", (0,)))
     with Workers(2) as workers:
         stand_in = workers.share(tasks.Pid())
         assert names_of(stand_in.metrics) == ("pid",)
-        found = workers.submit(stand_in.evaluate, [proposal]).result(30)
+        found = workers.submit(stand_in.evaluate, [proposal]).result(patience_s)
         assert isinstance(found[0], Measurement)
         assert found[0].metrics["pid"] != os.getpid()
         with pytest.raises(ProtocolError, match="before the first task"):

@@ -110,7 +110,7 @@ def test_large_graphs_become_dots_with_a_legend() -> None:
     assert "separable conv" in document
 
 
-def test_the_same_picture_in_another_process() -> None:
+def test_the_same_picture_in_another_process(patience_s: float) -> None:
     code = (
         "import sys, numpy; from ogive.report.cells import picture; from ogive.spaces.darts import darts;"
         "sys.stdout.reconfigure(encoding='utf-8');"
@@ -119,7 +119,9 @@ def test_the_same_picture_in_another_process() -> None:
     here = picture(darts(), darts().sample(np.random.default_rng(1)))
     for hash_seed in ("1", "2"):
         command = [sys.executable, "-c", code]
-        there = subprocess.run(command, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=60)
+        there = subprocess.run(
+            command, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=patience_s
+        )
         assert there.stdout.decode() == here
 
 

@@ -341,13 +341,13 @@ def test_five_thousand_trials_make_a_page_not_much_larger_than_plotly(make: Make
     assert len(page([run])) < len(get_plotlyjs()) + 2_000_000
 
 
-def test_the_page_of_a_tabular_search_needs_no_torch(searched: Callable[..., Run]) -> None:
+def test_the_page_of_a_tabular_search_needs_no_torch(searched: Callable[..., Run], patience_s: float) -> None:
     run = searched("own")
     code = (
         "import sys; from pathlib import Path; from ogive.report.page import page; from ogive.runs import read_run;"
         f"page([read_run(Path({str(run.folder)!r}))]); sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=patience_s)
 
 
 def test_nothing_on_the_page_is_written_in_backticks(searched: Callable[..., Run]) -> None:

@@ -55,7 +55,7 @@ class Ranked:
         if reference < 2:
             raise SpecError(f"A rank needs at least two architectures to rank among, but got reference={reference}.")
         if "mean_rank" in names_of(inner.metrics):
-            raise SpecError("ranked(...) measures mean_rank, and so does what it was given: rank scores, not ranks.")
+            raise SpecError("ranked(...) measures mean_rank, and so does its part: ranks of ranks say nothing.")
         scores = len(inner.metrics)
         if weights is not None and (len(weights) != scores or min(weights) < 0 or not math.isclose(sum(weights), 1)):
             raise SpecError(

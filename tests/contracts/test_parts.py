@@ -38,11 +38,11 @@ DIFFERENT = [space for space in SPACES if space not in FAMILIES or space == "nds
 BUILT = sorted(DEFAULTS)
 # Large spaces in a small size: every neighbour of many architectures is looked at.
 SMALL_SPACES = """
-from ogive.spaces import dense
+from ogive.spaces import unrestricted
 
 
 def ddarts_dense():
-    return dense.ddarts_dense(cells=1)
+    return unrestricted.ddarts_dense(cells=1)
 """
 # One way to write each strategy of the catalog: as its name alone, unless it needs a part of its own.
 STRATEGIES = {

@@ -21,6 +21,7 @@ from ogive.runs import read_run, write_json
 from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, measured, planned, score, with_standing
 from ogive.tables.kernels import three_of
 from ogive.tables.scores import read_settings
+from ogive.tables.world import ClosedWorld
 
 __all__ = ["register"]
 
@@ -163,7 +164,7 @@ def _architectures(
             raise SpecError("A sample needs a space: give --space nasbench201 (`ogive list space` names them all).")
         drawn: SearchSpace = catalog.build("space", space)
         if table is not None and not table.complete:  # the rest of the space has no truth to be compared with
-            drawn = catalog.load("closed_world")(drawn, table)
+            drawn = ClosedWorld.of(drawn, table)
             console.print(f"The architectures are drawn from a {drawn}.")
         return planned(drawn, sample, seed)
     found = [_parsed(text, space) for text in texts]

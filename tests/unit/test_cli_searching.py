@@ -181,7 +181,8 @@ def test_correlate_names_its_own_option(ogive: Run, table_home: Path) -> None:
 def test_generators_are_neither_trained_further_nor_exported(ogive: Run) -> None:
     few = "trained(steps=1, feature_epochs=1, images=20)"
     images = ("--data", "digits(limit=40, size=16)", "--channels", 8, "--strategy", "random", "--evaluator", few)
-    ogive("search", "--space", "autogan", *images, "--budget", 1, "--out", "run")
+    code, _, err = ogive("search", "--space", "autogan", *images, "--budget", 1, "--out", "run")
+    assert code == 0, err
     refused(ogive("train", "run"), "make images instead of reading them")
     refused(ogive("export", "run"), "neither trained further nor exported")
 

@@ -75,7 +75,7 @@ def text_folder(folder: Path) -> str:
         ({"space": "darts_rnn", "data": "TEXT", "strategy": "darts"}, "the word 'zzz' does not occur in the training"),
         (
             {"space": "darts_rnn", "data": "digits", "strategy": "darts"},
-            "read texts, not images: give --data text:FOLDER",
+            "networks of darts_rnn are for language: give other data",
         ),
     ],
     ids=str,

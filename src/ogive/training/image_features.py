@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 Numbers = npt.NDArray[np.float64]
 BATCH = 250
 # The same classifier for every search on the same images, so that their values can be compared.
-SEED = Seed(0).child("image_features")
+SEED = Seed(0).child("yardstick")
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas"), tuple(SHARED)) | {
 }
 # The same as functions that another process can import, where a part of its own is needed.
 FACTORIES = """
+from ogive.core.metric import Metric
 from ogive.core.trial import Measurement
 from ogive.strategies.scored import Area, BestScored
 

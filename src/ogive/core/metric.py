@@ -12,7 +12,9 @@ __all__ = [
     "MACS",
     "PARAMS",
     "VAL_ACC",
+    "Better",
     "Metric",
+    "better_of",
     "is_of_test_set",
     "metric_named",
     "metrics_from",
@@ -96,6 +98,9 @@ def metrics_from(records: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
     return tuple(Metric(**record) for record in records)
 
 
+# Units of what is spent: less of it is better.
+_SPENT = ("s", "ms", "us", "mJ")
+
 # What version 0.1 measured, which stored names only.
 _VERSION_1 = (
     VAL_ACC,
@@ -120,4 +125,10 @@ def of_version_1(name: str) -> Metric:
     if name in known:
         return known[name]
     unit = "%" if name.endswith("_acc") else "ms" if name.endswith("_ms") else ""
-    return Metric(name, unit, "smaller" if unit == "ms" else "larger")
+    return Metric(name, unit, better_of(name, unit))
+
+
+def better_of(name: str, unit: str) -> Better:
+    """Which way is better where nobody said: as of the known metric of that name; of time and energy, less."""
+    known = {metric.name: metric.better for metric in _VERSION_1}
+    return known.get(name, "smaller" if unit in _SPENT or name.endswith("_ms") else "larger")

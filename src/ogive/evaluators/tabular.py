@@ -99,11 +99,8 @@ class Tabular:
 
     def _metric(self, name: str, column: str) -> Metric:
         """The record of a column: under a role its usual words, else what the table says that it means."""
-        usual = of_version_1(name)
-        better = self.table.columns[column].better
-        if usual.words:
-            return replace(usual, better=usual.better if name in ("params", "macs") else better)
-        return self.table.columns[column].metric(name)
+        own, usual = self.table.columns[column].metric(name), of_version_1(name)
+        return replace(usual, better=own.better) if usual.words else own
 
     def _measured(self, proposal: Proposal) -> Measurement:
         try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
+from ogive.core.metric import Better
 from ogive.core.space import Choice, SearchSpace
 from ogive.tables.keys import SortedDigests
 from ogive.tables.rows import Values, read_columns
@@ -63,7 +63,7 @@ def import_mapped(path: Path, folder: Path, name: str, mapped: Mapped) -> Table:
         if values.dtype.kind not in "iuf":
             raise SpecError(f"The column {source} of {path} must hold numbers.")
         test = column == mapped.report or "test" in column.split("_")
-        better: Literal["larger", "smaller"] = "smaller" if column in mapped.minimize else "larger"
+        better: Better | None = "smaller" if column in mapped.minimize else None
         about = Column("", f"column {source} of {path.name}", str(values.dtype), test=test, better=better)
         found[column] = about, values[order]
     for column in mapped.minimize:

@@ -14,16 +14,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
-from ogive.core.metric import Metric
+from ogive.core.metric import Better, Metric, better_of
 from ogive.home import tables_folder
 from ogive.tables.keys import Key, key_from
 from ogive.tables.published import PUBLISHED
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 class Column:
     """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only.
 
-    `better` says which way is.
+    `better` says which way is; None, before it is written, for as its name and unit say (`better_of`).
 
     Columns of one `family` are the same measurement at several fidelities (epochs), and `curve` marks those that were
     measured on the way through one longer training instead of at the end of a training of their own. `clock` names
@@ -55,11 +55,12 @@ class Column:
     fidelity: int | None = None
     clock: str | None = None
     curve: bool = False
-    better: Literal["larger", "smaller"] = "larger"
+    better: Better | None = None
 
     def metric(self, name: str) -> Metric:
         """The metric that a column is, under a name."""
-        return Metric(name, "" if self.unit == "1" else self.unit, self.better, self.meaning)
+        unit = "" if self.unit == "1" else self.unit
+        return Metric(name, unit, self.better or better_of(name, unit), self.meaning)
 
 
 class Table:
@@ -88,7 +89,7 @@ class Table:
         files = description["columns"]
         known = [field.name for field in fields(Column)]
         self.columns = {
-            name: Column(**_said(file) | {key: file[key] for key in known if key in file})
+            name: _settled(name, Column(**{key: file[key] for key in known if key in file}))
             for name, file in files.items()
         }
         _check_description(self.columns, self.key, self.rows, (self.clock, self.metric, self.report))
@@ -331,7 +332,7 @@ def _write_all(
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         files = {
-            column: {**_without_none(asdict(about)), **_written(partial / f"{column}.npy", values)}
+            column: {**_without_none(asdict(_settled(column, about))), **_written(partial / f"{column}.npy", values)}
             for column, (about, values) in columns.items()
         }
         keys = {name: _written(partial / f"key.{name}.npy", values) for name, values in arrays.items()}
@@ -351,9 +352,9 @@ def _write_all(
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _said(file: Mapping[str, Any]) -> dict[str, Any]:
-    """Which way is better of a column of schema 1, which did not say: less time and energy is."""
-    return {"better": "smaller" if str(file.get("unit")) in ("s", "ms", "us", "mJ") else "larger"}
+def _settled(name: str, column: Column) -> Column:
+    """The column with its better direction, which schema 1 did not say, nor whoever writes a table has to."""
+    return column if column.better is not None else replace(column, better=better_of(name, column.unit))
 
 
 def _check_description(

@@ -10,10 +10,13 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.graph import Graph
+from ogive.core.metric import Metric
 from ogive.core.space import Choice, Real, SearchSpace
+from ogive.evaluators.tabular import Tabular
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.tables.importers import Mapped, import_table
+from ogive.tables.own import import_mapped
 from ogive.tables.store import Table
 
 
@@ -127,3 +130,17 @@ def test_continuous_variables_and_several_files_are_refused(tmp_path: Path) -> N
         imported(path, Mapped(space=rates))
     with pytest.raises(SpecError, match="becomes a table by itself"):
         import_table([path, path], tmp_path / "table", name="mine", mapped=Mapped(space=MLP))
+
+
+def test_of_latencies_less_is_better_without_a_word(tmp_path: Path) -> None:
+    rows = '"0,0,0,0,0,1",9,1,80\n"0,0,0,0,0,2",4,2,90\n'.replace('"0', '"nasbench201:0')
+    path = csv(tmp_path, f"cell,latency_ms,params,top1\n{rows}")
+    imported = import_mapped(path, tmp_path / "own", "own", Mapped(nasbench201(), "cell"))
+    assert {name: column.better for name, column in Table.open(imported.folder).columns.items()} == {
+        "latency_ms": "smaller",
+        "params": "smaller",
+        "top1": "larger",
+    }
+    found = Tabular(imported, metric="latency_ms", report=None)
+    assert found.metrics == (Metric("latency_ms", "ms", "smaller", "latency"),)
+    assert found.optimum("latency_ms") == 4

@@ -98,7 +98,7 @@ def test_what_the_context_lacks_is_named_with_the_way_to_give_it(context: catalo
 
 def test_parts_are_built_inside_parts(invented_table: Path, context: catalog.Context) -> None:
     table = Table.open(invented_table)
-    text = "screened(tabular(report=none, metric=params), cached(tabular), keep=2, pool=5)"
+    text = "screened(tabular(report=none), cached(tabular), keep=2, pool=5)"
     with pytest.raises(SpecError, match="one evaluator only, but val_acc"):
         catalog.build("evaluator", text, {**context, "table": lambda: table})
     built = catalog.build("evaluator", "cached(tabular(also=[params]))", {**context, "table": lambda: table})

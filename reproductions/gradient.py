@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ogive.core.pool import Workers
 from searched import finished, interval, markdown, spread
 
 from ogive import session
 from ogive.core.architecture import Architecture
-from ogive.core.pool import Workers
 from ogive.core.trial import Budget
 from ogive.machine import facts
 from ogive.runs import write_json

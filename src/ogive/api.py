@@ -22,10 +22,10 @@ from ogive.core.errors import (
     UnknownName,
 )
 from ogive.core.evaluator import Cached, Evaluator, Measured, Screened, Together
+from ogive.core.executor import Pool
 from ogive.core.graph import Graph
 from ogive.core.metric import Metric
 from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
-from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, Real, SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
@@ -33,7 +33,7 @@ from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.metrics import non_dominated
 from ogive.runs import best, read_run
-from ogive.session import Parts, Settings, assemble, budget_of, refuse_other_settings, ticking, unfinished
+from ogive.session import Parts, Settings, assemble, budget_of, ran, refuse_other_settings, unfinished
 from ogive.session import resume as _resume
 from ogive.session import search as _search
 
@@ -57,6 +57,7 @@ __all__ = [
     "MissingData",
     "Objective",
     "OgiveError",
+    "Pool",
     "Proposal",
     "ProtocolError",
     "Real",
@@ -72,7 +73,6 @@ __all__ = [
     "Together",
     "Trial",
     "UnknownName",
-    "Workers",
     "data",
     "open_run",
     "search",
@@ -84,7 +84,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found: its trials in the order in which they were told."""
+    """What a search found: its trials in the order in which they were proposed."""
 
     trials: tuple[Trial, ...]
     folder: Path | None = None
@@ -148,7 +148,8 @@ def search(
     table: Any = None,
     out: str | Path | None = None,
     resume: bool = False,
-    workers: int = 1,
+    workers: int | str | Pool = 1,
+    in_flight: int | None = None,
     channels: int | None = None,
     cells: int | None = None,
     device: str = "cpu",
@@ -161,9 +162,11 @@ def search(
     names or what ``ogive.data`` and ``ogive.table`` return, and an `evaluator` may be a plain function of an
     architecture that returns a number. `task` is a task of one's own, such as a Classification with another loss, or
     with a builder of networks; its data are those of the search. `budget` is a number of trials, a text such as
-    ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's first metric is sought. With `out`,
-    every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted search in that folder is
-    completed. Without `out`, nothing is written.
+    ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's first metric is sought. `workers`
+    are processes, as in 4 or ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on
+    the seed and on `in_flight`, by default 4 for each of several workers. With `out`, every trial is stored in that
+    folder as it finishes; with ``resume=True`` an interrupted search in that folder is completed. Without `out`,
+    nothing is written.
     """
     objectives = _several(objective)
     data = task.data if task is not None and data is None else data
@@ -181,17 +184,26 @@ def search(
         cells=cells,
         device=device,
         threads=threads,
-        workers=workers,
+        workers=workers.count if isinstance(workers, Pool) else workers,
+        in_flight=in_flight,
     )
+    pool = workers if isinstance(workers, Pool) else None
     folder = None if out is None else Path(out)
     parts = _assembled(settings, given, objectives, folder)
     if folder is None:
-        return Result(tuple(_collected(settings, parts, on_trial)))
+        found = []
+        for trial in ran(settings, parts, pool):
+            found.append(trial)
+            if on_trial is not None:
+                on_trial(trial)
+        return Result(tuple(sorted(found, key=lambda trial: trial.number)))
     if resume and (folder / "run.json").exists():
         refuse_other_settings(read_run(folder), settings, may_differ=("budget",))
-        run = _resume(folder, budget=settings.budget, on_trial=on_trial, parts=parts)
+        run = _resume(
+            folder, budget=settings.budget, workers=settings.workers, on_trial=on_trial, parts=parts, pool=pool
+        )
     else:
-        run = _search(settings, folder, on_trial=on_trial, parts=parts)
+        run = _search(settings, folder, on_trial=on_trial, parts=parts, pool=pool)
     return Result(tuple(run.trials), folder)
 
 
@@ -212,21 +224,6 @@ def _assembled(
     built = iter(parts.objectives)
     whole = tuple(next(built) if isinstance(part, str) else part for part in objectives)
     return replace(parts, objectives=whole)
-
-
-def _collected(settings: Settings, parts: Parts, on_trial: Callable[[Trial], None] | None) -> list[Trial]:
-    trials = []
-    executor = Workers(settings.workers) if settings.workers > 1 else None
-    try:
-        found = parts.study().run(settings.budget, executor=executor, in_flight=settings.workers)
-        for trial in ticking(found, settings.budget):
-            trials.append(trial)
-            if on_trial is not None:
-                on_trial(trial)
-    finally:
-        if executor is not None:
-            executor.stop()
-    return trials
 
 
 def _budget(budget: int | str | Budget) -> Budget:

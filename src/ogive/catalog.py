@@ -124,6 +124,10 @@ _PARTS: dict[str, dict[str, str]] = {
         "evolution": "ogive.strategies.proposers:Evolved",
         "random": "ogive.strategies.proposers:RandomOffers",
     },
+    "executor": {
+        "serial": "ogive.executors.serial:Serial",
+        "processes": "ogive.executors.processes:Processes",
+    },
     "score": SCORES,
     "data": {
         "digits": "ogive.training.published:read_digits",

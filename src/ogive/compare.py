@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
 from ogive.core.metric import Metric, metric_named
 from ogive.core.objective import best_of
-from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
+from ogive.executors import at_work, workers_of
 from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
 from ogive.runs import best, read_run
 from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, searched, threads_of
@@ -190,7 +190,7 @@ def compare(
     settings: Settings,
     *,
     seeds: int,
-    workers: int = 1,
+    workers: int | str = 1,
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
@@ -202,7 +202,7 @@ def compare(
     names, parts, notes = check(strategies, settings, seeds=seeds, workers=workers)
     settings = replace(settings, objectives=parts.written)
     reported = next((metric for metric in parts.evaluator.metrics if metric.test), None)
-    threads = threads_of(settings, workers)
+    threads = threads_of(settings, workers_of(workers))
     jobs = [
         replace(settings, strategy=name, seed=settings.seed + offset, workers=1, threads=threads)
         for offset in range(seeds)
@@ -250,15 +250,15 @@ def _score_optimum(parts: Parts) -> float | None:
 
 
 def check(
-    strategies: Sequence[str], settings: Settings, *, seeds: int, workers: int = 1
+    strategies: Sequence[str], settings: Settings, *, seeds: int, workers: int | str = 1
 ) -> tuple[list[str], Parts, tuple[str, ...]]:
     """The strategies that will run, random search among them, the parts of the first, and what to bear in mind.
 
     A mistake is reported now, before the first search and not after the last.
     """
-    for what, count in (("seed", seeds), ("worker", workers)):
-        if count < 1:
-            raise SpecError(f"A comparison needs at least one {what}, but got {what}s={count}.")
+    if seeds < 1:
+        raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
+    workers_of(workers)
     names = _with_random(strategies)
     first = assemble(replace(settings, strategy=names[0]))
     built = {"space": first.space, "evaluator": first.evaluator}
@@ -292,22 +292,18 @@ def _with_random(strategies: Sequence[str]) -> list[str]:
 Found = tuple[list[Trial], int]
 
 
-def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int) -> Iterator[tuple[int, Found]]:
+def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int | str) -> Iterator[tuple[int, Found]]:
     """Every job's trials and number of projections, as they are finished."""
     folders = [None if folder is None else folder / f"{_slug(job.strategy)}-seed{job.seed}" for job in jobs]
-    if workers == 1:
-        for index, (job, place) in enumerate(zip(jobs, folders, strict=True)):
-            yield index, _search_one(job, place)
-        return
-    with ExitStack() as stack:
-        pool = Workers(workers)
-        stack.callback(pool.stop)
-        pending: dict[Future[Found], int] = {
-            pool.submit(_search_one, job, place): index
-            for index, (job, place) in enumerate(zip(jobs, folders, strict=True))
-        }
-        for future in as_completed(pending):
-            yield pending[future], future.result()
+    waiting = deque(enumerate(zip(jobs, folders, strict=True)))
+    running: dict[Future[Found], int] = {}
+    with at_work(workers) as pool:
+        while waiting or running:
+            while waiting and len(running) < pool.ahead:
+                index, job = waiting.popleft()
+                running[pool.submit(_search_one, *job)] = index
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
 
 
 def _search_one(settings: Settings, folder: Path | None) -> Found:

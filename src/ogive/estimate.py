@@ -55,7 +55,7 @@ def estimate(settings: Settings, strategies: Sequence[str] = ()) -> Estimate:
         trials = min(trials, math.ceil(settings.budget.units / fidelity.full))
     # Predictions take next to nothing: what is measured are the labels before them.
     labels = min((len(part.sample) for part in walk(parts.evaluator) if isinstance(part, Labelled)), default=math.inf)
-    in_a_search, beside = (1, settings.workers) if strategies else (settings.workers, 1)
+    in_a_search, beside = (1, settings.count) if strategies else (settings.count, 1)
     total_s = all_asking_s = 0.0
     built = {"space": parts.space, "evaluator": parts.evaluator}
     for name in strategies or (settings.strategy,):

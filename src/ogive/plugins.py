@@ -9,7 +9,19 @@ from ogive.core.errors import SpecError
 
 __all__ = ["KINDS", "plugins"]
 
-KINDS = ("space", "strategy", "evaluator", "objective", "task", "predictor", "encoder", "proposer", "score", "data")
+KINDS = (
+    "space",
+    "strategy",
+    "evaluator",
+    "objective",
+    "task",
+    "predictor",
+    "encoder",
+    "proposer",
+    "executor",
+    "score",
+    "data",
+)
 
 
 def plugins(kind: str) -> dict[str, str]:

@@ -52,8 +52,8 @@ class Run:
 
     @property
     def trials(self) -> list[Trial]:
-        """The finished trials, in the order in which they were told."""
-        return [record.trial for record in self.records]
+        """The finished trials by number: in the order in which they were proposed, and told to the strategy."""
+        return sorted((record.trial for record in self.records), key=lambda trial: trial.number)
 
     @property
     def evaluated(self) -> list[Trial]:
@@ -213,11 +213,11 @@ class RunStore:
             for old in self._saved()[:-1]:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def load_strategy(self, strategy: Checkpointed, study: Study) -> int:
-        """Load the last saved state, if there is one; returns how many trials need not be replayed."""
+    def load_strategy(self, strategy: Checkpointed, study: Study) -> frozenset[int]:
+        """Load the last saved state, if there is one; returns the numbers of the trials that need not be replayed."""
         saved = self._saved()
         if not saved:
-            return 0
+            return frozenset()
         folder = saved[-1]
         try:
             state = json.loads((folder / "study.json").read_text())
@@ -230,17 +230,19 @@ class RunStore:
             ]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{folder} is damaged ({error}); delete it to replay all the trials instead.") from error
-        if told > len(self.run.records):
+        known = frozenset(range(asked)).difference(*(chunk.numbers for chunk in waiting))
+        before = [trial for trial in self.run.trials if trial.number in known]
+        if told != len(before):
             raise StoreError(
-                f"{folder} knows {told} trials, but trials.jsonl holds {len(self.run.records)}: lines were removed. "
+                f"{folder} knows {told} trials, but trials.jsonl holds {len(before)} of them: lines were removed. "
                 f"Delete {folder.name} to replay the rest."
             )
         try:
             strategy.load(folder)
         except (StoreError, OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{error} Delete {folder} to replay all the trials instead.") from error
-        study.resume_from(self.run.trials[:told], asked, waiting)
-        return told
+        study.resume_from(before, asked, waiting)
+        return known
 
     def close(self) -> None:
         """Give the folder free."""

@@ -27,11 +27,11 @@ from ogive.core.capabilities import walk
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.metric import names_of
-from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal
 from ogive.evaluators.ranked import Combine, mean_ranks
+from ogive.executors import at_work, workers_of
 from ogive.machine import facts
 from ogive.runs import Run, lock_file, write_json
 from ogive.session import assemble, load_data, settings_of
@@ -100,7 +100,7 @@ def score(
     archs: Sequence[Architecture],
     out: Path | None = None,
     *,
-    workers: int = 1,
+    workers: int | str = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Score the architectures, and return all rows of the table in their order.
@@ -109,8 +109,7 @@ def score(
     StoreError says if it was begun with other settings or other architectures. `progress` is called with the number of
     rows that are there and that of all.
     """
-    if workers < 1:
-        raise SpecError(f"At least one worker is needed, but got --workers {workers}.")
+    workers_of(workers)
     if len(set(archs)) < len(archs):
         raise SpecError("Each architecture is scored once, but one was given twice.")
     space: SearchSpace = catalog.build("space", settings.space)
@@ -238,14 +237,14 @@ def _collected(
     evaluator: Evaluator,
     archs: Sequence[Architecture],
     rows: list[Row],
-    workers: int,
+    workers: int | str,
     progress: Callable[[int, int], None] | None,
     append: Callable[[Row], None],
 ) -> list[Row]:
     show = progress or (lambda done, total: None)
     show(len(rows), len(archs))
     left = archs[len(rows) :]
-    measured = _serial(evaluator, left) if workers == 1 or len(left) < 2 else _parallel(evaluator, left, workers)
+    measured = _measured(evaluator, left, workers if len(left) > 1 else 1)
     for arch, (measurement, cpu_seconds) in zip(left, measured, strict=True):
         scores = (
             tuple(float(measurement.metrics[name]) for name in names_of(evaluator.metrics))
@@ -269,28 +268,19 @@ def _timed(evaluator: Evaluator, arch: Architecture) -> Timed:
     return measurement, time.process_time() - started
 
 
-def _serial(evaluator: Evaluator, archs: Sequence[Architecture]) -> Iterator[Timed]:
-    for arch in archs:
-        yield _timed(evaluator, arch)
-
-
-def _parallel(evaluator: Evaluator, archs: Sequence[Architecture], workers: int) -> Iterator[Timed]:
+def _measured(evaluator: Evaluator, archs: Sequence[Architecture], workers: int | str) -> Iterator[Timed]:
     """The measurements in the order of the architectures; a worker that dies costs the one that it was scoring."""
-    pool = Workers(workers)
-    try:
+    with at_work(workers) as pool:
         shared = pool.share(evaluator)
         waiting = deque(archs)
         flying: deque[Future[Timed]] = deque()
         while waiting or flying:
-            # Some more than there are workers, so that none of them waits for the slowest before it.
-            while waiting and len(flying) < 4 * workers:
+            while waiting and len(flying) < pool.ahead:
                 flying.append(pool.submit(_timed, shared, waiting.popleft()))
             try:
                 yield flying.popleft().result()
             except BrokenExecutor:
                 yield Measurement(error="the worker process died (killed, or out of memory)"), 0.0
-    finally:
-        pool.stop()
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------

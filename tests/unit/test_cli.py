@@ -34,8 +34,8 @@ SETTINGS = (
     "--seed", "--space", "--table", "--threads", "--workers",
 )  # fmt: skip
 COMMANDS: dict[str, set[str]] = {
-    "search": {*SETTINGS, "--strategy", "--recipe"},
-    "resume": {"run", "--budget"},
+    "search": {*SETTINGS, "--strategy", "--recipe", "--in-flight"},
+    "resume": {"run", "--budget", "--workers"},
     "compare": {*SETTINGS, "strategies", "--seeds"},
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
     | {"--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
@@ -199,7 +199,7 @@ def test_flags_override_the_recipe(ogive: Run, table_home: Path) -> None:
 
 def test_a_finished_search_goes_on_under_a_larger_budget(ogive: Run, table_home: Path) -> None:
     ogive("search", *TABULAR, "--budget", 10, "--out", "run")
-    said = ogive("resume", "run", "--budget", 25)
+    said = ogive("resume", "run", "--budget", 25, "--workers", "serial")
     assert said.code == 0
     assert said.out.startswith("15 new trials.\n25 trials (0 failed, 0 screened out)")
     assert_refused(ogive("resume", "run", "--budget", 5), "has spent 25 trials .* give a larger one")
@@ -496,7 +496,7 @@ def test_what_cannot_be_done_is_refused_in_one_line_and_leaves_nothing(
         ('spce = "nasbench201"', "no key of a recipe named 'spce'. Did you mean 'space'"),
         ("space = 3", "must give space as text, but gives 3"),
         ('space = "nasbench201"\nseed = "one"', "must give seed as a whole number, but gives 'one'"),
-        ('space = "nasbench201"\nworkers = true', "must give workers as a whole number, but gives True"),
+        ('space = "nasbench201"\nworkers = true', "must give workers as text or a whole number, but gives True"),
         ('space = "nasbench201"\nobjective = [1]', "must give objective as text or a list of texts"),
         ('space = "nasbench201"\nbudget = 1.5', "must give budget as text or a whole number"),
         ("space nasbench201", "is no TOML"),

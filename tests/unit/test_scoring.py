@@ -215,7 +215,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(settings: Scorin
         score(replace(settings, proxies=("naswott",)), planned(SPACE, 1, 0), path)
     with pytest.raises(SpecError, match="given twice"):
         score(settings, planned(SPACE, 1, 0) * 2, path)
-    with pytest.raises(SpecError, match="--workers 0"):
+    with pytest.raises(SpecError, match="workers=0"):
         score(settings, planned(SPACE, 1, 0), path, workers=0)
     assert not list(tmp_path.iterdir())
 

@@ -53,7 +53,9 @@ def score_command(
     seed: Annotated[int, typer.Option("--seed", help="The root of all randomness.")] = 0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
     threads: Annotated[int, typer.Option("--threads", help="Threads of each process.")] = 1,
-    workers: Annotated[int, typer.Option("--workers", help="Processes at work at the same time.")] = 1,
+    workers: Annotated[
+        str, typer.Option("--workers", help="Processes at work, or an executor: 4, processes(4).")
+    ] = "1",
     against: Annotated[
         str | None, typer.Option("--against", help="Columns of --table, with commas: how do the scores rank them?")
     ] = None,

@@ -40,13 +40,19 @@ Channels = Annotated[int | None, typer.Option("--channels", help="Width of the n
 Cells = Annotated[int | None, typer.Option("--cells", help="Depth of the networks.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, …  [default: cpu]")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of each process.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Processes at work at the same time.  [default: 1]")]
+Workers = Annotated[
+    str | None, typer.Option("--workers", help="Processes at work, or an executor: 4, processes(4).  [default: 1]")
+]
+InFlight = Annotated[
+    int | None, typer.Option("--in-flight", help="Proposals in flight.  [default: 4 a worker; 1 of 1]")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")]
 
 # The keys of a recipe, and what each of them takes.
 _KEYS = {
     **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "device"), "text"),
-    **dict.fromkeys(("seed", "channels", "cells", "threads", "workers"), "a whole number"),
+    **dict.fromkeys(("seed", "channels", "cells", "threads", "in_flight"), "a whole number"),
+    "workers": "text or a whole number",
     "objective": "text or a list of texts",
     "budget": "text or a whole number",
 }
@@ -73,6 +79,7 @@ def search_command(
     device: Device = None,
     threads: Threads = None,
     workers: Workers = None,
+    in_flight: InFlight = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A TOML file with the same keys.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder.  [default: runs/SPACE-STRATEGY-seedN]")
@@ -91,7 +98,7 @@ def search_command(
     flags = {
         "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "budget": budget,
         "seed": seed, "data": data, "table": table, "channels": channels, "cells": cells, "device": device,
-        "threads": threads, "workers": workers,
+        "threads": threads, "workers": workers, "in_flight": in_flight,
     }  # fmt: skip
     settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
     if dry_run:
@@ -112,10 +119,11 @@ def search_command(
 def resume_command(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     budget: BudgetText = None,
+    workers: Workers = None,
 ) -> None:
     """Go on with an interrupted search, or with a finished one under a larger budget.
 
-    Example: ogive resume runs/nasbench201-evolution-seed0 --budget 400
+    Example: ogive resume runs/nasbench201-evolution-seed0 --budget 400 --workers 2
     """
     before = read_run(run)
     granted = None if budget is None else budget_of(budget)
@@ -124,7 +132,7 @@ def resume_command(
     try:
         sign = _sign(catalog.build("objective", settings_of(before.config).objectives[0]))
         with SearchProgress(limit, done=done, sign=sign) as progress:
-            finished = resume(run, budget=granted, on_trial=progress, on_note=progress.note)
+            finished = resume(run, budget=granted, workers=workers, on_trial=progress, on_note=progress.note)
     except KeyboardInterrupt:
         _interrupted(run)
     console.print(f"{counted(len(finished.records) - len(before.records), 'new trial')}.")
@@ -160,7 +168,7 @@ def compare_command(
         "table": table, "channels": channels, "cells": cells, "device": device, "threads": threads,
     }  # fmt: skip
     settings = _settings({key: value for key, value in flags.items() if value is not None})
-    processes = 1 if workers is None else workers
+    processes = workers or 1
     if dry_run:
         names, _, notes = check(strategies, settings, seeds=seeds, workers=processes)
         shown = replace(settings, strategy=names[-1], workers=processes)
@@ -265,7 +273,7 @@ def _print_estimate(found: Estimate, settings: Settings, strategies: int = 1, se
     )
     total = found.total_s * seeds
     told = f"about {duration(total)}" if math.isfinite(total) else "for a time that one trial does not tell"
-    console.print(f"budget     {settings.budget}: {told} with {settings.workers} worker(s)")
+    console.print(f"budget     {settings.budget}: {told} with {counted(settings.count, 'worker')}")
     if found.error is not None:
         console.print(f"           The trial that was measured failed: {found.error}")
 

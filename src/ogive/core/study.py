@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 from ogive.core.capabilities import fidelity_of, objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
+from ogive.core.executor import Pool
 from ogive.core.metric import names_of
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
-__all__ = ["OpenChunk", "Sharing", "Study"]
+__all__ = ["Evaluation", "OpenChunk", "Study"]
 
 # So many failures before the first success mean that the set-up is wrong, not that candidates are unlucky.
 HOPELESS = 20
 
 
-@runtime_checkable
-class Sharing(Protocol):
-    """An executor that sends an evaluator to its workers once, instead of with every task."""
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The task of an executor that measures the trials of these numbers."""
 
-    def share(self, evaluator: Evaluator) -> Evaluator:
-        """What to submit in its place."""
-        ...
+    trials: range
+
+    def __call__(self, evaluator: Evaluator, proposals: Sequence[Proposal]) -> list[Measurement]:
+        return attempt(evaluator, proposals)
 
 
 @dataclass(slots=True)
 class OpenChunk:
-    """Proposals that were handed out together and are not told yet."""
+    """Proposals that were handed out together and are not told yet; `trials` once they are measured.
+
+    One whose time ran out before anybody had begun with it is dropped.
+    """
 
     first: int
     proposals: list[Proposal]
     call: Call | None = None
     future: Future[list[Measurement]] | None = None
+    trials: list[Trial] | None = None
+    dropped: bool = False
 
     @property
     def numbers(self) -> range:
@@ -100,38 +105,49 @@ class Study:
     ) -> Iterator[Trial]:
         """Yield new trials until the budget is spent or the strategy has nothing more to ask.
 
-        With an `executor`, up to `in_flight` chunks of proposals are being evaluated at any time, and trials are told
-        in the order in which they finish. `past` are the trials of an interrupted run that this study has not been
-        told yet, in their order: the loop makes the same calls of ask and tell as it did then, whatever the budget was,
-        checks that the strategy asks for the same architectures, and goes on; StoreError names the first difference.
-        `elapsed_s` is the time that the interrupted run had taken.
+        `in_flight` chunks of proposals are asked for before the first of them is told. They are measured by the
+        `executor`, or here one after the other, and yielded as they finish. They are told in the order in which they
+        were asked for, so that the trials depend on the seed and on `in_flight`, not on who was faster. `past` are
+        trials of an interrupted run that this study has not been told yet: the loop makes the same calls of ask and
+        tell as it did then, whatever the budget was, checks that the strategy asks for the same architectures, and goes
+        on; StoreError names the first difference. `elapsed_s` is the time that the interrupted run had taken. When the
+        wall-clock budget ends, what has not begun is dropped.
         """
         self._check_units(budget)
         started = time.perf_counter() - elapsed_s
         recall(self.evaluator, past)
-        evaluator = _submitted(self.evaluator, executor)
+        evaluator = executor.share(self.evaluator) if isinstance(executor, Pool) else self.evaluator
+        ahead = executor.ahead if isinstance(executor, Pool) else in_flight
+        executor = None if isinstance(executor, Pool) and executor.direct else executor
         recorded = {trial.number: trial for trial in past}
-        order = deque(trial.number for trial in past)
+
+        def clock() -> float:
+            return 0.0 if recorded else time.perf_counter() - started
+
         try:
-            while True:
-                clock = 0.0 if order else time.perf_counter() - started
-                self._ask(budget, clock, in_flight, recorded)
-                if not self.open:
-                    break
-                # What has learned from labels did so in this process, and asks nothing expensive any more.
-                if executor is not None and (self._learner is None or self.told < len(self._sample)):
-                    self._submit(executor, evaluator, recorded)
-                chunk = self._next(order)
-                trials = yield from self._finish(chunk, recorded, order)
-                self.open.remove(chunk)
-                self._tell(trials)
+            if not self.open:
+                self._ask(budget, clock(), in_flight, recorded)
+            while self.open:
+                while self.open[0].trials is None:
+                    # What has learned from labels did so in this process, and asks nothing expensive any more.
+                    if executor is not None and (self._learner is None or self.told < len(self._sample)):
+                        self._submit(executor, evaluator, recorded, ahead)
+                    left_s = math.inf if budget.wall_s is None else budget.wall_s - clock()
+                    chunk = self._next(recorded, left_s)
+                    if chunk is not None:
+                        yield from self._finish(chunk, recorded)
+                    elif self.open[0].dropped:
+                        return
+                self._tell(self.open.pop(0))
+                self._ask(budget, clock(), in_flight, recorded)
         finally:
             for chunk in self.open:
                 if chunk.future is not None:
                     chunk.future.cancel()
-        if order:
+        if recorded:
             raise StoreError(
-                f"The run holds trial {order[0]}, but the search ends before it: the settings must have been changed."
+                f"The run holds trial {min(recorded)}, but the search ends before it: the settings must have been "
+                "changed."
             )
 
     # -- the steps of the loop --------------------------------------------------------------------------------------
@@ -197,40 +213,48 @@ class Study:
         if self._learner is not None:
             raise SpecError(f"Predictions take no {budget.unit}: give predicted(...) a budget of trials or time.")
 
-    def _submit(self, executor: Executor, evaluator: Evaluator, recorded: dict[int, Trial]) -> None:
+    def _submit(self, executor: Executor, evaluator: Evaluator, recorded: Mapping[int, Trial], ahead: int) -> None:
+        """Hand the oldest chunks to the executor that are neither measured nor recorded."""
         for chunk in self.open:
-            if chunk.future is None and not all(number in recorded for number in chunk.numbers):
-                chunk.future = executor.submit(attempt, evaluator, chunk.proposals)
+            if chunk.trials is None and not chunk.dropped and not _all_in(recorded, chunk):
+                if chunk.future is None:
+                    chunk.future = executor.submit(Evaluation(chunk.numbers), evaluator, chunk.proposals)
+                ahead -= 1
+                if ahead == 0:
+                    break
 
-    def _next(self, order: deque[int]) -> OpenChunk:
-        """The chunk to finish now: the one recorded next, else the first that is ready."""
-        if order:
-            for chunk in self.open:
-                if order[0] in chunk.numbers:
-                    return chunk
-            raise StoreError(
-                f"The run holds trial {order[0]}, which the strategy has not asked for at this point: "
-                "the settings or the number of workers must have been changed."
-            )
-        running = [chunk.future for chunk in self.open if chunk.future is not None]
+    def _left(self) -> Iterator[OpenChunk]:
+        return (chunk for chunk in self.open if chunk.trials is None and not chunk.dropped)
+
+    def _next(self, recorded: Mapping[int, Trial], left_s: float) -> OpenChunk | None:
+        """The chunk to finish now: the oldest that is recorded, else one that is ready.
+
+        None after `left_s` seconds, when what has not begun is dropped, but for the oldest, and if nothing is left.
+        """
+        for chunk in self._left():
+            if (chunk.future is not None and chunk.future.done()) or _all_in(recorded, chunk):
+                return chunk
+        if left_s <= 0:
+            for chunk in self.open[1:]:
+                if chunk.trials is None and (chunk.future is None or chunk.future.cancel()):
+                    chunk.dropped = True
+        running = [chunk.future for chunk in self._left() if chunk.future is not None]
         if not running:
-            return self.open[0]
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        return next(chunk for chunk in self.open if chunk.future in done)
+            return next(self._left(), None)
+        wait(running, None if left_s <= 0 or left_s == math.inf else left_s, return_when=FIRST_COMPLETED)
+        return next((chunk for chunk in self._left() if chunk.future is not None and chunk.future.done()), None)
 
-    def _finish(
-        self, chunk: OpenChunk, recorded: dict[int, Trial], order: deque[int]
-    ) -> Generator[Trial, None, list[Trial]]:
-        """Yield the trials of the chunk that are not recorded yet; return all of them, in order."""
+    def _finish(self, chunk: OpenChunk, recorded: dict[int, Trial]) -> Iterator[Trial]:
+        """Note all trials of the chunk, in order, and yield those that are not recorded yet."""
         known = [recorded.get(number) for number in chunk.numbers]
-        measurements = [None if all(known) else m for m in self._measured(chunk, complete=all(known))]
+        measurements = self._measured(chunk, complete=all(known))
         trials = []
         for number, proposal, trial, measurement in zip(
             chunk.numbers, chunk.proposals, known, measurements, strict=True
         ):
             if trial is not None:
                 self._compare(trial, proposal)
-                order.remove(number)
+                del recorded[number]
                 trials.append(trial)
                 continue
             assert measurement is not None
@@ -238,7 +262,7 @@ class Study:
             fresh = fresh if chunk.call is None else replace(fresh, call=chunk.call)
             trials.append(fresh)
             yield fresh
-        return trials
+        chunk.trials = trials
 
     def _measured(self, chunk: OpenChunk, *, complete: bool) -> Sequence[Measurement | None]:
         if complete:
@@ -278,7 +302,8 @@ class Study:
                 "version differ."
             )
 
-    def _tell(self, trials: Sequence[Trial]) -> None:
+    def _tell(self, chunk: OpenChunk) -> None:
+        trials = chunk.trials or []
         for trial in trials:
             self.spent.add(trial)
             self._watch(trial)
@@ -309,6 +334,10 @@ class Study:
             )
 
 
+def _all_in(recorded: Mapping[int, Trial], chunk: OpenChunk) -> bool:
+    return bool(recorded) and all(number in recorded for number in chunk.numbers)
+
+
 def _learner(evaluator: Evaluator) -> Labelled | None:
     """The part of an evaluator that learns from the first trials; SpecError where they would not reach it."""
     found = [part for part in walk(evaluator) if isinstance(part, Labelled)]
@@ -318,8 +347,3 @@ def _learner(evaluator: Evaluator) -> Labelled | None:
             f"once, and not inside of screened(...): {type(evaluator).__name__} has {len(found)} of it."
         )
     return found[0] if found else None
-
-
-def _submitted(evaluator: Evaluator, executor: object) -> Evaluator:
-    """What to submit to an executor: the evaluator, or what stands for it where the workers have it already."""
-    return executor.share(evaluator) if isinstance(executor, Sharing) else evaluator

@@ -4,7 +4,7 @@ Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
 from ogive.session.assembly import Parts, assemble, load_data, projections
-from ogive.session.running import resume, search, search_trials, searched, ticking, unfinished
+from ogive.session.running import ran, resume, search, search_trials, searched, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "budget_of",
     "load_data",
     "projections",
+    "ran",
     "refuse_other_settings",
     "resume",
     "search",
@@ -21,6 +22,5 @@ __all__ = [
     "searched",
     "settings_of",
     "threads_of",
-    "ticking",
     "unfinished",
 ]

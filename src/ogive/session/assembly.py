@@ -73,7 +73,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         "data": cache(lambda: load_data(settings.data) if settings.data else None),
         "table": cache(lambda: catalog.load("open_table")(settings.table) if settings.table else None),
         "device": cache(lambda: catalog.load("usable_device")(settings.device)),
-        "threads": lambda: threads_of(settings, settings.workers),
+        "threads": lambda: threads_of(settings, settings.count),
         "channels": lambda: settings.channels,
         "cells": lambda: settings.cells,
         "budget": lambda: settings.budget,

@@ -9,8 +9,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,16 +19,17 @@ from typing import Any
 from ogive import catalog
 from ogive.core.capabilities import Costly, answer_of, walk
 from ogive.core.errors import SpecError, StoreError
-from ogive.core.pool import Workers
+from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Spent, Trial, counted
+from ogive.executors import at_work
 from ogive.machine import facts
 from ogive.runs import Followed, Run, RunStore, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections
-from ogive.session.settings import TEXT, Settings, settings_of
+from ogive.session.settings import TEXT, Settings, refuse_order_of_finishing, settings_of
 
-__all__ = ["resume", "search", "search_trials", "searched", "ticking", "unfinished"]
+__all__ = ["ran", "resume", "search", "search_trials", "searched", "unfinished"]
 
 # The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
 SAVE_EVERY = 50
@@ -42,15 +43,21 @@ def search(
     role: str = "search",
     on_trial: Callable[[Trial], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_event: Listener | None = None,
     save_every: int = SAVE_EVERY,
     parts: Parts | None = None,
+    pool: Pool | None = None,
 ) -> Run:
     """Run a search into a new run folder and return what it holds in the end.
 
-    `parts` may be given ready-made; otherwise they are built from the settings. `on_note` is told what a strategy is
-    doing that works long for a proposal.
+    `parts` may be given ready-made; otherwise they are built from the settings. `on_note` is told what a strategy or an
+    evaluator is doing that works long, and `on_event` everything that becomes of the tasks of the executor. `pool` is
+    an executor of one's own, in the place of the settings' workers, which is not stopped in the end.
     """
-    with _processes(settings) as ranks:
+    with (
+        _processes(settings) as ranks,
+        _watched(settings.workers if pool is None else pool, on_event, on_note) as workers,
+    ):
         folder = folder if ranks is None else ranks.told(folder)
         parts = _replicated(parts or assemble(settings, folder=unfinished(folder)), ranks)
         listen(parts.strategy, on_note)
@@ -60,7 +67,7 @@ def search(
         header["objectives"] = list(settings.objectives or parts.written)
         header["metrics"] = [metric.to_json() for metric in parts.evaluator.metrics]
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
-            for trial in _drive(settings, study, store, skip=0, save_every=save_every):
+            for trial in _drive(settings, study, store, workers, past=(), save_every=save_every):
                 if on_trial is not None:
                     on_trial(trial)
             _note_projections(store, parts)
@@ -72,23 +79,34 @@ def resume(
     folder: Path,
     *,
     budget: Budget | None = None,
+    workers: int | str | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_event: Listener | None = None,
     save_every: int = SAVE_EVERY,
     parts: Parts | None = None,
+    pool: Pool | None = None,
 ) -> Run:
-    """Go on with an interrupted run, or with a finished one under a larger budget."""
-    settings = settings_of(read_run(folder).config)
-    with _processes(settings, budget) as ranks, _store(folder, ranks, lambda: RunStore.open(folder)) as store:
+    """Go on with an interrupted run, or with a finished one under a larger budget, by other `workers` if need be."""
+    before = read_run(folder)
+    refuse_order_of_finishing(before)
+    settings = settings_of(before.config)
+    settings = settings if workers is None else replace(settings, in_flight=settings.ahead, workers=workers)
+    with (
+        _processes(settings, budget) as ranks,
+        _watched(settings.workers if pool is None else pool, on_event, on_note) as at_hand,
+        _store(folder, ranks, lambda: RunStore.open(folder)) as store,
+    ):
         parts = _replicated(parts or assemble(settings, folder=unfinished(folder)), ranks)
         _check_inputs(store, _inputs(parts, settings))
         listen(parts.strategy, on_note)
         listen(parts.evaluator, on_note)
         study = parts.study()
-        granted = _granted(store, settings.budget, budget)
-        skip = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else 0
+        settings = replace(settings, budget=_granted(store, settings.budget, budget))
+        loaded = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else frozenset()
+        past = [trial for trial in store.run.trials if trial.number not in loaded]
         _wait(ranks)  # before the first process replaces what the others read
-        for trial in _drive(replace(settings, budget=granted), study, store, skip=skip, save_every=save_every):
+        for trial in _drive(settings, study, store, at_hand, past=past, save_every=save_every):
             if on_trial is not None:
                 on_trial(trial)
         _note_projections(store, parts)
@@ -102,7 +120,7 @@ def _processes(settings: Settings, granted: Budget | None = None) -> Iterator[An
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield None
         return
-    if settings.workers > 1:
+    if settings.count > 1:
         raise SpecError("Processes of torchrun share every training, so that each has one worker: leave --workers out.")
     if settings.data is not None and settings.data.startswith(TEXT):
         raise SpecError("A search on a text is not shared by processes: start it without torchrun.")
@@ -136,8 +154,14 @@ def search_trials(settings: Settings) -> list[Trial]:
 def searched(settings: Settings) -> tuple[list[Trial], int]:
     """The same, and how many proposals were projected onto rows of a closed world."""
     parts = assemble(settings)
-    trials = list(ticking(parts.study().run(settings.budget), settings.budget))
-    return trials, projections(parts)
+    return list(ran(settings, parts)), projections(parts)
+
+
+def ran(settings: Settings, parts: Parts, pool: Pool | None = None) -> Iterator[Trial]:
+    """The trials of a search that nobody stores, as they finish."""
+    with at_work(settings.workers if pool is None else pool) as workers:
+        found = parts.study().run(settings.budget, executor=workers, in_flight=settings.ahead)
+        yield from ticking(found, settings.budget)
 
 
 def _note_projections(store: RunStore, parts: Parts) -> None:
@@ -165,24 +189,38 @@ def unfinished(folder: Path) -> Path:
     return Path(folder) / "artifacts" / "unfinished"
 
 
-def _drive(settings: Settings, study: Study, store: RunStore, *, skip: int, save_every: int) -> Iterator[Trial]:
-    past = store.run.trials[skip:]
+def _drive(
+    settings: Settings, study: Study, store: RunStore, pool: Pool, *, past: Sequence[Trial], save_every: int
+) -> Iterator[Trial]:
     elapsed = store.run.elapsed_s
-    with ExitStack() as stack:
-        workers = Workers(settings.workers) if settings.workers > 1 else None
-        if workers is not None:
-            stack.callback(workers.stop)
-        started = time.perf_counter() - elapsed
-        saved = study.told
-        asked = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
-        save_every = min([save_every, *asked])
-        trials = study.run(settings.budget, executor=workers, in_flight=settings.workers, past=past, elapsed_s=elapsed)
-        for trial in ticking(trials, settings.budget):
-            store.append(trial, time.perf_counter() - started)
-            yield trial
-            if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
-                store.save_strategy(study.strategy, study)
-                saved = study.told
+    started = time.perf_counter() - elapsed
+    saved = study.told
+    asked = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
+    save_every = min([save_every, *asked])
+    trials = study.run(settings.budget, executor=pool, in_flight=settings.ahead, past=past, elapsed_s=elapsed)
+    for trial in ticking(trials, settings.budget):
+        store.append(trial, time.perf_counter() - started)
+        yield trial
+        if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
+            store.save_strategy(study.strategy, study)
+            saved = study.told
+
+
+@contextmanager
+def _watched(
+    workers: int | str | Pool, on_event: Listener | None, on_note: Callable[[str], None] | None
+) -> Iterator[Pool]:
+    """The executor of a search, with those who want to know what it does."""
+
+    def noted(event: Event) -> None:
+        if on_note is not None and isinstance(event, Progress):
+            on_note(event.text)
+
+    with at_work(workers) as pool:
+        for listener in (on_event, None if on_note is None else noted):
+            if listener is not None:
+                pool.on_event(listener)
+        yield pool
 
 
 def _header(command: str | None, role: str) -> dict[str, Any]:

@@ -9,10 +9,19 @@ from typing import Any
 
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.trial import Budget
+from ogive.executors import normal, workers_of
 from ogive.machine import facts
 from ogive.runs import Run
 
-__all__ = ["TEXT", "Settings", "budget_of", "refuse_other_settings", "settings_of", "threads_of"]
+__all__ = [
+    "TEXT",
+    "Settings",
+    "budget_of",
+    "refuse_order_of_finishing",
+    "refuse_other_settings",
+    "settings_of",
+    "threads_of",
+]
 
 # One limit of a budget: a number of trials, or seconds on one of two clocks.
 _LIMIT = re.compile(
@@ -21,6 +30,9 @@ _LIMIT = re.compile(
 
 # The settings that stand in run.json under their own names and as they are.
 _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "threads", "workers")
+
+# Chunks of proposals in flight for each worker, where there are several: none of them waits for the slowest.
+IN_FLIGHT = 4
 
 # How the name of a text begins.
 TEXT = "text:"
@@ -42,7 +54,9 @@ class Settings:
 
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
     parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without. No `objectives` stand
-    for the best value of the evaluator's first metric; a run stores which that is.
+    for the best value of the evaluator's first metric; a run stores which that is. `workers` is a number of processes
+    or an executor, such as ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight`
+    instead: how many proposals (or pools of them) are asked for before the first is told.
     """
 
     space: str
@@ -57,13 +71,27 @@ class Settings:
     cells: int | None = None
     device: str = "cpu"
     threads: int | None = None
-    workers: int = 1
+    workers: int | str = 1
+    in_flight: int | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
+        object.__setattr__(self, "workers", normal(self.workers))
+        if isinstance(self.workers, int) and self.workers < 1:
             raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
+        if self.in_flight is not None and self.in_flight < 1:
+            raise SpecError(f"A search has at least one proposal in flight, but got in_flight={self.in_flight}.")
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return workers_of(self.workers)
+
+    @property
+    def ahead(self) -> int:
+        """How many chunks of proposals are in flight: as was asked for, or a few for each of several workers."""
+        return self.in_flight or (1 if self.count == 1 else IN_FLIGHT * self.count)
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""
@@ -80,6 +108,7 @@ class Settings:
             "device": self.device,
             "threads": self.threads,
             "workers": self.workers,
+            "in_flight": self.ahead,
         }
 
 
@@ -90,6 +119,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             **{key: _today(key, config[key]) for key in _PLAIN},
             objectives=tuple(_today("objectives", text) for text in config["objectives"]),
             budget=Budget(**config["budget"]),
+            in_flight=config.get("in_flight"),
             **config["skeleton"],
         )
     except (KeyError, TypeError) as error:
@@ -129,6 +159,15 @@ def budget_of(text: str) -> Budget:
     return Budget(**limits)
 
 
+def refuse_order_of_finishing(run: Run) -> None:
+    """StoreError for a run of several workers that told its trials in the order in which they happened to finish."""
+    if "in_flight" not in run.config and run.config.get("workers", 1) != 1:
+        raise StoreError(
+            f"{run.folder} told its trials in the order in which its {run.config['workers']} workers finished, as "
+            f"version 0.1 did: resume it with ogive {run.config.get('ogive', '0.1.0')}."
+        )
+
+
 def threads_of(settings: Settings, workers: int) -> int | None:
     """Threads of each process: what was asked for; otherwise several workers share the cores, one has them all (None).
 
@@ -142,7 +181,7 @@ def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str
     """StoreError if the run was begun with other settings; those of the machine, and `may_differ`, are free."""
     before, now = settings_of(run.config).config(), settings.config()
     for name, value in now.items():
-        usual = name == "objectives" and not value
+        usual = (name == "objectives" and not value) or (name == "in_flight" and settings.in_flight is None)
         if name not in (*_MACHINE, *may_differ) and not usual and before[name] != value:
             raise StoreError(
                 f"{run.folder} holds a search with the {name} {before[name]}, but now it is {value}: "

@@ -5,7 +5,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +18,11 @@ from ogive.core.evaluator import Cached, Evaluator, Screened
 from ogive.core.graph import Graph
 from ogive.core.metric import Metric
 from ogive.core.objective import Maximize, Minimize
-from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.study import HOPELESS, OpenChunk, Study
 from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Trial
+from ogive.executors.processes import Processes
 from ogive.strategies.local import LocalSearch, RandomSearch, RegularizedEvolution
 from ogive.strategies.nsga2 import NSGA2
 
@@ -279,10 +279,10 @@ def test_a_run_longer_than_the_search_is_refused() -> None:
         list(Study(evolution(), Quadratic(), ACCURACY).run(Budget(trials=8), past=whole))
 
 
-def test_a_serial_search_cannot_replay_a_parallel_order() -> None:
+def test_a_trial_that_is_recorded_but_never_asked_for_is_named() -> None:
     whole = list(Study(evolution(), Quadratic(), ACCURACY).run(Budget(trials=10)))
-    with pytest.raises(StoreError, match="number of workers"):
-        list(Study(evolution(), Quadratic(), ACCURACY).run(Budget(trials=10), past=[whole[1], whole[0]]))
+    with pytest.raises(StoreError, match="holds trial 8, but the search ends"):
+        list(Study(evolution(), Quadratic(), ACCURACY).run(Budget(trials=5), past=[*whole[:5], whole[8]]))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7, 19])
@@ -315,6 +315,27 @@ def test_with_an_executor_the_budget_is_met_exactly_and_trials_come_as_they_fini
     numbers = [trial.number for trial in trials]
     assert sorted(numbers) == list(range(40))
     assert numbers != sorted(numbers)
+
+
+@pytest.mark.parametrize("kind", ["evolution", "joint", "nsga2"])
+def test_what_is_found_depends_on_the_proposals_in_flight_and_not_on_who_was_faster(kind: str) -> None:
+    make: Callable[[Evaluator], Study] = {
+        "evolution": lambda expensive: Study(evolution(), expensive, ACCURACY),
+        "joint": lambda expensive: Study(Jointly(), Screened(Cheap(), expensive, keep=2, pool=3), ACCURACY),
+        "nsga2": lambda expensive: Study(
+            NSGA2(SPACE, Seed(0), population=4), expensive, [ACCURACY, Minimize("val_acc")]
+        ),
+    }[kind]
+
+    def by_number(trials: Iterable[Trial]) -> list[Trial]:
+        return sorted(trials, key=lambda trial: trial.number)
+
+    budget = Budget(trials=24)
+    serial = by_number(make(Quadratic()).run(budget, in_flight=5))
+    for workers in (1, 3, 8):
+        with ThreadPoolExecutor(workers) as executor:
+            assert by_number(make(Napping()).run(budget, executor=executor, in_flight=5)) == serial
+    assert by_number(make(Quadratic()).run(budget)) != serial
 
 
 def test_never_more_than_so_many_are_in_flight() -> None:
@@ -370,6 +391,22 @@ def test_closing_a_search_cancels_what_has_not_started() -> None:
     assert len(evaluated) <= 2
 
 
+def test_when_time_is_out_what_runs_is_finished_and_what_waits_is_dropped() -> None:
+    class Slow(Quadratic):
+        def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+            time.sleep(0.4)
+            return super().evaluate(proposals)
+
+    with ThreadPoolExecutor(1) as executor:
+        study = Study(evolution(), Slow(), ACCURACY)
+        trials = list(study.run(Budget(wall_s=0.5), executor=executor, in_flight=8))
+    assert [trial.number for trial in trials] == [0, 1]
+    assert all(chunk.dropped for chunk in study.open)
+    again = Study(evolution(), Quadratic(), ACCURACY)
+    rest = list(again.run(Budget(trials=12), in_flight=8, past=trials))
+    assert [trial.number for trial in rest] == list(range(2, 12))
+
+
 # -- workers ----------------------------------------------------------------------------------------------------------
 
 # What workers run must be importable in a new process, so it lies in a module of its own.
@@ -412,7 +449,7 @@ def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
 
 def searched(evaluator: Evaluator, past: Sequence[Trial] = ()) -> list[Trial]:
-    with Workers(2) as workers:
+    with Processes(2) as workers:
         strategy = RandomSearch(SPACE, Seed(3))
         study = Study(strategy, evaluator, ACCURACY)
         return list(study.run(Budget(trials=10), executor=workers, in_flight=2, past=past))

@@ -13,10 +13,10 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.evaluator import Evaluator
 from ogive.core.metric import names_of
-from ogive.core.pool import Workers
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Proposal
 from ogive.evaluators.trained import Trained
+from ogive.executors.processes import Processes
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.training.data import Data, Split, load
@@ -251,7 +251,7 @@ def test_a_worker_process_measures_what_this_one_does(digits: Data) -> None:
     expected = metrics(measured(trained(digits)))
     copy = pickle.loads(pickle.dumps(trained(digits, progress=lambda report: None)))
     assert metrics(measured(copy)) == expected
-    with Workers(1) as workers:
+    with Processes(1) as workers:
         shared = workers.share(trained(digits, threads=1))
         (found,) = workers.submit(shared.evaluate, [Proposal(ARCH)]).result()
     assert metrics(found) == expected

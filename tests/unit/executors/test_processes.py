@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import BrokenExecutor, wait
 from pathlib import Path
@@ -14,9 +15,11 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import ProtocolError, SpecError, UnknownName
+from ogive.core.executor import Began, Ended, Event, Progress
 from ogive.core.metric import Metric, names_of
-from ogive.core.pool import Workers
+from ogive.core.study import Evaluation
 from ogive.core.trial import Measurement, Proposal
+from ogive.executors.processes import Processes
 
 # What workers run must be importable in a new process, so it lies in a module of its own.
 TASKS = """
@@ -43,6 +46,22 @@ def refuse():
     raise UnknownName("space", "nasbench21", ["nasbench201"])
 
 
+class Telling:
+    # Tells of its work, as trainings do.
+
+    metrics = (Metric("pid"),)
+    progress = None
+
+    def evaluate(self, proposals):
+        for step in range(2):
+            if self.progress is not None:
+                self.progress(f"step {step} of {proposals[0].arch.choices[0]}")
+            time.sleep(proposals[0].arch.choices[0] / 10)
+        if proposals[0].arch.choices[0] == 3:
+            os._exit(1)
+        return [Measurement({"pid": float(os.getpid())}) for _ in proposals]
+
+
 class Pid:
     metrics = (Metric("pid"),)
 
@@ -60,7 +79,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_workers_run_tasks_in_other_processes(tasks: ModuleType, patience_s: float) -> None:
-    with Workers(2) as workers:
+    with Processes(2) as workers:
         pids = {workers.submit(tasks.nap, 0.3).result(patience_s) for _ in range(2)}
         together = [workers.submit(tasks.nap, 0.5) for _ in range(2)]
         pids |= {future.result(patience_s) for future in together}
@@ -70,7 +89,7 @@ def test_workers_run_tasks_in_other_processes(tasks: ModuleType, patience_s: flo
 
 @pytest.mark.parametrize("end", ["leave", "killed"])
 def test_a_worker_that_dies_costs_its_own_task_only(tasks: ModuleType, end: str, patience_s: float) -> None:
-    with Workers(2) as workers:
+    with Processes(2) as workers:
         survivor = workers.submit(tasks.nap, 1.0)
         victim = workers.submit(getattr(tasks, end))
         assert isinstance(victim.exception(patience_s), BrokenExecutor)
@@ -79,7 +98,7 @@ def test_a_worker_that_dies_costs_its_own_task_only(tasks: ModuleType, end: str,
 
 
 def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tasks: ModuleType, patience_s: float) -> None:
-    with Workers(1) as workers:
+    with Processes(1) as workers:
         pid = workers.submit(tasks.nap, 0.0).result(patience_s)
         os.kill(pid, signal.SIGKILL)
         time.sleep(0.5)  # until the pool has noticed
@@ -88,7 +107,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tasks: ModuleType,
 
 
 def test_an_exception_of_a_task_comes_back_as_it_was(tasks: ModuleType, patience_s: float) -> None:
-    with Workers(1) as workers:
+    with Processes(1) as workers:
         error = workers.submit(tasks.refuse).exception(patience_s)
         assert workers.submit(abs, -3).result(patience_s) == 3
     assert isinstance(error, UnknownName)
@@ -96,7 +115,7 @@ def test_an_exception_of_a_task_comes_back_as_it_was(tasks: ModuleType, patience
 
 
 def test_leaving_the_pool_finishes_the_tasks_that_wait(tasks: ModuleType) -> None:
-    with Workers(1) as workers:
+    with Processes(1) as workers:
         futures = [workers.submit(abs, -number) for number in range(4)]
     assert [future.result(0) for future in futures] == [0, 1, 2, 3]
 
@@ -104,7 +123,7 @@ def test_leaving_the_pool_finishes_the_tasks_that_wait(tasks: ModuleType) -> Non
 def test_a_pool_that_is_shut_down_takes_no_tasks_and_can_drop_those_that_wait(
     tasks: ModuleType, patience_s: float
 ) -> None:
-    workers = Workers(1)
+    workers = Processes(1)
     running = workers.submit(tasks.nap, 0.5)
     waiting = [workers.submit(tasks.nap, 60.0) for _ in range(3)]
     workers.shutdown(cancel_futures=True)
@@ -117,7 +136,7 @@ def test_a_pool_that_is_shut_down_takes_no_tasks_and_can_drop_those_that_wait(
 def test_an_evaluator_that_a_worker_cannot_import_is_named(
     tasks: ModuleType, monkeypatch: pytest.MonkeyPatch, patience_s: float
 ) -> None:
-    with Workers(1) as workers:
+    with Processes(1) as workers:
         shared = workers.share(tasks.Pid())
         monkeypatch.setattr(
             sys, "path", [place for place in sys.path if Path(place) != Path(tasks.__file__ or "").parent]
@@ -129,9 +148,9 @@ def test_an_evaluator_that_a_worker_cannot_import_is_named(
 
 STARTING = """
 import time
-from ogive.core.pool import Workers
+from ogive.executors.processes import Processes
 if __name__ == "__main__":
-    workers = Workers(2)
+    workers = Processes(2)
     tasks = [workers.submit(time.sleep, 60) for _ in range(2)]
     try:
         print("started", flush=True)
@@ -162,7 +181,7 @@ def test_ctrl_c_does_not_reach_workers_that_are_still_starting(tmp_path: Path, p
 
 
 def test_stopping_ends_a_task_that_would_take_long(tasks: ModuleType, patience_s: float) -> None:
-    workers = Workers(2)
+    workers = Processes(2)
     assert workers.submit(tasks.nap, 0.0).result(patience_s)
     futures = [workers.submit(tasks.nap, 600.0) for _ in range(3)]
     time.sleep(0.2)
@@ -171,7 +190,7 @@ def test_stopping_ends_a_task_that_would_take_long(tasks: ModuleType, patience_s
 
 
 def test_a_task_that_waits_can_be_cancelled(tasks: ModuleType, patience_s: float) -> None:
-    with Workers(1) as workers:
+    with Processes(1) as workers:
         first, second = workers.submit(tasks.nap, 0.5), workers.submit(tasks.nap, 60.0)
         assert second.cancel()
         assert first.result(patience_s) > 0
@@ -180,7 +199,7 @@ def test_a_task_that_waits_can_be_cancelled(tasks: ModuleType, patience_s: float
 
 def test_an_evaluator_is_sent_once_and_found_in_every_worker(tasks: ModuleType, patience_s: float) -> None:
     proposal = Proposal(Architecture("toy", (0,)))
-    with Workers(2) as workers:
+    with Processes(2) as workers:
         stand_in = workers.share(tasks.Pid())
         assert names_of(stand_in.metrics) == ("pid",)
         found = workers.submit(stand_in.evaluate, [proposal]).result(patience_s)
@@ -199,10 +218,42 @@ def test_an_evaluator_that_cannot_be_sent_is_refused_before_anything_runs() -> N
         def evaluate(self, proposals: list[Proposal]) -> list[Measurement]:
             return [Measurement({"val_acc": 1.0}) for _ in proposals]
 
-    with Workers(1) as workers, pytest.raises(SpecError, match="cannot be sent to a worker process"):
+    with Processes(1) as workers, pytest.raises(SpecError, match="cannot be sent to a worker process"):
         workers.share(Local())
+
+
+def test_events_of_tasks_come_from_the_workers_in_their_order(tasks: ModuleType, patience_s: float) -> None:
+    heard: list[Event] = []
+    with Processes(2) as workers:
+        workers.on_event(heard.append)
+        shared = workers.share(tasks.Telling())
+        trials = [
+            workers.submit(Evaluation(range(place, place + 1)), shared, [Proposal(Architecture("toy", (place,)))])
+            for place in range(4)
+        ]
+        wait(trials, timeout=patience_s)
+    for place in range(4):
+        own = [event for event in heard if event.task.trials == range(place, place + 1)]
+        assert own == [
+            Began(own[0].task),
+            Progress(own[0].task, f"step 0 of {place}"),
+            Progress(own[0].task, f"step 1 of {place}"),
+            Ended(own[0].task, "its worker died" if place == 3 else None),
+        ]
+    assert [event.task.number for event in heard if isinstance(event, Began)] == [0, 1, 2, 3]
+
+
+def test_progress_is_told_while_the_task_is_at_work(tasks: ModuleType, patience_s: float) -> None:
+    told = threading.Event()
+    with Processes(1) as workers:
+        workers.on_event(lambda event: told.set() if isinstance(event, Progress) else None)
+        shared = workers.share(tasks.Telling())
+        future = workers.submit(shared.evaluate, [Proposal(Architecture("toy", (600,)))])
+        assert told.wait(patience_s)
+        assert not future.done()
+        workers.stop()
 
 
 def test_a_pool_needs_a_worker() -> None:
     with pytest.raises(SpecError, match="at least one worker"):
-        Workers(0)
+        Processes(0)

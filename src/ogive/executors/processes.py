@@ -1,4 +1,4 @@
-"""Workers: a process pool in which a crashed worker costs only the task that it was working on."""
+"""Processes: worker processes of which a crashed one costs only the task that it was working on."""
 
 from __future__ import annotations
 
@@ -11,29 +11,47 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
 from ogive.core.errors import ProtocolError, SpecError
 from ogive.core.evaluator import Evaluator
+from ogive.core.executor import Began, Pool, Progress, Task, listening
 from ogive.core.metric import Metric
 from ogive.core.trial import Measurement, Proposal
 
-__all__ = ["Workers"]
+__all__ = ["Processes"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # The pickled evaluator that this process was given if it is a worker: at most one entry, set when the process starts.
 _given: list[bytes] = []
+# Where it tells what it is doing, if somebody listens.
+_mouth: list[Connection] = []
+
+# Seconds between two looks at what the workers have told.
+LISTEN_S = 0.2
 
 
-class Workers(Executor):
-    """`count` processes behind the interface of ``concurrent.futures``.
+@dataclass(slots=True)
+class _Worker:
+    """One place for a process: the pool of that one, what it is doing, and the ends of its pipes that are kept here."""
+
+    pool: ProcessPoolExecutor | None = None
+    task: Task | None = None
+    lifeline: Connection | None = None
+    ear: Connection | None = None
+    mouth: Connection | None = None
+
+
+class Processes(Pool):
+    """`count` processes.
 
     The standard pool breaks as a whole when one process dies. This one keeps a pool of one process for each worker and
     replaces only the dead one. Processes are spawned, not forked (a fork of a process that runs torch threads can
@@ -41,17 +59,19 @@ class Workers(Executor):
     """
 
     def __init__(self, count: int) -> None:
+        super().__init__()
         if count < 1:
-            raise SpecError(f"A pool needs at least one worker, but got {count}.")
+            raise SpecError(f"A pool needs at least one worker, but got workers={count}.")
         self.count = count
         self._payload: bytes | None = None
         self._lock = threading.RLock()
-        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._waiting: deque[tuple[Future[Any], Task, Callable[[], Any]]] = deque()
         self._running: set[Future[Any]] = set()
-        self._pools: list[ProcessPoolExecutor | None] = [None] * count
-        self._lifelines: list[Connection] = []
-        self._idle = list(range(count))
+        self._workers = [_Worker() for _ in range(count)]
+        self._idle = list(self._workers)
+        self._listens = False
         self._closed = False
+        self._over = threading.Event()
 
     def share(self, evaluator: Evaluator) -> Evaluator:
         """A small stand-in for `evaluator`: each process is sent the real one once, when it starts."""
@@ -63,7 +83,7 @@ class Workers(Executor):
                 "be defined in modules, or search without workers."
             ) from error
         with self._lock:
-            if any(pool is not None for pool in self._pools):
+            if any(worker.pool is not None for worker in self._workers):
                 raise ProtocolError("Share an evaluator before the first task is submitted.")
             self._payload = payload
         return _Shared(evaluator.metrics)
@@ -74,7 +94,7 @@ class Workers(Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            self._waiting.append((future, _Call(fn, args, kwargs)))
+            self._waiting.append((future, self.task(fn), _Call(fn, args, kwargs)))
             self._dispatch()
         return future
 
@@ -87,68 +107,83 @@ class Workers(Executor):
                 dropped.cancel()
                 dropped.set_running_or_notify_cancel()  # whoever waits for it is told
             self._close_idle()
-            unfinished = [*self._running, *(future for future, _ in self._waiting)]
+            unfinished = [*self._running, *(future for future, _, _ in self._waiting)]
         if wait:
             wait_for(unfinished)
-            for pool in self._pools:
-                if pool is not None:
-                    pool.shutdown(wait=True)
+            for worker in self._workers:
+                if worker.pool is not None:
+                    worker.pool.shutdown(wait=True)
 
     def stop(self) -> None:
         """End the workers at once, whatever they are doing; for a search that is interrupted."""
         self.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            for line in self._lifelines:
-                line.close()
+            for worker in self._workers:
+                if worker.lifeline is not None:
+                    worker.lifeline.close()
+
+    # -- handing out ---------------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
         while self._waiting and self._idle:
-            future, call = self._waiting.popleft()
+            future, task, call = self._waiting.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
-            slot = self._idle.pop()
+            self._listen()
+            worker = self._idle.pop()
+            worker.task = task
             self._running.add(future)
-            inner = self._submitted(slot, call)
-            inner.add_done_callback(lambda done, slot=slot, future=future: self._finish(slot, future, done))  # type: ignore[misc]
+            self.tell(Began(task))
+            inner = self._submitted(worker, call)
+            inner.add_done_callback(lambda done, worker=worker, future=future: self._finish(worker, future, done))  # type: ignore[misc]
         self._close_idle()
 
-    def _submitted(self, slot: int, call: Callable[[], Any]) -> Future[Any]:
+    def _submitted(self, worker: _Worker, call: Callable[[], Any]) -> Future[Any]:
         with _ctrl_c_blocked():  # a submitted task may start a process
             try:
-                return self._pool(slot).submit(call)
+                return self._started(worker).submit(call)
             except BrokenExecutor:  # the process died while it waited for a task
-                self._retire(slot)
-                return self._pool(slot).submit(call)
+                self._retire(worker)
+                return self._started(worker).submit(call)
+            finally:
+                if worker.mouth is not None:  # its end is the process's alone, so that what ends in the middle ends
+                    worker.mouth.close()
+                    worker.mouth = None
 
-    def _retire(self, slot: int) -> None:
-        broken, self._pools[slot] = self._pools[slot], None
+    def _started(self, worker: _Worker) -> ProcessPoolExecutor:
+        if worker.pool is None:
+            context = multiprocessing.get_context("spawn")
+            lifeline, worker.lifeline = context.Pipe(duplex=False)
+            if self._listens:
+                worker.ear, worker.mouth = context.Pipe(duplex=False)
+            given = (self._payload, lifeline, worker.mouth)
+            worker.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=given)
+        return worker.pool
+
+    def _retire(self, worker: _Worker) -> None:
+        broken, worker.pool = worker.pool, None
         if broken is not None:
             broken.shutdown(wait=False)
 
     def _close_idle(self) -> None:
         """After the last task has been handed out, let the processes end that have none."""
         if self._closed and not self._waiting:
-            for slot in self._idle:
-                pool = self._pools[slot]
-                if pool is not None:
-                    pool.shutdown(wait=False)
+            for worker in self._idle:
+                if worker.pool is not None:
+                    worker.pool.shutdown(wait=False)
+            if not self._running:
+                self._over.set()
 
-    def _pool(self, slot: int) -> ProcessPoolExecutor:
-        pool = self._pools[slot]
-        if pool is None:
-            context = multiprocessing.get_context("spawn")
-            reader, writer = context.Pipe(duplex=False)
-            self._lifelines.append(writer)
-            pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(self._payload, reader))
-            self._pools[slot] = pool
-        return pool
-
-    def _finish(self, slot: int, future: Future[Any], inner: Future[Any]) -> None:
-        error = inner.exception()
+    def _finish(self, worker: _Worker, future: Future[Any], inner: Future[Any]) -> None:
+        error = CancelledError() if inner.cancelled() else inner.exception()
         with self._lock:
+            self._hear(worker)
+            assert worker.task is not None
+            self.end(worker.task, error)
+            worker.task = None
             if isinstance(error, BrokenExecutor):
-                self._retire(slot)
-            self._idle.append(slot)
+                self._retire(worker)
+            self._idle.append(worker)
             self._running.discard(future)
         if error is None:
             future.set_result(inner.result())
@@ -156,6 +191,29 @@ class Workers(Executor):
             future.set_exception(error)
         with self._lock:
             self._dispatch()
+
+    # -- listening -----------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Look now and then at what the workers tell, if anybody wants to know."""
+        if self._listeners and not self._listens:
+            self._listens = True
+            threading.Thread(target=self._hear_all, daemon=True).start()
+
+    def _hear_all(self) -> None:
+        while not self._over.wait(LISTEN_S):
+            with self._lock:
+                for worker in self._workers:
+                    self._hear(worker)
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            while worker.ear is not None and worker.ear.poll():
+                text = worker.ear.recv()
+                if worker.task is not None:
+                    self.tell(Progress(worker.task, text))
+        except (EOFError, OSError):  # the process is gone
+            worker.ear = None
 
 
 class _Call:
@@ -190,6 +248,8 @@ def _evaluator() -> Evaluator:
             f"The evaluator cannot be made in a worker process ({type(error).__name__}: {error}): it and what it holds "
             "must be defined in modules that can be imported there, or search without workers."
         ) from error
+    for part in listening(evaluator) if _mouth else ():
+        part.progress = _mouth[0].send
     return evaluator
 
 
@@ -208,9 +268,11 @@ def _ctrl_c_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(payload: bytes | None, lifeline: Connection) -> None:
+def _start(payload: bytes | None, lifeline: Connection, mouth: Connection | None) -> None:
     if payload is not None:
         _given.append(payload)
+    if mouth is not None:
+        _mouth.append(mouth)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A worker that waits for its next task never learns that its parent was killed, and one that is working cannot be
     # told to stop. The parent holds the other end of this pipe: when it closes it, or dies, this thread wakes up.

@@ -37,13 +37,13 @@ class Estimate:
     error: str | None = None
 
 
-def estimate(settings: Settings, strategies: Sequence[str] = ()) -> Estimate:
+def estimate(settings: Settings, strategies: Sequence[str] = (), *, parts: Parts | None = None) -> Estimate:
     """Measure one random candidate, one that is trained at a few epochs, let the parts rehearse, and add up.
 
     With `strategies`, the total is that of one search with each of them instead of that of the settings, and the
-    workers share searches instead of trials.
+    workers share searches instead of trials. `parts` may be given ready-made.
     """
-    parts = assemble(settings)
+    parts = parts or assemble(settings)
     parts.study()
     once_s = rehearsed(parts.evaluator)
     measured, trial_s = _measured(parts, settings)

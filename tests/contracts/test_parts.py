@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,32 +12,39 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_parts import (
+    BUILT,
+    DIFFERENT,
+    EVALUATORS,
+    PREDICTORS,
+    SIZES,
+    SMALL,
+    SMALLEST,
+    SPACES,
+    STRATEGIES,
+    TRAINED_FOR,
+    WEIGHT_SHARING,
+)
 
 from ogive import catalog
 from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
-from ogive.networks.build import BUILDERS, DEFAULTS
+from ogive.networks.build import BUILDERS
 from ogive.spaces.autogan import autogan
 from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.spaces.nds import FAMILIES
-from ogive.spaces.nds_residual import BLOCKS
 from ogive.strategies.closed_world import in_closed_world
-from ogive.supernets.sharing import SHARED
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
 from ogive.tables.world import ClosedWorld
 from ogive.testing import check_evaluator, check_predictor, check_space, check_strategy
+from ogive.testing.parts import require_same_elsewhere
+from ogive.testing.strategies import trace_of_strategy
 from ogive.training.data import Data, Split
 from ogive.training.text import Text
 
-SPACES = catalog.names("space")
-# The same without those that differ from nds_darts in their operations only.
-DIFFERENT = [space for space in SPACES if space not in FAMILIES or space == "nds_darts"]
-# Spaces of which ogive builds networks; the others are searched in tables only.
-BUILT = sorted(DEFAULTS)
 # Large spaces in a small size: every neighbour of many architectures is looked at.
 SMALL_SPACES = """
 from ogive.spaces import unrestricted
@@ -44,30 +53,7 @@ from ogive.spaces import unrestricted
 def ddarts_dense():
     return unrestricted.ddarts_dense(cells=1)
 """
-# One way to write each strategy of the catalog: as its name alone, unless it needs a part of its own.
-STRATEGIES = {
-    "random": "random",
-    "local_search": "local_search",
-    "evolution": "evolution",
-    "nsga2": "nsga2",
-    "reinforce": "reinforce",
-    "naswot": "naswot(training_free(macs, batch_size=8), scored=4)",
-    "area": "area(training_free(macs, batch_size=8), population=3, tournament=2, scored=4)",
-    "guided": "guided(trees(trees=5), random, start=4, refit=10, offered=20)",
-    "darts": "darts(epochs=2, batch_size=12, alpha_learning_rate=0.1)",
-    "ddarts": "ddarts(epochs=2, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
-    "spos": "spos(epochs=2, batch_size=12, candidates=4, population=2, tournament=2)",
-    "enas": "enas(epochs=2, batch_size=12, candidates=2, final_candidates=2, controller_steps=1, controller_samples=2)",
-    "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
-    "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
-}
-# Strategies that train a supernet, and the spaces that have one of theirs.
-WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas"), tuple(SHARED)) | {
-    "few_shot": ("nasbench201",),  # many parts in darts: in its own tests, and in test_pairs.py
-    "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
-    "darts_language": ("darts_rnn",),
-}
-# The same as functions that another process can import, where a part of its own is needed.
+# Strategies as functions that another process can import, where a part of its own is needed.
 FACTORIES = """
 from ogive.core.metric import Metric
 from ogive.core.trial import Measurement
@@ -168,55 +154,6 @@ def darts_language(space, seed):
     return DartsLanguage(space=space, data=data, seed=seed, threads=1, **small, alpha_learning_rate=0.1)
 """
 SCORES = catalog.names("score")
-# One way to write each predictor of the catalog, and the encoders and proposers inside others.
-PREDICTORS = {
-    "trees": "trees",
-    "boosted_trees": "boosted_trees",
-    "ranks": "ranks(trees)",
-    "upper_confidence_bound": "upper_confidence_bound(trees)",
-}
-
-GENERATIVE = (
-    "images=20, statistics_images=20, feature_channels=2, feature_epochs=1, critic_channels=2, steps=1, batch_size=16, "
-    "generator_batch=8, critic_steps=1"
-)
-# One way to write each evaluator of the catalog; small, so that a candidate takes a fraction of a second.
-EVALUATORS = {
-    "tabular": "tabular",
-    "trained": "trained(epochs=1, batch_size=8)",
-    "training_free": "training_free(naswot, batch_size=8)",
-    "score_table": "score_table('{scores}')",
-    "inherited": "inherited(split=0, epochs=1, part_epochs=1, batch_size=12, calibration=parent, reference=2)",
-    "inherited_generative": f"inherited({GENERATIVE}, part_steps=1, split=up1)",
-    "latency": "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)",
-    "together": "together(training_free(naswot, batch_size=8), trained(epochs=1, batch_size=8))",
-    "cached": "cached(together(training_free(macs), training_free(naswot, batch_size=8)))",
-    "ranked": "ranked(training_free([naswot, params], batch_size=8), reference=3)",
-    "predicted": "predicted(trees(trees=5), training_free(macs), sample=6)",
-    "screened": "screened(training_free(naswot, batch_size=8), training_free(params), keep=1, pool=3)",
-}
-# The smallest size of networks that a space allows.
-SIZES: dict[str, dict[str, int | None]] = {
-    "natssize": {"channels": None, "cells": 1},
-    "darts": {"channels": 4, "cells": 3},
-    "darts_rnn": {"channels": 4, "cells": None},
-    "autogan": {"channels": 2, "cells": None},
-    **{space: {"channels": 4, "cells": 3} for space in FAMILIES},
-    **{space: {"channels": None, "cells": None} for space in BLOCKS},
-    "ddarts": {"channels": 2, "cells": 2},
-    "dartopti": {"channels": 2, "cells": 1},
-    "ddarts_dense": {"channels": 2, "cells": 1},
-    "dartopti_from": {"channels": 2, "cells": None},
-}
-# Spaces whose networks have no size but their own, or as many cells as they say: those with small ones only.
-SMALL = {
-    "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
-    "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
-    "ddarts": "ddarts(cells=2)",
-    "dartopti": "dartopti(cells=1)",
-    "ddarts_dense": "ddarts_dense(cells=1)",
-}
-PLAIN: dict[str, int | None] = {"channels": 8, "cells": 1}
 
 
 def split(seed: int, count: int, side: int = 8) -> Split:
@@ -243,6 +180,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
             Column("%", "", "float32", test=True),
             np.random.default_rng(1).uniform(50, 95, 5**6).astype(np.float32),
         ),
+        "params": (Column("1", "", "int64"), np.arange(5**6)),
     }
     about = {"space": "nasbench201", "source": "", "licence": "", "importer": ""}
     folder: Path = tmp_path_factory.mktemp("tables") / "toy"
@@ -250,7 +188,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 
 def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[str, Callable[[], Any]]:
-    size = SIZES.get(space.name, PLAIN)
+    channels, cells = SIZES.get(space.name, (8, 1))
     return {
         "space": lambda: space,
         "seed": lambda: seed,
@@ -258,8 +196,8 @@ def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[
         "table": lambda: table,
         "device": lambda: "cpu",
         "threads": lambda: 1,
-        "channels": lambda: size["channels"],
-        "cells": lambda: size["cells"],
+        "channels": lambda: channels,
+        "cells": lambda: cells,
     }
 
 
@@ -269,7 +207,8 @@ def made_space(name: str) -> SearchSpace:
 
 
 def made_strategy(name: str, space: SearchSpace, seed: Seed) -> Strategy:
-    found: Strategy = catalog.build("strategy", STRATEGIES[name], context(space, seed))
+    text = STRATEGIES[name].format(scorer="training_free(macs, batch_size=8)", epochs=2)
+    found: Strategy = catalog.build("strategy", text, context(space, seed))
     return found
 
 
@@ -278,13 +217,15 @@ def made_evaluator(text: str, space: SearchSpace, table: Table) -> Evaluator:
     return found
 
 
-def together(spaces: Iterable[str]) -> list[tuple[str, str]]:
-    """Every strategy with each of the spaces that it can search: what cannot be built cannot be scored or shared."""
+def covering() -> list[tuple[str, str]]:
+    """Every strategy with one space and every space with a strategy, those without a supernet in turn."""
+    anywhere = itertools.cycle(name for name in STRATEGIES if name not in WEIGHT_SHARING)
+    everywhere = [(next(anywhere), space) for space in DIFFERENT]
+    scoring = [("area" if name == "naswot" else name, space) for name, space in everywhere]
     return [
-        (name, space)
-        for name, text in STRATEGIES.items()
-        for space in spaces
-        if space in WEIGHT_SHARING.get(name, SPACES) and (space in BUILT or "training_free" not in text)
+        *(("random" if name == "area" and space not in BUILT else name, space) for name, space in scoring),
+        ("naswot", "nasbench201"),
+        *SMALLEST.items(),
     ]
 
 
@@ -307,19 +248,25 @@ def test_every_space_keeps_the_contract_in_every_process(
     (tmp_path / "small_spaces.py").write_text(SMALL_SPACES)
     monkeypatch.syspath_prepend(str(tmp_path))
     small = f"def {name}(" in SMALL_SPACES
-    check_space(f"small_spaces:{name}" if small else target(catalog.resolve("space", name)), subprocess=True)
+    space = f"small_spaces:{name}" if small else target(catalog.resolve("space", name))
+    check_space(space, samples=20, subprocess=True)
 
 
 def test_every_strategy_of_the_catalog_is_tried_here() -> None:
     assert sorted(STRATEGIES) == catalog.names("strategy")
 
 
-@pytest.mark.parametrize(("name", "space"), together(DIFFERENT))
-def test_every_strategy_keeps_the_contract_on_every_space(name: str, space: str) -> None:
+@pytest.mark.parametrize(("name", "space"), covering())
+def test_every_strategy_and_every_space_keep_the_contract_together(name: str, space: str) -> None:
     objectives = goals(made_strategy(name, made_space(space), Seed(0)))
     check_strategy(
         lambda within, seed: made_strategy(name, within, seed), made_space(space), objectives=objectives, rounds=12
     )
+
+
+def test_every_strategy_is_among_them() -> None:
+    assert {name for name, _ in covering()} == set(STRATEGIES)
+    assert {space for _, space in covering()} == set(DIFFERENT)
 
 
 @pytest.mark.parametrize("name", list(STRATEGIES))
@@ -328,15 +275,23 @@ def test_every_strategy_asks_the_same_in_every_process(
 ) -> None:
     (tmp_path / "factories_of_parts.py").write_text(FACTORIES)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "factories_of_parts", raising=False)
     alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
     spaces = {"darts_language": target(darts_rnn), "ddarts": "factories_of_parts:small_dartopti"}
-    space = spaces.get(name, target(nasbench201))
-    check_strategy(maker, space, objectives=objectives, rounds=60, subprocess=True)
+    arguments = [maker, spaces.get(name, target(nasbench201)), str(objectives), "60"]
+    trace = "ogive.testing.strategies:trace_of_strategy"
+    require_same_elsewhere(trace, arguments, trace_of_strategy(*arguments), name)
 
 
-@pytest.mark.parametrize(("name", "space"), together(["nasbench101", "nasbench201", "accel_nasbench"]))
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [
+        *((name, "nasbench201") for name in STRATEGIES if "nasbench201" in WEIGHT_SHARING.get(name, SPACES)),
+        *(("evolution", space) for space in ("nasbench101", "accel_nasbench")),
+    ],
+)
 def test_every_strategy_keeps_the_contract_in_a_closed_world(name: str, space: str, tmp_path: Path) -> None:
     """Both where the world is small enough to be exhausted, and seeing every proposal inside."""
     open_space = made_space(space)
@@ -355,7 +310,7 @@ def test_every_strategy_keeps_the_contract_in_a_closed_world(name: str, space: s
         return in_closed_world(made_strategy(name, world, seed), world)
 
     world = ClosedWorld.of(open_space, some)
-    check_strategy(inside, world, objectives=goals(made_strategy(name, open_space, Seed(0))), rounds=60)
+    check_strategy(inside, world, objectives=goals(made_strategy(name, open_space, Seed(0))), rounds=20)
 
 
 def test_every_predictor_of_the_catalog_is_tried_here() -> None:
@@ -401,14 +356,14 @@ def test_every_evaluator_of_the_catalog_is_tried_here() -> None:
 
 @pytest.mark.parametrize("name", list(EVALUATORS))
 def test_every_evaluator_keeps_the_contract(name: str, table: Table, invented_scores: Path, ogive_home: Path) -> None:
-    text = EVALUATORS[name].format(scores=invented_scores)
+    text = EVALUATORS[name][0].format(scores=invented_scores)
     space = autogan() if name == "inherited_generative" else nasbench201()
     check_evaluator(made_evaluator(text, space, table), space, proposals=3)
 
 
 @pytest.mark.parametrize(
     ("text", "space"),
-    [("trained(preset=tiny, epochs=1, batch_size=2, bptt=8)", darts_rnn), (f"trained({GENERATIVE})", autogan)],
+    [(TRAINED_FOR["darts_rnn"][0], darts_rnn), (TRAINED_FOR["autogan"][0], autogan)],
     ids=["language", "generation"],
 )
 def test_training_keeps_the_contract_for_every_task(text: str, space: Any, table: Table, ogive_home: Path) -> None:

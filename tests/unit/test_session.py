@@ -466,11 +466,9 @@ class Epochs:
         return [Measurement({"val_acc": 1.0}) for _ in proposals]
 
 
-def test_an_estimate_does_not_multiply_what_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimate_does_not_multiply_what_happens_once() -> None:
     chosen = settings(budget=Budget(trials=10))
-    made = parts(chosen, Epochs(50))
-    monkeypatch.setattr("ogive.estimate.assemble", lambda settings: made)
-    found = estimate(chosen)
+    found = estimate(chosen, parts=parts(chosen, Epochs(50)))
     # About 0.02 + 50 * 0.02 = 1.02 s; 50 times one cold epoch would be 17 s, however busy the machine is.
     assert 0 < found.trial_s < 10
     assert found.total_s == pytest.approx(10 * found.trial_s)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import itertools
 import json
+import multiprocessing
 import os
 import pickle
 import sys
 from collections.abc import Sequence
-from subprocess import run
+from multiprocessing.connection import Connection
+from subprocess import PIPE, Popen
 from typing import Any
 
 import numpy as np
@@ -70,13 +74,7 @@ def require_same_elsewhere(trace: str, arguments: Sequence[str], here: Sequence[
     """The function ``module:attribute`` named `trace` must return the lines `here` in other processes too."""
     # Two hash seeds cannot both give the order that this process has by chance.
     for hash_seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-c", "from ogive.testing.parts import answer; answer()", trace, *arguments]
-        finished = run(command, env=environment, capture_output=True, text=True, check=False)
-        if finished.returncode:
-            reason = (finished.stderr.strip() or f"exit code {finished.returncode}").splitlines()[-1]
-            raise ProtocolError(f"{name} failed in a second process: {reason}")
-        there = json.loads(finished.stdout.splitlines()[-1])
+        there = _elsewhere(hash_seed).answer(trace, arguments, name)
         for mine, yours in itertools.zip_longest(here, there):
             require(
                 mine == yours,
@@ -84,7 +82,66 @@ def require_same_elsewhere(trace: str, arguments: Sequence[str], here: Sequence[
             )
 
 
-def answer() -> None:
-    """The second process: call the function that the command line names, and write what it returns as the last line."""
-    trace, *arguments = sys.argv[1:]
-    sys.stdout.write(f"{json.dumps(imported(trace)(*arguments))}\n")
+class _Elsewhere:
+    """A process with another hash of strings, which answers each question in a fork of itself.
+
+    What takes longest, to start and to import torch, is done once; no question sees what another one left behind.
+    """
+
+    def __init__(self, hash_seed: str) -> None:
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-c", "from ogive.testing.parts import serve; serve()"]
+        self._process = Popen(command, env=environment, stdin=PIPE, stdout=PIPE, text=True)
+        atexit.register(self._end)
+
+    def answer(self, trace: str, arguments: Sequence[str], name: str) -> list[str]:
+        """What the function returns there; ProtocolError if it raises, or ends its process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        warm = [name for name in sys.modules if name.startswith("ogive.") or name in ("torch", "sklearn.ensemble")]
+        question = {"path": sys.path, "warm": warm, "trace": trace, "arguments": list(arguments)}
+        self._process.stdin.write(f"{json.dumps(question)}\n")
+        self._process.stdin.flush()
+        found = json.loads(self._process.stdout.readline() or '{"error": "it ended"}')
+        require("error" not in found, f"{name} failed in a second process: {found.get('error')}")
+        lines: list[str] = found["lines"]
+        return lines
+
+    def _end(self) -> None:
+        with self._process:  # waits for it
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+
+_elsewhere = functools.cache(_Elsewhere)
+
+
+def serve() -> None:
+    """The second process: a line of JSON for each question that standard input holds."""
+    for line in sys.stdin:
+        question = json.loads(line)
+        for module in question["warm"]:
+            importlib.import_module(module)
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        child = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn").Process(
+            target=_answer, args=(question, writer)
+        )
+        child.start()
+        writer.close()
+        try:
+            found = reader.recv()
+        except EOFError:
+            found = {"error": "its process ended"}
+        child.join()
+        sys.stdout.write(f"{json.dumps(found)}\n")
+        sys.stdout.flush()
+
+
+def _answer(question: dict[str, Any], writer: Connection) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a part prints is no answer
+    sys.path[:] = question["path"]
+    try:
+        found: dict[str, Any] = {"lines": imported(question["trace"])(*question["arguments"])}
+    except Exception as error:  # noqa: BLE001 - told to the process that asked
+        found = {"error": f"{type(error).__name__}: {error}"}
+    writer.send(found)

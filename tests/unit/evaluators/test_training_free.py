@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from ogive.core.study import Study
 from ogive.core.trial import Budget, Measurement, Proposal
 from ogive.evaluators.training_free import TrainingFree
 from ogive.networks.count import macs, parameters
+from ogive.scores import SCORES
 from ogive.scores.naswot import naswot
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
@@ -144,43 +147,68 @@ def test_a_batch_is_no_larger_than_the_data_and_holds_no_image_twice(data: Data)
     assert math.isfinite(evaluator.evaluate([Proposal(ALIVE)])[0].metrics["naswot"])
 
 
-def test_what_one_candidate_runs_into_does_not_cost_the_others(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(arch: Architecture, *args: object, **kwargs: object) -> object:
+class Given(TrainingFree):
+    """Scores networks that a function makes, as one from Python may."""
+
+    def __init__(self, networks: Callable[[Architecture], torch.nn.Module], **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self.networks = networks
+
+    def network(self, arch: Architecture) -> torch.nn.Module:
+        return self.networks(arch)
+
+
+def given(networks: Callable[[Architecture], torch.nn.Module], data: Data, score: str | Sequence[str]) -> TrainingFree:
+    return Given(
+        networks, score=score, space=nasbench201(), data=data, seed=Seed(0), channels=4, cells=1, batch_size=16
+    )
+
+
+def test_what_one_candidate_runs_into_does_not_cost_the_others(data: Data) -> None:
+    def explode(arch: Architecture) -> torch.nn.Module:
         if arch == DISCONNECTED:
             raise torch.OutOfMemoryError("CUDA out of memory\nTried to allocate 80 GiB")
-        return original(arch, *args, **kwargs)  # type: ignore[arg-type]
+        return make(data).network(arch)
 
-    evaluator = make(data)
-    from ogive.networks.build import build as original
-
-    monkeypatch.setattr("ogive.evaluators.training_free.build", explode)
-    found = evaluator.evaluate([Proposal(DISCONNECTED), Proposal(ALIVE)])
+    found = given(explode, data, "naswot").evaluate([Proposal(DISCONNECTED), Proposal(ALIVE)])
     assert found[0].error == "OutOfMemoryError: CUDA out of memory"
     assert found[1].error is None
 
 
-def test_the_reason_of_a_failure_is_that_of_the_score_alone(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_of_a_failure_is_that_of_the_score_alone(data: Data) -> None:
     smooth = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 4))
-    together, alone = make(data, ["grad_norm", "naswot", "snip"]), make(data, "naswot")
-    monkeypatch.setattr("ogive.evaluators.training_free.build", lambda *args, **kwargs: smooth)
+    together, alone = (given(lambda arch: smooth, data, names) for names in (["grad_norm", "naswot", "snip"], "naswot"))
     reason = together.evaluate([Proposal(ALIVE)])[0].error
     assert reason is not None
     assert reason.startswith("SpecError: NASWOT compares the ReLU units of a network, but Sequential ran no ReLU")
     assert reason == alone.evaluate([Proposal(ALIVE)])[0].error
 
 
-def test_a_score_that_is_no_number_is_a_failure(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ogive.scores.naswot._log_determinant", lambda kernel: math.nan)
-    assert make(data).evaluate([Proposal(ALIVE)])[0].error == "naswot is nan"
+def unknown(network: torch.nn.Module, images: torch.Tensor) -> float:
+    return math.nan
 
 
-def test_a_score_gets_labels_if_it_takes_them(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    def labelled(network: object, images: torch.Tensor, labels: torch.Tensor) -> float:
-        return float(labels.sum()) + len(images)
+def labelled(network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    return float(labels.sum()) + len(images)
 
-    monkeypatch.setattr("ogive.scores.naswot.naswot", labelled)
-    evaluator = make(data)
-    assert evaluator.evaluate([Proposal(ALIVE)])[0].metrics["naswot"] == float(evaluator._batch.labels.sum()) + 16
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two functions above as scores of the catalog."""
+    monkeypatch.setitem(sys.modules, "scores_of_tests", SimpleNamespace(unknown=unknown, labelled=labelled))
+    for name in ("unknown", "labelled"):
+        monkeypatch.setitem(SCORES, name, f"scores_of_tests:{name}")
+
+
+@pytest.mark.usefixtures("scores")
+def test_a_score_that_is_no_number_is_a_failure(data: Data) -> None:
+    assert make(data, "unknown").evaluate([Proposal(ALIVE)])[0].error == "unknown is nan"
+
+
+@pytest.mark.usefixtures("scores")
+def test_a_score_gets_labels_if_it_takes_them(data: Data) -> None:
+    evaluator = make(data, "labelled")
+    assert evaluator.evaluate([Proposal(ALIVE)])[0].metrics["labelled"] == float(evaluator._batch.labels.sum()) + 16
 
 
 def test_images_that_are_all_alike_are_refused(data: Data) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
 from ogive.scores.naswot import activation_kernel, naswot, naswot_reference, naswot_smooth
-from ogive.scores.units import _counted
+from ogive.scores.units import _counted, _multiplies_bytes
 
 
 def images(count: int = 6) -> Tensor:
@@ -204,5 +204,8 @@ def test_products_of_bytes_and_of_floats_are_the_same(shape: tuple[int, int], mo
     counts = (on[:, None] & on[None]).sum(-1)
     assert torch.equal(_counted(on).long(), counts)
     assert torch.equal(_counted(on.T.contiguous().T).long(), counts)
-    monkeypatch.setattr("ogive.scores.units._multiplies_bytes", lambda: False)
+    _multiplies_bytes.cache_clear()
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)  # as on an older processor
+    assert not _multiplies_bytes()
     assert torch.equal(_counted(on).long(), counts)
+    _multiplies_bytes.cache_clear()

@@ -118,11 +118,20 @@ def test_a_space_that_breaks_a_promise_is_told_which(message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_a_space_that_draws_from_elsewhere_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = np.random.default_rng(0)
-    monkeypatch.setattr(SearchSpace, "sample", lambda self, rng: Architecture("toy", (int(other.integers(3)), 0)))
+class Elsewhere(SearchSpace):
+    """Draws from a generator of its own."""
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        return Architecture("toy", (int(OTHER.integers(3)), 0))
+
+
+OTHER = np.random.default_rng(0)
+
+
+def test_a_space_that_draws_from_elsewhere_is_caught() -> None:
+    honest = space()
     with pytest.raises(ProtocolError, match="equal generators"):
-        check_space(space())
+        check_space(Elsewhere(honest.name, honest.variables, honest.draw))
 
 
 # -- strategies -------------------------------------------------------------------------------------------------------

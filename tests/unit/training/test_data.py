@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -118,7 +119,7 @@ def test_nonsense_is_refused(options: dict[str, float], message: str) -> None:
 
 
 def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ogive.training.memory.capacity", lambda device: 1_000_000)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1_000_000, "SC_PAGE_SIZE": 1}.__getitem__)
     # 1,797 images of 24 x 24 bytes are 1.04 million; of 23 x 23 they are 0.95 million.
     with pytest.raises(SpecError, match=r"digits at size=24 \(1797×1×24×24\) would take .*give a smaller size"):
         load("digits", size=24)

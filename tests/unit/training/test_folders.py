@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -199,7 +200,7 @@ def test_without_pillow_the_way_to_get_it_is_named(folder: Path, monkeypatch: py
 def test_a_folder_that_does_not_fit_into_memory_is_refused_before_it_is_decoded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ogive.training.memory.capacity", lambda device: 100_000)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 100_000, "SC_PAGE_SIZE": 1}.__getitem__)
     with pytest.raises(SpecError, match=r"20×1×72×72.* would take .*give a smaller size"):
         load(f"images:{folder}", size=72)
     with pytest.raises(SpecError, match=r"20×3×48×48.* would take .*give a smaller size"):

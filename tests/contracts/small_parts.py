@@ -1,0 +1,105 @@
+"""One way to write each part of the catalog, small enough to be tried in a fraction of a second."""
+
+from __future__ import annotations
+
+from ogive import catalog
+from ogive.networks.build import DEFAULTS
+from ogive.spaces.nds import FAMILIES
+from ogive.spaces.nds_residual import BLOCKS
+from ogive.supernets.sharing import SHARED
+
+SPACES = catalog.names("space")
+# The same without those that differ from nds_darts in their operations only.
+DIFFERENT = [space for space in SPACES if space not in FAMILIES or space == "nds_darts"]
+# Spaces of which ogive builds networks; the others are searched in tables only.
+BUILT = sorted(DEFAULTS)
+# Spaces whose networks have no size but their own, or as many cells as they say: those with small ones only.
+SMALL = {
+    "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
+    "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
+    "ddarts": "ddarts(cells=2)",
+    "dartopti": "dartopti(cells=1)",
+    "ddarts_dense": "ddarts_dense(cells=1)",
+}
+# Channels and cells of the smallest networks of a space that take images of 8 by 8 pixels, or a text.
+SIZES: dict[str, tuple[int | None, int | None]] = {
+    "nasbench201": (4, 1),
+    "nasbench101": (8, 1),
+    "natssize": (None, 1),
+    "darts_rnn": (4, None),
+    "autogan": (2, None),
+    **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
+    **dict.fromkeys(BLOCKS, (None, None)),
+    "ddarts": (2, 2),
+    "dartopti": (2, 1),
+    "ddarts_dense": (2, 1),
+    "dartopti_from": (2, None),
+}
+# A scorer needs images, or what the evaluator of a search without images has; an epoch of a supernet is a proposal.
+STRATEGIES = {
+    "random": "random",
+    "local_search": "local_search",
+    "evolution": "evolution",
+    "nsga2": "nsga2",
+    "reinforce": "reinforce",
+    "naswot": "naswot({scorer}, scored=4)",
+    "area": "area({scorer}, population=3, tournament=2, scored=4)",
+    "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
+    "darts": "darts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1)",
+    "ddarts": "ddarts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
+    "spos": "spos(epochs={epochs}, batch_size=12, candidates=4, population=2, tournament=2)",
+    "enas": (
+        "enas(epochs={epochs}, batch_size=12, candidates=2, final_candidates=2, controller_steps=1, "
+        "controller_samples=2)"
+    ),
+    "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
+    "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
+}
+# Strategies that train a supernet, and the spaces that have one of theirs.
+WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas", "few_shot"), tuple(SHARED)) | {
+    "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
+    "darts_language": ("darts_rnn",),
+}
+# The same in their smallest space: in the others they are tried by their own tests and in searches.
+SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense", "darts_language": "darts_rnn"}
+TRAINED = "trained(epochs=1, batch_size=16)"
+LATENCY = "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)"
+BOTH = f"together({TRAINED}, {LATENCY})"
+GENERATIVE = (
+    "images=20, statistics_images=20, feature_channels=2, feature_epochs=1, critic_channels=2, steps=1, batch_size=16, "
+    "generator_batch=8, critic_steps=1"
+)
+LANGUAGE = "trained(preset=tiny, epochs=1, batch_size=2, bptt=8)"
+# Each evaluator with a metric to maximise and one to minimise.
+EVALUATORS = {
+    "tabular": ("tabular(also=[params])", "val_acc", "params"),
+    "trained": (TRAINED, "val_acc", "macs"),
+    "training_free": ("training_free([naswot, macs], batch_size=8)", "naswot", "macs"),
+    "score_table": ("score_table('{scores}')", "naswot", "params"),
+    "inherited": (
+        "inherited(metric=shared_acc, split=0, epochs=1, part_epochs=1, batch_size=12)",
+        "shared_acc",
+        "shared_acc",
+    ),
+    "inherited_generative": (f"inherited({GENERATIVE}, part_steps=1, split=up1)", "own_fid", "own_fid"),
+    "latency": (LATENCY, "latency_ms", "latency_ms"),
+    "together": (BOTH, "val_acc", "params"),
+    "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
+    "ranked": ("ranked(training_free([naswot, macs], batch_size=8), reference=3)", "mean_rank", "macs"),
+    "predicted": ("predicted(trees(trees=5), training_free([macs, params]), sample=2)", *["predicted_macs"] * 2),
+    "screened": (f"screened(training_free(naswot, batch_size=8), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
+}
+# What `trained` takes and measures where the task is another one.
+TRAINED_FOR = {"darts_rnn": (LANGUAGE, "macs", "val_ppl"), "autogan": (f"trained({GENERATIVE})", "own_is", "own_fid")}
+OBJECTIVES = {
+    "maximize": "maximize({good})",
+    "minimize": "minimize({bad})",
+    "latency_tradeoff": "latency_tradeoff(target_ms=1)",
+}
+# One way to write each predictor, and the encoders and proposers inside others.
+PREDICTORS = {
+    "trees": "trees",
+    "boosted_trees": "boosted_trees",
+    "ranks": "ranks(trees)",
+    "upper_confidence_bound": "upper_confidence_bound(trees)",
+}

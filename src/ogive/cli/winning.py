@@ -69,8 +69,7 @@ def train_command(
     events = find_spec("tensorboard") is not None if tensorboard is None else tensorboard
 
     def show(step: Any) -> None:
-        right = f", accuracy {step.train_acc:.1f} %" if hasattr(step, "train_acc") else ""
-        note = f"loss {step.loss:.3f}{right}, {duration(step.seconds_left)} left"
+        note = f"{step.words}, {duration(step.seconds_left)} left"
         bar.at(step.epoch - 1 + int(step.share), note, total=step.epochs)
 
     arguments = {

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -84,8 +85,18 @@ def source_of(
     return _joined([docstring, _imports(needed | collected.imports), constants], body)
 
 
+@runtime_checkable
+class Rebuilt(Protocol):
+    """A network that says what makes another one like it."""
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """The arguments of its constructor."""
+        ...
+
+
 def _recipe(network: nn.Module) -> dict[str, object]:
-    recipe = getattr(network, "recipe", None)
+    recipe: Any = network.recipe if isinstance(network, Rebuilt) else None
     if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
         name = type(network).__name__
         raise SpecError(

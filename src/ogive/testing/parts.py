@@ -118,14 +118,13 @@ _elsewhere = functools.cache(_Elsewhere)
 
 def serve() -> None:
     """The second process: a line of JSON for each question that standard input holds."""
+    context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     for line in sys.stdin:
         question = json.loads(line)
         for module in question["warm"]:
             importlib.import_module(module)
         reader, writer = multiprocessing.Pipe(duplex=False)
-        child = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn").Process(
-            target=_answer, args=(question, writer)
-        )
+        child = context.Process(target=_answer, args=(question, writer))
         child.start()
         writer.close()
         try:

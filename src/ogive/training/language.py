@@ -105,6 +105,11 @@ class LanguageProgress:
     val_ppl: float | None
     seconds_left: float
 
+    @property
+    def words(self) -> str:
+        """How well it goes."""
+        return f"loss {self.loss:.3f}"
+
 
 class _NotFinite(Exception):
     """The loss of a step or of the validation text is not a finite number."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +83,14 @@ class Outcome:
         return sum(epoch.seconds for epoch in self.history)
 
 
+@runtime_checkable
+class DropsPaths(Protocol):
+    """A network whose paths are dropped with a probability that rises to `drop_path` in the course of its training."""
+
+    drop_path: float
+    drop_path_prob: float
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a training stands: `epoch` and `step` from 1, `loss` and `train_acc` since the epoch began."""
@@ -95,6 +103,11 @@ class Progress:
     train_acc: float
     val_acc: float | None
     seconds_left: float
+
+    @property
+    def words(self) -> str:
+        """How well it goes."""
+        return f"loss {self.loss:.3f}, accuracy {self.train_acc:.1f} %"
 
     @property
     def share(self) -> float:
@@ -193,9 +206,9 @@ class Supervised:
         started, number, recipe = time.perf_counter(), len(self.history), self.recipe
         streams = self.seed.child(f"epoch {number}")
         torch.manual_seed(streams.integer(f"network {self.ranks.rank}"))  # noqa: TID251 - forked in drive()
-        if hasattr(self.network, "drop_path_prob"):
-            final = getattr(self.network, "drop_path", 0.0) if recipe.drop_path is None else recipe.drop_path
-            setattr(self.network, "drop_path_prob", final * number / recipe.epochs)  # noqa: B010 - no field of Module
+        if isinstance(self.network, DropsPaths):
+            final = self.network.drop_path if recipe.drop_path is None else recipe.drop_path
+            self.network.drop_path_prob = final * number / recipe.epochs
         self.network.train()
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss and share of correct answers, summed
         reported = started

@@ -25,7 +25,7 @@ from ogive.core.evaluator import Cached, Evaluator, Measured, Screened, Together
 from ogive.core.executor import Pool
 from ogive.core.graph import Graph
 from ogive.core.metric import Metric
-from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
+from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective, written
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, Real, SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
@@ -162,11 +162,11 @@ def search(
     names or what ``ogive.data`` and ``ogive.table`` return, and an `evaluator` may be a plain function of an
     architecture that returns a number. `task` is a task of one's own, such as a Classification with another loss, or
     with a builder of networks; its data are those of the search. `budget` is a number of trials, a text such as
-    ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's first metric is sought. `workers`
-    are processes, as in 4 or ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on
-    the seed and on `in_flight`, by default 4 for each of several workers. With `out`, every trial is stored in that
-    folder as it finishes; with ``resume=True`` an interrupted search in that folder is completed. Without `out`,
-    nothing is written.
+    ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's first metric is sought; the name of
+    a metric stands for its best value. `workers` are processes, as in 4 or ``"processes(4)"``, or a Pool of one's own,
+    which stays open; what is found depends on the seed and on `in_flight`, by default 4 for each of several workers.
+    With `out`, every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted search in that
+    folder is completed. Without `out`, nothing is written.
     """
     objectives = _several(objective)
     data = task.data if task is not None and data is None else data
@@ -221,9 +221,9 @@ def _assembled(
     parts = assemble(named, folder=None if folder is None else unfinished(folder), given=given)
     if not objectives:
         return parts
-    built = iter(parts.objectives)
-    whole = tuple(next(built) if isinstance(part, str) else part for part in objectives)
-    return replace(parts, objectives=whole)
+    built = iter(zip(parts.objectives, parts.written, strict=True))
+    whole = [next(built) if isinstance(part, str) else (part, _told(part)) for part in objectives]
+    return replace(parts, objectives=tuple(part for part, _ in whole), written=tuple(text for _, text in whole))
 
 
 def _budget(budget: int | str | Budget) -> Budget:
@@ -238,5 +238,7 @@ def _told(part: Any) -> str:
         return part
     if isinstance(part, Named):
         return part.name
+    if isinstance(part, (Maximize, Minimize)):
+        return written(part)
     has_values = is_dataclass(part)
     return repr(part) if has_values and isinstance(part, Objective) else type(part).__name__

@@ -28,7 +28,6 @@ __all__ = [
     "Context",
     "build",
     "filled",
-    "generates",
     "inner_parts",
     "load",
     "make",
@@ -304,11 +303,6 @@ def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
         f"{data.name} is data for {' or '.join(data.tasks)}, and networks of {space.name} are for "
         f"{' or '.join(space.tasks) or 'nothing but look-ups in tables'}: give other data, or another space."
     )
-
-
-def generates(space: str) -> bool:
-    """Whether the architectures of a space, named as in ``name(key=value)``, make images."""
-    return "generation" in build("space", space).tasks
 
 
 def _completed(context: Context) -> Context:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.capabilities import Finite, Populated, walk
+from ogive.core.capabilities import Answer, Finite, Populated, answer_of, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
 from ogive.core.metric import Metric, metric_named
-from ogive.core.objective import best_of
+from ogive.core.objective import Minimize, best_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
@@ -36,8 +36,9 @@ Floats = npt.NDArray[np.float64]
 class Outcome:
     """What one strategy found with one seed.
 
-    `score` is the best value of the objective at the end of the search (with several objectives: the hypervolume of
-    the front), `reported` the test accuracy of that architecture where it is known. `curve` and `reported_curve` hold
+    `score` is the value of the objective that the search answers with: its best, or that of its last trial where the
+    strategy says so; of a metric that is minimised its own value (with several objectives: the hypervolume of the
+    front). `reported` is the test accuracy of that architecture where it is known. `curve` and `reported_curve` hold
     the same after every evaluated trial, `benchmark_s` the seconds by the tables' clock. NaN where nothing worked.
     """
 
@@ -87,7 +88,7 @@ class Comparison:
 
     `reported` is what is reported of the architecture that a search would answer with: the first metric of the test set
     that the evaluator records, if any. `world` says within what the regrets are, where that is not the whole space:
-    "closed world of 30,001 rows".
+    "closed world of 30,001 rows". Of the score smaller is better if `minimized`.
     """
 
     settings: Settings
@@ -99,6 +100,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     world: str | None = None
     reported: Metric | None = None
+    minimized: bool = False
 
     @property
     def value(self) -> str:
@@ -160,7 +162,7 @@ class Comparison:
             len(score),
             float(score.mean()),
             self._interval(score, f"score {strategy}"),
-            None if self.score_optimum is None else self.score_optimum - float(score.mean()),
+            None if self.score_optimum is None else self._sign("score") * (self.score_optimum - float(score.mean())),
             mean,
             self._interval(reported, f"reported {strategy}") if known else None,
             None
@@ -170,8 +172,10 @@ class Comparison:
         )
 
     def _sign(self, value: str) -> float:
-        """1 where larger values are better, -1 where smaller ones are; scores are always larger-is-better."""
-        return self.reported.sign if value == "reported" and self.reported is not None else 1.0
+        """1 where larger values are better, -1 where smaller ones are."""
+        if value == "score":
+            return -1.0 if self.minimized else 1.0
+        return 1.0 if self.reported is None else self.reported.sign
 
     def _values(self, strategy: str, value: str) -> Floats:
         return np.array([getattr(outcome, value) for outcome in self.of(strategy)], np.float64)
@@ -199,7 +203,8 @@ def compare(
     Searches are spread over `workers` processes, each of them serial, so that the number of workers never changes a
     result. With `folder`, every search is a run folder in it; runs that are there already are completed, not repeated.
     """
-    names, parts, notes = check(strategies, settings, seeds=seeds, workers=workers)
+    everybody, notes = check(strategies, settings, seeds=seeds, workers=workers)
+    names, parts = list(everybody), next(iter(everybody.values()))
     settings = replace(settings, objectives=parts.written)
     reported = next((metric for metric in parts.evaluator.metrics if metric.test), None)
     threads = threads_of(settings, workers_of(workers))
@@ -215,8 +220,13 @@ def compare(
         if progress is not None:
             progress(done, len(jobs))
     reference = _reference(histories) if len(settings.objectives) > 1 else None
+    minimized = reference is None and isinstance(parts.objectives[0], Minimize)
+    answers = {name: answer_of(one.strategy) for name, one in everybody.items()}
     outcomes = tuple(
-        replace(_outcome(job, trials, reference, reported), projections=projections)
+        replace(
+            _outcome(job, trials, answers[job.strategy], reference, reported, -1.0 if minimized else 1.0),
+            projections=projections,
+        )
         for job, trials, projections in zip(jobs, histories, projected, strict=True)
     )
     return Comparison(
@@ -229,6 +239,7 @@ def compare(
         notes,
         parts.world,
         reported,
+        minimized,
     )
 
 
@@ -239,20 +250,19 @@ def _optimum(evaluator: Evaluator, metric: Metric) -> float | None:
 
 
 def _score_optimum(parts: Parts) -> float | None:
-    """The best score that there is, where the one objective is a metric that is sought in its own direction."""
+    """The best value that there is, where the one objective is a metric that is sought in its own direction."""
     if len(parts.objectives) > 1:
         return None
     metric = metric_named(parts.evaluator.metrics, parts.objectives[0].needs[0])
     if parts.objectives[0] != best_of(metric):
         return None
-    best_value = _optimum(parts.evaluator, metric)
-    return None if best_value is None else metric.sign * best_value
+    return _optimum(parts.evaluator, metric)
 
 
 def check(
     strategies: Sequence[str], settings: Settings, *, seeds: int, workers: int | str = 1
-) -> tuple[list[str], Parts, tuple[str, ...]]:
-    """The strategies that will run, random search among them, the parts of the first, and what to bear in mind.
+) -> tuple[dict[str, Parts], tuple[str, ...]]:
+    """The strategies that will run, random search among them, each with its parts, and what to bear in mind.
 
     A mistake is reported now, before the first search and not after the last.
     """
@@ -262,11 +272,12 @@ def check(
     names = _with_random(strategies)
     first = assemble(replace(settings, strategy=names[0]))
     built = {"space": first.space, "evaluator": first.evaluator}
-    everybody = [first, *(assemble(replace(settings, strategy=name), given=built) for name in names[1:])]
-    for parts in everybody:
+    others = {name: assemble(replace(settings, strategy=name), given=built) for name in names[1:]}
+    everybody = {names[0]: first, **others}
+    for parts in everybody.values():
         parts.study()
-    notes = (_random_start(name, parts, settings) for name, parts in zip(names, everybody, strict=True))
-    return names, first, tuple(note for note in notes if note is not None)
+    notes = (_random_start(name, parts, settings) for name, parts in everybody.items())
+    return everybody, tuple(note for note in notes if note is not None)
 
 
 def _random_start(name: str, parts: Parts, settings: Settings) -> str | None:
@@ -317,14 +328,26 @@ def _search_one(settings: Settings, folder: Path | None) -> Found:
     return run.trials, run.projections
 
 
-def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | None, metric: Metric | None) -> Outcome:
+def _outcome(
+    settings: Settings,
+    trials: Sequence[Trial],
+    answer: Answer,
+    reference: Floats | None,
+    metric: Metric | None,
+    sign: float,
+) -> Outcome:
+    """What a search found; `sign` turns its scores into values of its objective."""
     counted = [trial for trial in trials if trial.status != "screened"]
     scores = [trial.scores[0] if trial.scores is not None else None for trial in counted]
+    values = [math.nan if score is None else sign * score for score in scores]
     reports = [math.nan if metric is None else trial.metrics.get(metric.name, math.nan) for trial in counted]
-    curve = anytime(scores) if counted else np.array([math.nan])
-    reported = anytime(scores, reports) if counted else np.array([math.nan])
-    winner = best(counted)
-    points = [trial.scores for trial in counted if trial.scores is not None]
+    # The last that worked is the best by its place.
+    ranks = scores if answer == "best" else [None if score is None else float(k) for k, score in enumerate(scores)]
+    curve = anytime(ranks, values) if counted else np.array([math.nan])
+    reported = anytime(ranks, reports) if counted else np.array([math.nan])
+    worked = [trial for trial in counted if trial.scores is not None]
+    chosen = best(worked) if answer == "best" else next(reversed(worked), None)
+    points = [trial.scores for trial in worked if trial.scores is not None]
     volume = None if reference is None else hypervolume(points, reference) if points else 0.0
     return Outcome(
         settings.strategy,
@@ -334,7 +357,7 @@ def _outcome(settings: Settings, trials: Sequence[Trial], reference: Floats | No
         tuple(curve.tolist()),
         tuple(reported.tolist()),
         sum(trial.status == "failed" for trial in counted),
-        None if winner is None else str(winner.arch),
+        None if chosen is None else str(chosen.arch),
         benchmark_s=tuple(itertools.accumulate(trial.cost.benchmark_s for trial in counted)),
     )
 

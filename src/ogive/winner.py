@@ -24,6 +24,7 @@ from torch import nn
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.metric import LATENCY, MACS, PARAMS, of_part
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.evaluators.latency import LatencyReport, measure
@@ -83,11 +84,22 @@ def train_winner(
             return {}
         measured |= task.measured(network, "test", filled, seed=seed)
     network = network.to("cpu")
-    facts = {
+    numbers = {
+        **{
+            name: chosen.metrics[name]
+            for name, metric in run.metrics.items()
+            if metric.validated and name in chosen.metrics
+        },
         **measured,
-        **_identity(chosen, run, data),
         **task.described(network, filled, measured),
         **_latency(network, task),
+    }
+    known = {metric.name: metric for metric in (PARAMS, MACS, LATENCY, *run.metrics.values(), *task.metrics)}
+    told = [name for name in numbers if name in known or name in measured]
+    facts = {
+        **numbers,
+        **_identity(chosen, run, data),
+        "metrics": [of_part(name, known.values()).to_json() for name in told],
         "task": task.name,
         "epochs": len(training.history),
         "recipe": asdict(filled),
@@ -219,11 +231,8 @@ def winner_facts(run: Run) -> dict[str, Any]:
     """What winner.json of a run holds; StoreError if no winner was trained, or the file is damaged."""
     path = run.artifacts / "winner.json"
     if not path.exists():
-        if catalog.generates(run.config["space"]):
-            raise SpecError(
-                f"The networks of {run.folder} make images: they are measured by the evaluator trained, and neither "
-                "trained further nor exported."
-            )
+        if run.config.get("data") is not None:
+            _task(run, None).joined()  # says why, where there is no last training
         raise StoreError(f"{run.folder} has no trained winner yet: {shlex.join(['ogive', 'train', str(run.folder)])}")
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -272,11 +281,9 @@ def _key(arch: Architecture, size: Size, recipe: Any, task: Any) -> str:
 
 
 def _identity(chosen: Trial, run: Run, data: Any) -> dict[str, Any]:
-    searched = {"val_acc": chosen.metrics["val_acc"]} if "val_acc" in chosen.metrics else {}
     return {
         "arch": str(chosen.arch),
         "trial": chosen.number,
-        **searched,
         "data": data if isinstance(data, str) else run.config.get("data"),
     }
 

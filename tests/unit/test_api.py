@@ -345,5 +345,5 @@ def test_a_run_of_objects_says_what_they_were(tmp_path: Path) -> None:
         "space": "natssize",
         "strategy": "Downhill",
         "evaluator": "Widths",
-        "objectives": ["Maximize(metric='params')"],
+        "objectives": ["maximize(params)"],
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ogive.cli import main
+from ogive.runs import read_run
 
 TABULAR = ("--space", "nasbench201", "--table", "nasbench201")
 Run = Callable[..., tuple[int, str, str]]
@@ -130,6 +131,20 @@ def test_what_is_minimised_is_shown_as_it_is_measured(ogive: Run, table_home: Pa
     _, out, _ = ogive("search", *TABULAR, *cheap)
     assert re.search(r"^best: trial \d, nasbench201:\S+, params [\d,]+$", out, re.MULTILINE)
     assert re.search(r"^params +[\d,]+$", out, re.MULTILINE)
+
+
+def test_the_bare_name_of_a_metric_means_its_own_direction(ogive: Run, table_home: Path) -> None:
+    cheap = ("--evaluator", "tabular(also=[params])", "--objective", "params", "--budget", 3, "--out", "run")
+    code, _, err = ogive("search", *TABULAR, *cheap)
+    assert code == 0, err
+    run = read_run(Path("run"))
+    assert run.config["objectives"] == ["minimize(params)"]
+    assert [trial.scores for trial in run.trials] == [(-trial.metrics["params"],) for trial in run.trials]
+    assert ogive("resume", "run", "--budget", 4)[0] == 0
+    _, out, _ = ogive("compare", "random", *TABULAR, *cheap[:-4], "--budget", 3, "--seeds", 2, "--out", "both")
+    assert re.search(r"^random +2 +[\d,]+\.\d{3} \[", out, re.MULTILINE)
+    assert ogive("compare", "random", *TABULAR, *cheap[:-4], "--budget", 3, "--seeds", 2, "--out", "both")[0] == 0
+    refused(ogive("search", *TABULAR, "--objective", "test_acc", "--budget", 1), "never sees the test set")
 
 
 def test_several_objectives_have_a_front(ogive: Run, table_home: Path) -> None:

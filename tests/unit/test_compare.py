@@ -170,8 +170,10 @@ def test_the_optimum_of_a_table_inside_another_evaluator_is_known(settings: Sett
 
 def test_a_search_that_minimises_is_measured_from_the_smallest_value(settings: Settings, table: Table) -> None:
     found = compare(["evolution"], replace(settings, objectives=("minimize(params)",)), seeds=2)
-    assert found.score_optimum == -table.column("params").min()
+    assert found.score_optimum == table.column("params").min()
     assert all(row.score_regret is not None and row.score_regret >= 0 for row in found.rows())
+    assert all(row.score_interval.low <= row.score <= row.score_interval.high for row in found.rows())
+    assert min(outcome.score for outcome in found.outcomes) > 0
 
 
 def test_a_search_against_the_direction_of_its_metric_has_no_known_optimum(settings: Settings) -> None:
@@ -213,13 +215,13 @@ def test_losses_are_minimised_ranked_and_regretted_the_right_way_round(settings:
     assert found.settings.objectives == ("minimize(loss)",)
     assert found.reported == Metric("test_final_loss", "", "smaller", "test loss")
     values, tested = losses.column("loss"), losses.column("final_loss")
-    assert found.score_optimum == -values.min()
+    assert found.score_optimum == values.min()
     assert found.reported_optimum == tested.min()
     for outcome in found.outcomes:
         row = losses.row(Architecture.parse(str(outcome.arch)))
-        assert outcome.score == -values[row]
+        assert outcome.score == values[row]
         assert outcome.reported == tested[row]
-        assert list(outcome.curve) == sorted(outcome.curve)  # of scores, which only rise
+        assert list(outcome.curve) == sorted(outcome.curve, reverse=True)  # of losses, which only fall
     means = {
         name: np.mean([one.reported for one in found.outcomes if one.strategy == name]) for name in found.strategies
     }
@@ -228,6 +230,18 @@ def test_losses_are_minimised_ranked_and_regretted_the_right_way_round(settings:
         assert row.reported_regret == pytest.approx(means[row.strategy] - tested.min())
         assert row.score_regret is not None
         assert row.score_regret >= 0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_strategy_that_answers_with_its_last_trial_is_reported_by_it(settings: Settings) -> None:
+    supernet = "darts(epochs=3, batch_size=8)"
+    small = replace(settings, data="digits(limit=24)", channels=2, cells=1, budget=Budget(trials=3), seed=2)
+    (outcome,) = compare([supernet], small, seeds=1).of(supernet)
+    trials = search_trials(replace(small, strategy=supernet))
+    assert list(outcome.curve) == [trial.metrics["val_acc"] for trial in trials]
+    assert outcome.score == trials[-1].metrics["val_acc"] < max(outcome.curve)
+    assert outcome.reported == trials[-1].metrics["test_acc"]
+    assert outcome.arch == str(trials[-1].arch)
 
 
 def test_pairs_are_corrected_for_their_number() -> None:

@@ -127,7 +127,7 @@ def test_what_a_text_cannot_have_is_refused(run: Path) -> None:
 
 def test_the_page_tells_perplexities(run: Path) -> None:
     page = write_page([read_run(run)], run / "report.html").read_text(encoding="utf-8")
-    assert "foretells the test text with a perplexity of" in page
+    assert "has a test perplexity of" in page
     assert "test perplexity" in page
 
 

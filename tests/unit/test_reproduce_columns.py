@@ -13,8 +13,8 @@ import pytest
 
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.report.cost_curve import course_svg
 from ogive.reproduce import Recipe, describe, draw_courses, recipe, recipes, reproduce
+from ogive.reproduce.cost_curve import course_svg
 from ogive.reproduce.recipe import read
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.tables.scores import open_scores

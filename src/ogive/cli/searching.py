@@ -170,7 +170,8 @@ def compare_command(
     settings = _settings({key: value for key, value in flags.items() if value is not None})
     processes = workers or 1
     if dry_run:
-        names, _, notes = check(strategies, settings, seeds=seeds, workers=processes)
+        everybody, notes = check(strategies, settings, seeds=seeds, workers=processes)
+        names = list(everybody)
         shown = replace(settings, strategy=names[-1], workers=processes)
         _print_estimate(_estimated(shown, names), replace(shown, strategy=", ".join(names)), len(names), seeds)
         _print_notes(notes)

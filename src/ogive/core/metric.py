@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ogive.core.errors import SpecError, UnknownName, shortened
 
 __all__ = [
+    "LATENCY",
+    "LATENCY_SPREAD",
     "MACS",
     "PARAMS",
     "VAL_ACC",
@@ -19,11 +21,13 @@ __all__ = [
     "metric_named",
     "metrics_from",
     "names_of",
+    "of_part",
     "of_version_1",
+    "score_named",
 ]
 
 Better = Literal["larger", "smaller"]
-TEST = "test_"
+VALIDATION, TEST = "val_", "test_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,24 @@ class Metric:
         return is_of_test_set(self.name)
 
     @property
+    def validated(self) -> bool:
+        """Whether it was measured on a validation set."""
+        return self.name.startswith(VALIDATION)
+
+    @property
     def sign(self) -> float:
         """What a value is multiplied with so that larger is better: 1 or -1."""
         return 1.0 if self.better == "larger" else -1.0
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether it is an amount of time or energy."""
+        return self.unit in _SPENT
+
+    @property
+    def spent(self) -> bool:
+        """Whether it says what a network costs, in time, energy or size, and not how good it is."""
+        return self.takes_time or self.name in (PARAMS.name, MACS.name)
 
     @property
     def title(self) -> str:
@@ -70,9 +89,19 @@ class Metric:
         return asdict(self)
 
 
+# Units of what is spent: less of it is better.
+_SPENT = ("s", "ms", "us", "mJ")
+
 VAL_ACC = Metric("val_acc", "%", "larger", "validation accuracy")
 PARAMS = Metric("params", "", "smaller", "parameters")
 MACS = Metric("macs", "", "smaller", "multiply-accumulates")
+LATENCY = Metric("latency_ms", "ms", "smaller", "latency")
+# How sure a latency is: its 10th and 90th percentiles and the processor's own time.
+LATENCY_SPREAD = (
+    Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),
+    Metric("latency_p90_ms", "ms", "smaller", "latency, 90th percentile"),
+    Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency"),
+)
 
 
 def is_of_test_set(name: str) -> bool:
@@ -98,8 +127,17 @@ def metrics_from(records: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
     return tuple(Metric(**record) for record in records)
 
 
-# Units of what is spent: less of it is better.
-_SPENT = ("s", "ms", "us", "mJ")
+def of_part(name: str, metrics: Iterable[Metric]) -> Metric:
+    """The metric of a name: one of these, or of a test set what one of them is on the validation set.
+
+    Any other is what version 0.1 would have taken the name for.
+    """
+    known = {metric.name: metric for metric in metrics}
+    twin = known.get(f"{VALIDATION}{name.removeprefix(TEST)}")
+    if name not in known and twin is not None and is_of_test_set(name):
+        return replace(twin, name=name, words=twin.words.replace("validation", "test"))
+    return known.get(name) or of_version_1(name)
+
 
 # What version 0.1 measured, which stored names only.
 _VERSION_1 = (
@@ -109,14 +147,17 @@ _VERSION_1 = (
     Metric("test_ppl", "", "smaller", "test perplexity"),
     Metric("own_fid", "", "smaller", "distance to real images, by a classifier trained here"),
     Metric("own_is", "", "larger", "class score, by a classifier trained here"),
-    Metric("latency_ms", "ms", "smaller", "latency"),
+    LATENCY,
     PARAMS,
     MACS,
     Metric("naswot", "", "larger", "NASWOT score"),
-    Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),
-    Metric("latency_p90_ms", "ms", "smaller", "latency, 90th percentile"),
-    Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency"),
+    *LATENCY_SPREAD,
 )
+
+
+def score_named(name: str) -> Metric:
+    """The metric that a training-free score is: the larger it is, the better a network is thought to be."""
+    return Metric(name, words=of_version_1(name).words)
 
 
 def of_version_1(name: str) -> Metric:

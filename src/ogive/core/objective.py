@@ -10,7 +10,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.metric import Metric, is_of_test_set, names_of
 
-__all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "best_of", "check_objectives"]
+__all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "best_of", "check_objectives", "written"]
 
 
 @runtime_checkable
@@ -113,18 +113,18 @@ def check_objectives(objectives: Sequence[Objective], measured: Sequence[Metric]
         for metric in objective.needs:
             if is_of_test_set(metric):
                 raise SpecError(
-                    f"The search never sees the test set, but {_written(objective)} needs {metric!r}; use a validation "
+                    f"The search never sees the test set, but {written(objective)} needs {metric!r}; use a validation "
                     "metric."
                 )
             if metric not in names:
                 raise SpecError(
-                    f"The objective {_written(objective)} needs the metric {metric!r}, but the evaluator measures "
+                    f"The objective {written(objective)} needs the metric {metric!r}, but the evaluator measures "
                     f"{', '.join(sorted(names)) or 'nothing'}: add what measures it, as in "
                     f"together(trained, training_free({metric})) or, where a table has it, tabular(also=[{metric}])."
                 )
 
 
-def _written(objective: Objective) -> str:
+def written(objective: Objective) -> str:
     """The objective as it is written, such as minimize(params); an own one by its class."""
     name = type(objective).__name__
     return f"{name.lower()}({', '.join(objective.needs)})" if isinstance(objective, (Maximize, Minimize)) else name

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
-from ogive.core.metric import Metric, names_of
+from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -116,12 +116,7 @@ class Latency:
     machine and on what else it does: no two runs give the same numbers.
     """
 
-    metrics: tuple[Metric, ...] = (
-        Metric("latency_ms", "ms", "smaller", "latency"),
-        Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),
-        Metric("latency_p90_ms", "ms", "smaller", "latency, 90th percentile"),
-        Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency"),
-    )
+    metrics: tuple[Metric, ...] = (LATENCY, *LATENCY_SPREAD)
 
     def __init__(
         self,

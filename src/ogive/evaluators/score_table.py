@@ -10,7 +10,7 @@ from typing import Any
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, SpecError, UnknownName
-from ogive.core.metric import Metric, names_of
+from ogive.core.metric import names_of, score_named
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.tables.scores import open_scores
@@ -41,7 +41,7 @@ class ScoreTable:
         if not names or len(set(names)) < len(names):
             raise SpecError(f"score_table needs one or several different scores, but got {list(names)}.")
         self.file, self.space = Path(file), space
-        self.metrics = tuple(map(Metric, names))
+        self.metrics = tuple(map(score_named, names))
         self._places = [table.proxies.index(name) for name in names]
         self._rows = table.by_arch
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
-from ogive.core.metric import Metric, names_of
+from ogive.core.metric import names_of, score_named
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -59,7 +59,7 @@ class TrainingFree:
             raise SpecError(f"At least one thread is needed, but got threads={threads}.")
         if pruned and space.prune is None:
             raise SpecError(f"{space.name} has no dead branches to leave out: score it without pruned=true.")
-        self.metrics, self.pruned = tuple(map(Metric, names)), pruned
+        self.metrics, self.pruned = tuple(map(score_named, names)), pruned
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
         for name in names:
             score_function(name)  # an unknown one is refused now

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ogive.core.architecture import Architecture
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Trial
-from ogive.report.blocks import cell, number_cell, sources, table
-from ogive.report.cells import family
-from ogive.report.findings import Shown, score
-from ogive.report.markup import Html, joined, tag
-from ogive.report.objectives import goals_of
-from ogive.report.wording import metric_name, metric_order, value_of
+from ogive.report.commands import sources
+from ogive.report.drawing import family
+from ogive.report.facts import Facts
+from ogive.report.markup import Html, cell, joined, number_cell, table, tag
+from ogive.report.member import Member
+from ogive.report.sections import Columns
 
 __all__ = ["epochs_section", "skip_connections", "weightless_cells"]
 
@@ -44,50 +44,36 @@ def weightless_cells(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
     return sum(WEIGHTLESS.issuperset(families) for families in cells.values()), len(cells)
 
 
-def epochs_section(runs: Sequence[Shown], space_of: Callable[[Architecture], SearchSpace | None]) -> Html | None:
+def epochs_section(facts: Facts) -> Html | None:
     """For each search that answers with its last epoch, the cell of every epoch; None if there is no such."""
-    parts = []
-    shown = []
-    for one in runs:
-        trials = one.evaluated
-        space = space_of(trials[0].arch) if trials else None
-        if space is None or one.run.answer == "best":
-            continue
-        if skip_connections(space, trials[0].arch)[1]:
-            parts += _of_run(one, trials, space)
-            shown.append(one)
+    shown = [one for one in facts.runs if one.run.answer == "last" and _chooses_operations(one)]
     if not shown:
         return None
     text = (
         "Each proposal is what the search would have derived after that epoch. The paper of such a strategy takes the "
         "last one: the best of all epochs was chosen with the measurements of this run."
     )
+    parts = [_of_run(one, one.space, facts) for one in shown if one.space is not None]
     return tag(
         "section", tag("h2", "Epochs of the supernet"), tag("p", text), joined(parts), sources(shown), id="epochs"
     )
 
 
-def _of_run(one: Shown, trials: Sequence[Trial], space: SearchSpace) -> list[Html]:
-    names = sorted({name for trial in one.working for name in trial.metrics}, key=metric_order)
-    goals = goals_of(one)
-    composed = {rank: sought.written for rank, sought in enumerate(goals) if sought.metric is None}
+def _chooses_operations(one: Member) -> bool:
+    return one.space is not None and bool(one.evaluated) and skip_connections(one.space, one.evaluated[0].arch)[1] > 0
+
+
+def _of_run(one: Member, space: SearchSpace, facts: Facts) -> Html:
+    columns = Columns([one], facts.metrics)
     rows = []
-    for place, trial in enumerate(trials, start=1):
+    for place, trial in enumerate(one.evaluated, start=1):
         skips, among = skip_connections(space, trial.arch)
         cells = [number_cell(place, str(place)), cell(tag("span", str(trial.arch), class_="mono"))]
-        cells += [number_cell(skips, f"{skips} of {among}"), *(number_cell(score(trial, rank)) for rank in composed)]
-        cells += [
-            number_cell(trial.metrics.get(name, float("nan")), value_of(name, trial.metrics.get(name)))
-            for name in names
-        ]
-        rows.append([*cells, number_cell(trial.proposal.cost.wall_s)])
-    told = {sought.metric: sought.noun for sought in goals}
-    headers = ["Epoch", "Derived", "Skip connections", *(f"score: {name}" for name in composed.values())]
-    headers += [*(told.get(name, metric_name(name)) for name in names), "seconds"]
-    heading = tag(
-        "p", tag("span", one.tag, class_="badge"), f" {one.strategy}, seed {one.seed}. {_collapse(trials, space)}"
-    )
-    return [heading, table(headers, rows, sortable=True)]
+        rows.append([*cells, number_cell(skips, f"{skips} of {among}"), *columns.cells(trial)])
+    headers = ["Epoch", "Derived", "Skip connections", *columns.headers]
+    badge = tag("span", one.tag, class_="badge")
+    heading = tag("p", badge, f" {one.strategy}, seed {one.seed}. {_collapse(one.evaluated, space)}")
+    return joined(heading, table(headers, rows, sortable=True))
 
 
 def _collapse(trials: Sequence[Trial], space: SearchSpace) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["Html", "joined", "script_json", "tag"]
+from ogive.report.wording import number
+
+__all__ = ["Html", "cell", "joined", "number_cell", "picture_figure", "script_json", "table", "tag"]
 
 Child = str | None | Iterable["Child"]
 
@@ -45,6 +48,32 @@ def script_json(value: object) -> Html:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Html(text)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str | Html]], *, sortable: bool = False) -> Html:
+    """A table in a box that scrolls; rows hold texts, HTML or finished cells."""
+    head = tag("thead", tag("tr", [tag("th", header, scope="col") for header in headers]))
+    body = tag("tbody", [tag("tr", [cell(value) for value in row]) for row in rows])
+    return tag("div", tag("table", head, body, class_="sortable" if sortable else None), class_="scroll", tabindex=0)
+
+
+def cell(value: str | Html) -> Html:
+    """A cell of a table; a finished one stays as it is."""
+    return value if isinstance(value, Html) and value.startswith("<td") else tag("td", value)
+
+
+def number_cell(value: float, text: str | None = None) -> Html:
+    """A number that is sorted by its value, whatever its text."""
+    known = math.isfinite(value)
+    written = number(value) if text is None and known else (text or "–")
+    return tag("td", written, class_="number", data_value=value if known else None)
+
+
+def picture_figure(picture: str) -> Html:
+    """The picture of an architecture beside a text; one that is much wider than high takes the whole width."""
+    width, height = (float(picture.split(f'{side}="', 1)[1].split('"', 1)[0]) for side in (" width", " height"))
+    shape = "wide" if width > 620 and width > 1.6 * height else ""
+    return tag("figure", Html(picture), class_=f"picture {shape}")
 
 
 def _written(child: Any) -> str:

@@ -9,26 +9,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from ogive.catalog import build, version
+from ogive.catalog import version
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, SpecError, StoreError
 from ogive.core.space import SearchSpace
 from ogive.report import sections
 from ogive.report.answer import answer_section
-from ogive.report.blocks import page_title
 from ogive.report.cells import picture
+from ogive.report.curves import Figure, anytime_figure, figure_section, training_figure
 from ogive.report.epochs import epochs_section
-from ogive.report.findings import Shown, Winner, lead, shown, winner
+from ogive.report.evidence import equal_budgets
+from ogive.report.facts import Facts, facts_of
 from ogive.report.kernels import kernels_section
 from ogive.report.markup import Html, joined, script_json, tag
-from ogive.report.plots import Figure, anytime_figure, training_figure
-from ogive.report.scatters import Album, agreement_figure, pareto_figure
-from ogive.report.wording import metric_name, metric_order, value_of
+from ogive.report.member import Member, by_strategy
+from ogive.report.scatter import Album, agreement_figure, pareto_figure
+from ogive.report.wording import listed
 from ogive.runs import Run
 from ogive.tables.kernels import read_kernels
 
@@ -69,17 +70,23 @@ def page(runs: Sequence[Run], *, title: str | None = None, path: Path | None = N
         raise SpecError("A page needs at least one run folder, but got none.")
     for run in runs:
         _require_settings(run)
-    members = shown(runs)
-    first = lead(members)
-    best = winner(first)
-    drawing = Drawing([str(one.config.get("space", "")) for one in members])
-    album = Album(drawing.picture)
-    figures, body = _body(members, first, best, drawing, album, str(path or "report.html"))
-    heading = title or page_title(members)
+    facts = facts_of(runs)
+    drawing = Drawing(one.space for one in facts.runs)
+    album = Album(drawing.picture, facts.metrics)
+    figures, body = _body(facts, drawing, album, str(path or "report.html"))
     data = script_json({"charts": [figure.data() for figure in figures], **album.data()})
-    return document(
-        heading, "Every number of a candidate is read from the run's trials.jsonl, one line a trial.", body, data
-    )
+    told = "Every number of a candidate is read from the run's trials.jsonl, one line a trial."
+    return document(title or _title(facts.runs), told, body, data)
+
+
+def _title(runs: Sequence[Member]) -> str:
+    """What was searched, on what, and how."""
+    config = runs[0].config
+    subject = config.get("data") or (f"the table {config['table']}" if config.get("table") else None)
+    strategies = [members[0].found_by for members in by_strategy(runs).values()]
+    how = ", ".join(strategies[:3]) + (f" and {len(strategies) - 3} more" if len(strategies) > 3 else "")
+    world = f", a {runs[0].world}" if runs[0].world else ""
+    return f"{config.get('space', 'A search')}{f' on {subject}' if subject else ''}{world}: {how}"
 
 
 def _require_settings(run: Run) -> None:
@@ -92,68 +99,49 @@ def _require_settings(run: Run) -> None:
         )
 
 
-def _body(
-    members: Sequence[Shown], first: Shown, best: Winner | None, drawing: Drawing, album: Album, path: str
-) -> tuple[list[Figure], Html]:
+def _body(facts: Facts, drawing: Drawing, album: Album, path: str) -> tuple[list[Figure], Html]:
     """The figures to draw, and the sections that hold them."""
+    runs, best = facts.runs, facts.winner
     if best is not None and best.trial is not None:
-        album.add(best.shown, best.trial, picture=True)
-    anytime = anytime_figure(members, first.objectives)
-    pareto = pareto_figure(members, album, best)
-    agreement = agreement_figure(members, album)
+        album.add(best.one, best.trial, picture=True)
+    anytime = anytime_figure(facts)
+    pareto = pareto_figure(facts, album)
+    agreement = agreement_figure(facts, album)
     training = training_figure(best) if best is not None else None
-    standing = sections.standings_section(members)
     parts = [
-        answer_section(members, best, drawing.picture, drawing.spelled, front_drawn=pareto is not None),
-        sections.figure_section(anytime, members, after=standing),
-        sections.figure_section(pareto, members) if pareto else None,
-        sections.figure_section(agreement, members) if agreement else None,
-        _kernels(first, drawing.picture),
-        sections.figure_section(training, [best.shown]) if training and best else None,
-        epochs_section(members, drawing.space_of),
-        sections.trials_section(members, album),
-        sections.failures_section(members),
-        sections.environment_section(members),
-        sections.reproduce_section(members, best, path),
+        answer_section(facts, drawing.picture, drawing.spelled),
+        figure_section(anytime, runs, facts.within, after=equal_budgets(facts)),
+        figure_section(pareto, runs, facts.within) if pareto else None,
+        figure_section(agreement, runs, facts.within) if agreement else None,
+        _kernels(facts, drawing.picture),
+        figure_section(training, [facts.lead], facts.within) if training else None,
+        epochs_section(facts),
+        sections.trials_section(facts, album),
+        sections.failures_section(facts),
+        sections.environment_section(runs),
+        sections.reproduce_section(facts, path),
     ]
     return [figure for figure in (anytime, pareto, agreement, training) if figure is not None], joined(parts)
 
 
-def _kernels(one: Shown, picture: Callable[[Architecture], str | None]) -> Html | None:
+def _kernels(facts: Facts, picture: Callable[[Architecture], str | None]) -> Html | None:
     """What NASWOT sees of three candidates, where `ogive report --kernels` has kept that in the run."""
-    path = one.run.artifacts / KERNELS
+    path = facts.lead.run.artifacts / KERNELS
     if not path.exists():
         return None
-    told = {
-        trial.arch: [
-            f"{metric_name(name)} {value_of(name, value)}"
-            for name, value in sorted(trial.metrics.items(), key=lambda item: metric_order(item[0]))
-        ]
-        for trial in one.working
-    }
+    told = {trial.arch: listed(facts.metrics, trial.metrics) for trial in facts.lead.working}
     return kernels_section(read_kernels(path), told, picture, str(path))
 
 
 class Drawing:
     """Pictures and published names of architectures, as far as their spaces are known here."""
 
-    def __init__(self, spaces: Sequence[str]) -> None:
-        self._spaces: dict[str, SearchSpace] = {}
-        for text in dict.fromkeys(spaces):
-            try:
-                space = build("space", text)
-            except OgiveError as error:
-                logger.warning("No pictures of %s: %s", text, error)
-                continue
-            self._spaces[space.name] = space
+    def __init__(self, spaces: Iterable[SearchSpace | None]) -> None:
+        self._spaces = {space.name: space for space in spaces if space is not None}
 
     def picture(self, arch: Architecture) -> str | None:
         """The picture as SVG, or None."""
         return self._told(arch, picture)
-
-    def space_of(self, arch: Architecture) -> SearchSpace | None:
-        """The space of an architecture, if it is known here."""
-        return self._spaces.get(arch.space)
 
     def spelled(self, arch: Architecture) -> str:
         """The published text form, or ogive's own."""
@@ -175,8 +163,8 @@ class Drawing:
 SECTIONS = (
     ("answer", "Answer"),
     ("anytime", "Best so far"),
-    ("pareto", "Accuracy against cost"),
-    ("agreement", "Cheap scores"),
+    ("pareto", "Quality against cost"),
+    ("agreement", "Other scores"),
     ("ranking", "How the scores rank"),
     ("kernels", "What NASWOT sees"),
     ("training", "Training"),

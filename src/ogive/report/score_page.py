@@ -8,30 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ogive.core.architecture import Architecture
-from ogive.report.blocks import table
+from ogive.core.metric import PARAMS, Metric, of_version_1
+from ogive.report.curves import JSON, Figure, drawing, label, short
+from ogive.report.facts import spaces_of
 from ogive.report.kernels import kernels_section
-from ogive.report.markup import Html, joined, script_json, tag
+from ogive.report.markup import Html, joined, script_json, table, tag
 from ogive.report.page import Drawing, document, write_text
-from ogive.report.plots import JSON, Figure, label, short
-from ogive.report.wording import metric_name, number
+from ogive.report.scatter import POINTS, window
+from ogive.report.wording import number, title
 from ogive.tables.kernels import Kernel
 from ogive.tables.scores import Row
 
 __all__ = ["Judged", "write_score_page"]
-
-# More points than this make a chart slow and no clearer.
-POINTS = 2000
 
 
 @dataclass(frozen=True)
 class Judged:
     """A column of a benchmark, its value of each architecture, and how every score ranks by it, as JSON records."""
 
-    column: str
-    unit: str
+    metric: Metric
     values: Mapping[Architecture, float]
     scores: Sequence[Mapping[str, Any]]
     above: float | None = None
@@ -49,20 +45,22 @@ def write_score_page(
 ) -> Path:
     """Write the page of the table of scores in `file`; without columns to judge by it has the kernels alone."""
     proxies = [str(name) for name in settings["proxies"]]
-    drawing = Drawing([str(settings["space"])])
+    pictures = Drawing(spaces_of([str(settings["space"])]).values())
     scores = {row.arch: row.scores for row in rows if row.scores is not None}
     figure = _figure(proxies, scores, judged) if judged else None
     told = {kernel.arch: _told(kernel.arch, proxies, scores, judged) for kernel in kernels}
     kept = str(file.with_suffix(".kernels.npz"))
     body = joined(
         _ranking(figure, proxies, judged, file) if figure else None,
-        kernels_section(kernels, told, drawing.picture, kept) if kernels else None,
+        kernels_section(kernels, told, pictures.picture, kept) if kernels else None,
         _settings(settings, rows, command),
     )
     charts = [figure.data()] if figure else []
-    title = f"{settings['space']}: {len(rows):,} architectures scored without training on {settings['data']}"
+    heading = f"{settings['space']}: {len(rows):,} architectures scored without training on {settings['data']}"
     data = script_json({"charts": charts, "archs": [], "points": []})
-    return write_text(document(title, f"Every score is read from {file}, one line an architecture.", body, data), path)
+    return write_text(
+        document(heading, f"Every score is read from {file}, one line an architecture.", body, data), path
+    )
 
 
 def _told(
@@ -71,8 +69,10 @@ def _told(
     scores: Mapping[Architecture, Sequence[float]],
     judged: Sequence[Judged],
 ) -> list[str]:
-    values = [f"{one.column} {one.values[arch]:.2f} {one.unit}" for one in judged[:1] if arch in one.values]
-    return values + [f"{metric_name(name)} {number(value)}" for name, value in zip(proxies, scores[arch], strict=True)]
+    values = [f"{one.metric.name} {one.values[arch]:.2f} {one.metric.unit}" for one in judged[:1] if arch in one.values]
+    return values + [
+        f"{title(of_version_1(name))} {number(value)}" for name, value in zip(proxies, scores[arch], strict=True)
+    ]
 
 
 # -- how the scores rank ----------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def _told(
 
 def _figure(proxies: Sequence[str], scores: Mapping[Architecture, Sequence[float]], judged: Sequence[Judged]) -> Figure:
     views = [_view(name, place, scores, one) for place, name in enumerate(proxies) for one in judged]
-    known = [(it, one.column) for one in judged for it in one.scores if it["tau"] is not None]
+    known = [(it, one.metric.name) for one in judged for it in one.scores if it["tau"] is not None]
     said = "; ".join(f"{it['proxy']} with {column} {it['tau']:+.3f}" for it, column in known)
     narrow = any("range" in view["layout"]["yaxis"] for view in views)
     cut = " The vertical axis may leave out the weakest architectures; a double click shows them." if narrow else ""
@@ -88,7 +88,7 @@ def _figure(proxies: Sequence[str], scores: Mapping[Architecture, Sequence[float
         "ranking",
         "How the scores rank",
         f"Scatter of scores against accuracies. Kendall's tau: {said}.",
-        [("Score", [metric_name(name) for name in proxies]), ("Column", [one.column for one in judged])],
+        [("Score", [title(of_version_1(name)) for name in proxies]), ("Column", [one.metric.name for one in judged])],
         views,
         [],
         [],
@@ -100,7 +100,7 @@ def _view(name: str, place: int, scores: Mapping[Architecture, Sequence[float]],
     pairs = [(scores[arch][place], value) for arch, value in one.values.items() if arch in scores]
     finite = [pair for pair in pairs if math.isfinite(pair[0])]
     kept = [finite[step * len(finite) // POINTS] for step in range(POINTS)] if len(finite) > POINTS else finite
-    colour = "var(--series-0)" if name == "params" else "var(--series-1)"
+    colour = "var(--series-0)" if name == PARAMS.name else "var(--series-1)"
     trace = {
         "type": "scatter",
         "mode": "markers",
@@ -109,34 +109,21 @@ def _view(name: str, place: int, scores: Mapping[Architecture, Sequence[float]],
         "marker": {"color": colour, "size": 5, "opacity": 0.5},
         "hovertemplate": "%{x:.5~g}, %{y:.4~g}<extra></extra>",
     }
-    axis: JSON = {"title": label(f"{one.column} ({one.unit})"), **_window([y for _, y in finite])}
+    axis: JSON = {"title": label(_with_unit(one.metric)), **window([y for _, y in finite], (), one.metric.sign)}
     return {
         "traces": [trace],
-        "layout": {"xaxis": {"title": label(metric_name(name))}, "yaxis": axis, "showlegend": False},
+        "layout": {"xaxis": {"title": label(title(of_version_1(name)))}, "yaxis": axis, "showlegend": False},
     }
 
 
-def _window(values: Sequence[float]) -> JSON:
-    """An axis from the twentieth part on, where the rest would flatten it; a double click shows all."""
-    if len(values) < 20:
-        return {}
-    low, top = float(np.quantile(values, 0.05)), max(values)
-    if top - low > (top - min(values)) / 2:
-        return {}
-    margin = 0.08 * (top - low)
-    return {"range": [low - margin, top + margin]}
+def _with_unit(metric: Metric) -> str:
+    return f"{metric.name} ({metric.unit})" if metric.unit else metric.name
 
 
 def _ranking(figure: Figure, proxies: Sequence[str], judged: Sequence[Judged], file: Path) -> Html:
-    drawing = tag(
-        "figure",
-        tag("div", id=f"picks-{figure.name}", class_="picks"),
-        tag("div", id=f"chart-{figure.name}", class_="chart", role="img", aria_label=figure.summary),
-        tag("figcaption", figure.note),
-    )
     headers = ["Score", *(f"τ and ρ with {_column(one)}" for one in judged)]
     lines = [
-        [f"{name} (the baseline)" if name == "params" else name, *(_agreement(one, place) for one in judged)]
+        [f"{name} (the baseline)" if name == PARAMS.name else name, *(_agreement(one, place) for one in judged)]
         for place, name in enumerate(proxies)
     ]
     above = [_column(one) for one in judged if one.above is not None]
@@ -147,7 +134,7 @@ def _ranking(figure: Figure, proxies: Sequence[str], judged: Sequence[Judged], f
     return tag(
         "section",
         tag("h2", figure.title),
-        drawing,
+        drawing(figure),
         table(headers, lines),
         tag("p", explained),
         [tag("p", sentence) for sentence in _sentences(judged)],
@@ -158,7 +145,7 @@ def _ranking(figure: Figure, proxies: Sequence[str], judged: Sequence[Judged], f
 
 
 def _column(one: Judged) -> str:
-    return one.column if one.above is None else f"{one.column} above {one.above:g}"
+    return one.metric.name if one.above is None else f"{one.metric.name} above {one.above:g}"
 
 
 def _agreement(one: Judged, place: int) -> str:

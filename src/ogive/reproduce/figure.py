@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ogive.report.cost_curve import course_svg
+from ogive.reproduce.cost_curve import course_svg
 from ogive.reproduce.recipe import PRESETS
 
 __all__ = ["draw_courses"]

@@ -99,9 +99,15 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     strategy = built("strategy", settings.strategy, space)
     if world is not None:
         strategy = catalog.load("in_closed_world")(strategy, world)
-    written = settings.objectives or (evaluator.metrics[0].objective,)
+    written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
     return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)
+
+
+def _in_its_direction(written: str, evaluator: Evaluator) -> str:
+    """An objective; the bare name of a metric stands for its best value."""
+    named = {metric.name: metric.objective for metric in evaluator.metrics}
+    return written if written in catalog.names("objective") else named.get(written, written)
 
 
 def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:

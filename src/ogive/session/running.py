@@ -64,7 +64,7 @@ def search(
         listen(parts.evaluator, on_note)
         study, header = parts.study(), {**_header(command, role), **settings.config(), **_inputs(parts, settings)}
         header["answer"] = answer_of(parts.strategy)
-        header["objectives"] = list(settings.objectives or parts.written)
+        header["objectives"] = list(parts.written)
         header["metrics"] = [metric.to_json() for metric in parts.evaluator.metrics]
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
             for trial in _drive(settings, study, store, workers, past=(), save_every=save_every):

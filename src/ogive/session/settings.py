@@ -130,6 +130,8 @@ def _today(setting: str, written: Any) -> Any:
     """A setting of a stored run as it is written now, where version 0.1 had other names."""
     for name, now in _FORMER.get(setting, {}).items():
         written = re.sub(rf"\b{name}\b(?=[(),=\s]|$)", now, written)
+    if setting == "objectives":  # an object was written as Python does
+        written = re.sub(r"^M(ax|in)imize\(metric='(\w+)'\)$", r"m\1imize(\2)", written)
     return written
 
 
@@ -180,6 +182,8 @@ def threads_of(settings: Settings, workers: int) -> int | None:
 def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str, ...] = ()) -> None:
     """StoreError if the run was begun with other settings; those of the machine, and `may_differ`, are free."""
     before, now = settings_of(run.config).config(), settings.config()
+    # The bare name of a metric stands for its best value.
+    now["objectives"] = [run.metrics[text].objective if text in run.metrics else text for text in now["objectives"]]
     for name, value in now.items():
         usual = (name == "objectives" and not value) or (name == "in_flight" and settings.in_flight is None)
         if name not in (*_MACHINE, *may_differ) and not usual and before[name] != value:

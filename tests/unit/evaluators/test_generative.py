@@ -254,5 +254,3 @@ def test_the_catalog_names_both_ways() -> None:
     assert {"trained", "inherited_generative"} <= set(catalog.names("evaluator"))
     with pytest.raises(SpecError, match="The evaluator generative is now written trained"):
         catalog.resolve("evaluator", "generative")
-    assert catalog.generates("autogan")
-    assert not catalog.generates("nasbench201")

@@ -8,8 +8,8 @@ import pytest
 
 from ogive.compare import compare
 from ogive.core.trial import Budget, Trial
-from ogive.report.commands import comparisons
-from ogive.report.findings import shown
+from ogive.report.commands import compare_command, comparisons, random_command
+from ogive.report.facts import facts_of
 from ogive.report.page import page
 from ogive.runs import Run, read_run
 from ogive.session import Settings
@@ -41,12 +41,13 @@ def test_all_strategies_of_a_page_are_compared_over_more_seeds(make: Make, trial
     assert "ogive compare random local_search evolution --space" in page(runs)
 
 
-def test_a_comparison_is_not_said_to_be_started_from_python_and_gets_its_command(tmp_path: Path) -> None:
+def test_a_comparison_is_not_said_to_be_started_from_python_and_gets_its_command(
+    tmp_path: Path, invented_table: Path
+) -> None:
     settings = Settings(
         space="nasbench201",
-        evaluator="training_free(params)",
-        objectives=("minimize(params)",),
-        data="digits",
+        table=str(invented_table),
+        objectives=("maximize(val_acc)",),
         budget=Budget(trials=2),
         seed=3,
     )
@@ -55,10 +56,10 @@ def test_a_comparison_is_not_said_to_be_started_from_python_and_gets_its_command
     text = page(runs)
     assert "started from Python" not in text
     assert "It is one search of a comparison. This command does the same:" in text
-    (command,) = comparisons(shown(runs))
+    (command,) = comparisons(facts_of(runs).runs)
     assert command == (
-        "ogive compare local_search random --space nasbench201 --evaluator 'training_free(params)' "
-        f"--objective 'minimize(params)' --data digits --budget 2 --seeds 2 --seed 3 --out {tmp_path / 'both'}"
+        "ogive compare local_search random --space nasbench201 --evaluator tabular --objective 'maximize(val_acc)' "
+        f"--table {invented_table} --budget 2 --seeds 2 --seed 3 --out {tmp_path / 'both'}"
     )
     assert command.replace("'", "&#x27;") in text
 
@@ -75,14 +76,14 @@ def test_searches_of_different_comparisons_have_a_command_each(make: Make, trial
         )
         for name, strategy, seed, budget in (("a", "random", 0, 9), ("b", "spos", 0, 9), ("c", "random", 0, 8))
     ]
-    commands = comparisons(shown(runs))
+    commands = comparisons(facts_of(runs).runs)
     assert [re.search(r"--budget (\d)", command)[1] for command in commands] == ["9", "8"]  # type: ignore[index]
     assert commands[1].startswith("ogive compare random evolution ")
 
 
 def test_a_search_from_python_is_no_part_of_a_comparison(make: Make, trial: Of) -> None:
     run = make("own", [trial(0, {"val_acc": 1.0}, (1.0,))], command=None)
-    assert comparisons(shown([run])) == []
+    assert comparisons(facts_of([run]).runs) == []
     assert "started from Python" in page([run])
 
 
@@ -112,3 +113,54 @@ def test_generators_are_neither_to_be_trained_nor_exported(make: Make, trial: Of
 def test_classifiers_are_still_to_be_trained(make: Make, trial: Of) -> None:
     run = make("own", [trial(0, {"val_acc": 1.0}, (1.0,))])
     assert page([run]).count(f"ogive train {run.folder}") == 2
+
+
+# -- how commands are written -----------------------------------------------------------------------------------------
+
+CONFIG = {
+    "space": "nasbench201",
+    "strategy": "evolution(population=6)",
+    "evaluator": "tabular",
+    "objectives": ["maximize(val_acc)"],
+    "table": "nasbench201",
+    "budget": {"trials": 200, "wall_s": None, "benchmark_s": None},
+    "seed": 3,
+    "workers": 2,
+    "skeleton": {"channels": None, "cells": None},
+}
+
+
+def test_the_command_of_the_missing_random_search_keeps_all_but_the_strategy() -> None:
+    assert random_command(CONFIG) == (
+        "ogive search --space nasbench201 --strategy random --evaluator tabular --objective 'maximize(val_acc)' "
+        "--table nasbench201 --workers 2 --budget 200 --seed 3"
+    )
+
+
+def test_the_command_that_compares_asks_for_more_seeds() -> None:
+    command = compare_command(CONFIG, 5)
+    assert command.startswith("ogive compare random 'evolution(population=6)' --space nasbench201 ")
+    assert command.endswith(" --budget 200 --seeds 5")
+
+
+def test_a_budget_in_units_is_written_as_it_is_read() -> None:
+    units = {"trials": None, "wall_s": None, "benchmark_s": 10.0, "units": 600, "unit": "epochs"}
+    assert compare_command({**CONFIG, "budget": units}, 5).endswith(" --budget 'benchmark=10,600 epochs' --seeds 5")
+
+
+def test_a_random_search_is_never_compared_with_itself() -> None:
+    for strategy in ("random", "random(without_replacement=true)"):
+        command = compare_command({**CONFIG, "strategy": strategy}, 5)
+        assert re.match(r"ogive compare random (\S+ )?evolution --space", command)
+    both = {**CONFIG, "strategy": "random", "objectives": ["maximize(val_acc)", "minimize(params)"]}
+    assert compare_command(both, 5).startswith("ogive compare random nsga2 --space")
+
+
+def test_a_comparison_of_named_strategies_may_end_with_more_words() -> None:
+    command = compare_command(CONFIG, 2, strategies=["random", "spos"], more=["--out", "a folder"])
+    assert command.startswith("ogive compare random spos --space ")
+    assert command.endswith("--seeds 2 --out 'a folder'")
+
+
+def test_damaged_settings_do_not_break_a_command() -> None:
+    assert "--space" in random_command({"skeleton": "?", "budget": [1], "objectives": None})

@@ -7,17 +7,23 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
 from ogive.core.errors import SpecError, StoreError
-from ogive.core.trial import Trial
+from ogive.core.trial import Budget, Trial
 from ogive.report.page import page, write_page
+from ogive.report.wording import number
 from ogive.runs import Record, Run, read_run
+from ogive.session import Settings, search
+from ogive.tables.keys import MixedRadix
+from ogive.tables.store import Column, write_table
 
 Make = Callable[..., Run]
 Of = Callable[..., Trial]
@@ -249,6 +255,48 @@ def test_a_search_from_python_gets_the_command_that_does_the_same(searched: Call
 
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+
+
+def test_a_search_of_a_table_that_minimises_has_its_own_numbers_everywhere(tmp_path: Path) -> None:
+    digits = np.stack(np.unravel_index(np.arange(5**6), (5,) * 6), axis=1)
+    loss, delay = 4.0 - digits.sum(axis=1) / 8, 1.0 + digits.sum(axis=1) / 4
+    columns = {
+        "loss": (Column("nats", "validation loss", "float64", better="smaller"), loss),
+        "last_loss": (Column("nats", "test loss", "float64", test=True, better="smaller"), loss + 0.5),
+        "delay": (Column("ms", "delay on the phone", "float64"), delay),
+    }
+    about = {"source": "invented", "licence": "none", "importer": "tests", "metric": "loss", "report": "last_loss"}
+    write_table(tmp_path / "t", columns, name="losses", space="nasbench201", key=MixedRadix((5,) * 6), **about)
+    usual = Settings(
+        space="nasbench201", table=str(tmp_path / "t"), evaluator="tabular(also=[delay])", budget=Budget(trials=30)
+    )
+    runs = [
+        search(replace(usual, strategy=name), tmp_path / name[:6])
+        for name in ("evolution(population=10, tournament=5)", "random")
+    ]
+    reader = read(*runs)
+    own, chance = (min(trial.metrics["loss"] for trial in run.trials) for run in runs)
+    best = min(own, chance)
+    text = reader.text("answer")
+    assert f"has a test loss of {number(best + 0.5)} nats , read from the table." in text
+    assert f"It was chosen by validation loss (lower is better): {number(best)}" in text
+    assert f"validation loss (lower is better) is {number(own)}" in text
+    assert f"{number(chance)} nats with random search" in text
+    assert ("random search is ahead" in text) == (chance < own)
+    assert "Mean of validation loss (nats, lower is better)" in reader.text("anytime")
+    assert "validation loss (lower is better)" in reader.text("trials")
+    assert f"delay on the phone {number(1.0 + 2 * (4.0 - best))} ms" in text
+    charts = {chart["name"]: chart for chart in json.loads(reader.scripts[0])["charts"]}
+    line = charts["anytime"]["views"][0]
+    assert line["layout"]["yaxis"]["title"]["text"] == "best validation loss (nats, lower is<br>better)"
+    for trace, value in zip(line["traces"], (own, chance), strict=True):
+        assert trace["y"] == sorted(trace["y"], reverse=True)
+        assert trace["y"][-1] == pytest.approx(value)
+    # The faster, the worse: whatever is measured once a number of operations is on the front.
+    front = next(trace for trace in charts["pareto"]["views"][0]["traces"] if "front" in trace["name"])
+    assert front["x"] == sorted(front["x"])
+    assert front["y"] == sorted(front["y"], reverse=True)
+    assert len(set(front["x"])) == len(front["x"]) > 1
 
 
 def test_hostile_names_never_become_markup(make: Make, trial: Of) -> None:

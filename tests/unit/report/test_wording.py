@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
-import re
+from dataclasses import replace
 
 import pytest
 
-from ogive.report.wording import compare_command, duration, flat, metric_order, number, random_command, value_of
+from ogive.core.metric import Better, of_version_1
+from ogive.report.wording import Sought, duration, number, told
 
 
 @pytest.mark.parametrize(
@@ -16,11 +17,12 @@ from ogive.report.wording import compare_command, duration, flat, metric_order, 
         ("params", 1073466.0, "1,073,466"),
         ("robust_acc", 51.0, "51.00\u00a0%"),
         ("energy", 0.00012345, "0.0001234"),
+        ("own_size", 3.0, "3"),
         ("val_acc", None, "–"),
     ],
 )
 def test_values_carry_their_units(metric: str, value: float | None, expected: str) -> None:
-    assert value_of(metric, value) == expected
+    assert told(of_version_1(metric), value) == expected
 
 
 def test_numbers_keep_what_tells_two_scores_apart() -> None:
@@ -38,63 +40,50 @@ def test_durations_use_the_unit_that_people_would() -> None:
     assert [duration(seconds) for seconds in (0.42, 92, 852, 11160)] == ["0.42 s", "92 s", "14.2 min", "3.1 h"]
 
 
-def test_accuracies_come_before_what_nobody_asked_for() -> None:
-    assert sorted(["zen", "latency_p10_ms", "params", "val_acc"], key=metric_order) == [
-        "val_acc",
-        "params",
-        "latency_p10_ms",
-        "zen",
-    ]
+def sought(written: str, name: str, better: Better) -> Sought:
+    return Sought(written, replace(of_version_1(name), better=better), (name,))
 
 
-def test_nested_settings_become_lines() -> None:
-    assert flat({"a": {"b": 1, "c": None}, "d": ["x", "y"]}) == [("a.b", "1"), ("d", "x, y")]
+@pytest.mark.parametrize(
+    ("name", "better", "score", "told", "noun", "heading"),
+    [
+        (
+            "latency_ms",
+            "smaller",
+            -15.1477,
+            "15.15\u00a0ms",
+            "latency (lower is better)",
+            "latency (ms, lower is better)",
+        ),
+        ("params", "smaller", -1200.0, "1,200", "parameters (lower is better)", "parameters (lower is better)"),
+        ("val_ppl", "smaller", -60.5, "60.50", "validation perplexity (lower is better)", None),
+        ("val_acc", "larger", 93.1, "93.10\u00a0%", "validation accuracy", "validation accuracy (%)"),
+        ("naswot", "larger", 1500.0, "1,500", "NASWOT score (higher is better)", "NASWOT score (higher is better)"),
+        (
+            "robust_acc",
+            "smaller",
+            -51.0,
+            "51.00\u00a0%",
+            "robust acc (lower is better)",
+            "robust acc (%, lower is better)",
+        ),
+    ],
+)
+def test_an_objective_of_one_metric_is_told_as_that_metric(
+    name: str, better: Better, score: float, told: str, noun: str, heading: str | None
+) -> None:
+    found = sought(name, name, better)
+    assert found.told(score) == told
+    assert found.noun == noun
+    assert found.heading == (heading or noun)
 
 
-CONFIG = {
-    "space": "nasbench201",
-    "strategy": "evolution(population=6)",
-    "evaluator": "tabular",
-    "objectives": ["maximize(val_acc)"],
-    "table": "nasbench201",
-    "budget": {"trials": 200, "wall_s": None, "benchmark_s": None},
-    "seed": 3,
-    "workers": 2,
-    "skeleton": {"channels": None, "cells": None},
-}
+def test_an_objective_of_several_metrics_keeps_its_score() -> None:
+    found = Sought("latency_tradeoff(target_ms=5)")
+    assert (found.told(-3.5), found.value(-3.5)) == ("-3.5", -3.5)
+    assert found.noun == found.heading == "latency_tradeoff(target_ms=5)"
 
 
-def test_the_command_of_the_missing_random_search_keeps_all_but_the_strategy() -> None:
-    assert random_command(CONFIG) == (
-        "ogive search --space nasbench201 --strategy random --evaluator tabular --objective 'maximize(val_acc)' "
-        "--table nasbench201 --workers 2 --budget 200 --seed 3"
-    )
-
-
-def test_the_command_that_compares_asks_for_more_seeds() -> None:
-    command = compare_command(CONFIG, 5)
-    assert command.startswith("ogive compare random 'evolution(population=6)' --space nasbench201 ")
-    assert command.endswith(" --budget 200 --seeds 5")
-
-
-def test_a_budget_in_units_is_written_as_it_is_read() -> None:
-    units = {"trials": None, "wall_s": None, "benchmark_s": 10.0, "units": 600, "unit": "epochs"}
-    assert compare_command({**CONFIG, "budget": units}, 5).endswith(" --budget 'benchmark=10,600 epochs' --seeds 5")
-
-
-def test_a_random_search_is_never_compared_with_itself() -> None:
-    for strategy in ("random", "random(without_replacement=true)"):
-        command = compare_command({**CONFIG, "strategy": strategy}, 5)
-        assert re.match(r"ogive compare random (\S+ )?evolution --space", command)
-    both = {**CONFIG, "strategy": "random", "objectives": ["maximize(val_acc)", "minimize(params)"]}
-    assert compare_command(both, 5).startswith("ogive compare random nsga2 --space")
-
-
-def test_a_comparison_of_named_strategies_may_end_with_more_words() -> None:
-    command = compare_command(CONFIG, 2, strategies=["random", "spos"], more=["--out", "a folder"])
-    assert command.startswith("ogive compare random spos --space ")
-    assert command.endswith("--seeds 2 --out 'a folder'")
-
-
-def test_damaged_settings_do_not_break_a_command() -> None:
-    assert "--space" in random_command({"skeleton": "?", "budget": [1], "objectives": None})
+def test_a_span_of_a_metric_that_is_minimised_goes_from_low_to_high() -> None:
+    assert sought("", "latency_ms", "smaller").span(-3.0, -1.5) == "1.5 to 3"
+    assert sought("", "val_acc", "larger").span(90.25, 91.0) == "90.25 to 91"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 
 from ogive.core.graph import Graph
-from ogive.report.layered import place
+from ogive.report.drawing import FAMILIES, OTHER, family, label, place, svg
 
 
 def diamond() -> Graph:
@@ -68,3 +69,61 @@ def test_given_layers_are_kept() -> None:
 
 def test_an_empty_graph_has_an_empty_layout() -> None:
     assert place(Graph((), frozenset()), [], box=20, gap=20).nodes == ()
+
+
+def test_hostile_labels_are_escaped() -> None:
+    document = svg(Graph(("input", "<script>alert(1)</script>"), frozenset({(0, 1)})), title='"><script>')
+    assert "<script" not in document
+    ET.fromstring(document)
+
+
+def test_large_graphs_become_dots_with_a_legend() -> None:
+    ops = ("input", *(["sep_conv_3x3", "linear", "avg_pool_3x3"] * 66), "output")
+    graph = Graph(ops, frozenset((node, node + 1) for node in range(len(ops) - 1)))
+    document = svg(graph, title="a chain")
+    assert "<rect" not in document
+    assert len(document) < 10_000
+    assert "separable conv" in document
+
+
+@pytest.mark.parametrize(
+    ("op", "expected"),
+    [
+        ("nor_conv_3x3", "conv"),
+        ("conv1x1-bn-relu", "conv"),
+        ("sep_conv_5x5", "separable conv"),
+        ("dil_conv_3x3", "dilated conv"),
+        ("maxpool3x3", "pool"),
+        ("skip_connect", "skip"),
+        ("none", "none"),
+        ("input", "ends"),
+        ("c_{k-2}", "ends"),
+        ("concat", "join"),
+        ("linear", "dense"),
+        ("gelu", "other"),
+    ],
+)
+def test_operations_belong_to_families(op: str, expected: str) -> None:
+    assert family(op) == expected
+
+
+def test_labels_are_written_as_people_write_them() -> None:
+    assert [label(op) for op in ("nor_conv_3x3", "conv1x1-bn-relu", "maxpool3x3", "sep_conv_5x5", "skip_connect")] == [
+        "conv 3×3",
+        "conv 1×1",
+        "max pool 3×3",
+        "sep 5×5",
+        "identity",
+    ]
+
+
+def test_white_letters_can_be_read_on_every_colour() -> None:
+    def luminance(colour: str) -> float:
+        # WCAG 2.2, "relative luminance".
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for _, _, colour in (*FAMILIES, (OTHER[0], "", OTHER[1])):
+        if colour != "none":
+            assert 1.05 / (luminance(colour) + 0.05) >= 4.5, colour

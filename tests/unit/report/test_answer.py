@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ogive.core.trial import Cost, Proposal, Trial
-from ogive.report import findings
 from ogive.report.page import page
 from ogive.runs import Run
 from ogive.spaces.darts import darts
@@ -123,24 +122,21 @@ def test_the_front_stands_first_among_the_candidates_and_is_marked(make: Make, t
 
 
 def test_a_link_to_a_chart_of_the_front_needs_that_chart(make: Make, trial: Of) -> None:
+    both = {"strategy": "nsga2", "objectives": ["minimize(latency_ms)", "minimize(params)"]}
     points = [({"latency_ms": 1.0 + k, "params": 5.0 - k}, (-1.0 - k, k - 5.0)) for k in range(3)]
-    sought = {"strategy": "nsga2", "objectives": ["minimize(latency_ms)", "minimize(params)"]}
-    text = page([make("own", [trial(k, *point) for k, point in enumerate(points)], **sought)])
-    assert 'href="#pareto"' not in text
+    text = page([make("own", [trial(k, *point) for k, point in enumerate(points)], **both)])
     assert "3 of 3 measured trials are on the Pareto front" in text
+    assert 'href="#pareto">a chart' in text
+    unlike = {"strategy": "nsga2", "objectives": ["f", "g"]}
+    text = page([make("other", [trial(0, {}, (1.0, 2.0))], **unlike)])
+    assert "1 of 1 measured trials is on the Pareto front" in text
+    assert 'href="#pareto">a chart' not in text
 
 
 def test_one_objective_has_no_front(make: Make, trial: Of) -> None:
     run = make("own", [trial(0, {"val_acc": 1.0, "params": 1.0}, (1.0,))])
     assert "Pareto front" not in answer(run)
     assert "on it" not in section("trials", run)
-
-
-def test_only_runs_with_the_same_objectives_share_a_front(make: Make, trial: Of) -> None:
-    own = make("own", [trial(0, *pair(90.0, 500.0))], **BOTH)
-    other = make("other", [trial(0, {"val_acc": 99.0, "params": 1.0}, (99.0,))], strategy="random", **ACCURACY)
-    members = findings.shown([own, other])
-    assert [one.tag for one, _ in findings.pareto_trials(members)] == ["A"]
 
 
 # -- metrics that are minimised ---------------------------------------------------------------------------------------

@@ -1,0 +1,288 @@
+"""The charts over time as plain plotly.js data, each with the same numbers as a table for those who cannot see it.
+
+Colours are names of CSS variables, which the page's script replaces by those of the light or the dark theme.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ogive.core.metric import Metric, of_part
+from ogive.metrics import stepwise
+from ogive.report.commands import sources
+from ogive.report.facts import Facts, Line
+from ogive.report.markup import Html, joined, table, tag
+from ogive.report.member import Floats, Member, Winner, by_strategy
+from ogive.report.wording import axis, number, title, told
+
+__all__ = [
+    "JSON",
+    "ROWS",
+    "Figure",
+    "anytime_figure",
+    "colour",
+    "drawing",
+    "figure_section",
+    "label",
+    "short",
+    "training_figure",
+    "whole_ticks",
+]
+
+JSON = dict[str, Any]
+ROWS = 200
+SERIES = 6
+# Both hold the number of the epoch, which is the horizontal axis.
+COUNTERS = ("epoch", "number")
+# So many letters of a title fit beside a chart; longer ones are broken.
+TITLE = 38
+# An axis up to here would be divided by halves if it were left to plotly.
+FEW = 12
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart: a view for every combination of `picks`, in row-major order, and its table."""
+
+    name: str
+    title: str
+    summary: str
+    picks: list[tuple[str, list[str]]]
+    views: list[JSON]
+    headers: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+    def data(self) -> JSON:
+        """What the page's script needs to draw it."""
+        return {"name": self.name, "picks": [{"label": a, "options": b} for a, b in self.picks], "views": self.views}
+
+
+def figure_section(figure: Figure, runs: Sequence[Member], within: str, *, after: Html | None = None) -> Html:
+    """A chart with its buttons, its table and where its numbers come from."""
+    numbers = tag("details", tag("summary", "The numbers as a table"), table(figure.headers, figure.rows))
+    drawn = drawing(figure, within)
+    return tag("section", tag("h2", figure.title), drawn, numbers, after, sources(runs), id=figure.name)
+
+
+def drawing(figure: Figure, within: str = "") -> Html:
+    """A chart with its buttons and its note."""
+    return tag(
+        "figure",
+        tag("div", id=f"picks-{figure.name}", class_="picks"),
+        tag("div", id=f"chart-{figure.name}", class_="chart", role="img", aria_label=figure.summary),
+        tag("figcaption", joined(figure.note, " ", within)),
+    )
+
+
+# -- the best so far --------------------------------------------------------------------------------------------------
+
+
+def anytime_figure(facts: Facts) -> Figure:
+    """The best values so far against trials and seconds, one line a run."""
+    runs, first = facts.runs, facts.lines[0]
+    clocks = {"trials": "evaluated candidates", "wall_s": "seconds of searching"}
+    if any(trial.cost.benchmark_s > 0 for one in runs for trial in one.working):
+        clocks["benchmark_s"] = "seconds by the table's clock"
+    counted = whole_ticks(max(len(one.evaluated) for one in runs))
+    views = [
+        {
+            "traces": _traces(runs, line, clock),
+            "layout": {
+                "xaxis": {"title": {"text": words}, "rangemode": "tozero", **(counted if clock == "trials" else {})},
+                "yaxis": {"title": label(line.name), **_zoom(runs, line, clock)},
+            },
+        }
+        for line in facts.lines
+        for clock, words in clocks.items()
+    ]
+    rows = [
+        [one.label, number(one.clocks["trials"][k]), f"{one.clocks['wall_s'][k]:.1f}", number(values[k])]
+        for one, values in zip(runs, first.values, strict=True)
+        for k in _steps(values)
+    ]
+    ends = "; ".join(
+        f"{one.label} ends at {number(values[-1])}"
+        for one, values in zip(runs[:8], first.values, strict=False)
+        if len(values) and math.isfinite(values[-1])
+    )
+    return Figure(
+        "anytime",
+        "Best so far",
+        f"Lines of the best value so far, one for each run. {first.name}: {ends}.",
+        [("Value", [line.name for line in facts.lines]), ("Against", list(clocks.values()))],
+        views,
+        ["Run", "Evaluated candidates", "Seconds", first.name],
+        rows[:ROWS],
+        f"A line {_steps_up(facts.lines)} when a better candidate is found. The vertical axis may leave out the first "
+        "candidates; a double click on the chart shows them.",
+    )
+
+
+def _steps_up(lines: Sequence[Line]) -> str:
+    falling = {line.falls for line in lines}
+    if len(falling) > 1:
+        return "rises, or falls where lower is better,"
+    return "falls" if True in falling else "rises"
+
+
+def _traces(runs: Sequence[Member], line: Line, clock: str) -> list[JSON]:
+    """A line a run; of several runs of one strategy thin ones, and a thick one for their mean."""
+    values = {one.tag: own for one, own in zip(runs, line.values, strict=True)}
+    traces = []
+    for strategy, members in by_strategy(runs).items():
+        several = len(members) > 1
+        for one in members:
+            steps = _steps(values[one.tag])
+            xs, ys = one.clocks[clock][steps].tolist(), values[one.tag][steps].tolist()
+            traces.append(_trace(one, xs, ys, one.label, thin=several))
+        if several:
+            xs, ys = _mean_line([(one.clocks[clock], values[one.tag]) for one in members])
+            traces.append(_trace(members[0], xs, ys, f"{strategy}, mean of {len(members)} seeds", thin=False))
+    return traces
+
+
+def _trace(one: Member, xs: list[float], ys: list[float], name: str, *, thin: bool) -> JSON:
+    line = {
+        "shape": "hv",
+        "color": colour(one),
+        "width": 1 if thin else 2.5,
+        "dash": "dash" if one.is_random else "solid",
+    }
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": short(xs),
+        "y": short(ys),
+        "name": html.escape(name),
+        "line": line,
+        "opacity": 0.45 if thin else 1,
+        "showlegend": not thin,
+        "hovertemplate": f"%{{y:.6~g}} at %{{x:.5~g}}<extra>{html.escape(name)}</extra>",
+    }
+
+
+def _mean_line(curves: Sequence[tuple[Floats, Floats]]) -> tuple[list[float], list[float]]:
+    """The mean of curves, each a clock and its values, wherever all of them have a value."""
+    alive = [(times, values) for times, values in curves if np.isfinite(values).any()]
+    if not alive:
+        return [], []
+    start = max(float(times[np.isfinite(values)][0]) for times, values in alive)
+    end = min(float(times[-1]) for times, _ in alive)
+    grid = np.linspace(start, end, 200) if end > start else np.array([start])
+    mean = np.mean([stepwise(times, values, grid) for times, values in alive], axis=0)
+    return grid.tolist(), mean.tolist()
+
+
+def _steps(values: Floats) -> list[int]:
+    """Where the value changes, and the last place: all that a line of steps needs."""
+    finite = np.flatnonzero(np.isfinite(values))
+    if not len(finite):
+        return []
+    first = int(finite[0])
+    changes = np.flatnonzero(values[first + 1 :] != values[first:-1]) + first + 1
+    return sorted({first, *changes.tolist(), len(values) - 1})
+
+
+def _zoom(runs: Sequence[Member], line: Line, clock: str) -> JSON:
+    """An axis that begins where the curves are after a tenth of the way, if their beginnings would flatten the rest.
+
+    Curves that fall begin at the top.
+    """
+    sign = -1.0 if line.falls else 1.0
+    pairs = zip(runs, line.values, strict=True)
+    found = [(one.clocks[clock], sign * values) for one, values in pairs if np.isfinite(values).any()]
+    if not found:
+        return {}
+    tenth = max(float(times[-1]) for times, _ in found) / 10
+    top = max(float(np.nanmax(values)) for _, values in found)
+    bottom = min(float(np.nanmin(values)) for _, values in found)
+    late = [float(value) for times, values in found for value in values[times >= tenth][:1] if math.isfinite(value)]
+    start = min(late, default=bottom)
+    if not 0 < top - start < (top - bottom) / 3:
+        return {}
+    margin = 0.08 * (top - start)
+    return {"range": sorted((sign * (start - margin), sign * (top + margin)))}
+
+
+# -- the winner's training --------------------------------------------------------------------------------------------
+
+
+def training_figure(best: Winner) -> Figure | None:
+    """The winner's full training, epoch by epoch."""
+    history = best.one.final.get("history")
+    epochs = [entry for entry in history if isinstance(entry, Mapping)] if isinstance(history, list) else []
+    known = {metric.name: metric for metric in [*best.metrics.values(), *best.one.metrics.values()]}
+    keys = [key for key in (epochs[0] if epochs else {}) if key not in COUNTERS and _numeric(epochs, key)]
+    shown = [known.get(key) or of_part(key, known.values()) for key in keys]
+    shown.sort(key=lambda metric: (metric.name not in known, metric.unit != "%", metric.name))
+    if not shown:
+        return None
+    steps = [float(entry.get("epoch", place)) for place, entry in enumerate(epochs, start=1)]
+    last = ", ".join(f"{title(metric)} {told(metric, float(epochs[-1][metric.name]))}" for metric in shown)
+    titles = [axis(metric) for metric in shown]
+    return Figure(
+        "training",
+        "The winner's full training",
+        f"Lines over {len(epochs)} epochs. After the last: {last}.",
+        [("Value", titles)],
+        [_training_view(metric, steps, [entry[metric.name] for entry in epochs]) for metric in shown],
+        ["Epoch", *titles],
+        [
+            [number(step), *(number(float(entry[metric.name])) for metric in shown)]
+            for step, entry in zip(steps, epochs, strict=True)
+        ],
+    )
+
+
+def _training_view(metric: Metric, steps: list[float], values: Sequence[float]) -> JSON:
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": steps,
+        "y": short(values),
+        "name": html.escape(axis(metric)),
+        "line": {"color": "var(--series-1)", "width": 2},
+        "marker": {"size": 5},
+        "hovertemplate": "%{y:.5~g} after epoch %{x}<extra></extra>",
+    }
+    layout = {
+        "xaxis": {"title": {"text": "epoch"}, **whole_ticks(max(steps))},
+        "yaxis": {"title": label(axis(metric))},
+        "showlegend": False,
+    }
+    return {"traces": [trace], "layout": layout}
+
+
+def _numeric(entries: Sequence[Mapping[str, Any]], key: str) -> bool:
+    return all(isinstance(entry.get(key), (int, float)) and math.isfinite(entry[key]) for entry in entries)
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+
+
+def colour(one: Member) -> str:
+    """The CSS variable that holds the colour of the run's strategy."""
+    return "var(--series-0)" if one.colour == 0 else f"var(--series-{1 + (one.colour - 1) % SERIES})"
+
+
+def label(title: str) -> JSON:
+    """The title of an axis, on as many lines as the height of a chart asks for, away from the numbers."""
+    return {"text": "<br>".join(html.escape(line) for line in textwrap.wrap(title, TITLE) or [""]), "standoff": 12}
+
+
+def whole_ticks(most: float) -> JSON:
+    """Of an axis that counts up to `most`: its ticks, where plotly would put some between whole numbers."""
+    return {"tick0": 0, "dtick": 1} if most <= FEW else {}
+
+
+def short(values: Iterable[float]) -> list[float | None]:
+    """Numbers with six significant digits, which is more than a chart can show; JSON has no NaN."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]

@@ -1,0 +1,257 @@
+"""What one run says, read once from its folder: its objectives, metrics and trials as the page speaks of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.catalog import build
+from ogive.core.architecture import Architecture
+from ogive.core.errors import InvalidArchitecture, OgiveError, SpecError, StoreError
+from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_part, of_version_1
+from ogive.core.objective import Maximize, Minimize
+from ogive.core.space import SearchSpace
+from ogive.core.trial import Trial
+from ogive.metrics import Interval, binomial_interval
+from ogive.report.wording import Sought
+from ogive.runs import Run, best
+
+__all__ = ["Floats", "Member", "Winner", "by_strategy", "member_of", "score", "winner_of"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One run of a page.
+
+    `metrics` are the records of what it measured, better as they were sought; `sought` its objectives, at least one;
+    `evaluated` the trials that cost budget, `working` those without an error, `best` the first with the largest first
+    score, `final` what winner.json holds (nothing before the winner is trained in full). `clocks` tell candidates,
+    seconds of searching and seconds by the table's clock after each evaluated trial.
+    """
+
+    run: Run
+    tag: str
+    colour: int
+    space: SearchSpace | None
+    metrics: Mapping[str, Metric]
+    sought: tuple[Sought, ...]
+    evaluated: tuple[Trial, ...]
+    working: tuple[Trial, ...]
+    best: Trial | None
+    clocks: Mapping[str, Floats]
+    final: Mapping[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings, from run.json."""
+        return self.run.config
+
+    @property
+    def strategy(self) -> str:
+        """The strategy as it was written, such as "evolution(population=50)"."""
+        return str(self.config.get("strategy", "unknown strategy"))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the strategy is random search."""
+        return self.strategy.startswith("random")
+
+    @property
+    def found_by(self) -> str:
+        """The strategy in a sentence."""
+        return "random search" if self.strategy == "random" else self.strategy
+
+    @property
+    def compared(self) -> bool:
+        """Whether it is one of the searches of `ogive compare`, which have no command of their own."""
+        return self.config.get("role") == "compare"
+
+    @property
+    def seed(self) -> str:
+        """The root seed."""
+        return str(self.config.get("seed", "unknown"))
+
+    @property
+    def world(self) -> str | None:
+        """Among what was searched, where that is not the whole space: "closed world of 30,001 rows"."""
+        found = self.config.get("world")
+        return None if found is None else str(found)
+
+    @property
+    def label(self) -> str:
+        """Strategy, seed and tag."""
+        return f"{self.strategy}, seed {self.seed} [{self.tag}]"
+
+    @property
+    def objectives(self) -> list[str]:
+        """The objectives as they were written."""
+        return [sought.written for sought in self.sought]
+
+    @property
+    def generates(self) -> bool:
+        """Whether its networks make images, which are neither trained further nor exported."""
+        return self.space is not None and "generation" in self.space.tasks
+
+    def count(self, status: str) -> int:
+        """How many trials have this status."""
+        return sum(trial.status == status for trial in self.run.trials)
+
+
+@dataclass(frozen=True, eq=False)
+class Winner:
+    """The architecture that a page puts first, its trial if it has one, and every number that is known about it.
+
+    `values` are those of the full training where there is one, else those of the trial. `test_interval` holds right
+    answers, test images and the 95 % interval of their share in per cent, `latency_ends` the 10th and 90th percentiles
+    that belong to the latency, in milliseconds.
+    """
+
+    one: Member
+    arch: Architecture
+    trial: Trial | None
+    values: Mapping[str, float]
+    metrics: Mapping[str, Metric]
+    test_interval: tuple[int, int, Interval] | None
+    latency_ends: tuple[float, float] | None
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has been trained in full and tested."""
+        return bool(self.one.final)
+
+    @property
+    def tests(self) -> list[Metric]:
+        """What was measured of it on a test set."""
+        return [metric for metric in self.metrics.values() if metric.test]
+
+
+def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | None = None) -> Member:
+    """The facts of a run. Raises StoreError for a winner.json that cannot be read."""
+    records = run.metrics
+    sought = _sought(run, records)
+    wanted = {one.metric.name: one.metric for one in sought if one.metric is not None}
+    plain = {name: replace(metric, better="smaller") if metric.spent else metric for name, metric in records.items()}
+    evaluated = tuple(run.evaluated)
+    working = tuple(trial for trial in evaluated if trial.scores is not None)
+    final, clocks = _winner_file(run), _clocks(run)
+    return Member(run, tag, colour, space, plain | wanted, sought, evaluated, working, best(working), clocks, final)
+
+
+def by_strategy(runs: Iterable[Member]) -> dict[str, list[Member]]:
+    """The runs of every strategy, in their order."""
+    groups: dict[str, list[Member]] = {}
+    for one in runs:
+        groups.setdefault(one.strategy, []).append(one)
+    return groups
+
+
+def score(trial: Trial | None, objective: int = 0) -> float:
+    """One score of a working trial; minus infinity for the others."""
+    scores = () if trial is None or trial.scores is None else trial.scores
+    return scores[objective] if objective < len(scores) else -np.inf
+
+
+def _sought(run: Run, metrics: Mapping[str, Metric]) -> tuple[Sought, ...]:
+    given = run.config.get("objectives")
+    written = [str(text) for text in given] if isinstance(given, list) else []
+    return tuple(_read(text, metrics) for text in written or ["the objective"])
+
+
+def _read(written: str, metrics: Mapping[str, Metric]) -> Sought:
+    """The objective that was written, with its metric in the direction that was sought."""
+    try:
+        objective = build("objective", written)
+    except OgiveError:  # an objective of somebody's own, named as they like
+        return Sought(written)
+    if not isinstance(objective, (Maximize, Minimize)):
+        return Sought(written, None, tuple(objective.needs))
+    metric = of_part(objective.metric, metrics.values())
+    return Sought(
+        written, replace(metric, better="larger" if isinstance(objective, Maximize) else "smaller"), objective.needs
+    )
+
+
+def _clocks(run: Run) -> dict[str, Floats]:
+    benchmark = 0.0
+    rows: list[tuple[float, float, float]] = []
+    for record in run.records:
+        benchmark += record.trial.cost.benchmark_s
+        if record.trial.status != "screened":
+            rows.append((len(rows) + 1, record.at_s, benchmark))
+    clocks = np.array(rows, np.float64).reshape(-1, 3)
+    return {name: clocks[:, place] for place, name in enumerate(("trials", "wall_s", "benchmark_s"))}
+
+
+# -- the winner -------------------------------------------------------------------------------------------------------
+
+
+def winner_of(one: Member) -> Winner | None:
+    """The winner of a run; None if nothing has worked yet. Raises StoreError for a damaged winner.json."""
+    if not one.final:
+        return None if one.best is None else _winner(one, one.best.arch, one.best, {})
+    try:
+        arch = Architecture.parse(str(one.final.get("arch")))
+        measured = {metric.name: metric for metric in _final_metrics(one.final)}
+    except (InvalidArchitecture, SpecError, TypeError) as error:
+        path = one.run.artifacts / "winner.json"
+        raise StoreError(f"{path} is damaged ({error}); delete it and train the winner again.") from error
+    by_number = (trial for trial in one.run.trials if trial.number == one.final.get("trial"))
+    by_arch = (trial for trial in one.working if trial.arch == arch)
+    return _winner(one, arch, next(by_number, None) or next(by_arch, None), measured)
+
+
+def _winner(one: Member, arch: Architecture, trial: Trial | None, measured: Mapping[str, Metric]) -> Winner:
+    searched = {} if trial is None else trial.metrics
+    values = {**searched, **{name: float(one.final[name]) for name in measured if _is_number(one.final.get(name))}}
+    known = {**one.metrics, **{name: metric for name, metric in measured.items() if name not in one.metrics}}
+    metrics = {name: known.get(name) or of_part(name, known.values()) for name in [*known, *values] if name in values}
+    return Winner(one, arch, trial, values, metrics, _test_interval(one.final), _latency_ends(one.final, searched))
+
+
+def _final_metrics(final: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """What a winner's training measured; of version 0.1, which stored no records, the names that it knew."""
+    if "metrics" in final:
+        return metrics_from(final["metrics"])
+    return tuple(metric for metric in map(of_version_1, final) if metric.words)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _test_interval(final: Mapping[str, Any]) -> tuple[int, int, Interval] | None:
+    right, images = final.get("test_correct"), final.get("test_images")
+    if not isinstance(right, int) or not isinstance(images, int) or not 0 <= right <= images or images < 1:
+        return None
+    low, high = binomial_interval(right, images)
+    return right, images, Interval(100 * low, 100 * high)
+
+
+def _latency_ends(final: Mapping[str, Any], searched: Mapping[str, float]) -> tuple[float, float] | None:
+    found = final.get("latency")
+    ends = [found.get("p10_ms"), found.get("p90_ms")] if isinstance(found, Mapping) else [None, None]
+    if LATENCY.name not in final:
+        ends = [searched.get(metric.name) for metric in LATENCY_SPREAD[:2]]
+    low, high = ends
+    return (float(low), float(high)) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
+
+
+def _winner_file(run: Run) -> dict[str, Any]:
+    path: Path = run.artifacts / "winner.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); delete it and train the winner again.") from error
+    if not isinstance(found, dict):
+        raise StoreError(f"{path} must hold a JSON object; delete it and train the winner again.")
+    return found

@@ -24,7 +24,7 @@ demo: setup  ## search, train, export and report on small images, in about two m
 	@$(BIN)/ogive demo $(ARGS)
 
 test: setup-dev check  ## the checks, then every test that takes seconds
-	$(BIN)/python -m pytest -rs $(ARGS)
+	$(BIN)/python -m pytest -rs -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: setup-dev  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

@@ -152,7 +152,7 @@ def test_half_precision_networks_are_counted_exactly_too() -> None:
 @pytest.mark.parametrize(
     "step",
     [nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Mish(), nn.Hardswish(), F.silu, F.gelu],
-    ids=str,
+    ids=lambda step: str(step) if isinstance(step, nn.Module) else step.__name__,
 )
 def test_the_extension_takes_smooth_units_by_the_sign_of_what_goes_in(step: Callable[[Tensor], Tensor]) -> None:
     kernel, units = activation_kernel(Wrapped(step), images(), smooth=True)

@@ -9,6 +9,7 @@ import torch
 
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
 from ogive.networks.build import build, build_nested, default_skeleton
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import dartopti, ddarts
@@ -70,6 +71,13 @@ def test_the_genotype_of_a_search_is_deepened_to_any_number_of_layers() -> None:
         assert same(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
 
 
+def told(value: object) -> str:
+    """A parameter as the name of its test, the same in every process."""
+    if not isinstance(value, dict):
+        return str(value)
+    return " ".join(f"{key}={part.name if isinstance(part, SearchSpace) else part}" for key, part in value.items())
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -78,7 +86,7 @@ def test_the_genotype_of_a_search_is_deepened_to_any_number_of_layers() -> None:
         {"space": ddarts_dense(cells=1), "rule": "edge", "warm_epochs": 1, "epochs": 2},
         {"space": dartopti(cells=1), "form": "differentiable", "ablation": 0.7},
     ],
-    ids=str,
+    ids=told,
 )
 def test_a_search_goes_on_from_what_was_saved_to_the_bit(options: dict[str, Any], tmp_path: Path) -> None:
     whole, begun, resumed = (strategy(**options) for _ in range(3))
@@ -185,7 +193,7 @@ def test_a_search_from_a_handcrafted_network_starts_with_it_and_ends_when_it_sta
         ({"warm_epochs": -1}, SpecError, "warm_epochs"),
         ({"alpha_learning_rate": 0.0}, SpecError, "learning_rate of the architecture"),
     ],
-    ids=str,
+    ids=told,
 )
 def test_bad_options_are_refused_before_anything_is_trained(
     options: dict[str, Any], error: type[Exception], told: str

@@ -10,26 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ogive.core.architecture import Architecture
 from ogive.core.graph import Graph
 from ogive.core.space import SearchSpace
-from ogive.report.drawing import (
-    BOX,
-    GAP,
-    MARGIN,
-    OUTLINE,
-    Layout,
-    box_at,
-    colour_of,
-    draw_boxes,
-    draw_lines,
-    draw_pills,
-    family,
-    label,
-    pill_width,
-    place,
-    short,
-    svg,
-    svg_document,
-    text_at,
-)
+from ogive.report import drawing
+from ogive.report.drawing import BOX, GAP, MARGIN, OUTLINE, Layout, family, label, place, short
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, Cell, Entry, Kind, cell_of
 from ogive.spaces.ddarts import genotype_of
@@ -53,11 +35,11 @@ def picture(space: SearchSpace, arch: Architecture) -> str:
 
 
 def _of_graph(space: SearchSpace, arch: Architecture) -> str:
-    return svg(space.draw(arch), title=f"{arch}")
+    return drawing.svg(space.draw(arch), title=f"{arch}")
 
 
 def _pruned(space: SearchSpace, arch: Architecture) -> str:
-    return svg(space.draw(arch).pruned(), title=f"{arch}, without what does not reach the output")
+    return drawing.svg(space.draw(arch).pruned(), title=f"{arch}, without what does not reach the output")
 
 
 def _nasbench201(space: SearchSpace, arch: Architecture) -> str:
@@ -73,22 +55,22 @@ def _nasbench201(space: SearchSpace, arch: Architecture) -> str:
         lines.append(_arc(x[source], x[target], middle, bend, radius, op))
         # A cubic with both handles at `bend` reaches three quarters of it.
         if family(op) != "none":
-            pills.append(((x[source] + x[target]) / 2, middle + 0.75 * bend, pill_width(op), op))
+            pills.append(((x[source] + x[target]) / 2, middle + 0.75 * bend, drawing.pill_width(op), op))
     circles = "".join(f'<circle cx="{short(at)}" cy="{short(middle)}" r="{short(radius)}"/>' for at in x)
-    names = "".join(text_at(at, middle, name) for at, name in zip(x, ("in", "1", "2", "out"), strict=True))
+    names = "".join(drawing.text_at(at, middle, name) for at, name in zip(x, ("in", "1", "2", "out"), strict=True))
     body = (
         "".join(lines)
         + f'<g fill="none" stroke="currentColor" stroke-width="1.4">{circles}</g>'
         + f'<g fill="currentColor">{names}</g>'
-        + draw_pills(pills)
+        + drawing.draw_pills(pills)
     )
     said = ", ".join(f"{source} to {target} {label(op)}" for (source, target), op in sorted(edges.items()))
-    return svg_document(x[-1] + radius + MARGIN, 190.0, f"{arch}: {said}", body)
+    return drawing.svg_document(x[-1] + radius + MARGIN, 190.0, f"{arch}: {said}", body)
 
 
 def _arc(start: float, end: float, middle: float, bend: float, radius: float, op: str) -> str:
     """One edge with its arrow head; the missing operation is a faint dotted line."""
-    colour = colour_of(op)
+    colour = drawing.colour_of(op)
     style = f'stroke="{colour}" stroke-width="2"'
     if family(op) == "none":
         style = 'stroke="currentColor" stroke-opacity=".3" stroke-dasharray="2 5"'
@@ -132,12 +114,14 @@ def _bars(values: Sequence[int], names: Sequence[tuple[str, ...]], title: str) -
         rects.append(
             f'<rect x="{short(x)}" y="{short(base - height)}" width="{short(bar)}" height="{short(height)}" rx="3"/>'
         )
-        texts.append(text_at(x + bar / 2, base - height - 10, str(value)))
-        texts += [text_at(x + bar / 2, base + 14 * line, text) for line, text in enumerate(lines, start=1)]
+        texts.append(drawing.text_at(x + bar / 2, base - height - 10, str(value)))
+        texts += [drawing.text_at(x + bar / 2, base + 14 * line, text) for line, text in enumerate(lines, start=1)]
     right = MARGIN + 24 + step * (len(values) - 1) + bar
     axis = f'<path d="M{short(MARGIN)} {short(base)}H{short(right)}" stroke="currentColor" stroke-opacity=".5"/>'
-    body = f'<g fill="{colour_of("conv")}">{"".join(rects)}</g><g fill="currentColor">{"".join(texts)}</g>{axis}'
-    return svg_document(right + MARGIN, base + 16 + 14 * max(map(len, names)), title, body)
+    body = (
+        f'<g fill="{drawing.colour_of("conv")}">{"".join(rects)}</g><g fill="currentColor">{"".join(texts)}</g>{axis}'
+    )
+    return drawing.svg_document(right + MARGIN, base + 16 + 14 * max(map(len, names)), title, body)
 
 
 def _darts(space: SearchSpace, arch: Architecture) -> str:
@@ -161,7 +145,7 @@ def _pair(cells: Sequence[tuple[Cell, Sequence[int]]], title: str, size: str) ->
     for (pairs, joined), caption in zip(cells, (f"{CAPTIONS['normal']}{size}", CAPTIONS["reduce"]), strict=True):
         sums = {2 + first // 2: pairs[first : first + 2] for first in range(0, len(pairs), 2)}
         drawn.append((caption, _cell_of_sums(sums, joined)))
-    return svg_document(*_side_by_side(drawn, title))
+    return drawing.svg_document(*_side_by_side(drawn, title))
 
 
 def _nested(space: SearchSpace, arch: Architecture) -> str:
@@ -181,7 +165,7 @@ def _nested_cells(arch: Architecture, genotype: NestedGenotype) -> str:
         sums = {node: [(op, state) for op, to, state in cell if to == node] for node in nodes_of(cell)}
         caption = f"cell {number}, reduction" if number in reducing else f"cell {number}"
         cells.append((caption, _cell_of_sums(sums, tuple(sums))))
-    return svg_document(*_side_by_side(cells, f"{arch}: {len(cells)} cells"))
+    return drawing.svg_document(*_side_by_side(cells, f"{arch}: {len(cells)} cells"))
 
 
 def _side_by_side(cells: Sequence[tuple[str, tuple[float, float, str]]], title: str) -> tuple[float, float, str, str]:
@@ -190,7 +174,7 @@ def _side_by_side(cells: Sequence[tuple[str, tuple[float, float, str]]], title: 
     for start in range(0, len(cells), ROW):
         x, tall = 0.0, 0.0
         for caption, (width, height, body) in cells[start : start + ROW]:
-            heading = f'<g fill="currentColor" font-weight="600">{text_at(width / 2, 14, caption)}</g>'
+            heading = f'<g fill="currentColor" font-weight="600">{drawing.text_at(width / 2, 14, caption)}</g>'
             moved = f"translate({short(x)} {short(down)})" if down else f"translate({short(x)})"
             parts.append(f'<g transform="{moved}">{heading}<g transform="translate(0 22)">{body}</g></g>')
             x, tall = x + width + 10, max(tall, height + 22)
@@ -204,7 +188,7 @@ def _cell_of_sums(sums: Mapping[int, Sequence[Entry]], joined: Sequence[int]) ->
     `joined` are the states that make the output.
     """
     # Room for the plus sign between two.
-    halves = [max(pill_width(op) for op, _ in entries) + 14 for entries in sums.values()]
+    halves = [max(drawing.pill_width(op) for op, _ in entries) + 14 for entries in sums.values()]
     last = len(sums) + 2
     place_of = {0: 0, 1: 1, **{node: 2 + rank for rank, node in enumerate(sums)}}
     edges = {(place_of[source], place_of[node]) for node, entries in sums.items() for _, source in entries}
@@ -227,8 +211,8 @@ def _cell_of_sums(sums: Mapping[int, Sequence[Entry]], joined: Sequence[int]) ->
         if len(lines) > 1:
             signs.append((x + MARGIN, y + MARGIN))
     body = (
-        draw_lines(routes)
-        + draw_pills(pills)
+        drawing.draw_lines(routes)
+        + drawing.draw_pills(pills)
         + _signs(signs)
         + _ends(layout, {0: "cell k−2", 1: "cell k−1", last: "concat"})
     )
@@ -238,22 +222,24 @@ def _cell_of_sums(sums: Mapping[int, Sequence[Entry]], joined: Sequence[int]) ->
 def _darts_rnn(space: SearchSpace, arch: Architecture) -> str:
     """One moment of the recurrent cell, from its input and the output of the moment before to its output."""
     graph = space.draw(arch)
-    width, height, body = draw_boxes(graph, ["x(t), h(t−1)", *map(label, graph.ops[1:-1]), "h(t)"])
-    return svg_document(width, height, f"{arch}: {space.format(arch)}", body)
+    width, height, body = drawing.draw_boxes(graph, ["x(t), h(t−1)", *map(label, graph.ops[1:-1]), "h(t)"])
+    return drawing.svg_document(width, height, f"{arch}: {space.format(arch)}", body)
 
 
 def _signs(points: Sequence[tuple[float, float]]) -> str:
     circles = "".join(f'<circle cx="{short(x)}" cy="{short(y)}" r="8"/>' for x, y in points)
-    texts = "".join(text_at(x, y, "+") for x, y in points)
-    return f'<g fill="{colour_of("sum")}" stroke="#fff">{circles}</g><g fill="#fff" font-weight="700">{texts}</g>'
+    texts = "".join(drawing.text_at(x, y, "+") for x, y in points)
+    return (
+        f'<g fill="{drawing.colour_of("sum")}" stroke="#fff">{circles}</g><g fill="#fff" font-weight="700">{texts}</g>'
+    )
 
 
 def _ends(layout: Layout, names: dict[int, str]) -> str:
     rects, texts = [], []
     for node, name in names.items():
         x, y = layout.nodes[node][0] + MARGIN, layout.nodes[node][1] + MARGIN
-        rects.append(box_at(x, y, END))
-        texts.append(text_at(x, y, name))
+        rects.append(drawing.box_at(x, y, END))
+        texts.append(drawing.text_at(x, y, name))
     return f'<g fill="none"{OUTLINE}>{"".join(rects)}</g><g fill="currentColor">{"".join(texts)}</g>'
 
 

@@ -84,8 +84,9 @@ def _comparison(members: Sequence[Member]) -> str:
 
 def search_command(config: Mapping[str, Any]) -> str:
     """A command that does what a search from Python did."""
-    strategy = str(config.get("strategy", ""))
-    return shlex.join(["ogive", "search", *_settings(config, strategy), "--seed", str(config.get("seed", 0))])
+    strategy, ahead = str(config.get("strategy", "")), config.get("in_flight", 1)
+    more = ["--in-flight", str(ahead)] if ahead != 1 else []  # it decides what is found
+    return shlex.join(["ogive", "search", *_settings(config, strategy), *more, "--seed", str(config.get("seed", 0))])
 
 
 def random_command(config: Mapping[str, Any]) -> str:

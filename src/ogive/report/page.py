@@ -149,10 +149,8 @@ class Drawing:
 
     def _told(self, arch: Architecture, tell: Callable[[SearchSpace, Architecture], str]) -> str | None:
         space = self._spaces.get(arch.space)
-        if space is None:
-            return None
         try:
-            return tell(space, space.admit(arch))
+            return None if space is None else tell(space, space.admit(arch))
         except OgiveError as error:
             logger.warning("No picture of %s: %s", arch, error)
             return None

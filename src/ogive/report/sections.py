@@ -19,19 +19,8 @@ __all__ = ["Columns", "environment_section", "failures_section", "reproduce_sect
 
 TRIALS = 50
 FAILURES = 50
-SETTINGS = (
-    "space",
-    "world",
-    "strategy",
-    "evaluator",
-    "objectives",
-    "budget",
-    "data",
-    "table",
-    "skeleton",
-    "seed",
-    "role",
-)
+SOUGHT = ("space", "world", "strategy", "evaluator", "objectives", "budget")
+GIVEN = ("data", "table", "skeleton", "seed", "in_flight", "role")
 
 
 # -- trials -----------------------------------------------------------------------------------------------------------
@@ -112,7 +101,7 @@ def environment_section(runs: Sequence[Member]) -> Html:
     """Versions, machine and settings; what all runs share is said once."""
     folded = [
         tag("details", tag("summary", heading), table(["", "Value"], rows))
-        for heading, keys in (("Settings", SETTINGS), ("Inputs", ("data_digest", "table_digest")))
+        for heading, keys in (("Settings", (*SOUGHT, *GIVEN)), ("Inputs", ("data_digest", "table_digest")))
         if (rows := _shared(runs, keys))
     ]
     machine = table(["", "Value"], _shared(runs, ("ogive", "machine", "device", "threads", "workers")))

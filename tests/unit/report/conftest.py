@@ -1,4 +1,4 @@
-"""Run folders for the tests of the page, written by the store itself."""
+"""Runs for the tests of the page, as the store would read them; nothing but their folders is on the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
-from ogive.runs import Run, RunStore, read_run
+from ogive.runs import Record, Run, RunStore
 from ogive.spaces.nasbench201 import nasbench201
 
 Make = Callable[..., Run]
@@ -59,7 +59,7 @@ def trial() -> Callable[..., Trial]:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Writes trials into a run folder of a given name and reads it back."""
+    """Makes a run of trials, in a folder of a given name."""
     return lambda name, trials, **changes: write_run(tmp_path / name, trials, **changes)
 
 
@@ -67,6 +67,19 @@ def make(tmp_path: Path) -> Make:
 def searched(tmp_path: Path) -> Make:
     """Makes a run like that of a small search: name, trials, seed, whether most of each pool is screened out."""
     return lambda name, *args, **changes: search_run(tmp_path / name, *args, **changes)
+
+
+@pytest.fixture
+def stored() -> Callable[[Run], Path]:
+    """Lets the store write a run, for a test that reads it again."""
+
+    def write(run: Run) -> Path:
+        with RunStore.create(run.folder, run.config) as store:
+            for record in run.records:
+                store.append(record.trial, record.at_s)
+        return run.folder
+
+    return write
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +96,10 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 
 def write_run(folder: Path, trials: Sequence[Trial], **changes: Any) -> Run:
-    """A run folder of these trials, one every two seconds, with some of its settings changed."""
-    with RunStore.create(folder, settings(**changes)) as store:
-        for place, one in enumerate(trials, start=1):
-            store.append(one, 2.0 * place)
-    return read_run(folder)
+    """A run of these trials, one every two seconds, with some of its settings changed."""
+    (folder / "artifacts").mkdir(parents=True)
+    records = tuple(Record(one, 2.0 * place) for place, one in enumerate(trials, start=1))
+    return Run(folder, {"schema": 2, **settings(**changes)}, records)
 
 
 def search_run(folder: Path, trials: int = 60, seed: int = 0, *, screened: bool = True, **changes: Any) -> Run:

@@ -8,7 +8,7 @@ import pytest
 
 from ogive.compare import compare
 from ogive.core.trial import Budget, Trial
-from ogive.report.commands import compare_command, comparisons, random_command
+from ogive.report.commands import compare_command, comparisons, random_command, search_command
 from ogive.report.facts import facts_of
 from ogive.report.page import page
 from ogive.runs import Run, read_run
@@ -135,6 +135,11 @@ def test_the_command_of_the_missing_random_search_keeps_all_but_the_strategy() -
         "ogive search --space nasbench201 --strategy random --evaluator tabular --objective 'maximize(val_acc)' "
         "--table nasbench201 --workers 2 --budget 200 --seed 3"
     )
+
+
+def test_the_command_of_a_search_in_processes_names_what_decides_its_trials() -> None:
+    assert search_command({**CONFIG, "in_flight": 8}).endswith("--workers 2 --budget 200 --in-flight 8 --seed 3")
+    assert "--in-flight" not in compare_command({**CONFIG, "in_flight": 8}, 5)
 
 
 def test_the_command_that_compares_asks_for_more_seeds() -> None:

@@ -20,7 +20,7 @@ from ogive.core.errors import SpecError, StoreError
 from ogive.core.trial import Budget, Trial
 from ogive.report.page import page, write_page
 from ogive.report.wording import number
-from ogive.runs import Record, Run, read_run
+from ogive.runs import Run, read_run
 from ogive.session import Settings, search
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, write_table
@@ -355,9 +355,9 @@ def test_numbers_that_are_not_finite_do_not_break_the_page(make: Make, trial: Of
     json.loads(read(run).scripts[0])
 
 
-def test_the_page_is_the_same_after_the_store_is_read_again(searched: Callable[..., Run]) -> None:
+def test_the_page_is_the_same_after_the_store_is_read_again(searched: Make, stored: Callable[[Run], Path]) -> None:
     run = searched("own")
-    assert page([read_run(run.folder)]) == page([read_run(run.folder)])
+    assert page([read_run(stored(run))]) == page([run])
 
 
 def test_the_page_is_written_where_it_should_be(searched: Callable[..., Run], tmp_path: Path) -> None:
@@ -383,17 +383,16 @@ def test_bad_input_is_refused_in_one_line(searched: Callable[..., Run], tmp_path
 def test_five_thousand_trials_make_a_page_not_much_larger_than_plotly(make: Make, trial: Of) -> None:
     metrics = [{"val_acc": 50 + k % 997 / 20, "latency_ms": 1 + k % 89 / 10, "params": 1e6 + k} for k in range(5000)]
     trials = [trial(k, found, (found["val_acc"],)) for k, found in enumerate(metrics)]
-    # Built in memory: five thousand synced lines would take longer than the page.
-    empty = make("own", [])
-    run = Run(empty.folder, empty.config, tuple(Record(one, 2.0 * one.number) for one in trials))
-    assert len(page([run])) < len(get_plotlyjs()) + 2_000_000
+    assert len(page([make("own", trials)])) < len(get_plotlyjs()) + 2_000_000
 
 
-def test_the_page_of_a_tabular_search_needs_no_torch(searched: Callable[..., Run], patience_s: float) -> None:
-    run = searched("own")
+def test_the_page_of_a_tabular_search_needs_no_torch(
+    searched: Make, stored: Callable[[Run], Path], patience_s: float
+) -> None:
+    folder = stored(searched("own", 20))
     code = (
         "import sys; from pathlib import Path; from ogive.report.page import page; from ogive.runs import read_run;"
-        f"page([read_run(Path({str(run.folder)!r}))]); sys.exit('torch' in sys.modules)"
+        f"page([read_run(Path({str(folder)!r}))]); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=patience_s)
 

@@ -24,7 +24,8 @@ from ogive import session
 from ogive.core.trial import Budget
 from ogive.machine import facts
 from ogive.runs import read_run, write_json
-from ogive.strategies.nested import DDarts
+from ogive.spaces.unrestricted import outline_of
+from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.search import shared_accuracy
 
 FORMS = {
@@ -88,8 +89,8 @@ def searched(settings: session.Settings, folder: Path) -> tuple[session.Parts, d
         session.search(settings, folder, parts=parts)
     run = read_run(folder)
     strategy = parts.strategy
-    assert isinstance(strategy, DDarts)
-    assert isinstance(before.strategy, DDarts)
+    assert isinstance(strategy, SupernetStrategy)
+    assert isinstance(before.strategy, SupernetStrategy)
     search, data = strategy.search, strategy.data
     mixture = search.alphas.mixture(search.gate, torch.Generator())
     shares = [added / plain for added, plain in (one.added() for one in (before.strategy.search, search))]
@@ -98,7 +99,7 @@ def searched(settings: session.Settings, folder: Path) -> tuple[session.Parts, d
         "added_before": shares[0],
         "added_after": shares[1],
         "supernet_val_acc": shared_accuracy(search.supernet, mixture, replace(data, train=data.val)),
-        "operations": sum(len(cell) for cell in strategy.genotype.cells),
+        "operations": sum(len(cell) for cell in outline_of(strategy.space).genotype(strategy.derived()).cells),
         "search_s": searching_s(run),
     }
 

@@ -123,10 +123,13 @@ def data(name: str, **options: Any) -> Any:
     return catalog.load("load_text" if name.startswith("text:") else "load_data")(name, **options)
 
 
-def strategy(text: str, space: SearchSpace, *, seed: int = 0) -> Strategy:
-    """A strategy to be asked and told by hand: ``strategy("evolution(population=20)", space, seed=1)``."""
+def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) -> Strategy:
+    """A strategy to be asked and told by hand, or to be handed to `search`: ``strategy("evolution", space, seed=1)``.
+
+    `options` may be objects: ``strategy("darts(epochs=5)", space, data=ogive.data("digits"), gate=MyGate())``.
+    """
     context = {"space": lambda: space, "seed": lambda: Seed(seed).child("strategy")}
-    built: Strategy = catalog.build("strategy", text, context)
+    built: Strategy = catalog.build("strategy", text, context, **options)
     return built
 
 

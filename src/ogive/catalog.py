@@ -75,10 +75,13 @@ _PARTS: dict[str, dict[str, str]] = {
         "guided": "ogive.strategies.guided:Guided",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
-        "darts": "ogive.strategies.gradient:Darts",
-        "ddarts": "ogive.strategies.nested:DDarts",
-        "spos": "ogive.strategies.single_path:SinglePathOneShot",
-        "enas": "ogive.strategies.enas:Enas",
+        **{
+            name: f"ogive.strategies.gradient:{name}"
+            for name in ("darts", "gdas", "pc_darts", "fair_darts", "darts_pt", "r_darts")
+        },
+        "ddarts": "ogive.strategies.nested:ddarts",
+        "spos": "ogive.strategies.single_path:spos",
+        "enas": "ogive.strategies.enas:enas",
         "few_shot": "ogive.strategies.few_shot:FewShot",
         "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
@@ -126,6 +129,22 @@ _PARTS: dict[str, dict[str, str]] = {
     "executor": {
         "serial": "ogive.executors.serial:Serial",
         "processes": "ogive.executors.processes:Processes",
+    },
+    "gate": {
+        "softmax": "ogive.supernets.gates:Softmax",
+        "sigmoid": "ogive.supernets.gates:Sigmoid",
+        "gumbel": "ogive.supernets.gates:GumbelOneHot",
+    },
+    "rule": {
+        "skips": "ogive.supernets.rules:Skips",
+        "settled": "ogive.supernets.rules:Settled",
+        "eigenvalue": "ogive.supernets.rules:Eigenvalue",
+    },
+    "regulariser": {"zero_one": "ogive.supernets.search:ZeroOne"},
+    "optimiser": {
+        "sgd": "ogive.training.optimisers:SGD",
+        "adam": "ogive.training.optimisers:Adam",
+        "adamw": "ogive.training.optimisers:adamw",
     },
     "score": SCORES,
     "data": {
@@ -223,13 +242,15 @@ def load(target: str) -> Any:
     return found
 
 
-def build(kind: str, text: str | Spec, context: Context | None = None) -> Any:
+def build(kind: str, text: str | Spec, context: Context | None = None, **options: Any) -> Any:
     """Make a part. Constructor parameters that the text does not set are taken from the context by their names.
 
+    `options` are as if they stood in the text, or objects: ``build("strategy", "darts", space=..., gate=MyGate())``.
     Values are checked against the annotations of the constructor. Raises UnknownName for an unknown part or option,
     SpecError for a value of the wrong type and for something that the context should hold and does not.
     """
     spec = parse(text) if isinstance(text, str) else text
+    spec = Spec(spec.name, spec.args, {**spec.options, **options})
     context = _completed(context or {})
     spec = _meant(kind, spec, context)
     return make(resolve(kind, spec.name), spec, context)
@@ -245,7 +266,7 @@ def make(maker: Callable[..., Any], spec: Spec, context: Context | None = None) 
 
 def filled(kind: type[Any], options: Mapping[str, Any], name: str = "training") -> Any:
     """A frozen dataclass from options as they are written, checked and filled up from its preset as in `build`."""
-    record = _Record("", kind, _fields(kind))
+    record = _Record("", kind, _fields(kind), None)
     for option in options:
         if option not in record.fields:
             raise UnknownName(f"option of {name}", option, record.fields)
@@ -256,7 +277,7 @@ def options(kind: str, name: str) -> dict[str, Any]:
     """Names and defaults of the options that somebody may write in ``name(option=value)``."""
     parameters = _parameters(resolve(kind, name))
     written = (p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and _writable(p))
-    own = {p.name: p.default for p in written if p.default is not p.empty}
+    own = {p.name: _spelt(p.default) for p in written if p.default is not p.empty}
     records = _records(parameters, {})
     return own | {option: value for record in records for option, value in record.defaults().items()}
 
@@ -335,7 +356,7 @@ def _known(kind: str) -> dict[str, str]:
 
 def _parameters(maker: Any) -> dict[str, inspect.Parameter]:
     """The constructor's parameters, with their annotations evaluated."""
-    function = maker.__init__ if inspect.isclass(maker) else maker
+    function = maker.__init__ if inspect.isclass(maker) else getattr(maker, "func", maker)  # of a functools.partial
     parameters = inspect.signature(maker).parameters
     scope = getattr(function, "__globals__", {})
     return {name: p.replace(annotation=_evaluated(p.annotation, scope)) for name, p in parameters.items()}
@@ -398,18 +419,20 @@ class _Record:
     """A parameter that takes a frozen dataclass, whose fields are options of the part themselves.
 
     `fields` maps the options to parameters named as the fields. A dataclass with `PRESETS` has an option `preset` too,
-    which names where its values begin, by default `PRESET`.
+    which names where its values begin, by default `PRESET`. `start`: the parameter's own default, where they begin
+    otherwise.
     """
 
     parameter: str
     kind: type[Any]
     fields: Mapping[str, inspect.Parameter]
+    start: Any
 
     def defaults(self) -> dict[str, Any]:
         """The options and their defaults."""
         preset = getattr(self.kind, "PRESET", None)
         start = self._start(preset) | {"preset": preset}
-        return {option: start.get(p.name, p.default) for option, p in self.fields.items()}
+        return {option: _spelt(start.get(p.name, p.default)) for option, p in self.fields.items()}
 
     def made(self, spec: Spec, context: Context) -> Any:
         """The dataclass with the options that were written, and with those of the whole search."""
@@ -434,7 +457,7 @@ class _Record:
     def _start(self, preset: str | None) -> dict[str, Any]:
         presets: Mapping[str, dict[str, Any]] = getattr(self.kind, "PRESETS", {})
         if preset is None:
-            return {}
+            return {} if self.start is None else {p.name: getattr(self.start, p.name) for p in self.fields.values()}
         if preset not in presets:
             raise UnknownName("preset", preset, presets)
         return dict(presets[preset])
@@ -462,7 +485,8 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
         fields = _fields(kind)
         options = {f"{name}_{field}" if field in taken else field: p for field, p in fields.items()}
         taken |= options.keys()
-        found.append(_Record(name, kind, options))
+        start = parameter.default if isinstance(parameter.default, kind) else None
+        found.append(_Record(name, kind, options, start))
     return found
 
 
@@ -525,6 +549,12 @@ def _converted(wanted: Any, name: str, value: Any, context: Context) -> tuple[bo
     return _built(wanted, name, value, context)
 
 
+def _spelt(value: Any) -> Any:
+    """A default as somebody would write it: a part by its name in the catalog."""
+    target = f"{type(value).__module__}:{type(value).__qualname__}"
+    return next((name for parts in _PARTS.values() for name, known in parts.items() if known == target), value)
+
+
 def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
     if not isinstance(value, list):
         return False, value
@@ -535,13 +565,13 @@ def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) 
 def _built(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
     """A nested part: which kind is told by the annotation's name (Evaluator, Strategy, ...)."""
     kind = getattr(wanted, "__name__", "").lower()
-    if isinstance(value, Spec) and kind in _PARTS:
+    if isinstance(value, (str, Spec)) and kind in _PARTS:
         return True, build(kind, value, context)
     if name == "table" and isinstance(value, (str, Spec)):
         return True, load("open_table")(str(value))
     if getattr(wanted, "__name__", "") == "Path" and isinstance(value, (str, Spec)):
         return True, wanted(str(value))
-    return False, value
+    return not isinstance(value, (Spec, str, bool, int, float, list, types.NoneType)), value  # an object, from Python
 
 
 def _readable(annotation: Any) -> str:

@@ -19,6 +19,10 @@ KINDS = (
     "encoder",
     "proposer",
     "executor",
+    "gate",
+    "rule",
+    "regulariser",
+    "optimiser",
     "score",
     "data",
 )

@@ -55,6 +55,15 @@ STRATEGIES = {
     "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
     "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
+# `darts` with the values of other papers.
+FEW = "epochs=2, batch_size=12, alpha_learning_rate=0.1"
+VARIANTS = {
+    "gdas": f"gdas({FEW})",
+    "pc_darts": f"pc_darts({FEW}, warm_epochs=1, partial=2)",
+    "fair_darts": f"fair_darts({FEW})",
+    "darts_pt": f"darts_pt({FEW}, tune_epochs=0)",
+    "r_darts": f"r_darts({FEW})",
+}
 # Strategies that train a supernet, and the spaces that have one of theirs.
 WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas", "few_shot"), tuple(SHARED)) | {
     "ddarts": ("ddarts", "dartopti", "ddarts_dense"),

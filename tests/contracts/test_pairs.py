@@ -18,6 +18,7 @@ from small_parts import (
     SMALL,
     STRATEGIES,
     TRAINED_FOR,
+    VARIANTS,
     WEIGHT_SHARING,
 )
 
@@ -72,7 +73,7 @@ def covering() -> list[Four]:
 def test_every_part_of_the_catalog_takes_part() -> None:
     assert sorted({*SIZES, *TABLES_ONLY}) == catalog.names("space")
     assert sorted(EVALUATORS) == catalog.names("evaluator")
-    assert sorted(STRATEGIES) == catalog.names("strategy")
+    assert sorted([*STRATEGIES, *VARIANTS]) == catalog.names("strategy")
     assert sorted(OBJECTIVES) == catalog.names("objective")
 
 

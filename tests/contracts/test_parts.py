@@ -23,6 +23,7 @@ from small_parts import (
     SPACES,
     STRATEGIES,
     TRAINED_FOR,
+    VARIANTS,
     WEIGHT_SHARING,
 )
 
@@ -84,12 +85,16 @@ def naswot(space, seed):
     return BestScored(Sum(), space=space, seed=seed)
 
 
-def darts(space, seed):
-    from ogive.strategies.gradient import Darts
+def supernet(text, space, seed):
+    from ogive import catalog
     from ogive.training.data import load
 
-    data = load("digits", limit=24)
-    return Darts(space=space, data=data, seed=seed, threads=1, channels=2, cells=1, epochs=2, alpha_learning_rate=0.1)
+    given = {"space": space, "data": load("digits", limit=24), "seed": seed, "threads": 1, "channels": 2, "cells": 1}
+    return catalog.build("strategy", text, **given)
+
+
+def darts(space, seed):
+    return supernet("darts(epochs=2, alpha_learning_rate=0.1)", space, seed)
 
 
 def small_dartopti():
@@ -99,40 +104,16 @@ def small_dartopti():
 
 
 def ddarts(space, seed):
-    from ogive.strategies.nested import DDarts
-    from ogive.training.data import load
-
-    data = load("digits", limit=24)
-    return DDarts(space=space, data=data, seed=seed, threads=1, channels=2, epochs=2, alpha_learning_rate=0.1)
+    return supernet("ddarts(epochs=2, alpha_learning_rate=0.1)", space, seed)
 
 
 def spos(space, seed):
-    from ogive.strategies.single_path import SinglePathOneShot
-    from ogive.training.data import load
-
-    data = load("digits", limit=24)
-    return SinglePathOneShot(
-        space=space,
-        data=data,
-        seed=seed,
-        threads=1,
-        channels=2,
-        cells=1,
-        epochs=2,
-        candidates=4,
-        population=2,
-        tournament=2,
-    )
+    return supernet("spos(epochs=2, candidates=4, population=2, tournament=2)", space, seed)
 
 
 def enas(space, seed):
-    from ogive.strategies.enas import Enas
-    from ogive.training.data import load
-
-    data = load("digits", limit=24)
-    size = {"channels": 2, "cells": 1, "epochs": 2}
-    few = {"candidates": 2, "final_candidates": 2, "controller_steps": 1, "controller_samples": 2}
-    return Enas(space=space, data=data, seed=seed, threads=1, **size, **few, controller_learning_rate=0.1)
+    few = "candidates=2, final_candidates=2, controller_steps=1, controller_samples=2"
+    return supernet(f"enas(epochs=2, {few}, controller_learning_rate=0.1)", space, seed)
 
 
 def few_shot(space, seed):
@@ -253,7 +234,7 @@ def test_every_space_keeps_the_contract_in_every_process(
 
 
 def test_every_strategy_of_the_catalog_is_tried_here() -> None:
-    assert sorted(STRATEGIES) == catalog.names("strategy")
+    assert sorted([*STRATEGIES, *VARIANTS]) == catalog.names("strategy")
 
 
 @pytest.mark.parametrize(("name", "space"), covering())
@@ -262,6 +243,12 @@ def test_every_strategy_and_every_space_keep_the_contract_together(name: str, sp
     check_strategy(
         lambda within, seed: made_strategy(name, within, seed), made_space(space), objectives=objectives, rounds=12
     )
+
+
+@pytest.mark.parametrize("text", VARIANTS.values(), ids=list(VARIANTS))
+def test_what_other_papers_made_of_darts_keeps_the_contract(text: str) -> None:
+    space = made_space("nasbench201")
+    check_strategy(lambda within, seed: catalog.build("strategy", text, context(within, seed)), space, rounds=4)
 
 
 def test_every_strategy_is_among_them() -> None:

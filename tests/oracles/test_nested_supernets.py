@@ -103,7 +103,7 @@ def test_three_cells_leave_gradients_in_all_but_the_last_and_in_the_weights() ->
     What is left in a cell are the losses of the cells after it, of which the first has two and the second one.
     """
     recipe = Recipe(epochs=1, batch_size=8, nesterov=False)
-    search = CellSearch(*small_search(), recipe, CellRecipe(leaks=True), LITERAL, seed=Seed(0))
+    search = CellSearch(*small_search(), recipe, CellRecipe(reference_leaks=True), LITERAL, seed=Seed(0))
     batch, other = next(search.train_batches.epoch(Seed(1))), next(search.valid_batches.epoch(Seed(2)))
     search._architecture_gradients(batch, other, search.current_gate, Seed(3))
     plain = CellSearch(

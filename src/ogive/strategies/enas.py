@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import Self
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -17,20 +16,141 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.strategies.gradient import Darts, path_s
+from ogive.strategies.gradient import recorded
+from ogive.strategies.supernet import Method, Size, SupernetStrategy
 from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
 from ogive.supernets.controller import controlled_paths
+from ogive.supernets.gates import Gate, SinglePath
 from ogive.supernets.history import REPORT_S
+from ogive.supernets.networks import Supernet
 from ogive.supernets.paths import check_paths
-from ogive.supernets.search import Search, shared_accuracy
+from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe, shared_accuracy
+from ogive.supernets.sharing import sharing_of
 from ogive.training.data import Data
 from ogive.training.threads import threads as torch_threads
 
-__all__ = ["Enas"]
+__all__ = ["Controlled", "SampledPath", "enas"]
 
 
-class Enas(Darts):
-    """Each epoch trains shared weights on sampled paths, then the controller that samples them; the best is proposed.
+@dataclass(frozen=True)
+class Controlled:
+    """A controller, an LSTM of `hidden` units, that is taught by policy gradient which paths answer right."""
+
+    recipe: ControllerRecipe
+    hidden: int
+
+    @property
+    def gate(self) -> Gate:
+        """One path a step."""
+        return SinglePath()
+
+    @property
+    def architecture(self) -> ArchitectureRecipe:
+        """No architecture parameters are trained."""
+        return ArchitectureRecipe(order=0)
+
+    def lasting(self, warm_epochs: int) -> Controlled:
+        """The same: nothing waits."""
+        return self
+
+    def search(self, network: Supernet, halves: tuple[Data, Data], run: SupernetStrategy) -> Search:
+        """The search of ENAS."""
+        paths = controlled_paths(network, seed=run.seed.integer("controller"), hidden=self.hidden)
+        return ControlledSearch(
+            *(network, paths, *halves, run.weights.recipe, self.recipe),
+            seed=run.seed,
+            device=run.device,
+            optimiser=run.weights.optimiser,
+        )
+
+    def short(self) -> Controlled:
+        """With one step of the controller."""
+        return replace(self, recipe=replace(self.recipe, controller_steps=1))
+
+    def left_out_s(self, run: SupernetStrategy) -> float:
+        """Seconds of the steps of the controller in an epoch, but for one."""
+        search, steps = _controlled(run.search), self.recipe.controller_steps - 1
+        tried = min(2, steps)
+        if not tried or not search.paths.controller.decisions:
+            return 0.0
+        search.rule = replace(self.recipe, controller_steps=tried)
+        started = time.perf_counter()
+        with torch_threads(run.threads):
+            search.teach(0)
+        return (time.perf_counter() - started) / tried * steps
+
+    def told(self, search: Search) -> str:
+        """How many answers of its paths were right."""
+        accuracy = _controlled(search).accuracy
+        return "" if math.isnan(accuracy) else f", paths of the controller {accuracy:.1f} % right"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledPath:
+    """The best of the paths that a controller samples, by draws that depend on the number of epochs."""
+
+    candidates: int = 10  # D-X-Y/AutoDL-Projects, NAS-Bench-201-algos/ENAS.py
+    final_candidates: int = 100  # the same, its script
+
+    def __post_init__(self) -> None:
+        for word in ("candidates", "final_candidates"):
+            if getattr(self, word) < 1:
+                raise SpecError(f"{word} must be at least 1, but got {getattr(self, word)}.")
+
+    def __call__(self, run: SupernetStrategy) -> Architecture:
+        search = _controlled(run.search)
+        done = len(search.history)
+        count = self.final_candidates if done >= run.epochs else self.candidates
+        draw = torch.Generator().manual_seed(run.seed.child(f"selection {done}").integer("candidates"))
+        with torch.no_grad():
+            written = search.paths.controller.sample(count, draw)
+        found: dict[Architecture, float] = {}
+        reported = time.perf_counter()
+        for number, cells in enumerate(written.cells):
+            arch = search.paths.architecture(cells)
+            if arch not in found:
+                found[arch] = shared_accuracy(search.supernet, search.supernet.path(arch), search.alphas_data)
+            if run.progress is not None and time.perf_counter() - reported > REPORT_S:
+                reported = time.perf_counter()
+                run.progress(f"candidate {number + 1} of {count} after epoch {done}")
+        return max(found, key=found.__getitem__)
+
+    def compared(self, epochs: int) -> int:
+        """All but one an epoch."""
+        return epochs * (self.candidates - 1) + self.final_candidates - self.candidates
+
+    def short(self) -> SampledPath:
+        """With one candidate."""
+        return replace(self, candidates=1)
+
+
+def _controlled(search: Search) -> ControlledSearch:
+    assert isinstance(search, ControlledSearch)
+    return search
+
+
+def enas(
+    *,
+    space: SearchSpace,
+    data: Data,
+    seed: Seed,
+    device: str = "cpu",
+    threads: int | None = None,
+    size: Size = Size(),  # noqa: B008 - frozen, as are all records
+    derive: SampledPath = SampledPath(),
+    hidden: int = 32,  # D-X-Y/AutoDL-Projects, search_model_enas_utils.py
+    weights: WeightsRecipe = WeightsRecipe(  # noqa: B008
+        epochs=310,  # the same, configs/nas-benchmark/algos/ENAS.config, as is all of this
+        batch_size=128,
+        learning_rate=0.05,
+        final_learning_rate=0.0005,
+        nesterov=True,
+        weight_decay=2.5e-4,
+    ),
+    controller: ControllerRecipe = ControllerRecipe(),  # noqa: B008
+    progress: Callable[[str], None] | None = None,
+) -> SupernetStrategy:
+    """ENAS: an epoch trains shared weights on sampled paths, then the controller that samples; the best is proposed.
 
     The weights learn from one half of the training images, one path of the controller a step. The controller, an LSTM
     of `hidden` units, then takes `controller_steps` steps of policy gradient, each on `controller_samples` paths whose
@@ -42,141 +162,12 @@ class Enas(Darts):
     `swing_epochs`: the learning rate falls along a cosine for so many epochs, and then rises again as long, in turn;
     none for one fall over all epochs.
     """
-
-    def __init__(
-        self,
-        *,
-        space: SearchSpace,
-        data: Data,
-        seed: Seed,
-        device: str = "cpu",
-        threads: int | None = None,
-        channels: int | None = None,
-        cells: int | None = None,
-        partial: int = 1,
-        candidates: int = 10,  # D-X-Y/AutoDL-Projects, NAS-Bench-201-algos/ENAS.py
-        final_candidates: int = 100,  # the same, its script
-        hidden: int = 32,  # the same, search_model_enas_utils.py
-        controller_steps: int = 50,  # the same, its script, as are the next five
-        controller_samples: int = 20,
-        controller_learning_rate: float = 1e-3,
-        controller_epsilon: float = 1e-3,
-        entropy_weight: float = 1e-4,
-        baseline_decay: float = 0.99,
-        epochs: int = 310,  # the same, configs/nas-benchmark/algos/ENAS.config, as are all that follow
-        batch_size: int = 128,
-        learning_rate: float = 0.05,
-        final_learning_rate: float = 0.0005,
-        swing_epochs: int | None = 10,
-        momentum: float = 0.9,
-        nesterov: bool = True,
-        weight_decay: float = 2.5e-4,
-        gradient_clip: float = 5.0,
-        progress: Callable[[str], None] | None = None,
-    ) -> None:
-        for word, value in (
-            ("candidates", candidates),
-            ("final_candidates", final_candidates),
-            ("hidden", hidden),
-            ("controller_steps", controller_steps),
-            ("controller_samples", controller_samples),
-        ):
-            if value < 1:
-                raise SpecError(f"{word} must be at least 1, but got {value}.")
-        super().__init__(
-            space=space,
-            data=data,
-            seed=seed,
-            device=device,
-            threads=threads,
-            channels=channels,
-            cells=cells,
-            partial=partial,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            final_learning_rate=final_learning_rate,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            gradient_clip=gradient_clip,
-            order=0,
-            progress=progress,
-        )
-        check_paths(self.sharing.plan)
-        self._recipe = replace(self._recipe, nesterov=nesterov)
-        self._rule = ControllerRecipe(
-            learning_rate=controller_learning_rate,
-            epsilon=controller_epsilon,
-            entropy_weight=entropy_weight,
-            baseline_decay=baseline_decay,
-            steps=controller_steps,
-            samples=controller_samples,
-            swing_epochs=swing_epochs,
-        )
-        rule = {f"controller {name}": value for name, value in asdict(self._rule).items() if name != "betas"}
-        self._options |= {"candidates": candidates, "final_candidates": final_candidates, "hidden": hidden, **rule}
-
-    def derived(self) -> Architecture:
-        """The best of the paths that the controller samples now, by draws that depend on the number of epochs."""
-        search, done = self._controlled, len(self._controlled.history)
-        count = self._options["final_candidates" if done >= self.epochs else "candidates"]
-        draw = torch.Generator().manual_seed(self.seed.child(f"selection {done}").integer("candidates"))
-        with torch.no_grad():
-            written = search.paths.controller.sample(count, draw)
-        found: dict[Architecture, float] = {}
-        reported = time.perf_counter()
-        for number, cells in enumerate(written.cells):
-            arch = search.paths.architecture(cells)
-            if arch not in found:
-                found[arch] = shared_accuracy(search.supernet, search.supernet.path(arch), search.alphas_data)
-            if self.progress is not None and time.perf_counter() - reported > REPORT_S:
-                reported = time.perf_counter()
-                self.progress(f"candidate {number + 1} of {count} after epoch {done}")
-        return max(found, key=found.__getitem__)
-
-    def rehearse(self) -> float:
-        """About how many seconds all the proposals take; of paths and steps of the controller few are tried."""
-        plenty, last = int(self._options["candidates"]), int(self._options["final_candidates"])
-        paths = self.epochs * (plenty - 1) + last - plenty
-        left_out_s = self.epochs * self._left_out_s(self._short(1)) + paths * self._whole_s(path_s)
-        return super().rehearse() + left_out_s
-
-    def _left_out_s(self, short: Self) -> float:
-        """Seconds of the steps of the controller in an epoch, but for the one of a short search."""
-        search, steps = short._controlled, self._rule.steps - 1
-        search.rule = replace(self._rule, steps=min(2, steps))
-        started = time.perf_counter()
-        if search.rule.steps and search.paths.controller.decisions:
-            with torch_threads(self.threads):
-                search.teach(0)
-        return (time.perf_counter() - started) / max(1, search.rule.steps) * steps
-
-    def _short(self, steps: int) -> Self:
-        short = super()._short(steps)
-        short._options, short._rule = {**self._options, "candidates": 1}, replace(self._rule, steps=1)
-        return short
-
-    @property
-    def _controlled(self) -> ControlledSearch:
-        search = self.search
-        assert isinstance(search, ControlledSearch)
-        return search
-
-    def _search(self) -> Search:
-        plain = super()._search()
-        paths = controlled_paths(plain.supernet, seed=self.seed.integer("controller"), hidden=self._options["hidden"])
-        return ControlledSearch(
-            plain.supernet,
-            paths,
-            plain.weights_data,
-            plain.alphas_data,
-            self._recipe,
-            self._rule,
-            seed=self.seed,
-            device=self.device,
-        )
-
-    def _trained(self) -> str:
-        told = super()._trained()
-        accuracy = self._controlled.accuracy
-        return told if math.isnan(accuracy) else f"{told}, paths of the controller {accuracy:.1f} % right"
+    if hidden < 1:
+        raise SpecError(f"hidden must be at least 1, but got {hidden}.")
+    check_paths(sharing_of(space).plan)
+    rule = {f"controller {name.removeprefix('controller_')}": value for name, value in asdict(controller).items()}
+    options = recorded(size, **asdict(derive), hidden=hidden, **rule)
+    method = Method(Controlled(controller, hidden), derive, options=options)
+    return SupernetStrategy(
+        method, space, data, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
+    )

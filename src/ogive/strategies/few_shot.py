@@ -25,8 +25,8 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
-from ogive.strategies.gradient import Darts
 from ogive.strategies.recurrent import DartsLanguage
+from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.agreement import CHOSEN, agreement_batches, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Key, key_name, keys_of, part_of, rows_of_cells, splits_of
@@ -106,7 +106,7 @@ class FewShot:
                 f"The supernet of {space.name} is one cell whose nodes share what they read, and has no parts: "
                 "few_shot splits supernets that read images."
             )
-        if not isinstance(searcher, Darts):
+        if not isinstance(searcher, SupernetStrategy):
             raise SpecError(
                 "few_shot trains a supernet in each part: write few_shot(darts), few_shot(ddarts), few_shot(spos) or "
                 "few_shot(enas)."
@@ -128,7 +128,7 @@ class FewShot:
         self._waiting: list[Part] | None = None  # None before the first epoch
         self._done: list[Found] = []
         self._parents: dict[str, Supernet] = {}
-        self._now: tuple[Part, Darts] | None = None
+        self._now: tuple[Part, SupernetStrategy] | None = None
         self._last: Found | None = None
         self._undone = 0
 
@@ -247,7 +247,7 @@ class FewShot:
         self._edges = self._chosen(self._outline)
         return [self._part(key, None) for key in keys_of(self._outline, self._edges)]
 
-    def _searching(self, part: Part, network: Supernet | None) -> Darts:
+    def _searching(self, part: Part, network: Supernet | None) -> SupernetStrategy:
         # A copy of the whole's search, too: what it trained is freed when it is over.
         search = copy.copy(self._root) if network is None else self._root.within(network, part.name, self._part_epochs)
         label = self._label(part)
@@ -374,7 +374,7 @@ class FewShot:
         }
 
 
-def _refuse_decisions(searcher: Darts, plan: Plan, transfer: bool) -> None:
+def _refuse_decisions(searcher: SupernetStrategy, plan: Plan, transfer: bool) -> None:
     """DARTS-PT decides edges: of the whole supernet all, and in `darts` it drops some that a part is made of."""
     if not searcher.decides_edges:
         return

@@ -6,103 +6,48 @@ Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampli
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from dataclasses import asdict, dataclass, replace
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Trial
-from ogive.strategies.gradient import Darts, path_s
+from ogive.strategies.gradient import Differentiable, recorded
 from ogive.strategies.local import RegularizedEvolution
-from ogive.supernets.gates import Gate, SinglePath
+from ogive.strategies.supernet import Method, Size, SupernetStrategy
+from ogive.supernets.gates import SinglePath
 from ogive.supernets.paths import check_paths
-from ogive.supernets.search import shared_accuracy
+from ogive.supernets.search import ArchitectureRecipe, WeightsRecipe, shared_accuracy
+from ogive.supernets.sharing import sharing_of
 from ogive.training.data import Data
 
-__all__ = ["SinglePathOneShot"]
+__all__ = ["EvolvedPath", "spos"]
 
 
-class SinglePathOneShot(Darts):
-    """Uniform single paths for an epoch, then evolution on the accuracies of `candidates` paths; the best is proposed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvolvedPath:
+    """The best path that evolution finds; what it draws depends on the number of epochs alone."""
 
-    The weights learn from one half of the training images, one random path a step; paths are compared on the other
-    half, each with batch statistics of its own. No architecture parameters are trained. The options are those of
-    `Darts`; `population` and `tournament` are those of the evolution, which begins anew after each epoch.
-    """
+    candidates: int = 100  # the paper draws them once, after training
+    population: int = 50  # the same
+    tournament: int = 10
 
-    def __init__(
-        self,
-        *,
-        space: SearchSpace,
-        data: Data,
-        seed: Seed,
-        device: str = "cpu",
-        threads: int | None = None,
-        channels: int | None = None,
-        cells: int | None = None,
-        partial: int = 1,
-        candidates: int = 100,  # the paper draws them once, after training
-        population: int = 50,  # the same
-        tournament: int = 10,
-        epochs: int = 50,  # quark0/darts, cnn/train_search.py, as are all that follow
-        batch_size: int = 64,
-        learning_rate: float = 0.025,
-        final_learning_rate: float = 0.001,
-        momentum: float = 0.9,
-        weight_decay: float = 3e-4,
-        gradient_clip: float = 5.0,
-        progress: Callable[[str], None] | None = None,
-    ) -> None:
-        for word, value in (("candidates", candidates), ("population", population), ("tournament", tournament)):
-            if value < 1:
-                raise SpecError(f"{word} must be at least 1, but got {value}.")
-        if tournament > population:
-            raise SpecError(f"A tournament is held within the population of {population}, but got {tournament}.")
-        super().__init__(
-            space=space,
-            data=data,
-            seed=seed,
-            device=device,
-            threads=threads,
-            channels=channels,
-            cells=cells,
-            partial=partial,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            final_learning_rate=final_learning_rate,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            gradient_clip=gradient_clip,
-            order=0,
-            progress=progress,
-        )
-        check_paths(self.sharing.plan)
-        self._options |= {"candidates": candidates, "population": population, "tournament": tournament}
+    def __post_init__(self) -> None:
+        for word in ("candidates", "population", "tournament"):
+            if getattr(self, word) < 1:
+                raise SpecError(f"{word} must be at least 1, but got {getattr(self, word)}.")
+        if self.tournament > self.population:
+            raise SpecError(
+                f"A tournament is held within the population of {self.population}, but got {self.tournament}."
+            )
 
-    def rehearse(self) -> float:
-        """About how many seconds all the proposals take, of which one path is evaluated, and the others counted."""
-        left_out = self.epochs * (int(self._options["candidates"]) - 1) * self._whole_s(path_s)
-        return super().rehearse() + left_out
-
-    def _short(self, steps: int) -> Self:
-        short = super()._short(steps)
-        short._options = {**self._options, "candidates": 1}
-        return short
-
-    def _gate(self) -> Gate:
-        return SinglePath()
-
-    def derived(self) -> Architecture:
-        """The best path that evolution finds now; what it draws depends on the number of epochs alone."""
-        search, options = self.search, self._options
-        seed = self.seed.child(f"selection {len(search.history)}")
-        evolution = RegularizedEvolution(
-            self._paths(), seed, population=options["population"], tournament=options["tournament"]
-        )
+    def __call__(self, run: SupernetStrategy) -> Architecture:
+        search = run.search
+        seed = run.seed.child(f"selection {len(search.history)}")
+        evolution = RegularizedEvolution(_paths(run), seed, population=self.population, tournament=self.tournament)
         found: dict[Architecture, float] = {}
-        for number in range(options["candidates"]):
+        for number in range(self.candidates):
             (proposal,) = evolution.ask()
             arch = proposal.arch
             if arch not in found:
@@ -111,14 +56,49 @@ class SinglePathOneShot(Darts):
             evolution.tell([Trial(number, proposal, measured, "ok", (found[arch],))])
         return max(found, key=found.__getitem__)
 
-    def _paths(self) -> SearchSpace:
-        """What is searched for the best path: in a part of a supernet the architectures that it holds.
+    def compared(self, epochs: int) -> int:
+        """All but one an epoch."""
+        return epochs * (self.candidates - 1)
 
-        A closed world may have none of those, and draws from all of its rows: a part is searched as if it were open.
-        """
-        if self._given is None:
-            return self.space
-        space, holds = self.space, self._given.holds
-        return SearchSpace(
-            space.name, space.variables, space.draw, lambda choices: holds(Architecture(space.name, choices))
-        )
+    def short(self) -> EvolvedPath:
+        """With one candidate."""
+        return replace(self, candidates=1)
+
+
+def _paths(run: SupernetStrategy) -> SearchSpace:
+    """What is searched for the best path: in a part of a supernet the architectures that it holds.
+
+    A closed world may have none of those, and draws from all of its rows: a part is searched as if it were open.
+    """
+    if run.part is None:
+        return run.space
+    space, holds = run.space, run.part.holds
+    return SearchSpace(
+        space.name, space.variables, space.draw, lambda choices: holds(Architecture(space.name, choices))
+    )
+
+
+def spos(
+    *,
+    space: SearchSpace,
+    data: Data,
+    seed: Seed,
+    device: str = "cpu",
+    threads: int | None = None,
+    size: Size = Size(),  # noqa: B008 - frozen, as are all records
+    derive: EvolvedPath = EvolvedPath(),
+    weights: WeightsRecipe = WeightsRecipe(),  # noqa: B008
+    progress: Callable[[str], None] | None = None,
+) -> SupernetStrategy:
+    """Uniform single paths for an epoch, then evolution on the accuracies of `candidates` paths; the best is proposed.
+
+    The weights learn from one half of the training images, one random path a step; paths are compared on the other
+    half, each with batch statistics of its own. No architecture parameters are trained. The options are those of
+    `darts`; `population` and `tournament` are those of the evolution, which begins anew after each epoch.
+    """
+    check_paths(sharing_of(space).plan)
+    learner = Differentiable(SinglePath(), ArchitectureRecipe(order=0))
+    method = Method(learner, derive, options=recorded(size, **asdict(derive)))
+    return SupernetStrategy(
+        method, space, data, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
+    )

@@ -24,39 +24,57 @@ from ogive.supernets.networks import CellStack, Pair
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training.batches import Batch
 from ogive.training.data import Data
+from ogive.training.optimisers import Optimiser
 from ogive.training.recipe import Recipe
 
 __all__ = ["CellRecipe", "CellSearch", "Coefficients", "cell_learning_rate", "coefficients"]
+
+
+BETAS = (0.9, 0.999)  # of Adam: train_search.py of the published code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRecipe:
     """How the architecture of every cell is trained.
 
-    `final_learning_rate` is where the cosine of each cell ends, whatever it begins with; with the published values that
-    is a third of the start. In the first `warm_epochs` only the weights are trained. `leaks` brings back two habits of
-    the published code, see `CellSearch`.
+    `final_alpha_learning_rate` is where the cosine of each cell ends, whatever it begins with; with the published
+    values that is a third of the start. In the first `warm_epochs` only the weights are trained; None is 0, or 5 in a
+    search from a handcrafted network. `reference_leaks` brings back two habits of the published code, see `CellSearch`.
     """
 
-    learning_rate: float = 3e-3  # train_search.py of the published code, as are the next three
-    betas: tuple[float, float] = (0.9, 0.999)
+    learning_rate: float = 3e-3  # train_search.py of the published code, as are the next two
+    final_alpha_learning_rate: float = 1e-3
     weight_decay: float = 1e-3
-    final_learning_rate: float = 1e-3
-    warm_epochs: int = 0
-    leaks: bool = False
+    warm_epochs: int | None = None
+    reference_leaks: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "final_learning_rate"):
+        for name in ("learning_rate", "final_alpha_learning_rate"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise SpecError(f"The {name} of the architecture must be a positive number, but got {value}.")
 
+    @property
+    def waits(self) -> int:
+        """The epochs in which only the weights are trained."""
+        return self.warm_epochs or 0
+
+    @property
+    def architecture(self) -> ArchitectureRecipe:
+        """The same as any search has it."""
+        return ArchitectureRecipe(
+            learning_rate=self.learning_rate,
+            momentum=BETAS[0],
+            weight_decay=self.weight_decay,
+            warm_epochs=self.waits,
+        )
+
 
 def cell_learning_rate(recipe: CellRecipe, epochs: int, epoch: int) -> float:
     """Half a cosine over the epochs in which the architecture is trained, of `epochs` in all, counted from 0."""
-    passed = max(0, epoch - recipe.warm_epochs) / (epochs - recipe.warm_epochs)
-    span = recipe.learning_rate - recipe.final_learning_rate
-    return recipe.final_learning_rate + span * (1 + math.cos(math.pi * min(1.0, passed))) / 2
+    passed = max(0, epoch - recipe.waits) / (epochs - recipe.waits)
+    span = recipe.learning_rate - recipe.final_alpha_learning_rate
+    return recipe.final_alpha_learning_rate + span * (1 + math.cos(math.pi * min(1.0, passed))) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +124,7 @@ class CellSearch(Search):
     running statistics. Adam keeps what it remembers for each tensor, so that one with a group of parameters a cell is
     an Adam for each cell.
 
-    With ``cells.leaks`` gradients are summed up as in the published code. The cells step in turn: cell k when the
+    With ``reference_leaks`` gradients are summed up as in the published code. The cells step in turn: cell k when the
     losses of the cells up to k have been differentiated in all parameters, and only its own gradient is then cleared.
     So the losses of the cells after it, and the training loss, are still in it at its next step; and the validation
     gradients of all losses are in the weights when they step.
@@ -126,34 +144,30 @@ class CellSearch(Search):
         *,
         seed: Seed,
         device: torch.device | str = "cpu",
+        optimiser: Optimiser | None = None,
     ) -> None:
-        if cells.leaks and losses.form == "differentiable":
+        if cells.reference_leaks and losses.form == "differentiable":
             raise SpecError(
                 "The leaks of the published code go with the forms literal and weighted, not differentiable."
             )
-        architecture = ArchitectureRecipe(
-            learning_rate=cells.learning_rate,
-            betas=cells.betas,
-            weight_decay=cells.weight_decay,
-            warm_epochs=cells.warm_epochs,
-        )
         super().__init__(
-            *(supernet, alphas, weights_data, alphas_data, recipe, architecture),
+            *(supernet, alphas, weights_data, alphas_data, recipe, cells.architecture),
             seed=seed,
             gate=Sigmoid(),
             device=device,
+            optimiser=optimiser,
         )
         self.cells, self.losses = cells, losses
         self.architect = optim.Adam(
             [{"params": [alpha]} for alpha in alphas.tensors],
             lr=cells.learning_rate,
-            betas=cells.betas,
+            betas=BETAS,
             weight_decay=cells.weight_decay,
         )
         # Of the epoch that came last: the sum of what each cell contributed, and over how many steps.
         self.contributed_G, self._steps = torch.zeros(len(alphas.groups), dtype=torch.float64), 0
         # What the published code has not cleared: in the architecture, and in the weights until they step.
-        self.leftovers = [torch.zeros_like(alpha) for alpha in alphas.groups] if cells.leaks else []
+        self.leftovers = [torch.zeros_like(alpha) for alpha in alphas.groups] if cells.reference_leaks else []
         self._leaked: list[Tensor] = []
 
     @property
@@ -202,7 +216,9 @@ class CellSearch(Search):
         self.contributed_G += marginals_G.double().cpu()
         self._steps += 1
         given = coefficients(self.losses, loss, marginals_G, self.alphas.groups)
-        return loss, self._leaking(given, own, in_weights) if self.cells.leaks else own_steps(given, own, others)
+        return loss, self._leaking(given, own, in_weights) if self.cells.reference_leaks else own_steps(
+            given, own, others
+        )
 
     def _passes(
         self, batch: Batch, gate: Gate, streams: Seed
@@ -211,7 +227,7 @@ class CellSearch(Search):
         mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(streams.integer("validation")))
         seen: list[Pair] = []
         own_loss = batch.loss(self.supernet(batch.images, mixture, seen), self.recipe.label_smoothing)
-        wanted = [*self.alphas.groups, *(self.weights if self.cells.leaks else [])]
+        wanted = [*self.alphas.groups, *(self.weights if self.cells.reference_leaks else [])]
         loss, *found = self.ranks.mean([own_loss.detach(), *gradients_of(wanted, own_loss)])
         seen = [(before_last.detach(), last.detach()) for before_last, last in seen]
         return loss, found, *self._marginals(own_loss.detach(), batch, gate, streams, seen)

@@ -26,16 +26,19 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training.batches import Batch
 from ogive.training.data import Data
+from ogive.training.optimisers import Optimiser
 from ogive.training.recipe import Recipe
 
 __all__ = ["ControlledSearch", "ControllerRecipe"]
 
 logger = logging.getLogger(__name__)
 
+BETAS = (0.0, 0.999)  # of Adam: D-X-Y/AutoDL-Projects, NAS-Bench-201-algos/ENAS.py
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerRecipe:
-    """How the controller is trained after each epoch of the weights: `steps` steps, each on `samples` architectures.
+    """How the controller is trained after each epoch of the weights: in some steps, each on some sampled architectures.
 
     The reward is the share of right answers on one batch, and `entropy_weight` times the entropy of the architecture,
     so that the controller stays curious. It counts by what it is above a moving average of rewards, which keeps
@@ -43,29 +46,30 @@ class ControllerRecipe:
     highest to its lowest value, and then back again; None for one fall over all epochs.
     """
 
+    controller_steps: int = 50  # D-X-Y/AutoDL-Projects, the script of NAS-Bench-201-algos/ENAS.py, as are all below
+    controller_samples: int = 20
     learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.0, 0.999)
-    epsilon: float = 1e-3
+    controller_epsilon: float = 1e-3
     entropy_weight: float = 1e-4
     baseline_decay: float = 0.99
-    steps: int = 50
-    samples: int = 20
     gradient_clip: float = 5.0
     swing_epochs: int | None = 10
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "epsilon"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SpecError(f"controller_{name} must be a positive number, but got {getattr(self, name)}.")
+        for name, value in (
+            ("controller_learning_rate", self.learning_rate),
+            ("controller_epsilon", self.controller_epsilon),
+        ):
+            if not 0 < value < math.inf:
+                raise SpecError(f"{name} must be a positive number, but got {value}.")
         if not 0 <= self.entropy_weight < math.inf:
             raise SpecError(f"entropy_weight must be 0 or a positive number, but got {self.entropy_weight}.")
-        for name, value in (("baseline_decay", self.baseline_decay), *(("betas", beta) for beta in self.betas)):
-            if not 0 <= value < 1:
-                raise SpecError(f"{name} must be in [0, 1), but got {value}.")
-        for name in ("steps", "samples", "swing_epochs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SpecError(f"{name} must be at least 1, but got {value}.")
+        if not 0 <= self.baseline_decay < 1:
+            raise SpecError(f"baseline_decay must be in [0, 1), but got {self.baseline_decay}.")
+        for name in ("controller_steps", "controller_samples", "swing_epochs"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise SpecError(f"{name} must be at least 1, but got {count}.")
 
 
 class ControlledSearch(Search):
@@ -89,6 +93,7 @@ class ControlledSearch(Search):
         *,
         seed: Seed,
         device: torch.device | str = "cpu",
+        optimiser: Optimiser | None = None,
     ) -> None:
         weights_only = ArchitectureRecipe(order=0)
         super().__init__(
@@ -101,9 +106,10 @@ class ControlledSearch(Search):
             seed=seed,
             gate=SinglePath(),
             device=device,
+            optimiser=optimiser,
         )
         self.paths, self.rule = paths, rule
-        self.architect = optim.Adam(paths.tensors, lr=rule.learning_rate, betas=rule.betas, eps=rule.epsilon)
+        self.architect = optim.Adam(paths.tensors, lr=rule.learning_rate, betas=BETAS, eps=rule.controller_epsilon)
         self.baseline: float | None = None
         self.accuracy = math.nan
 
@@ -131,18 +137,19 @@ class ControlledSearch(Search):
         streams, rule = self.seed.child(f"controller {epoch}"), self.rule
         batches, undone, right = self._others(streams), 0, 0.0
         started = reported = time.perf_counter()
-        for step in range(rule.steps):
+        for step in range(rule.controller_steps):
             draw = torch.Generator().manual_seed(streams.integer(f"step {step}"))
-            written = self.paths.controller.sample(rule.samples, draw)
+            written = self.paths.controller.sample(rule.controller_samples, draw)
             shares = self._shares(written, batches)
             undone += not self._step_of_controller(written, shares)
             right += sum(shares) / len(shares)
             now = time.perf_counter()
             if progress is not None and now - reported > REPORT_S:
                 reported = now
-                left = (now - started) / (step + 1) * (rule.steps - step - 1)
-                progress(f"epoch {epoch}, step {step + 1} of {rule.steps} of the controller, {left:.0f} s left in it")
-        self.accuracy = 100 * right / rule.steps
+                left = (now - started) / (step + 1) * (rule.controller_steps - step - 1)
+                steps = f"step {step + 1} of {rule.controller_steps} of the controller"
+                progress(f"epoch {epoch}, {steps}, {left:.0f} s left in it")
+        self.accuracy = 100 * right / rule.controller_steps
         return undone
 
     def _shares(self, written: Written, batches: Iterator[Batch]) -> list[float]:

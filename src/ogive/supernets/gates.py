@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Gate", "GumbelOneHot", "Mix", "Sigmoid", "SinglePath", "Softmax", "mixing"]
+__all__ = ["Drawing", "Gate", "GumbelOneHot", "Mix", "Sigmoid", "SinglePath", "Softmax", "is_independent", "mixing"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,10 @@ class Mix:
 
 
 class Gate(Protocol):
-    """What weighs the operations of a cell."""
+    """What weighs the operations of a cell; a value, best a frozen dataclass, by whose fields states are told apart.
+
+    One that runs a draw of the operations is `Drawing`; one without competition among them says ``independent = True``.
+    """
 
     def __call__(self, alphas_EO: Tensor, allowed_EO: Tensor | None, draw: torch.Generator) -> Mix:
         """The mix for one forward pass; `allowed_EO` (bool) says which operations exist, None for all."""
@@ -53,6 +56,27 @@ class Gate(Protocol):
     def at(self, share: float) -> Gate:
         """The gate to use when this share of a search, 0 to 1, is over."""
         ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A gate of which every pass runs other operations, drawn from a mixture of all."""
+
+    @property
+    def relaxed(self) -> Gate:
+        """The gate of that mixture."""
+        ...
+
+
+@runtime_checkable
+class _Independent(Protocol):
+    @property
+    def independent(self) -> bool: ...
+
+
+def is_independent(gate: Gate) -> bool:
+    """Whether operations do not compete, so that `none` has nothing to win and every gate starts half open."""
+    return isinstance(gate, _Independent) and gate.independent
 
 
 @dataclass(frozen=True)
@@ -72,6 +96,8 @@ class Softmax:
 @dataclass(frozen=True)
 class Sigmoid:
     """Every operation has a weight between 0 and 1 of its own (Chu et al., "Fair DARTS", ECCV 2020)."""
+
+    independent = True
 
     def __call__(self, alphas_EO: Tensor, allowed_EO: Tensor | None, draw: torch.Generator) -> Mix:
         return Mix(self.strengths(alphas_EO, allowed_EO))
@@ -94,6 +120,11 @@ class GumbelOneHot:
 
     temperature: float = 10.0  # D-X-Y/AutoDL-Projects, GDAS: from 10 to 0.1
     last: float = 0.1
+
+    @property
+    def relaxed(self) -> Softmax:
+        """The shares that the draw is made with."""
+        return Softmax()
 
     def __post_init__(self) -> None:
         if not 0 < self.last <= self.temperature:
@@ -125,6 +156,11 @@ class SinglePath:
     The architecture parameters are not read and get no gradient: what is trained are weights for any path.
     """
 
+    @property
+    def relaxed(self) -> Softmax:
+        """The gate to mix with instead."""
+        return Softmax()
+
     def __call__(self, alphas_EO: Tensor, allowed_EO: Tensor | None, draw: torch.Generator) -> Mix:
         allowed_EO = torch.ones(alphas_EO.shape, dtype=torch.bool) if allowed_EO is None else allowed_EO.cpu()
         chosen_E1 = torch.multinomial(allowed_EO.double(), 1, generator=draw)
@@ -138,8 +174,8 @@ class SinglePath:
 
 
 def mixing(gate: Gate) -> Gate:
-    """A gate that runs every operation: itself, or the softmax that it draws from."""
-    return gate if isinstance(gate, (Softmax, Sigmoid)) else Softmax()
+    """A gate that runs every operation: itself, or the mixture that it draws from."""
+    return gate.relaxed if isinstance(gate, Drawing) else gate
 
 
 def _masked(alphas_EO: Tensor, allowed_EO: Tensor | None) -> Tensor:

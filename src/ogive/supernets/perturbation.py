@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.gates import Mix, mixing
@@ -19,7 +20,7 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import CellChoices
 from ogive.supernets.search import ArchitectureRecipe, Search, shared_accuracy
 
-__all__ = ["Decision", "decide", "decisions", "restricted", "tuned", "undecided"]
+__all__ = ["Decision", "Perturbation", "decide", "decisions", "restricted", "tuned", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,25 @@ class Decision:
     kind: str
     edge: int
     operation: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Perturbation:
+    """Decides one edge after the other, and tunes the weights for some epochs after each."""
+
+    tune_epochs: int = 5  # ruocwang/darts-pt
+
+    def __post_init__(self) -> None:
+        if self.tune_epochs < 0:
+            raise SpecError(f"tune_epochs must be at least 0, but got {self.tune_epochs}.")
+
+    def decided(
+        self, search: Search, seed: Seed, progress: Callable[[str], None] | None = None
+    ) -> tuple[Decision, Search]:
+        """The next decision, and the search that goes on from it."""
+        decision = decide(search, seed, progress)
+        alphas = restricted(search.supernet, search.alphas, decision)
+        return decision, tuned(search, alphas, self.tune_epochs, seed, progress)
 
 
 def undecided(supernet: Supernet) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
@@ -109,6 +129,7 @@ def tuned(search: Search, alphas: Alphas, epochs: int, seed: Seed, progress: Cal
         seed=seed,
         gate=mixing(search.gate),
         device=search.device,
+        optimiser=search.optimiser,
     )
     tuning.undone, tuning.in_a_row = search.undone, search.in_a_row
     while len(tuning.history) < epochs and not tuning.over:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
@@ -32,36 +32,118 @@ from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT, Batch, Batches, placed
 from ogive.training.data import Data, Split
 from ogive.training.distributed import ALONE, current
+from ogive.training.optimisers import SGD, Adam, Optimiser
 from ogive.training.recipe import Recipe, learning_rate
 
-__all__ = ["ArchitectureRecipe", "Search", "SearchEpoch", "halved", "shared_accuracy", "shared_loss"]
+__all__ = [
+    "ArchitectureRecipe",
+    "Regulariser",
+    "Search",
+    "SearchEpoch",
+    "WeightsRecipe",
+    "ZeroOne",
+    "halved",
+    "shared_accuracy",
+    "shared_loss",
+]
 
-Penalty = Callable[[Alphas], Tensor]
 Run = Callable[[Tensor, Sequence[Mix]], Tensor]
+
+
+class Regulariser(Protocol):
+    """What is added to the validation loss, such as a loss by which gates decide."""
+
+    def __call__(self, alphas: Alphas) -> Tensor:
+        """The loss, a number; zero where nothing is to be said."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroOne:
+    """FairDARTS's loss, -mean((sigmoid(alpha) - 1/2)²) times a weight: least where every gate is open or shut."""
+
+    weight: float = 10.0  # xiaomi-automl/FairDARTS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise SpecError(f"zero_one must be 0 or a positive number, but got {self.weight}.")
+
+    def __call__(self, alphas: Alphas) -> Tensor:
+        gates = torch.cat([torch.sigmoid(group).flatten() for group in alphas.groups])
+        return -self.weight * (gates - 0.5).square().mean()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsRecipe:
+    """How the weights of a supernet are trained; the defaults are those of DARTS.
+
+    `precision` "bf16" computes forward passes so, but for the differences of the second order; `compiled` captures them
+    as graphs of a CUDA device. `optimiser` takes the place of SGD, whose options are then not read.
+    """
+
+    epochs: int = 50  # quark0/darts, cnn/train_search.py, as are all that follow
+    batch_size: int = 64
+    learning_rate: float = 0.025
+    final_learning_rate: float = 0.001
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 3e-4
+    gradient_clip: float = 5.0
+    precision: Literal["float32", "bf16"] = "float32"
+    compiled: bool = False
+    optimiser: Optimiser | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """The same as that of any training, which says what an epoch is; SpecError for numbers that cannot be."""
+        own = {name: getattr(self, name) for name in self.__slots__ if name not in ("compiled", "optimiser")}
+        return Recipe(**own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchitectureRecipe:
     """How the architecture parameters are trained.
 
-    `order`: 0 leaves them alone, 1 holds the weights fixed, 2 looks one step ahead. In the first `warm_epochs` only the
-    weights are trained. `penalty` is added to the validation loss.
+    `order`: 1 holds the weights fixed in a step of the architecture, 2 looks one step ahead, 0 takes no such step. In
+    the first `warm_epochs` only the weights are trained. `momentum` is the first beta of Adam, which an `optimiser`
+    takes the place of; its options are then not read. `edge_normalisation` weighs edges (PC-DARTS). `zero_one` weighs
+    FairDARTS's loss that pushes sigmoid gates to 0 or 1; a `regulariser` is added to the validation loss, too.
     """
 
-    order: int = 1
+    order: Literal[0, 1, 2] = 1
     learning_rate: float = 3e-4  # DARTS, appendix A.1.1, as are the next two
-    betas: tuple[float, float] = (0.5, 0.999)
+    momentum: float = 0.5
     weight_decay: float = 1e-3
     warm_epochs: int = 0
-    penalty: Penalty | None = None
+    edge_normalisation: bool = False
+    zero_one: float = 0.0
+    regulariser: Regulariser | None = None
+    optimiser: Optimiser | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate < math.inf:
             raise SpecError(f"alpha_learning_rate must be a positive number, but got {self.learning_rate}.")
         if not 0 <= self.weight_decay < math.inf:
             raise SpecError(f"alpha_weight_decay must be 0 or a positive number, but got {self.weight_decay}.")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise SpecError(f"The betas of the architecture must be at least 0 and below 1, but got {self.betas}.")
+        if not 0 <= self.momentum < 1:
+            raise SpecError(f"alpha_momentum must be at least 0 and below 1, but got {self.momentum}.")
+        if self.warm_epochs < 0:
+            raise SpecError(f"warm_epochs must be at least 0, but got {self.warm_epochs}.")
+        ZeroOne(weight=self.zero_one)
+
+    @property
+    def made(self) -> Optimiser:
+        """What makes the optimiser."""
+        return self.optimiser or Adam(momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def penalty(self, alphas: Alphas) -> Tensor | None:
+        """What is added to the validation loss; None for nothing."""
+        wanted = [ZeroOne(weight=self.zero_one)] if self.zero_one else []
+        losses = [one(alphas) for one in (*wanted, self.regulariser) if one is not None]
+        return sum(losses[1:], losses[0]) if losses else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +210,7 @@ class Search(Resumable[SearchEpoch]):
     `weights_data.train` teaches the weights, `alphas_data.train` the architecture. `run` computes what the supernet
     does in steps of training, such as a compiled form of it with the same weights; by default it is the supernet
     itself. With a recipe in bf16, forward passes have that precision but for those whose small differences are the
-    second order.
+    second order. `optimiser` makes that of the weights, by default SGD as the recipe says.
     """
 
     def __init__(
@@ -144,6 +226,7 @@ class Search(Resumable[SearchEpoch]):
         gate: Gate | None = None,
         device: torch.device | str = "cpu",
         run: Run | None = None,
+        optimiser: Optimiser | None = None,
     ) -> None:
         super().__init__(SearchEpoch)
         self.device = torch.device(device)
@@ -154,19 +237,10 @@ class Search(Resumable[SearchEpoch]):
         self.gate: Gate = Softmax() if gate is None else gate
         self.weights = list(supernet.parameters())
         self.buffers = list(supernet.buffers())
-        # Not fused: that form fails where a weight gets its first gradient later than others, as single paths give it.
-        self.optimizer = optim.SGD(
-            self.weights,
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-            foreach=True,
-        )
-        rule = architecture
-        self.architect = optim.Adam(
-            alphas.tensors, lr=rule.learning_rate, betas=rule.betas, weight_decay=rule.weight_decay
-        )
+        plain = SGD(momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay)
+        self.optimiser = plain if optimiser is None else optimiser
+        self.optimizer = self.optimiser(self.weights, recipe.learning_rate)
+        self.architect = architecture.made(alphas.tensors, architecture.learning_rate)
         dtype = self.weights[0].dtype
         self.weights_data, self.alphas_data, self.ranks = weights_data, alphas_data, current()
         self.train_batches, self.valid_batches = (
@@ -263,17 +337,19 @@ class Search(Resumable[SearchEpoch]):
 
         def validation() -> Tensor:
             loss = self._loss(other, gate, streams.integer("validation"), exact=self.architecture.order == 2)[0]
-            return loss if self.architecture.penalty is None else loss + self.architecture.penalty(self.alphas)
+            penalty = self.architecture.penalty(self.alphas)
+            return loss if penalty is None else loss + penalty
 
         if self.architecture.order == 1:
             return first_order(self.alphas.tensors, validation, self._mean)
         # The same draw of the gate at every call, or the differences would be those of draws.
+        now = self.optimizer.param_groups[0]
         ahead = Unrolling(
-            self.optimizer.param_groups[0]["lr"],
-            self.recipe.momentum,
-            self.recipe.weight_decay,
+            now["lr"],
+            now["momentum"],
+            now["weight_decay"],
             momentum_of(self.optimizer, self.weights),
-            nesterov=self.recipe.nesterov,
+            nesterov=now["nesterov"],
         )
         return second_order(
             self.weights,

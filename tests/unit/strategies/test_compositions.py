@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
@@ -18,11 +18,8 @@ from ogive.evaluators.inherited import Inherited
 from ogive.spaces.ddarts import dartopti, ddarts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.unrestricted import ddarts_dense
-from ogive.strategies.enas import Enas
 from ogive.strategies.few_shot import FewShot
-from ogive.strategies.gradient import Darts
-from ogive.strategies.nested import DDarts
-from ogive.strategies.single_path import SinglePathOneShot
+from ogive.strategies.supernet import SupernetStrategy
 from ogive.training.data import Data, Split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,12 +52,13 @@ def split(seed: int, count: int) -> Split:
 DATA = Data("bright", split(0, 48), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
 
 
-def made(kind: Callable[..., Darts], space: SearchSpace, **options: Any) -> Darts:
+def made(kind: str, space: SearchSpace, **options: Any) -> SupernetStrategy:
     plain = {"data": DATA, "seed": Seed(0), "channels": 4, "epochs": 2, "batch_size": 12, "threads": 1}
-    return kind(space=space, **{**plain, **options})
+    found: SupernetStrategy = catalog.build("strategy", kind, space=space, **{**plain, **options})
+    return found
 
 
-def found(search: Darts | FewShot) -> list[Architecture]:
+def found(search: SupernetStrategy | FewShot) -> list[Architecture]:
     proposals = search.ask(60)
     assert proposals
     return [search.space.admit(proposal.arch) for proposal in proposals]
@@ -68,7 +66,7 @@ def found(search: Darts | FewShot) -> list[Architecture]:
 
 @pytest.mark.parametrize(("one", "other"), PAIRS, ids=str)
 def test_any_two_remedies_go_together(one: dict[str, Any], other: dict[str, Any]) -> None:
-    archs = found(made(Darts, nasbench201(), cells=1, **one, **other))
+    archs = found(made("darts", nasbench201(), cells=1, **one, **other))
     # All epochs but where a rule may stop earlier, and six decisions after them.
     decided = 6 if "select" in one or "select" in other else 0
     least = 1 if any(rule in {**one, **other} for rule in ("most_skips", "settled", "eigenvalue_ratio")) else 2
@@ -80,7 +78,7 @@ def test_any_two_remedies_go_together(one: dict[str, Any], other: dict[str, Any]
 )
 @pytest.mark.parametrize("options", [{}, *REMEDIES[1:5]], ids=str)
 def test_remedies_reach_cells_that_all_differ(space: SearchSpace, options: dict[str, Any]) -> None:
-    search = made(Darts, space, **options)
+    search = made("darts", space, **options)
     assert len(found(search)) == 2
     assert len(search.search.alphas.groups) == 2
 
@@ -88,13 +86,13 @@ def test_remedies_reach_cells_that_all_differ(space: SearchSpace, options: dict[
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        (DDarts, {}),
-        (Darts, {"gate": "sigmoid"}),
-        (SinglePathOneShot, {**PATHS, "population": 2, "tournament": 2}),
-        (Enas, FEW),
+        ("ddarts", {}),
+        ("darts", {"gate": "sigmoid"}),
+        ("spos", {**PATHS, "population": 2, "tournament": 2}),
+        ("enas", FEW),
     ],
 )
-def test_every_search_of_nested_cells_runs_inside_parts(kind: Callable[..., Darts], options: dict[str, Any]) -> None:
+def test_every_search_of_nested_cells_runs_inside_parts(kind: str, options: dict[str, Any]) -> None:
     space = ddarts(distinct=2)
     search = FewShot(made(kind, space, **options), space=space, data=DATA, seed=Seed(0), part_epochs=1)
     # The whole for two epochs; then a part for each of seven operations on the first edge, and one without that edge.
@@ -106,7 +104,7 @@ def test_every_search_of_nested_cells_runs_inside_parts(kind: Callable[..., Dart
 
 def test_fairdarts_with_its_threshold_runs_inside_parts_too() -> None:
     space = ddarts(distinct=3)
-    searcher = made(Darts, space, gate="sigmoid", threshold=0.5, epochs=1)
+    searcher = made("darts", space, gate="sigmoid", threshold=0.5, epochs=1)
     search = FewShot(searcher, space=space, data=DATA, seed=Seed(0), split="normal:0")
     assert len(found(search)) == 1 + 7  # the first node of darts has both of its edges
 
@@ -125,11 +123,11 @@ def test_nested_cells_inherit_weights(options: dict[str, Any]) -> None:
 
 def test_where_an_edge_holds_several_operations_there_are_no_paths_and_no_parts() -> None:
     space = ddarts_dense(distinct=2)
-    for kind, options in ((SinglePathOneShot, {}), (Enas, FEW)):
+    for kind, options in (("spos", {}), ("enas", FEW)):
         with pytest.raises(SpecError, match="A path runs one operation of an edge, but in ddarts_dense"):
             made(kind, space, **options)
     with pytest.raises(SpecError, match="A path runs one operation of an edge, but in ddarts_dense"):
         Inherited(space=space, data=DATA, seed=Seed(0))
-    search = FewShot(made(DDarts, space), space=space, data=DATA, seed=Seed(0))
+    search = FewShot(made("ddarts", space), space=space, data=DATA, seed=Seed(0))
     with pytest.raises(SpecError, match="Parts of a supernet hold one operation on an edge, but in ddarts_dense"):
         search.ask()

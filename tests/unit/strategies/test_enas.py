@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.enas import Enas
 from ogive.strategies.few_shot import FewShot
+from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.controlled import ControlledSearch
 from ogive.supernets.controller import controlled_paths
 from ogive.supernets.search import shared_accuracy
@@ -33,22 +34,23 @@ def split(seed: int, count: int) -> Split:
 DATA = Data("bright", split(0, 96), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
 
 
-def strategy(**options: Any) -> Enas:
+def strategy(**options: Any) -> SupernetStrategy:
     plain: dict[str, Any] = {
         "space": nasbench201(), "data": DATA, "seed": Seed(0), "channels": 4, "cells": 1, "epochs": 4, "batch_size": 8,
         "candidates": 5, "final_candidates": 20, "controller_steps": 10, "controller_samples": 5,
         "controller_learning_rate": 0.02,
     }  # fmt: skip
-    return Enas(**{**plain, **options})
+    found: SupernetStrategy = catalog.build("strategy", "enas", **{**plain, **options})
+    return found
 
 
-def controlled(search: Enas) -> ControlledSearch:
+def controlled(search: SupernetStrategy) -> ControlledSearch:
     made = search.search
     assert isinstance(made, ControlledSearch)
     return made
 
 
-def state(search: Enas) -> dict[str, torch.Tensor]:
+def state(search: SupernetStrategy) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in search.search.tensors().items()}
 
 
@@ -135,7 +137,7 @@ def test_it_searches_the_parts_of_a_supernet_and_is_resumed_in_one(tmp_path: Pat
 # -- numbers that are none --------------------------------------------------------------------------------------------
 
 
-def spoilt(search: Enas, half: str, rows: list[int]) -> None:
+def spoilt(search: SupernetStrategy, half: str, rows: list[int]) -> None:
     """Some images of one half become infinite."""
     batches = getattr(search.search, half)
     images = batches.data.train.images.float()

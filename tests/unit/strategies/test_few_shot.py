@@ -2,25 +2,22 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ogive import catalog
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.spaces.darts import OPS, darts
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.enas import Enas
 from ogive.strategies.few_shot import FewShot
-from ogive.strategies.gradient import Darts
 from ogive.strategies.local import RandomSearch
-from ogive.strategies.single_path import SinglePathOneShot
+from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.plan import DARTS, NASBENCH201
 from ogive.training.data import Data, Split
 
@@ -40,13 +37,14 @@ def split(seed: int, count: int) -> Split:
 DATA = Data("bright", split(0, 48), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
 
 
-def searcher(space: SearchSpace, kind: Callable[..., Darts] = Darts, **options: Any) -> Darts:
+def searcher(space: SearchSpace, kind: str = "darts", **options: Any) -> SupernetStrategy:
     plain: dict[str, Any] = {
         "space": space, "data": DATA, "seed": Seed(0), "channels": 4, "cells": 1, "epochs": 2, "batch_size": 8,
     }  # fmt: skip
-    if kind is Darts:
+    if kind == "darts":
         plain["alpha_learning_rate"] = 0.1
-    return kind(**{**plain, **options})
+    found: SupernetStrategy = catalog.build("strategy", kind, **{**plain, **options})
+    return found
 
 
 def strategy(inner: dict[str, Any] | None = None, space: SearchSpace | None = None, **options: Any) -> FewShot:
@@ -148,8 +146,8 @@ def test_every_part_has_the_same_images_and_random_numbers_of_its_own() -> None:
         ({"partial": 2, "edge_normalisation": True, "warm_epochs": 1}, {}),
         ({"gate": "gumbel"}, {}),
         ({"gate": "sigmoid", "zero_one": 1.0}, {}),
-        ({"kind": partial(SinglePathOneShot, candidates=6, population=3, tournament=2)}, {}),
-        ({"kind": partial(Enas, hidden=8, controller_steps=2, controller_samples=3, final_candidates=4)}, {}),
+        ({"kind": "spos(candidates=6, population=3, tournament=2)"}, {}),
+        ({"kind": "enas(hidden=8, controller_steps=2, controller_samples=3, final_candidates=4)"}, {}),
         ({"select": "perturbation", "tune_epochs": 1, "epochs": 1}, {"transfer": False}),
     ],
     ids=str,
@@ -257,7 +255,7 @@ def test_edges_that_cannot_be_split_are_refused_before_the_first_epoch() -> None
 
 
 def test_single_paths_of_a_part_are_compared_with_its_weights_alone() -> None:
-    inner = {"kind": partial(SinglePathOneShot, candidates=6, population=3, tournament=2)}
+    inner = {"kind": "spos(candidates=6, population=3, tournament=2)"}
     search = strategy(inner, split=2)
     whole_search(search)
     assert [found.arch.choices[2] for found in search.found[1:]] == [0, 1, 2, 3, 4]

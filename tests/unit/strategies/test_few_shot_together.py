@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ogive import catalog
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.spaces.darts import OPS, darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.closed_world import in_closed_world
-from ogive.strategies.enas import Enas
 from ogive.strategies.few_shot import FewShot
-from ogive.strategies.gradient import Darts
-from ogive.strategies.single_path import SinglePathOneShot
+from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.plan import DARTS
 from ogive.tables.keys import SortedDigests
 from ogive.tables.store import Column, write_table
@@ -28,8 +26,8 @@ from ogive.training.data import Data, Split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PATHS = partial(SinglePathOneShot, candidates=6, population=3, tournament=2)
-CONTROLLED = partial(Enas, candidates=3, final_candidates=3, controller_steps=2, controller_samples=3)
+PATHS = "spos(candidates=6, population=3, tournament=2)"
+CONTROLLED = "enas(candidates=3, final_candidates=3, controller_steps=2, controller_samples=3)"
 
 
 def split(seed: int, count: int) -> Split:
@@ -43,19 +41,19 @@ def split(seed: int, count: int) -> Split:
 DATA = Data("bright", split(0, 48), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
 
 
-def searcher(space: SearchSpace, kind: Any = Darts, **options: Any) -> Darts:
+def searcher(space: SearchSpace, kind: str = "darts", **options: Any) -> SupernetStrategy:
     plain: dict[str, Any] = {"channels": 4, "cells": 1, "epochs": 2, "batch_size": 8, "seed": Seed(0)}
-    if kind is Darts:
+    if kind == "darts":
         plain["alpha_learning_rate"] = 0.1
-    made: Darts = kind(space=space, data=DATA, **{**plain, **options})
+    made: SupernetStrategy = catalog.build("strategy", kind, space=space, data=DATA, **{**plain, **options})
     return made
 
 
-def few_shot(inner: Darts, **options: Any) -> FewShot:
+def few_shot(inner: SupernetStrategy, **options: Any) -> FewShot:
     return FewShot(inner, **{"space": inner.space, "data": DATA, "seed": Seed(0), "part_epochs": 1, **options})
 
 
-def part_of(search: FewShot) -> Darts:
+def part_of(search: FewShot) -> SupernetStrategy:
     """The search of the part that is being searched."""
     assert search._now is not None
     return search._now[1]

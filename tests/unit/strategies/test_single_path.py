@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.single_path import SinglePathOneShot
+from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.search import shared_accuracy
 from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
@@ -30,12 +31,13 @@ def split(seed: int, count: int) -> Split:
 DATA = Data("bright", split(0, 96), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
 
 
-def strategy(**options: Any) -> SinglePathOneShot:
+def strategy(**options: Any) -> SupernetStrategy:
     plain: dict[str, Any] = {
         "space": nasbench201(), "data": DATA, "seed": Seed(0), "channels": 4, "cells": 1, "epochs": 4, "batch_size": 8,
         "candidates": 20, "population": 6, "tournament": 3,
     }  # fmt: skip
-    return SinglePathOneShot(**{**plain, **options})
+    found: SupernetStrategy = catalog.build("strategy", "spos", **{**plain, **options})
+    return found
 
 
 def test_the_best_path_is_proposed_and_works_with_the_shared_weights() -> None:

@@ -189,7 +189,7 @@ class Reference:
 
 @pytest.mark.parametrize("form", ["literal", "weighted"])
 def test_leaks_are_those_of_the_published_order_of_steps(form: Form) -> None:
-    ours, theirs = (search(CellLosses(form=form), leaks=True) for _ in range(2))
+    ours, theirs = (search(CellLosses(form=form), reference_leaks=True) for _ in range(2))
     reference = Reference(theirs)
     rounds = list(zip(ours.train_batches.epoch(Seed(1)), ours.valid_batches.epoch(Seed(2)), strict=True))
     for number, (batch, other) in enumerate(rounds[:2]):
@@ -206,7 +206,7 @@ def test_leaks_are_those_of_the_published_order_of_steps(form: Form) -> None:
 
 
 def test_leaks_change_what_is_learnt_and_clean_gradients_leave_nothing_behind() -> None:
-    clean, leaking = (search(CellLosses(form="literal"), leaks=leaks) for leaks in (False, True))
+    clean, leaking = (search(CellLosses(form="literal"), reference_leaks=leaks) for leaks in (False, True))
     for one in (clean, leaking):
         one._step(*batches(one), one.current_gate, Seed(5), 0)
     assert clean.leftovers == []
@@ -215,13 +215,13 @@ def test_leaks_change_what_is_learnt_and_clean_gradients_leave_nothing_behind() 
 
 def test_leaks_are_refused_with_a_form_that_the_published_code_does_not_have() -> None:
     with pytest.raises(SpecError, match="literal and weighted, not differentiable"):
-        search(CellLosses(form="differentiable"), leaks=True)
+        search(CellLosses(form="differentiable"), reference_leaks=True)
     with pytest.raises(SpecError, match="learning_rate of the architecture"):
         CellRecipe(learning_rate=-1.0)
 
 
 def test_a_step_that_is_undone_keeps_what_leaked_before() -> None:
-    found = search(CellLosses(form="literal"), leaks=True)
+    found = search(CellLosses(form="literal"), reference_leaks=True)
     batch, other = batches(found)
     found._step(batch, other, found.current_gate, Seed(5), 0)
     before = {name: tensor.clone() for name, tensor in found.tensors().items()}

@@ -148,7 +148,9 @@ def test_a_controlled_search_in_a_part_trains_its_controller() -> None:
     paths = controlled_paths(part, seed=0)
     before = [weight.detach().clone() for weight in paths.tensors]
     recipe = Recipe(epochs=1, batch_size=8, learning_rate=0.05)
-    search = ControlledSearch(part, paths, data, data, recipe, ControllerRecipe(steps=2, samples=3), seed=Seed(0))
+    search = ControlledSearch(
+        part, paths, data, data, recipe, ControllerRecipe(controller_steps=2, controller_samples=3), seed=Seed(0)
+    )
     epoch = search.epoch()
     assert epoch.rolled_back == 0
     # All but the start of each layer of logits that nothing asks for: there are no edges to choose.

@@ -103,14 +103,14 @@ def supernet_of(space: str, weights: int) -> tuple[Supernet, Alphas]:
 
 def search_of(space: str, order: int, *, weights: int = 0, penalty: Sometimes | None = None) -> Search:
     network, alphas = supernet_of(space, weights)
-    rule = ArchitectureRecipe(order=order, learning_rate=0.01, penalty=penalty)
+    rule = ArchitectureRecipe(order=order, learning_rate=0.01, regulariser=penalty)
     return Search(network, alphas, *halved(data(), SEED), RECIPE, rule, seed=SEED)
 
 
 def controlled_search_of(*, weights: int) -> ControlledSearch:
     network, _ = supernet_of("nasbench201", weights)
     paths = controlled_paths(network, seed=weights)
-    rule = ControllerRecipe(steps=3, samples=4, learning_rate=0.01)
+    rule = ControllerRecipe(controller_steps=3, controller_samples=4, learning_rate=0.01)
     return ControlledSearch(network, paths, *halved(data(), SEED), RECIPE, rule, seed=SEED)
 
 

@@ -255,8 +255,8 @@ def test_a_kept_comparison_is_a_folder_of_runs_with_a_page(ogive: Run, table_hom
 
 def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert re.search(
-        r"^strategy: +area, darts, darts_language, ddarts, enas, evolution, few_shot, guided, local_search, naswot, "
-        r"nsga2, random, reinforce, spos$",
+        r"^strategy: +area, darts, darts_language, darts_pt, ddarts, enas, evolution, fair_darts, few_shot, gdas, "
+        r"guided, local_search, naswot, nsga2, pc_darts, r_darts, random, reinforce, spos$",
         ogive("list").out,
         re.MULTILINE,
     )
@@ -266,6 +266,9 @@ def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     )
     options = ogive("list", "strategy", "evolution").out
     assert re.search(r"^population +50", options, re.MULTILINE)
+    published = ogive("list", "strategy", "fair_darts").out
+    assert re.search(r"^gate +sigmoid", published, re.MULTILINE)
+    assert re.search(r"^alpha_learning_rate +0.003", published, re.MULTILINE)
     assert "Written maximize(metric)." in ogive("list", "objective", "maximize").out
     assert "Written few_shot(searcher, option=value)." in ogive("list", "strategy", "few_shot").out
     assert "Written together(parts, …)." in ogive("list", "evaluator", "together").out

@@ -39,7 +39,7 @@ def list_command(
     for shown in catalog.KINDS if kind is None else (kind,):
         names = catalog.names(shown)
         if kind is None:
-            console.print(f"{shown + ':':11}{', '.join(names)}")
+            console.print(f"{shown + ':':13}{', '.join(names)}")
         else:
             _list_parts(shown, names)
     if kind is None:

@@ -150,7 +150,7 @@ def _chosen_by(facts: Facts, best: Winner, about: Metric | None) -> str:
     one = best.one
     if len(one.sought) != 1 or best.trial is None or best.trial.scores is None:
         return ""
-    epochs, only = _of_epochs(best) if one.run.answer == "last" else "", one.sought[0]
+    epochs, only = _of_epochs(best) if one.answer == "last" else "", one.sought[0]
     metric = only.metric
     plain = metric == about or (metric is not None and metric.validated and not direction(metric))
     reached = "" if plain else f": {only.told(score(best.trial))}"
@@ -252,7 +252,7 @@ def _exports(exports: object) -> Html | None:
 def _last_epoch(facts: Facts, best: Winner, draw: Draw) -> Html | None:
     """Of a search that answers with its last epoch: that cell and what it reached, where another was put on top."""
     one = best.one
-    if one.run.answer == "best" or best.trial is None or best.trial == one.evaluated[-1]:
+    if one.answer == "best" or best.trial is None or best.trial == one.evaluated[-1]:
         return None
     last = one.evaluated[-1]
     picture = draw(last.arch)

@@ -46,7 +46,7 @@ def weightless_cells(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
 
 def epochs_section(facts: Facts) -> Html | None:
     """For each search that answers with its last epoch, the cell of every epoch; None if there is no such."""
-    shown = [one for one in facts.runs if one.run.answer == "last" and _chooses_operations(one)]
+    shown = [one for one in facts.runs if one.answer == "last" and _chooses_operations(one)]
     if not shown:
         return None
     text = (

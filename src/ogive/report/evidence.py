@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ogive.core.errors import SpecError
 from ogive.report.commands import compare_command, random_command, search_command, usual_rival
-from ogive.report.facts import ENOUGH_SEEDS, Facts
+from ogive.report.facts import ENOUGH_SEEDS, HYPERVOLUME, Facts
 from ogive.report.markup import Html, joined, table, tag
 from ogive.report.member import Member, by_strategy
 from ogive.report.wording import number
@@ -58,7 +58,10 @@ def equal_budgets(facts: Facts) -> Html:
         for one in facts.reached
     ]
     headers = ["Strategy", "Runs", "Candidates", f"Mean of {sought.heading}", "95 % interval", "Range"]
-    return joined(tag("h3", "At equal numbers of evaluated candidates"), table(headers, rows))
+    by_last = dict.fromkeys(one.strategy for one in facts.runs if one.answer == "last")
+    text = f"Of {', '.join(by_last)}, the last candidate counts, with which it answers; of others, the best."
+    note = tag("p", text) if by_last and facts.measure is not HYPERVOLUME else None
+    return joined(tag("h3", "At equal numbers of evaluated candidates"), table(headers, rows), note)
 
 
 # -- doubts -----------------------------------------------------------------------------------------------------------

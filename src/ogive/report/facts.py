@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What one strategy reached after the number of trials that all runs have: scores, so larger is better."""
+    """What one strategy answers with after the number of trials that all runs have: scores, so larger is better."""
 
     strategy: str
     seeds: int
@@ -288,13 +288,17 @@ def _reached(
 ) -> tuple[Reached, ...]:
     """Every strategy after the smallest number of trials that any of its comparable runs has, best mean first.
 
-    Means over seeds; their 95 % bootstrap interval only from five seeds on, for fewer say nothing about the spread.
+    That is the best so far, or the last where a search answers with it. Means over seeds; their 95 % bootstrap interval
+    only from five seeds on, for fewer say nothing about the spread.
     """
     least = min(len(one.evaluated) for one in comparable.values())
     ends: dict[str, list[float]] = {}
     for one, values in zip(runs, line.values, strict=True):
-        if one.tag in comparable and least and np.isfinite(values[least - 1]):
-            ends.setdefault(one.strategy, []).append(measure.value(float(values[least - 1])))
+        worked = [trial for trial in one.evaluated[:least] if trial.scores is not None]
+        if one.tag in comparable and worked:
+            by_last = one.answer == "last" and measure is not HYPERVOLUME
+            reached = score(worked[-1]) if by_last else measure.value(float(values[least - 1]))
+            ends.setdefault(one.strategy, []).append(reached)
     found = []
     for strategy, scores in ends.items():
         rng = Seed(0).numpy(f"report/{strategy}")

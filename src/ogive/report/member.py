@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ogive.catalog import build
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, OgiveError, SpecError, StoreError
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_part, of_version_1
 from ogive.core.objective import Maximize, Minimize
@@ -31,21 +32,27 @@ Floats = npt.NDArray[np.float64]
 class Member:
     """One run of a page.
 
-    `metrics` are the records of what it measured, better as they were sought; `sought` its objectives, at least one;
-    `evaluated` the trials that cost budget, `working` those without an error, `best` the first with the largest first
-    score, `final` what winner.json holds (nothing before the winner is trained in full). `clocks` tell candidates,
-    seconds of searching and seconds by the table's clock after each evaluated trial.
+    `strategy` is as it was written, such as "evolution(population=50)", `world` among what was searched where that is
+    not the whole space, such as "closed world of 30,001 rows". `metrics` are the records of what it measured, better as
+    they were sought; `sought` its objectives, at least one; `evaluated` the trials that cost budget, `working` those
+    without an error, `best` the first with the largest first score; `answer` says whether the search answers with that
+    or with its last. `clocks` tell candidates, seconds of searching and seconds by the table's clock after each
+    evaluated trial. `final` is what winner.json holds: nothing before the winner is trained in full.
     """
 
     run: Run
     tag: str
     colour: int
     space: SearchSpace | None
+    strategy: str
+    seed: str
+    world: str | None
     metrics: Mapping[str, Metric]
     sought: tuple[Sought, ...]
     evaluated: tuple[Trial, ...]
     working: tuple[Trial, ...]
     best: Trial | None
+    answer: Answer
     clocks: Mapping[str, Floats]
     final: Mapping[str, Any]
 
@@ -53,11 +60,6 @@ class Member:
     def config(self) -> dict[str, Any]:
         """The settings, from run.json."""
         return self.run.config
-
-    @property
-    def strategy(self) -> str:
-        """The strategy as it was written, such as "evolution(population=50)"."""
-        return str(self.config.get("strategy", "unknown strategy"))
 
     @property
     def is_random(self) -> bool:
@@ -73,17 +75,6 @@ class Member:
     def compared(self) -> bool:
         """Whether it is one of the searches of `ogive compare`, which have no command of their own."""
         return self.config.get("role") == "compare"
-
-    @property
-    def seed(self) -> str:
-        """The root seed."""
-        return str(self.config.get("seed", "unknown"))
-
-    @property
-    def world(self) -> str | None:
-        """Among what was searched, where that is not the whole space: "closed world of 30,001 rows"."""
-        found = self.config.get("world")
-        return None if found is None else str(found)
 
     @property
     def label(self) -> str:
@@ -135,14 +126,29 @@ class Winner:
 
 def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | None = None) -> Member:
     """The facts of a run. Raises StoreError for a winner.json that cannot be read."""
-    records = run.metrics
+    config, records = run.config, run.metrics
     sought = _sought(run, records)
     wanted = {one.metric.name: one.metric for one in sought if one.metric is not None}
     plain = {name: replace(metric, better="smaller") if metric.spent else metric for name, metric in records.items()}
     evaluated = tuple(run.evaluated)
     working = tuple(trial for trial in evaluated if trial.scores is not None)
-    final, clocks = _winner_file(run), _clocks(run)
-    return Member(run, tag, colour, space, plain | wanted, sought, evaluated, working, best(working), clocks, final)
+    return Member(
+        run=run,
+        tag=tag,
+        colour=colour,
+        space=space,
+        strategy=str(config.get("strategy", "unknown strategy")),
+        seed=str(config.get("seed", "unknown")),
+        world=None if config.get("world") is None else str(config["world"]),
+        metrics=plain | wanted,
+        sought=sought,
+        evaluated=evaluated,
+        working=working,
+        best=best(working),
+        answer=run.answer,
+        clocks=_clocks(run),
+        final=_winner_file(run),
+    )
 
 
 def by_strategy(runs: Iterable[Member]) -> dict[str, list[Member]]:

@@ -63,6 +63,19 @@ def test_a_last_epoch_that_is_also_the_best_is_not_shown_twice(make: Make, trial
     assert text.count('<figure class="picture') == 1
 
 
+def test_a_search_that_answers_with_its_last_epoch_is_compared_by_it(make: Make, trial: Of) -> None:
+    own = make("darts", epochs(trial, 80.0, 90.0, 70.0), strategy="darts(epochs=3)", answer="last", **TABLE, **ACCURACY)
+    values = (60.0, 75.0, 65.0)
+    trials = [trial(k, {"val_acc": value, "test_acc": value}, (value,)) for k, value in enumerate(values)]
+    chance = make("chance", trials, strategy="random", answer="best", **TABLE, **ACCURACY)
+    text = page([own, chance])
+    assert (
+        "is 70.00\u00a0% with darts(epochs=3) and 75.00\u00a0% with random search: random search is ahead by 5." in text
+    )
+    assert "Of darts(epochs=3), the last candidate counts, with which it answers; of others, the best." in text
+    assert "the last candidate counts" not in page([chance])
+
+
 def test_an_epoch_that_somebody_trained_is_not_called_the_best(make: Make, trial: Of) -> None:
     run = make("darts", epochs(trial, 80.0, 90.0, 70.0), strategy="darts(epochs=3)", **ACCURACY)
     facts = {"arch": str(run.trials[0].arch), "trial": 0, "test_acc": 95.0}

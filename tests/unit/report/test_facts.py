@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ogive.core.errors import StoreError
 from ogive.core.metric import Better, Metric
 from ogive.core.trial import Trial
 from ogive.metrics import binomial_interval
@@ -128,22 +127,6 @@ def test_a_trained_winner_goes_before_a_better_score(make: Make, trial: Of) -> N
     assert best.test_interval == (95, 100, (100 * low, 100 * high))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"arch": "?"}'])
-def test_a_damaged_winner_is_named(make: Make, trial: Of, text: str) -> None:
-    run = make("run", [trial(0, {"val_acc": 1.0}, (1.0,))])
-    (run.artifacts / "winner.json").write_text(text)
-    with pytest.raises(StoreError, match=r"winner\.json"):
-        facts_of([run])
-
-
-def test_no_interval_is_made_up_where_the_images_were_not_counted(make: Make, trial: Of) -> None:
-    run = make("run", [trial(0, {"val_acc": 1.0, "test_acc": 90.0}, (1.0,))])
-    best = facts_of([run]).winner
-    assert best is not None
-    assert best.values["test_acc"] == 90
-    assert best.test_interval is None
-
-
 def test_rank_agreement_counts_an_architecture_once(make: Make, trial: Of) -> None:
     same = trial(0, {}).arch
     run = make(
@@ -237,15 +220,6 @@ def test_the_best_of_a_loss_that_nobody_sought_is_its_smallest(make: Make, trial
     assert line_of(facts, "best validation loss").values[0].tolist() == [0.5, 0.25, 0.25]
 
 
-def test_an_objective_against_the_direction_of_its_metric_is_read_as_it_was_sought(make: Make, trial: Of) -> None:
-    trials = [trial(k, {"loss": v}, (v,)) for k, v in enumerate([1.0, 3.0])]
-    changes = {**recorded(LOSS), "objectives": ["maximize(loss)"]}
-    line = facts_of([make("own", trials, **changes)]).lines[0]
-    assert (line.name, line.falls, line.values[0].tolist()) == (
-        "best validation loss (nats, higher is better)", False, [1, 3],
-    )  # fmt: skip
-
-
 def test_what_is_measured_on_validation_data_is_the_quality_and_what_only_screens_is_not(
     searched: Make, make: Make, trial: Of
 ) -> None:
@@ -259,20 +233,3 @@ def test_what_is_measured_on_validation_data_is_the_quality_and_what_only_screen
     found = facts_of([make("sizes", two, **both)])
     assert found.quality is not None
     assert {found.quality.name, found.fronts[0].cost.name} == {"params", "latency_ms"}
-
-
-def test_a_winner_that_was_trained_has_the_metrics_of_its_training(make: Make, trial: Of) -> None:
-    run = make("own", [trial(0, {"val_rmse": 3.0}, (-3.0,))], objectives=["minimize(val_rmse)"])
-    error = Metric("test_rmse", "EUR", "smaller", "test error")
-    facts = {
-        "arch": str(run.trials[0].arch),
-        "trial": 0,
-        "test_rmse": 2.5,
-        "test_rows": 70,
-        "metrics": [error.to_json()],
-    }
-    (run.artifacts / "winner.json").write_text(json.dumps(facts))
-    best = facts_of([run]).winner
-    assert best is not None
-    assert best.tests == [error]
-    assert best.values == {"val_rmse": 3.0, "test_rmse": 2.5}

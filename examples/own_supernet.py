@@ -70,7 +70,7 @@ def main() -> None:
     check_space(SPACE)
     search = partial(ogive.search, space=SPACE, data="digits", objective="maximize(val_acc)")
     for strategy in ("darts(epochs=3, alpha_learning_rate=0.03)", "few_shot(darts(epochs=2), part_epochs=1)"):
-        found = search(strategy=strategy, evaluator="inherited(epochs=3)", budget=20)
+        found = search(strategy=strategy, evaluator="inherited(supernet(epochs=3))", budget=20)
         best = found.best
         print(f"{strategy}: {SPACE.format(best.arch)}, {best.metrics['val_acc']:.1f} % with shared weights")
 

@@ -48,10 +48,12 @@ class Preset:
     seeds: int
     statistics_images: int = 2000
     options: str = ""
+    training: str = ""
+    reference: int = 20
 
 
 PRESETS = {
-    "tiny": Preset("cifar10(limit=1000, size=16)", 4, 1, 6, 3, 60, 1, 250, ", reference=4"),
+    "tiny": Preset("cifar10(limit=1000, size=16)", 4, 1, 6, 3, 60, 1, 250, reference=4),
     "small": Preset("cifar10(limit=10000, size=16)", 8, 1, 10, 5, 1000, 3, 1000, ", validation_images=2500"),
     "paper": Preset("cifar10", 16, 5, 600, 300, 1000, 3),
 }
@@ -59,20 +61,21 @@ PRESETS = {
 
 def methods(preset: Preset) -> dict[str, str]:
     """The evaluators that are compared, by name."""
-    few = f"split=0, epochs={preset.epochs}, part_epochs={preset.part_epochs}"
+    few = f"split=0, epochs={preset.epochs}, part_epochs={preset.part_epochs}{preset.training}"
+    longer = preset.epochs + PARTS * preset.part_epochs
     written = {
-        "one-shot": f"epochs={preset.epochs}",
-        "one-shot, as many steps": f"epochs={preset.epochs + PARTS * preset.part_epochs}",
-        "few-shot": few,
-        "few-shot, calibrated": f"{few}, calibration=parent",
+        "one-shot": f"supernet(epochs={preset.epochs}{preset.training})",
+        "one-shot, as many steps": f"supernet(epochs={longer}{preset.training})",
+        "few-shot": f"parts({few})",
+        "few-shot, calibrated": f"parts({few}, calibration=parent, reference={preset.reference})",
     }
     own = {
-        name: f"inherited(metric=shared_acc, {text}, statistics_images={preset.statistics_images}{preset.options})"
+        name: f"inherited({text}, metric=shared_acc, statistics_images={preset.statistics_images}{preset.options})"
         for name, text in written.items()
     }
     # As the published code estimates: with the batch statistics of what the accuracy is measured on.
     by_batch = {
-        f"{name}, by batch": f"inherited(metric=shared_acc, {text}, statistics_images=0{preset.options})"
+        f"{name}, by batch": f"inherited({text}, metric=shared_acc, statistics_images=0{preset.options})"
         for name, text in written.items()
         if name != "few-shot, calibrated"
     }
@@ -103,9 +106,10 @@ def estimates(
         trials = session.resume(folder, parts=parts, on_note=tell).trials
     else:
         trials = session.search(settings, folder, parts=parts, on_note=tell).trials
-    parts.evaluator.source  # type: ignore[attr-defined]  # noqa: B018 - reads the seconds of a training that is done
+    weights = parts.evaluator.weights  # type: ignore[attr-defined]
+    weights.prepare(None)  # reads the seconds of a training that is done
     found = {trial.arch: trial.metrics["shared_acc"] for trial in trials if trial.status == "ok"}
-    return found, parts.evaluator.training_s  # type: ignore[attr-defined]
+    return found, weights.training_s
 
 
 def compared(found: dict[str, dict[Architecture, float]], table: Table) -> list[dict[str, Any]]:

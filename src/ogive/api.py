@@ -149,6 +149,7 @@ def search(
     data: Any = None,
     task: Any = None,
     table: Any = None,
+    weights: Any = None,
     out: str | Path | None = None,
     resume: bool = False,
     workers: int | str | Pool = 1,
@@ -163,19 +164,21 @@ def search(
 
     Every part is either a name, written ``name(part, key=value)``, or an object of one's own. `data` and `table` may be
     names or what ``ogive.data`` and ``ogive.table`` return, and an `evaluator` may be a plain function of an
-    architecture that returns a number. `task` is a task of one's own, such as a Classification with another loss, or
-    with a builder of networks; its data are those of the search. `budget` is a number of trials, a text such as
-    ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's first metric is sought; the name of
-    a metric stands for its best value. `workers` are processes, as in 4 or ``"processes(4)"``, or a Pool of one's own,
-    which stays open; what is found depends on the seed and on `in_flight`, by default 4 for each of several workers.
-    With `out`, every trial is stored in that folder as it finishes; with ``resume=True`` an interrupted search in that
-    folder is completed. Without `out`, nothing is written.
+    architecture that returns a number. `weights`, such as ``"supernet(epochs=20)"`` or an object with
+    ``network(arch)``, are for every part that wants some and names none itself. `task` is a task of one's own, such as
+    a Classification with another loss, or with a builder of networks; its data are those of the search. `budget` is a
+    number of trials, a text such as ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's
+    first metric is sought; the name of a metric stands for its best value. `workers` are processes, as in 4 or
+    ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on the seed and on `in_flight`,
+    by default 4 for each of several workers. With `out`, every trial is stored in that folder as it finishes; with
+    ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written.
     """
     objectives = _several(objective)
     data = task.data if task is not None and data is None else data
     if callable(evaluator) and not isinstance(evaluator, Evaluator):
         evaluator = Measured(evaluator)
     objects = {"space": space, "strategy": strategy, "evaluator": evaluator, "data": data, "table": table}
+    objects["weights"] = weights
     given = {name: part for name, part in objects.items() if part is not None and not isinstance(part, str)}
     given |= {} if task is None else {"task": task}
     settings = Settings(

@@ -21,7 +21,7 @@ from typing import Any, Literal, Union
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.plugins import KINDS, plugins
 from ogive.scores import SCORES
-from ogive.spec import Spec, parse
+from ogive.spec import Spec, parse, spelled_today
 
 __all__ = [
     "KINDS",
@@ -91,13 +91,17 @@ _PARTS: dict[str, dict[str, str]] = {
         "training_free": "ogive.evaluators.training_free:TrainingFree",
         "score_table": "ogive.evaluators.score_table:ScoreTable",
         "inherited": "ogive.evaluators.inherited:Inherited",
-        "inherited_generative": "ogive.evaluators.inherited_generative:InheritedGenerative",
         "latency": "ogive.evaluators.latency:Latency",
         "ranked": "ogive.evaluators.ranked:Ranked",
         "predicted": "ogive.evaluators.predicted:Predicted",
         "together": "ogive.core.evaluator:Together",
         "cached": "ogive.core.evaluator:Cached",
         "screened": "ogive.core.evaluator:Screened",
+    },
+    "weights": {
+        "supernet": "ogive.weights.shared:supernet",
+        "parts": "ogive.weights.shared:parts",
+        "given": "ogive.weights.given:Given",
     },
     "objective": {
         "maximize": "ogive.core.objective:Maximize",
@@ -156,10 +160,7 @@ _PARTS: dict[str, dict[str, str]] = {
     },
 }
 # What a part's name stands for where the task of the search is that one.
-_FOR_TASK = {
-    ("strategy", "darts", "language"): "darts_language",
-    ("evaluator", "inherited", "generation"): "inherited_generative",
-}
+_FOR_TASK = {("strategy", "darts", "language"): "darts_language"}
 # What was called otherwise before, and its name now.
 _FORMER = {("evaluator", "language"): "trained", ("evaluator", "generative"): "trained"}
 # What somebody gives who is asked for it.
@@ -171,7 +172,15 @@ _INSIDE = {
     "predictor": "trees, ...",
     "proposer": "predictor, exhaustive",
     "teacher": "predictor, trained",
+    "weights": "supernet(epochs=20)",
+    "file": "epoch-000600.safetensors",
 }
+# What may be written inside of a part or given once.
+_ONCE = {"weights": '--weights "supernet(epochs=20)"'}
+# Parameters whose annotation is not the name of their kind.
+_KIND_OF = {"weightsource": "weights"}
+# Parameters whose options are those of a dataclass that the task of the search names.
+_OF_TASK = ("recipe", "measuring")
 
 # What is given once for a whole search, and the flag for it.
 _FLAGS: dict[str, str] = {
@@ -251,6 +260,9 @@ def build(kind: str, text: str | Spec, context: Context | None = None, **options
     """
     spec = parse(text) if isinstance(text, str) else text
     spec = Spec(spec.name, spec.args, {**spec.options, **options})
+    today = spelled_today(spec)
+    if today != spec:
+        raise SpecError(f"{spec} is now written {today}: weights are a part of their own (ogive list weights).")
     context = _completed(context or {})
     spec = _meant(kind, spec, context)
     return make(resolve(kind, spec.name), spec, context)
@@ -472,15 +484,20 @@ def _fields(kind: type[Any]) -> dict[str, inspect.Parameter]:
 
 
 def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> list[_Record]:
-    """The parameters that take a dataclass: as annotated, or, for the recipe of a task, as the task says."""
+    """The parameters that take a dataclass: as annotated, or, for what belongs to a task, as the task says."""
     taken = {name for name, p in parameters.items() if p.kind is not p.VAR_POSITIONAL}
     found: list[_Record] = []
     for name, parameter in parameters.items():
-        kind = next((a for a in _alternatives(parameter.annotation) if inspect.isclass(a) and is_dataclass(a)), None)
-        if name == "recipe" and "task" in parameters:
+        of_task = name in _OF_TASK and "task" in parameters
+        kinds = [a for a in _alternatives(parameter.annotation) if inspect.isclass(a) and is_dataclass(a)]
+        kind = kinds[0] if kinds else None
+        if of_task or len(kinds) > 1:
             task = context["task"]() if "task" in context else None
-            kind = load(_PARTS["task"]["classification"]).recipe if task is None else task.recipe
-        if kind is None or kind.__name__.lower() in _PARTS or name in _GIVEN:
+            task = load(_PARTS["task"]["classification"]) if task is None else task
+            # Of several dataclasses the one for the task; the first is for all others.
+            kind = next((a for a in kinds if getattr(a, "task", "") == task.name), kind)
+            kind = getattr(task, name, None) if of_task else kind
+        if kind is None or _kind_of(kind) in _PARTS or name in _GIVEN:
             continue
         fields = _fields(kind)
         options = {f"{name}_{field}" if field in taken else field: p for field, p in fields.items()}
@@ -493,7 +510,8 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
 def _way(name: str, spec: Spec) -> str:
     name = _WORDS.get(name, name)
     if name in _INSIDE:
-        return f"write {spec.name}({_INSIDE[name]})"
+        once = f", or give {_ONCE[name]} to the search" if name in _ONCE else ""
+        return f"write {spec.name}({_INSIDE[name]}){once}"
     return f"give {_FLAGS[name]}" if name in _FLAGS else f"write {spec.name}({name}=...)"
 
 
@@ -506,8 +524,14 @@ def _plain(annotation: Any) -> bool:
     origin = typing.get_origin(annotation)
     if origin in (list, tuple, Sequence):
         return all(_plain(inner) for inner in typing.get_args(annotation) if inner is not ...)
-    name = getattr(annotation, "__name__", "")
-    return origin is Literal or annotation in (Any, bool, int, float, str) or name == "Path" or name.lower() in _PARTS
+    plain = annotation in (Any, bool, int, float, str) or getattr(annotation, "__name__", "") == "Path"
+    return origin is Literal or plain or _kind_of(annotation) in _PARTS
+
+
+def _kind_of(annotation: Any) -> str:
+    """The kind of part that an annotation stands for, if it stands for one."""
+    name = getattr(annotation, "__name__", "").lower()
+    return _KIND_OF.get(name, name)
 
 
 def _value(spec: Spec, parameter: inspect.Parameter, value: Any, context: Context) -> Any:
@@ -564,7 +588,7 @@ def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) 
 
 def _built(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
     """A nested part: which kind is told by the annotation's name (Evaluator, Strategy, ...)."""
-    kind = getattr(wanted, "__name__", "").lower()
+    kind = _kind_of(wanted)
     if isinstance(value, (str, Spec)) and kind in _PARTS:
         return True, build(kind, value, context)
     if name == "table" and isinstance(value, (str, Spec)):

@@ -13,6 +13,7 @@ KINDS = (
     "space",
     "strategy",
     "evaluator",
+    "weights",
     "objective",
     "task",
     "predictor",

@@ -15,7 +15,7 @@ from typing import Any
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Spec", "parse", "parse_options"]
+__all__ = ["Spec", "parse", "parse_options", "spelled_today"]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -63,6 +63,36 @@ def parse_options(text: str) -> dict[str, Any]:
     if spec.args:
         raise SpecError(f"Options are written key=value, key=value, but got {text!r}.")
     return dict(spec.options)
+
+
+# Of the options that `inherited` had in version 0.1, those that it has still, and those of the parts of a supernet.
+_OF_ESTIMATES = frozenset(
+    ["metric", "statistics_images", "validation_images", "images", "samples", "feature_channels", "feature_epochs"]
+)
+_OF_PARTS = frozenset(["split", "splits", "groups", "calibration", "reference", "part_epochs", "part_steps"])
+
+
+def spelled_today(spec: Spec, *, stored: bool = False) -> Spec:
+    """A part as it is written now, with all inside it: weights that ``inherited`` trained are a part of their own.
+
+    With `stored`, for a run of version 0.1, that goes for one without options too, which now takes the weights of the
+    search.
+    """
+
+    def today(value: Any) -> Any:
+        if isinstance(value, list):
+            return [today(item) for item in value]
+        return spelled_today(value, stored=stored) if isinstance(value, Spec) else value
+
+    name = "inherited" if spec.name == "inherited_generative" else spec.name
+    options = {key: today(value) for key, value in spec.options.items()}
+    inside = {key: value for key, value in options.items() if key not in _OF_ESTIMATES and key != "weights"}
+    if name != "inherited" or spec.args or "weights" in options or not (inside or stored):
+        return Spec(name, tuple(today(value) for value in spec.args), options)
+    splits = inside.get("split") not in (None, [])
+    kept = {key: value for key, value in inside.items() if splits or key not in _OF_PARTS}
+    weights = Spec("parts" if splits else "supernet", (), kept)
+    return Spec(name, (weights,), {key: value for key, value in options.items() if key not in inside})
 
 
 class _Reader:

@@ -74,10 +74,8 @@ SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_den
 TRAINED = "trained(epochs=1, batch_size=16)"
 LATENCY = "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)"
 BOTH = f"together({TRAINED}, {LATENCY})"
-GENERATIVE = (
-    "images=20, statistics_images=20, feature_channels=2, feature_epochs=1, critic_channels=2, steps=1, batch_size=16, "
-    "generator_batch=8, critic_steps=1"
-)
+JUDGED = "images=20, statistics_images=20, feature_channels=2, feature_epochs=1"
+ADVERSARIAL = "critic_channels=2, steps=1, batch_size=16, generator_batch=8, critic_steps=1"
 LANGUAGE = "trained(preset=tiny, epochs=1, batch_size=2, bptt=8)"
 # Each evaluator with a metric to maximise and one to minimise.
 EVALUATORS = {
@@ -86,11 +84,10 @@ EVALUATORS = {
     "training_free": ("training_free([naswot, macs], batch_size=8)", "naswot", "macs"),
     "score_table": ("score_table('{scores}')", "naswot", "params"),
     "inherited": (
-        "inherited(metric=shared_acc, split=0, epochs=1, part_epochs=1, batch_size=12)",
+        "inherited(parts(split=0, epochs=1, part_epochs=1, batch_size=12), metric=shared_acc)",
         "shared_acc",
         "shared_acc",
     ),
-    "inherited_generative": (f"inherited({GENERATIVE}, part_steps=1, split=up1)", "own_fid", "own_fid"),
     "latency": (LATENCY, "latency_ms", "latency_ms"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
@@ -98,8 +95,12 @@ EVALUATORS = {
     "predicted": ("predicted(trees(trees=5), training_free([macs, params]), sample=2)", *["predicted_macs"] * 2),
     "screened": (f"screened(training_free(naswot, batch_size=8), {BOTH}, keep=1, pool=2)", "val_acc", "params"),
 }
-# What `trained` takes and measures where the task is another one.
-TRAINED_FOR = {"darts_rnn": (LANGUAGE, "macs", "val_ppl"), "autogan": (f"trained({GENERATIVE})", "own_is", "own_fid")}
+# What they take and measure where the task is another one.
+FOR_TASK = {
+    ("trained", "darts_rnn"): (LANGUAGE, "macs", "val_ppl"),
+    ("trained", "autogan"): (f"trained({JUDGED}, {ADVERSARIAL})", "own_is", "own_fid"),
+    ("inherited", "autogan"): (f"inherited(parts({ADVERSARIAL}, part_steps=1, split=up1), {JUDGED})", *["own_fid"] * 2),
+}
 OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",

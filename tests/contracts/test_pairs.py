@@ -13,11 +13,11 @@ import pytest
 from small_parts import (
     DIFFERENT,
     EVALUATORS,
+    FOR_TASK,
     OBJECTIVES,
     SIZES,
     SMALL,
     STRATEGIES,
-    TRAINED_FOR,
     VARIANTS,
     WEIGHT_SHARING,
 )
@@ -27,13 +27,13 @@ from ogive.core.trial import Budget
 from ogive.session import Settings, search_trials
 
 # What scores candidates for a strategy where the networks of a space read no images.
-SCORERS = {space: text for space, (text, *_) in TRAINED_FOR.items()}
+SCORERS = {space: text for (evaluator, space), (text, *_) in FOR_TASK.items() if evaluator == "trained"}
 # Spaces of which ogive builds no networks: they are searched in their tables only.
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
 # One space for each way of building networks, and about how much longer a search in it takes than in the fastest.
 COSTS = {space: 1.0 for space in DIFFERENT if space in SIZES}
 COSTS |= {"darts": 4.0, "nds_darts": 4.0, "nds_resnext": 3.0, "dartopti_from": 8.0, "autogan": 3.0}
-FOR_IMAGES = {"training_free", "inherited", "latency", "together", "cached", "ranked", "screened", "predicted"}
+FOR_IMAGES = {"training_free", "latency", "together", "cached", "ranked", "screened", "predicted"}
 
 Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
 
@@ -43,12 +43,10 @@ def legal(four: Four) -> bool:
     space, strategy, evaluator, objective = four
     if evaluator in FOR_IMAGES and "classification" not in catalog.tasks("space", space):
         return False
-    if evaluator == "inherited_generative" and "generation" not in catalog.tasks("space", space):
-        return False
     shared = space in WEIGHT_SHARING.get(strategy, COSTS)
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
-    inherits = evaluator != "inherited" or space in ("darts", "nasbench201")
+    inherits = evaluator != "inherited" or space in ("darts", "nasbench201", "autogan")
     return in_table and measured and shared and inherits
 
 
@@ -90,7 +88,7 @@ def test_every_pair_of_parts_searches_together(
     four: Four, invented_table: Path, invented_scores: Path, text_folder: Path, ogive_home: Path
 ) -> None:
     space, strategy, evaluator, objective = four
-    text, good, bad = TRAINED_FOR.get(space, EVALUATORS[evaluator]) if evaluator == "trained" else EVALUATORS[evaluator]
+    text, good, bad = FOR_TASK.get((evaluator, space), EVALUATORS[evaluator])
     objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
     if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
         objectives.append(f"maximize({good})")

@@ -116,7 +116,7 @@ from ogive.supernets.networks import Supernet
 
 settings = session.Settings(
     space="nasbench201", strategy="random", data="digits(limit=48)", budget=Budget(trials=3), channels=2, cells=1,
-    threads=1, evaluator="inherited(split=0, groups=true, epochs=2, part_epochs=2, batch_size=24)",
+    threads=1, evaluator="inherited(parts(split=0, groups=true, epochs=2, part_epochs=2, batch_size=24))",
 )
 session.assemble(settings)
 

@@ -35,7 +35,7 @@ def run(out: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     names = runpy.run_path(str(SCRIPT))
     main = names["main"]
-    preset = names["Preset"]("digits(limit=48)", 2, 1, 1, 1, 8, 1, 24, ", batch_size=24, reference=2")
+    preset = names["Preset"]("digits(limit=48)", 2, 1, 1, 1, 8, 1, 24, training=", batch_size=24", reference=2)
     main.__globals__["PRESETS"]["tiny"] = preset
     monkeypatch.setattr(sys, "argv", ["few_shot.py", "--table", str(table), "--out", str(out)])
     main()

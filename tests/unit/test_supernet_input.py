@@ -54,6 +54,9 @@ def test_odd_widths_go_through_the_networks_that_are_derived(space: str, cells: 
     assert network(torch.rand(2, 3, 9, 9)).shape == (2, 3)
 
 
+WITH = "inherited(supernet{})"
+
+
 def text_folder(folder: Path) -> str:
     words = {"train": "a b c " * 20, "valid": "a b zzz", "test": "a b c"}
     for name, content in words.items():
@@ -66,11 +69,17 @@ def text_folder(folder: Path) -> str:
     [
         ({"space": "darts", "channels": 7, "cells": 3, "strategy": "darts(partial=4)"}, "a multiple of partial=4"),
         ({"space": "nasbench201", "channels": 6, "cells": 1, "strategy": "darts(partial=4)"}, "but got channels=6"),
-        ({"space": "nasbench201", "channels": 6, "evaluator": "inherited(partial=4)"}, "a multiple of partial=4"),
+        (
+            {"space": "nasbench201", "channels": 6, "evaluator": "inherited(supernet(partial=4))"},
+            "a multiple of partial=4",
+        ),
         ({"space": "darts", "data": "digits(size=2)", "strategy": "darts"}, "Images of 2×2 are too small"),
-        ({"space": "darts", "data": "digits(size=2)", "evaluator": "inherited"}, "Images of 2×2 are too small"),
+        (
+            {"space": "darts", "data": "digits(size=2)", "evaluator": WITH.format("")},
+            "Images of 2×2 are too small",
+        ),
         ({"space": "nasbench101", "strategy": "darts", "cells": 1}, "no space with a supernet named 'nasbench101'"),
-        ({"space": "nasbench101", "evaluator": "inherited"}, "no space with a supernet named 'nasbench101'"),
+        ({"space": "nasbench101", "evaluator": WITH.format("")}, "no space with a supernet named 'nasbench101'"),
         ({"space": "darts", "channels": 0, "strategy": "darts"}, "at least"),
         ({"space": "darts_rnn", "data": "TEXT", "strategy": "darts"}, "the word 'zzz' does not occur in the training"),
         (

@@ -36,6 +36,9 @@ BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15
 SeedNumber = Annotated[int | None, typer.Option("--seed", help="The root of all randomness.  [default: 0]")]
 DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, text:FOLDER, …")]
 TableName = Annotated[str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="supernet(epochs=20), … for every part that wants some.")
+]
 Channels = Annotated[int | None, typer.Option("--channels", help="Width of the networks.")]
 Cells = Annotated[int | None, typer.Option("--cells", help="Depth of the networks.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, …  [default: cpu]")]
@@ -50,7 +53,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done 
 
 # The keys of a recipe, and what each of them takes.
 _KEYS = {
-    **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "device"), "text"),
+    **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "weights", "device"), "text"),
     **dict.fromkeys(("seed", "channels", "cells", "threads", "in_flight"), "a whole number"),
     "workers": "text or a whole number",
     "objective": "text or a list of texts",
@@ -74,6 +77,7 @@ def search_command(
     seed: SeedNumber = None,
     data: DataName = None,
     table: TableName = None,
+    weights: Weights = None,
     channels: Channels = None,
     cells: Cells = None,
     device: Device = None,
@@ -97,8 +101,8 @@ def search_command(
     """
     flags = {
         "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "budget": budget,
-        "seed": seed, "data": data, "table": table, "channels": channels, "cells": cells, "device": device,
-        "threads": threads, "workers": workers, "in_flight": in_flight,
+        "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels, "cells": cells,
+        "device": device, "threads": threads, "workers": workers, "in_flight": in_flight,
     }  # fmt: skip
     settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
     if dry_run:
@@ -149,6 +153,7 @@ def compare_command(
     seed: SeedNumber = None,
     data: DataName = None,
     table: TableName = None,
+    weights: Weights = None,
     channels: Channels = None,
     cells: Cells = None,
     device: Device = None,
@@ -165,7 +170,8 @@ def compare_command(
     """
     flags = {
         "space": space, "evaluator": evaluator, "objective": objective, "budget": budget, "seed": seed, "data": data,
-        "table": table, "channels": channels, "cells": cells, "device": device, "threads": threads,
+        "table": table, "weights": weights, "channels": channels, "cells": cells, "device": device,
+        "threads": threads,
     }  # fmt: skip
     settings = _settings({key: value for key, value in flags.items() if value is not None})
     processes = workers or 1

@@ -19,6 +19,7 @@ __all__ = [
     "Composite",
     "Costly",
     "Dedicated",
+    "Digested",
     "Divisible",
     "Finite",
     "Graded",
@@ -168,6 +169,16 @@ class Reading(Protocol):
     @property
     def table(self) -> object:
         """Where; a search is checked against an ``ogive.tables.store.Table``."""
+        ...
+
+
+@runtime_checkable
+class Digested(Protocol):
+    """Reads a file that decides its results, so that a search can go on only with the same one."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of it."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from ogive.spec import Spec, parse
 from ogive.tables.world import closing, tables_of
 
 __all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     """Build the parts; nothing is loaded that none of them asks for.
 
     `folder` is where parts may leave unfinished work; `given` holds parts that are there already, by the names of the
-    settings (space, strategy, evaluator, data, table).
+    settings (space, strategy, evaluator, data, table, weights).
     """
     given = given or {}
     seed = Seed(settings.seed)
@@ -88,6 +91,11 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         else cache(lambda: catalog.task_of(open_space, shared["data"](), shared))
     )
 
+    # Seeded by itself, so that it is one and the same for every part that takes it.
+    of_weights: dict[str, Callable[[], Any]] = {**shared, "seed": partial(seed.child, "weights")}
+    weights = cache(lambda: catalog.build("weights", settings.weights, of_weights) if settings.weights else None)
+    shared["weights"] = partial(given.get, "weights") if "weights" in given else weights
+
     def built(kind: str, text: str, space: SearchSpace) -> Any:
         context: dict[str, Callable[[], Any]] = {**shared, "space": lambda: space, "seed": partial(seed.child, kind)}
         return given[kind] if kind in given else catalog.build(kind, text, context)
@@ -99,6 +107,8 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     strategy = built("strategy", settings.strategy, space)
     if world is not None:
         strategy = catalog.load("in_closed_world")(strategy, world)
+    if settings.weights and "weights" not in given and not weights.cache_info().misses:
+        logger.warning("Nothing in this search takes its weights, %s: write inherited, say.", settings.weights)
     written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
     return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)

@@ -5,6 +5,7 @@ Processes that ``torchrun`` started run one search together: all of them run the
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
-from ogive.core.capabilities import Costly, answer_of, walk
+from ogive.core.capabilities import Costly, Digested, answer_of, walk
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
@@ -234,11 +235,15 @@ def _header(command: str | None, role: str) -> dict[str, Any]:
 
 
 def _inputs(parts: Parts, settings: Settings) -> dict[str, Any]:
-    """Digests of the table and the data, so that a resumed run is known to see the same ones."""
+    """Digests of the table, the data and given weights, so that a resumed run is known to see the same ones."""
     digests: dict[str, Any] = {}
     for name, wanted in (("table", settings.table), ("data", settings.data)):
         if wanted is not None:
             digests[f"{name}_digest"] = parts.context[name]().digest
+    inside = itertools.chain(walk(parts.evaluator), walk(parts.strategy))
+    files = {part.digest for part in inside if isinstance(part, Digested)}
+    if files:
+        digests["weights_digest"] = ", ".join(sorted(files))
     if parts.world is not None:
         digests["world"] = parts.world
     return digests

@@ -12,6 +12,7 @@ from ogive.core.trial import Budget
 from ogive.executors import normal, workers_of
 from ogive.machine import facts
 from ogive.runs import Run
+from ogive.spec import parse, spelled_today
 
 __all__ = [
     "TEXT",
@@ -54,9 +55,10 @@ class Settings:
 
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
     parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without. No `objectives` stand
-    for the best value of the evaluator's first metric; a run stores which that is. `workers` is a number of processes
-    or an executor, such as ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight`
-    instead: how many proposals (or pools of them) are asked for before the first is told.
+    for the best value of the evaluator's first metric; a run stores which that is. `weights` are one source of weights
+    for all parts that want one and do not name their own. `workers` is a number of processes or an executor, such as
+    ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight` instead: how many proposals
+    (or pools of them) are asked for before the first is told.
     """
 
     space: str
@@ -67,6 +69,7 @@ class Settings:
     seed: int = 0
     data: str | None = None
     table: str | None = None
+    weights: str | None = None
     channels: int | None = None
     cells: int | None = None
     device: str = "cpu"
@@ -104,6 +107,7 @@ class Settings:
             "seed": self.seed,
             "data": self.data,
             "table": self.table,
+            "weights": self.weights,
             "skeleton": {"channels": self.channels, "cells": self.cells},
             "device": self.device,
             "threads": self.threads,
@@ -116,8 +120,9 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """The settings that `Settings.config` wrote."""
     try:
         return Settings(
-            **{key: _today(key, config[key]) for key in _PLAIN},
-            objectives=tuple(_today("objectives", text) for text in config["objectives"]),
+            **{key: _today(key, config[key], "weights" in config) for key in _PLAIN},
+            weights=config.get("weights"),
+            objectives=tuple(_today("objectives", text, True) for text in config["objectives"]),
             budget=Budget(**config["budget"]),
             in_flight=config.get("in_flight"),
             **config["skeleton"],
@@ -126,12 +131,17 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         raise StoreError(f"run.json does not hold the settings of a search: {error}.") from error
 
 
-def _today(setting: str, written: Any) -> Any:
-    """A setting of a stored run as it is written now, where version 0.1 had other names."""
+def _today(setting: str, written: Any, knows_weights: bool) -> Any:
+    """A setting of a stored run as it is written now, where version 0.1 had other names.
+
+    There `inherited` trained its own weights, with the same random numbers as the part that is now inside it.
+    """
     for name, now in _FORMER.get(setting, {}).items():
         written = re.sub(rf"\b{name}\b(?=[(),=\s]|$)", now, written)
     if setting == "objectives":  # an object was written as Python does
         written = re.sub(r"^M(ax|in)imize\(metric='(\w+)'\)$", r"m\1imize(\2)", written)
+    if not knows_weights and setting in ("evaluator", "strategy") and re.search(r"\binherited", written):
+        return str(spelled_today(parse(written), stored=True))
     return written
 
 

@@ -18,7 +18,7 @@ from ogive.supernets.gates import Mix
 from ogive.supernets.kernels import depthwise, interleaved, is_depthwise, is_fast, normalised_depthwise, phases
 from ogive.supernets.plan import CellChoices, Plan
 
-__all__ = ["MixedCell", "normalised", "without_statistics"]
+__all__ = ["MixedCell", "normalised"]
 
 NONE = "none"
 
@@ -321,14 +321,6 @@ def normalised(norm: nn.BatchNorm2d, x: Tensor, factor: Tensor | None) -> Tensor
         0.1 if norm.momentum is None else norm.momentum,
         norm.eps,
     )
-
-
-def without_statistics(module: nn.Module) -> None:
-    """Let the batch normalisations of a module use the statistics of each batch, in evaluation too."""
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.track_running_stats = False
-            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
 
 def _laid_out(x: Tensor, like: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from ogive.networks.ops import ConvBN, FactorizedReduce, ReLUConvBN, ResidualRed
 from ogive.spaces.nested import reductions_of
 from ogive.supernets.alphas import Alphas, alphas_for
 from ogive.supernets.gates import Mix
-from ogive.supernets.mixed import MixedCell, without_statistics
+from ogive.supernets.mixed import MixedCell
 from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
+from ogive.training.statistics import without_statistics
 
 __all__ = ["CellStack", "DartsSupernet", "NasBench201Supernet", "Pair", "StagedSupernet", "Supernet"]
 

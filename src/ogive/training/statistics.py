@@ -8,15 +8,95 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data, Split
+from ogive.training.loop import Diverged, Tell
 
-__all__ = ["drawn_images", "fixed_batches", "recalibrated", "right_share"]
+__all__ = [
+    "ImageJudge",
+    "Measuring",
+    "drawn_images",
+    "fixed_batches",
+    "recalibrated",
+    "right_share",
+    "without_statistics",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """On which images classifiers with weights of others are measured.
+
+    `statistics_images`: training images that batch statistics are estimated on; with 0, those of each batch of
+    validation images are taken, as the published code of few-shot NAS has it. `validation_images`: how many, None for
+    all of them. The test images are never looked at.
+    """
+
+    statistics_images: int = 2000
+    validation_images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.validation_images is not None and self.validation_images < 1:
+            raise SpecError(f"validation_images must be at least 1, but got {self.validation_images}.")
+        if self.statistics_images < 2 and self.statistics_images != 0:
+            raise SpecError(
+                "Batch statistics need at least 2 statistics_images, or 0 for those of the validation batches, but got "
+                f"{self.statistics_images}."
+            )
+
+
+class ImageJudge:
+    """Measures ``val_acc`` of classifiers, each with batch statistics of its own, on images that a seed draws."""
+
+    def __init__(self, data: Data, measuring: Measuring, *, seed: Seed, device: torch.device) -> None:
+        self.data, self.measuring, self.seed, self.device = data, measuring, seed, device
+        self._fixed: tuple[list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_fixed": None}  # another process draws the same
+
+    def prepare(self, tell: Tell | None) -> None:
+        """Nothing comes before the first network."""
+
+    def rehearse(self) -> float:
+        """Nothing, and so 0 seconds."""
+        return 0.0
+
+    def recalibrated(self, network: nn.Module) -> nn.Module:
+        """As `recalibrated` on the training images, or without statistics where those of batches are to be taken."""
+        if self.measuring.statistics_images:
+            return recalibrated(network, self._images()[0])
+        without_statistics(network)
+        return network.eval()
+
+    def measured(self, network: nn.Module) -> dict[str, float]:
+        """As `right_share` on the validation images; Diverged for logits that are no numbers."""
+        share = right_share(network, self._images()[1])
+        if not math.isfinite(share):
+            raise Diverged("the network gives no finite numbers with the weights that it was given")
+        return {"val_acc": share}
+
+    def _images(self) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """Training images for statistics, and labelled validation images."""
+        if self._fixed is None:
+            statistics: list[Tensor] = []
+            if self.measuring.statistics_images:
+                few = drawn_images(self.data.train, self.seed.numpy("statistics"), self.measuring.statistics_images)
+                statistics = [x_NCHW for x_NCHW, _ in fixed_batches(self.data, few, self.device)]
+            looked_at = self.data.val
+            if self.measuring.validation_images is not None:
+                looked_at = drawn_images(looked_at, self.seed.numpy("validation"), self.measuring.validation_images)
+            self._fixed = statistics, fixed_batches(self.data, looked_at, self.device)
+        return self._fixed
 
 
 def drawn_images(split: Split, rng: np.random.Generator, count: int) -> Split:
@@ -53,6 +133,14 @@ def recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return network.eval()
+
+
+def without_statistics(module: nn.Module) -> None:
+    """Let the batch normalisations of a module use the statistics of each batch, in evaluation too."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.track_running_stats = False
+            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
 
 def right_share(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> float:

@@ -22,7 +22,19 @@ from ogive.networks.build import Skeleton
 from ogive.networks.export import Exported
 from ogive.training.loop import Tell, Training
 
-__all__ = ["Builder", "Part", "Prepared", "Scheduled", "Shaped", "Size", "Task", "mean", "refuse_other_space"]
+__all__ = [
+    "Builder",
+    "Judge",
+    "Judged",
+    "Part",
+    "Prepared",
+    "Scheduled",
+    "Shaped",
+    "Size",
+    "Task",
+    "mean",
+    "refuse_other_space",
+]
 
 Part = Literal["val", "test"]
 # Makes the network of an architecture with weights that a number seeds, in place of ogive's own networks.
@@ -158,6 +170,40 @@ class Prepared(Protocol):
 
     def rehearse(self, recipe: Any, *, seed: Seed, device: torch.device) -> float:
         """About how many seconds it will take; something short stands for it from now on."""
+        ...
+
+
+class Judge(Protocol):
+    """Measures networks whose weights they did not get by a training of their own, on the same samples for all."""
+
+    def prepare(self, tell: Tell | None) -> None:
+        """Do what comes once, before the first network, unless it is done."""
+        ...
+
+    def rehearse(self) -> float:
+        """About how many seconds that takes; something short stands for it from now on."""
+        ...
+
+    def recalibrated(self, network: nn.Module) -> nn.Module:
+        """The network, in evaluation mode, with batch statistics of its own in place of those of a supernet."""
+        ...
+
+    def measured(self, network: nn.Module) -> dict[str, float]:
+        """Metrics of the task, of the network as it is, on the validation part; may raise Diverged."""
+        ...
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """A task that can measure networks with weights of others."""
+
+    @property
+    def measuring(self) -> type[Any]:
+        """The options of that, a frozen dataclass."""
+        ...
+
+    def judge(self, measuring: Any, *, seed: Seed, device: torch.device) -> Judge:
+        """What measures, given such options."""
         ...
 
 

@@ -17,7 +17,7 @@ from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Proposal
 from ogive.estimate import estimate
-from ogive.evaluators.inherited_generative import InheritedGenerative
+from ogive.evaluators.inherited import Inherited
 from ogive.evaluators.trained import Trained
 from ogive.networks.autogan import Generator, GeneratorSize, discriminator, generator
 from ogive.networks.build import build, default_skeleton
@@ -33,6 +33,9 @@ from ogive.training.samples import grid_png
 from ogive.training.statistics import recalibrated
 from ogive.training.task import Size
 from ogive.training.tasks.generation import Generation, GenerationRecipe
+from ogive.training.tasks.judge import Judging
+from ogive.weights.generators import GeneratorSplitting, GeneratorTrainer, GeneratorTraining
+from ogive.weights.shared import SharedWeights, parts, supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread", "ogive_home")
 
@@ -50,6 +53,13 @@ TINY = {
     "critic_steps": 1,
 }
 SMALL = ", ".join(f"{name}={value}" for name, value in TINY.items() if name != "channels")
+OF_JUDGE = ", ".join(f"{name}={value}" for name, value in list(TINY.items())[2:6])
+OF_TRAINING = ", ".join(f"{name}={TINY[name]}" for name in ("critic_channels", *list(TINY)[6:]))
+EVALUATORS = {
+    "trained": f"trained({SMALL})",
+    "supernet": f"inherited(supernet({OF_TRAINING}), {OF_JUDGE})",
+    "parts": f"inherited(parts({OF_TRAINING}, part_steps=1, split=up3), {OF_JUDGE})",
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +75,20 @@ def made(data: Data, **options: Any) -> Trained:
     return Trained(**{"task": task, "recipe": recipe, "size": size, "seed": Seed(0), "space": autogan(), **written})
 
 
-def shared(data: Data, **options: object) -> InheritedGenerative:
-    plain = {**TINY, "part_steps": 1, **options}
-    return InheritedGenerative(space=autogan(), data=data, seed=Seed(0), **plain)  # type: ignore[arg-type]
+def weights(data: Data, *, folder: Path | None = None, **options: Any) -> SharedWeights:
+    written = {**TINY, **({"part_steps": 1} if "split" in options else {}), **options}
+    names = {entry.name for entry in fields(GeneratorSplitting)}
+    training: dict[str, Any] = {name: value for name, value in written.items() if name in names}
+    place: dict[str, Any] = {"space": autogan(), "data": data, "seed": Seed(0), "channels": 2, "folder": folder}
+    if "split" in options:
+        return parts(training=GeneratorSplitting(**training), **place)
+    return supernet(training=GeneratorTraining(**training), **place)
+
+
+def shared(data: Data, *, metric: str | None = None, progress: Any = None, **options: Any) -> Inherited:
+    judging = Judging(**{entry.name: TINY[entry.name] for entry in fields(Judging) if entry.name in TINY})
+    about: dict[str, Any] = {"task": Generation(data), "space": autogan(), "seed": Seed(0), "measuring": judging}
+    return Inherited(weights(data, **options), metric=metric, progress=progress, **about)
 
 
 def metrics(evaluator: Evaluator, archs: list[object] | None = None) -> list[dict[str, float]]:
@@ -169,18 +190,19 @@ def test_only_generators_are_taken_and_nobody_else_takes_them(digits: Data) -> N
 def test_an_estimate_is_that_of_the_inherited_generator_with_statistics_of_its_own(
     digits: Data, split: str | None
 ) -> None:
-    evaluator = shared(digits, split=split, metric="shared_fid")
+    evaluator = shared(digits, metric="shared_fid", **({} if split is None else {"split": split}))
     found = metrics(evaluator)
-    assert isinstance(evaluator.source, Generator if split is None else GeneratorParts)
+    assert isinstance(evaluator.weights, SharedWeights)
+    assert isinstance(evaluator.weights.source, Generator if split is None else GeneratorParts)
     measure = image_features(digits, FeatureRecipe(channels=2, epochs=1))
     for arch, value in zip(ARCHS, found, strict=True):
-        network = recalibrated(evaluator.source.network(arch), [noise(20, 128, Seed(0).integer("statistics"))])
+        network = recalibrated(evaluator.weights.network(arch), [noise(20, 128, Seed(0).integer("statistics"))])
         assert isinstance(network, Generator)
         images = sampled(network, noise(30, 128, Seed(0).integer("images")))
         stored = ((images + 1) * 127.5).round().byte()
         assert value == {"shared_fid": pytest.approx(measure.measured(stored)[0])}
     assert found == metrics(evaluator, ARCHS[::-1])[::-1]
-    assert evaluator.training_s > 0
+    assert evaluator.weights.training_s > 0
 
 
 def test_the_supernet_is_trained_once_into_the_folder_and_read_by_others(digits: Data, tmp_path: Path) -> None:
@@ -198,27 +220,31 @@ def test_the_supernet_is_trained_once_into_the_folder_and_read_by_others(digits:
 
 
 def test_decisions_are_named_or_drawn(digits: Data) -> None:
-    assert shared(digits, split="random", splits=3)._decisions == shared(digits, split="random", splits=3)._decisions
-    assert len(set(shared(digits, split="random", splits=3)._decisions)) == 3
+    first, second = (weights(digits, split="random", splits=3)._trainer for _ in range(2))
+    assert isinstance(first, GeneratorTrainer)
+    assert isinstance(second, GeneratorTrainer)
+    assert first._decisions == second._decisions
+    assert len(set(first._decisions)) == 3
     with pytest.raises(UnknownName, match="up9"):
         shared(digits, split="up9")
     with pytest.raises(SpecError, match="different decisions"):
         shared(digits, split=["up1", "up1"])
     with pytest.raises(SpecError, match="splits must be"):
         shared(digits, split="random", splits=0)
+    with pytest.raises(SpecError, match="write parts"):
+        shared(digits, split=None)
 
 
 # -- searches ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["trained", "inherited"])
+@pytest.mark.parametrize("name", ["trained", "parts"])
 def test_a_search_of_generators_minimises_its_own_distance(name: str, tmp_path: Path) -> None:
-    extra = ", part_steps=1, split=up3" if name == "inherited" else ""
     settings = session.Settings(
         space="autogan",
-        strategy="evolution(population=2, tournament=2)" if name == "inherited" else "random",
-        evaluator=f"{name}({SMALL}{extra})",
-        budget=Budget(trials=3 if name == "inherited" else 2),
+        strategy="evolution(population=2, tournament=2)" if name == "parts" else "random",
+        evaluator=EVALUATORS[name],
+        budget=Budget(trials=3 if name == "parts" else 2),
         data="digits(size=16, limit=40)",
         channels=2,
         threads=1,
@@ -231,14 +257,14 @@ def test_a_search_of_generators_minimises_its_own_distance(name: str, tmp_path: 
     assert len(list((tmp_path / "run").rglob("*.png"))) == len({trial.arch for trial in run.trials})
 
 
-@pytest.mark.parametrize("name", ["trained", "inherited"])
+@pytest.mark.parametrize("name", ["trained", "supernet"])
 def test_a_dry_run_says_how_long_it_takes_and_keeps_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OGIVE_HOME", str(tmp_path))
     settings = session.Settings(
         space="autogan",
-        evaluator=f"{name}({SMALL})",
+        evaluator=EVALUATORS[name],
         budget=Budget(trials=4),
         data="digits(size=16, limit=40)",
         channels=2,
@@ -251,6 +277,6 @@ def test_a_dry_run_says_how_long_it_takes_and_keeps_nothing(
 
 
 def test_the_catalog_names_both_ways() -> None:
-    assert {"trained", "inherited_generative"} <= set(catalog.names("evaluator"))
+    assert {"trained", "inherited"} <= set(catalog.names("evaluator"))
     with pytest.raises(SpecError, match="The evaluator generative is now written trained"):
         catalog.resolve("evaluator", "generative")

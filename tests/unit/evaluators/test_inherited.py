@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from ogive import catalog, session
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import rehearsed
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.metric import names_of
 from ogive.core.rng import Seed
@@ -24,23 +27,65 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.partition import Edge, Partition, partition
 from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split, load
-from ogive.training.statistics import recalibrated, right_share
+from ogive.training.statistics import ImageJudge, Measuring, recalibrated, right_share
+from ogive.training.tasks.classification import Classification
+from ogive.weights.calibration import OnOneScale
+from ogive.weights.cells import CellSplitting, CellTraining
+from ogive.weights.shared import SharedWeights, parts
+from ogive.weights.shared import supernet as supernet_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPACE = nasbench201()
 ARCHS = [SPACE.sample(np.random.default_rng(seed)) for seed in range(4)]
-SMALL = "epochs=2, part_epochs=1, batch_size=16"
+ONE = "supernet(epochs=2, batch_size=16)"
+FEW = "parts(split=0, epochs=2, part_epochs=1, batch_size=16)"
 
 
 def digits() -> Data:
     return load("digits", limit=96)
 
 
-def made(data: Data | None = None, *, seed: int = 0, space: str = "nasbench201", **options: object) -> Inherited:
-    plain = {"channels": 2, "cells": 1, "epochs": 2, "part_epochs": 1, "batch_size": 16, "statistics_images": 48}
-    built = catalog.build("space", space)
-    return Inherited(space=built, data=data or digits(), seed=Seed(seed), **{**plain, **options})  # type: ignore[arg-type]
+def made(
+    data: Data | None = None,
+    *,
+    seed: int = 0,
+    space: str = "nasbench201",
+    channels: int = 2,
+    cells: int = 1,
+    source: WeightSource | None = None,
+    metric: str | None = None,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    statistics_images: int = 48,
+    validation_images: int | None = None,
+    **options: Any,
+) -> Inherited:
+    data = data or digits()
+    built, own = catalog.build("space", space), {"epochs": 2, "batch_size": 16, **options}
+    size = {"channels": channels, "cells": cells, "folder": folder}
+    place: dict[str, Any] = {"space": built, "data": data, "seed": Seed(seed), **size}
+    if source is None and "split" in options:
+        source = parts(training=CellSplitting(**{"part_epochs": 1, **own}), **place)
+    elif source is None:
+        own.pop("part_epochs", None)
+        source = supernet_weights(training=CellTraining(**own), **place)
+    measuring = Measuring(statistics_images=statistics_images, validation_images=validation_images)
+    task = Classification(data)
+    return Inherited(
+        source, task=task, space=built, seed=Seed(seed), measuring=measuring, metric=metric, progress=progress
+    )
+
+
+def shared(evaluator: Inherited) -> SharedWeights:
+    assert isinstance(evaluator.weights, SharedWeights)
+    return evaluator.weights
+
+
+def divided(evaluator: Inherited) -> Partition:
+    found = shared(evaluator).source
+    assert isinstance(found, Partition)
+    return found
 
 
 def values(evaluator: Inherited, archs: list[Architecture] | None = None) -> list[float]:
@@ -108,11 +153,11 @@ def test_logits_that_are_no_numbers_have_no_accuracy() -> None:
 def test_an_estimate_is_the_accuracy_of_the_inherited_network_on_the_validation_images() -> None:
     evaluator = made(split=0)
     assert isinstance(evaluator, WeightSource)
-    assert isinstance(evaluator.source, Partition)
+    source = divided(evaluator)
     data = digits()
     for arch, value in zip(ARCHS, values(evaluator), strict=True):
         network = evaluator.network(arch)
-        weights = {id(weight) for weight in evaluator.source.part(arch).parameters()}
+        weights = {id(weight) for weight in source.part(arch).parameters()}
         assert {id(weight) for weight in network.parameters()} <= weights
         with torch.no_grad():
             right = (network(data.normalised(data.val.images)).argmax(1) == data.val.labels).sum()
@@ -150,10 +195,9 @@ def test_a_supernet_is_trained_once_into_the_folder_and_read_by_others(tmp_path:
 
 
 def test_parts_of_partial_channels_have_all_of_them_on_the_split_edge(tmp_path: Path) -> None:
-    options: dict[str, object] = {"split": [0, 3], "partial": 2, "epochs": 1, "folder": tmp_path}
+    options: dict[str, Any] = {"split": [0, 3], "partial": 2, "epochs": 1, "folder": tmp_path}
     evaluator = made(**options)
-    assert isinstance(evaluator.source, Partition)
-    for (first, second), part in evaluator.source:
+    for (first, second), part in divided(evaluator):
         shapes = {name: tensor.shape for name, tensor in part.named_parameters()}
         fresh = supernet("nasbench201", Skeleton(2, 1, classes=10, inputs=1), choices=part.choices, partial=2)
         assert shapes == {name: tensor.shape for name, tensor in fresh.named_parameters()}
@@ -166,7 +210,7 @@ def test_parts_of_partial_channels_have_all_of_them_on_the_split_edge(tmp_path: 
     told: list[str] = []
     assert values(made(**options, progress=told.append)) == expected
     assert told == []
-    assert made(split=0, partial=2).rehearse() > 0
+    assert rehearsed(made(split=0, partial=2)) > 0
 
 
 def test_weights_that_are_there_already_are_used_as_they_are() -> None:
@@ -174,34 +218,33 @@ def test_weights_that_are_there_already_are_used_as_they_are() -> None:
     given = made(source=whole, metric="shared_acc")
     assert names_of(given.metrics) == ("shared_acc",)
     assert values(given) == values(made(source=partition(whole, Edge("cell", 2)), metric="shared_acc"))
-    assert given.rehearse() == 0.0
+    assert rehearsed(given) == 0.0
 
 
 def test_a_calibration_brings_reference_architectures_to_the_scale_of_the_parent(tmp_path: Path) -> None:
     data = load("digits", limit=160)
-    options: dict[str, object] = {"reference": 4, "part_epochs": 3, "learning_rate": 0.1, "folder": tmp_path}
-    raw, moved = (made(data, split=0, calibration=way, **options) for way in ("none", "parent"))
+    options: dict[str, Any] = {"learning_rate": 0.1, "folder": tmp_path}
+    few = {"split": 0, "reference": 4, "part_epochs": 3}
+    raw, moved = (made(data, **few, calibration=way, **options) for way in ("none", "parent"))
     parent = made(data, **options)
-    assert isinstance(moved.source, Partition)
+    source = shared(moved).source
+    assert isinstance(source, OnOneScale)
     assert values(raw) != values(moved)
     rests = set()
-    for key, part in moved.source:
-        references = [moved._reference(part, number) for number in range(4)]
+    for key, part in source.divided:
+        references = [source.reference(part, number) for number in range(4)]
         assert {(arch.choices[0],) for arch in references} == set(key)
         rests.add(tuple(arch.choices[1:] for arch in references))
         mine, theirs, before = (np.array(values(one, references)) for one in (moved, parent, raw))
         assert mine.mean() == pytest.approx(theirs.mean())
         assert mine.std() == pytest.approx(theirs.std() if before.std() > 0 else 0.0)
     assert len(rests) == 1
-    with pytest.raises(SpecError, match="that was split here"):
-        made(source=moved.source, split=0, calibration="parent")
+    assert values(pickle.loads(pickle.dumps(moved))) == values(moved)
 
 
 @pytest.mark.parametrize("split", ["random", "agreement"])
 def test_edges_may_be_chosen(split: str, tmp_path: Path) -> None:
-    first, second = (made(split=split, splits=2, groups=True, epochs=1, folder=tmp_path).source for _ in range(2))
-    assert isinstance(first, Partition)
-    assert isinstance(second, Partition)
+    first, second = (divided(made(split=split, splits=2, groups=True, epochs=1, folder=tmp_path)) for _ in range(2))
     assert first.edges == second.edges
     assert len(first) == 4
 
@@ -209,8 +252,7 @@ def test_edges_may_be_chosen(split: str, tmp_path: Path) -> None:
 def test_darts_is_split_on_edges_of_both_cells() -> None:
     data = load("digits", limit=24)
     evaluator = made(data, space="darts", cells=3, split=["reduce:0"], epochs=1, statistics_images=8)
-    assert isinstance(evaluator.source, Partition)
-    assert len(evaluator.source) == 7
+    assert len(divided(evaluator)) == 7
     archs = [catalog.build("space", "darts").sample(np.random.default_rng(seed)) for seed in range(2)]
     assert all(0 <= value <= 100 for value in values(evaluator, archs))
 
@@ -221,25 +263,26 @@ def test_darts_is_split_on_edges_of_both_cells() -> None:
         ("[normal:0, reduce:13]", (Edge("normal", 0), Edge("reduce", 13))),
         ("normal:3", (Edge("normal", 3),)),
         ("random", "random"),
-        ("[]", ()),
-        ("none", ()),
     ],
 )
 def test_edges_are_written_as_numbers_with_a_kind_or_as_a_word(text: str, edges: object) -> None:
     context = {"space": lambda: catalog.build("space", "darts"), "seed": lambda: Seed(0), "data": digits}
-    built = catalog.build("evaluator", f"inherited(split={text})", {**context, "cells": lambda: 3})
-    assert built._split == edges
+    built = catalog.build("weights", f"parts(split={text})", {**context, "cells": lambda: 3})
+    assert built._trainer._split == edges
 
 
 def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
     with pytest.raises(UnknownName, match="space with a supernet"):
-        Inherited(space=nasbench101(), data=digits(), seed=Seed(0))
+        supernet_weights(space=nasbench101(), data=digits(), seed=Seed(0))
     for options, reason in (
-        ({"splits": 0}, "splits must be at least 1, but got 0"),
+        ({"split": 0, "splits": 0}, "splits must be at least 1, but got 0"),
         ({"statistics_images": 1}, "at least 2 statistics_images, or 0 for .*, but got 1"),
         ({"split": 6}, "are 0 to 5, but got 6"),
         ({"split": [0, 2, 0]}, "split on different edges"),
-        ({"calibration": "parent"}, "give split=0, say"),
+        ({"split": None}, r"write parts\(split=0\), or supernet"),
+        ({"split": []}, r"write parts\(split=0\), or supernet"),
+        ({"split": 0, "reference": 1}, "reference must be at least 2"),
+        ({"validation_images": 0}, "validation_images must be at least 1"),
         ({"epochs": 0}, "epochs must be at least 1"),
     ):
         with pytest.raises(SpecError, match=reason):
@@ -263,9 +306,9 @@ def test_what_cannot_be_split_is_refused_before_a_supernet_is_trained(
     told: list[str] = []
     evaluator = made(load("digits", limit=16), space=space, progress=told.append, **options)
     with pytest.raises(SpecError, match=reason):
-        _ = evaluator.source
+        _ = shared(evaluator).source
     with pytest.raises(SpecError, match=reason):
-        evaluator.rehearse()
+        rehearsed(evaluator)
     assert told == []
 
 
@@ -287,7 +330,7 @@ def settings(strategy: str, evaluator: str, trials: int = 4) -> session.Settings
 
 @pytest.mark.parametrize("strategy", ["random", "evolution(population=2, tournament=2)"])
 def test_a_search_trains_tells_and_goes_on_with_the_same_weights(strategy: str, tmp_path: Path) -> None:
-    wanted = settings(strategy, f"cached(inherited(split=0, {SMALL}))")
+    wanted = settings(strategy, f"cached(inherited({FEW}))")
     told: list[str] = []
     whole = session.search(wanted, tmp_path / "whole", on_note=told.append)
     assert [text.partition(", loss")[0] for text in told][1] == "supernet: epoch 2 of 2"
@@ -303,24 +346,24 @@ def test_a_search_trains_tells_and_goes_on_with_the_same_weights(strategy: str, 
 def test_strategies_of_every_kind_search_with_the_parts_of_two_edges_of_darts(tmp_path: Path) -> None:
     two = ["reduce:0", "reduce:3"]
     evaluator = made(load("digits", limit=16), space="darts", split=two, epochs=1, statistics_images=4)
-    assert isinstance(evaluator.source, Partition)
+    source = divided(evaluator)
     # Node 0 reads both of its states, so that its edge is there; an edge of node 1 may be absent.
-    assert len(evaluator.source) == 7 * 8
-    trained = evaluator.training_s
+    assert len(source) == 7 * 8
+    trained = shared(evaluator).training_s
     for strategy in ("random", "evolution(population=2, tournament=2)", "reinforce(learning_rate=0.5)"):
         wanted = replace(settings(strategy, "inherited", trials=6), space="darts")
-        parts = session.assemble(wanted, given={"evaluator": evaluator})
-        run = session.search(wanted, tmp_path / strategy.partition("(")[0], parts=parts)
+        assembled = session.assemble(wanted, given={"evaluator": evaluator})
+        run = session.search(wanted, tmp_path / strategy.partition("(")[0], parts=assembled)
         assert [trial.status for trial in run.trials] == ["ok"] * 6
         for trial in run.trials:
-            part = evaluator.source.part(trial.arch)
-            assert part.path(trial.arch)
-            assert trial.scores == (right_share(evaluator.network(trial.arch), evaluator._images()[1]),)
-    assert evaluator.training_s == trained
+            assert source.part(trial.arch).path(trial.arch)
+            assert isinstance(evaluator._judge, ImageJudge)
+            assert trial.scores == (right_share(evaluator.network(trial.arch), evaluator._judge._images()[1]),)
+    assert shared(evaluator).training_s == trained
 
 
 def test_estimates_stand_beside_what_a_table_knows(tmp_path: Path, invented_table: Path) -> None:
-    wanted = settings("random", f"together(inherited(metric=shared_acc, {SMALL}), tabular)")
+    wanted = settings("random", f"together(inherited({ONE}, metric=shared_acc), tabular)")
     wanted = replace(wanted, table=str(invented_table), objectives=("maximize(shared_acc)",))
     session.search(wanted, tmp_path / "run")
     trials = read_run(tmp_path / "run").trials
@@ -329,8 +372,8 @@ def test_estimates_stand_beside_what_a_table_knows(tmp_path: Path, invented_tabl
 
 
 def test_a_dry_run_trains_an_epoch_instead_of_all() -> None:
-    found = estimate(settings("random", "inherited(split=0, epochs=100000, part_epochs=1000, batch_size=16)"))
+    found = estimate(settings("random", "inherited(parts(split=0, epochs=100000, part_epochs=1000, batch_size=16))"))
     assert found.error is None
     assert found.total_s > 100_000 * 0.001
-    few = estimate(settings("random", "inherited(epochs=1, batch_size=16)"))
+    few = estimate(settings("random", "inherited(supernet(epochs=1, batch_size=16))"))
     assert few.total_s < found.total_s

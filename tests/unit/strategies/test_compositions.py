@@ -21,6 +21,9 @@ from ogive.spaces.unrestricted import ddarts_dense
 from ogive.strategies.few_shot import FewShot
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.training.data import Data, Split
+from ogive.training.tasks.classification import Classification
+from ogive.weights.cells import CellSplitting, CellTraining
+from ogive.weights.shared import parts, supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -109,12 +112,18 @@ def test_fairdarts_with_its_threshold_runs_inside_parts_too() -> None:
     assert len(found(search)) == 1 + 7  # the first node of darts has both of its edges
 
 
-@pytest.mark.parametrize("options", [{}, {"split": "cell 0:0", "part_epochs": 1}], ids=str)
-def test_nested_cells_inherit_weights(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("split", [False, True])
+def test_nested_cells_inherit_weights(split: bool) -> None:
     space = ddarts(distinct=2)
-    evaluator = Inherited(
-        space=space, data=DATA, seed=Seed(0), channels=4, epochs=1, batch_size=12, threads=1, **options
+    about: dict[str, Any] = {"space": space, "seed": Seed(0), "threads": 1}
+    one = CellTraining(epochs=1, batch_size=12)
+    few = CellSplitting(epochs=1, batch_size=12, split="cell 0:0", part_epochs=1)
+    weights = (
+        parts(data=DATA, channels=4, training=few, **about)
+        if split
+        else supernet(data=DATA, channels=4, training=one, **about)
     )
+    evaluator = Inherited(weights, task=Classification(DATA), **about)
     rng = Seed(1).numpy("architectures")
     measured = evaluator.evaluate([Proposal(space.sample(rng)) for _ in range(12)])
     assert [one.error for one in measured] == [None] * 12
@@ -127,7 +136,7 @@ def test_where_an_edge_holds_several_operations_there_are_no_paths_and_no_parts(
         with pytest.raises(SpecError, match="A path runs one operation of an edge, but in ddarts_dense"):
             made(kind, space, **options)
     with pytest.raises(SpecError, match="A path runs one operation of an edge, but in ddarts_dense"):
-        Inherited(space=space, data=DATA, seed=Seed(0))
+        supernet(space=space, data=DATA, seed=Seed(0))
     search = FewShot(made("ddarts", space), space=space, data=DATA, seed=Seed(0))
     with pytest.raises(SpecError, match="Parts of a supernet hold one operation on an edge, but in ddarts_dense"):
         search.ask()

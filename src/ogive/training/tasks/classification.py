@@ -24,6 +24,7 @@ from ogive.training.checkpoint import save_tensors
 from ogive.training.data import Data
 from ogive.training.memory import training_bytes
 from ogive.training.recipe import Recipe
+from ogive.training.statistics import ImageJudge, Measuring
 from ogive.training.supervised import Supervised, accuracy
 from ogive.training.task import Builder, Part, Size
 
@@ -42,6 +43,7 @@ class Classification:
     name = "classification"
     metrics: tuple[Metric, ...] = (VAL_ACC,)
     recipe = Recipe
+    measuring = Measuring
 
     def __init__(self, data: Data, *, builder: Builder | None = None) -> None:
         self.data, self.builder = data, builder
@@ -109,6 +111,10 @@ class Classification:
         device = next(network.parameters()).device
         split = self.data.test if part == "test" else self.data.val
         return {f"{part}_acc": accuracy(network, split, self.data, device)}
+
+    def judge(self, measuring: Measuring, *, seed: Seed, device: torch.device) -> ImageJudge:
+        """What measures the accuracy of networks with weights of others."""
+        return ImageJudge(self.data, measuring, seed=seed, device=device)
 
     def joined(self) -> Classification:
         """The validation images are trained on as well."""

@@ -20,32 +20,23 @@ from ogive.networks.count import macs, parameters
 from ogive.networks.export import Exported
 from ogive.training.adversarial import AdversarialRecipe, Duel
 from ogive.training.data import Data
-from ogive.training.image_features import FeatureRecipe
 from ogive.training.loop import Tell
 from ogive.training.memory import training_bytes
 from ogive.training.recipe import Recipe
 from ogive.training.task import Part, Size, refuse_other_space
-from ogive.training.tasks.judge import Judge
+from ogive.training.tasks.judge import GeneratorJudge, Judging
 
 __all__ = ["Generation", "GenerationRecipe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRecipe(AdversarialRecipe):
+class GenerationRecipe(AdversarialRecipe, Judging):
     """How a generator is trained, and with what its images are compared.
 
-    `critic_channels`: width of the discriminator, half of the generator's by default; `images` that are made to be
-    measured; `statistics_images` made to estimate batch statistics after training; `samples` of them are written as a
-    picture. `feature_channels` and `feature_epochs`: the classifier whose features are compared, which stands in
-    ogive's home and is the same for all searches on the same images.
+    `critic_channels`: width of the discriminator, half of the generator's by default.
     """
 
     critic_channels: int | None = None
-    images: int = 5000  # VITA-Group/AutoGAN, cfg.py, rl_num_eval_img; 50,000 for its final figures
-    statistics_images: int = 2000
-    samples: int = 64
-    feature_channels: int = 16
-    feature_epochs: int = 20
 
     @property
     def adversarial(self) -> AdversarialRecipe:
@@ -72,10 +63,11 @@ class Generation:
         Metric("own_is", "", "larger", "class score, by a classifier trained here"),
     )
     recipe = GenerationRecipe
+    measuring = Judging
 
     def __init__(self, data: Data, *, folder: Path | None = None) -> None:
         self.data, self.folder = data, folder
-        self._judges: dict[tuple[Any, ...], Judge] = {}
+        self._judges: dict[tuple[Judging, Seed, torch.device], GeneratorJudge] = {}
 
     @property
     def digest(self) -> str:
@@ -90,7 +82,7 @@ class Generation:
         channels = self._size(size).channels
         critic = max(1, channels // 2) if recipe.critic_channels is None else recipe.critic_channels
         check_critic(critic)
-        self._judge(recipe, Seed(0), torch.device("cpu"))  # what cannot be measured is refused now
+        self.judge(recipe, seed=Seed(0), device=torch.device("cpu"))  # what cannot be measured is refused now
         return replace(recipe, critic_channels=critic)
 
     def network(self, arch: Architecture, size: Size, recipe: GenerationRecipe, *, seed: int | None) -> Generator:
@@ -120,20 +112,27 @@ class Generation:
         return Duel(made, critic, self.data, recipe.adversarial, seed=seed, device=device)
 
     def measured(self, network: nn.Module, part: Part, recipe: GenerationRecipe, *, seed: Seed) -> dict[str, float]:
-        """The two scores, beside real images of the validation part alone."""
+        """The two scores, with batch statistics of its own, beside real images of the validation part alone."""
         if part == "test":
             raise SpecError("Made images are compared with validation images only.")
-        device = next(network.parameters()).device
-        own_fid, own_is = self._judge(recipe, seed, device).measured(cast(Generator, network))
-        return {"own_fid": own_fid, "own_is": own_is}
+        judge = self.judge(recipe, seed=seed, device=next(network.parameters()).device)
+        return judge.measured(judge.recalibrated(network))
 
     def prepare(self, recipe: GenerationRecipe, *, seed: Seed, device: torch.device, tell: Tell | None) -> None:
         """Train the classifier, unless it is there."""
-        self._judge(recipe, seed, device).prepare(tell)
+        self.judge(recipe, seed=seed, device=device).prepare(tell)
 
     def rehearse(self, recipe: GenerationRecipe, *, seed: Seed, device: torch.device) -> float:
         """About how many seconds the classifier takes; a hardly trained one stands for it from now on."""
-        return self._judge(recipe, seed, device).rehearse()
+        return self.judge(recipe, seed=seed, device=device).rehearse()
+
+    def judge(self, measuring: Judging, *, seed: Seed, device: torch.device) -> GeneratorJudge:
+        """What measures generators; the same one whenever it is asked for alike."""
+        options = Judging(**{entry.name: getattr(measuring, entry.name) for entry in fields(Judging)})
+        key = (options, seed, device)
+        if key not in self._judges:
+            self._judges[key] = GeneratorJudge(self.data, options, seed=seed, device=device, folder=self.folder)
+        return self._judges[key]
 
     def joined(self) -> Generation:
         """SpecError: there is no last training of a generator."""
@@ -168,19 +167,3 @@ class Generation:
         if recipe.critic_channels is None:
             raise SpecError("A discriminator needs critic_channels: ask for the fitted recipe of a size.")
         return recipe.critic_channels
-
-    def _judge(self, recipe: GenerationRecipe, seed: Seed, device: torch.device) -> Judge:
-        judged = (recipe.images, recipe.statistics_images, recipe.samples, recipe.feature_channels)
-        key = (*judged, recipe.feature_epochs, seed, device)
-        if key not in self._judges:
-            self._judges[key] = Judge(
-                self.data,
-                seed,
-                device,
-                FeatureRecipe(channels=recipe.feature_channels, epochs=recipe.feature_epochs),
-                images=recipe.images,
-                statistics_images=recipe.statistics_images,
-                samples=recipe.samples,
-                folder=self.folder,
-            )
-        return self._judges[key]

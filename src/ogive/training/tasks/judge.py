@@ -1,16 +1,16 @@
-"""What evaluators of generators share: made images are compared with real ones by the classifier trained here."""
+"""How generators are measured: made images are compared with real ones by the classifier trained here."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
@@ -18,43 +18,44 @@ from ogive.networks.autogan import Generator
 from ogive.training.adversarial import Pixels, noise, sampled
 from ogive.training.data import Data
 from ogive.training.image_features import FeatureRecipe, ImageFeatures, image_features, place_of
-from ogive.training.loop import Diverged
+from ogive.training.loop import Diverged, Tell
 from ogive.training.samples import write_samples
 from ogive.training.statistics import recalibrated
 
-__all__ = ["Judge"]
+__all__ = ["GeneratorJudge", "Judging"]
 
 
-class Judge:
-    """Measures generators by `images` that they make from the same noise, with batch statistics of their own.
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """With what the images of a generator are compared.
 
-    The classifier is trained, or read back, when the first generator comes. `samples` images of every generator are
-    written into `folder` as a picture, if there is one.
+    `images` that are made to be measured; `statistics_images` made to estimate batch statistics; `samples` of them are
+    written as a picture. `feature_channels` and `feature_epochs`: the classifier whose features are compared, which
+    stands in ogive's home and is the same for all searches on the same images.
     """
 
-    def __init__(
-        self,
-        data: Data,
-        seed: Seed,
-        device: torch.device,
-        recipe: FeatureRecipe,
-        *,
-        images: int,
-        statistics_images: int,
-        samples: int,
-        folder: Path | None,
-    ) -> None:
-        for word, value, least in (
-            ("images", images, 2),
-            ("statistics_images", statistics_images, 2),
-            ("samples", samples, 0),
-        ):
-            if value < least:
-                raise SpecError(f"{word} must be at least {least}, but got {value}.")
+    images: int = 5000  # VITA-Group/AutoGAN, cfg.py, rl_num_eval_img; 50,000 for its final figures
+    statistics_images: int = 2000
+    samples: int = 64
+    feature_channels: int = 16
+    feature_epochs: int = 20
+
+
+class GeneratorJudge:
+    """Measures generators by images that they make from the same noise, with batch statistics of their own.
+
+    The classifier is trained, or read back, when the first generator comes. Samples of every generator are written into
+    `folder` as a picture, if there is one.
+    """
+
+    def __init__(self, data: Data, judging: Judging, *, seed: Seed, device: torch.device, folder: Path | None) -> None:
+        for word, least in (("images", 2), ("statistics_images", 2), ("samples", 0)):
+            if getattr(judging, word) < least:
+                raise SpecError(f"{word} must be at least {least}, but got {getattr(judging, word)}.")
         if len(data.val) < 2:
             raise SpecError(f"Made images are compared with two real ones at least, but {data.name} has 1 to validate.")
-        self.data, self.seed, self.device, self.recipe = data, seed, device, recipe
-        self.images, self.statistics_images, self.samples, self.folder = images, statistics_images, samples, folder
+        self.data, self.judging, self.seed, self.device, self.folder = data, judging, seed, device, folder
+        self.recipe = FeatureRecipe(channels=judging.feature_channels, epochs=judging.feature_epochs)
         self.pixels = Pixels.of(data)
         self._image_features: ImageFeatures | None = None
 
@@ -62,11 +63,10 @@ class Judge:
         # Another process reads the classifier from where it stands.
         return {**self.__dict__, "_image_features": None}
 
-    def prepare(self, progress: Callable[[str], None] | None) -> ImageFeatures:
-        """The classifier, trained when first asked for."""
+    def prepare(self, tell: Tell | None) -> None:
+        """Train the classifier, unless it is there."""
         if self._image_features is None:
-            self._image_features = image_features(self.data, self.recipe, device=self.device, progress=progress)
-        return self._image_features
+            self._image_features = image_features(self.data, self.recipe, device=self.device, progress=tell)
 
     def rehearse(self) -> float:
         """About how many seconds the classifier takes to train; a hardly trained one stands for it from now on."""
@@ -78,21 +78,27 @@ class Judge:
             self._image_features = image_features(self.data, short, device=self.device, folder=Path(place))
         return (time.perf_counter() - started) * self.recipe.epochs
 
-    def measured(self, generator: Generator) -> tuple[float, float]:
-        """``own_fid`` and ``own_is`` of a generator of one path; it is left with the statistics of its own noise.
+    def recalibrated(self, network: nn.Module) -> nn.Module:
+        """Give a generator of one path the batch statistics of its own noise, the same noise for all."""
+        statistics = noise(self.judging.statistics_images, _latent(network), self.seed.integer("statistics"))
+        return recalibrated(network, [z_NL.to(self.device) for z_NL in statistics.split(250)])
 
-        Diverged if it makes what is no image.
-        """
-        latent = generator.size.latent
-        statistics = noise(self.statistics_images, latent, self.seed.integer("statistics"))
-        recalibrated(generator, [z_NL.to(self.device) for z_NL in statistics.split(250)])
-        made = sampled(generator, noise(self.images, latent, self.seed.integer("images")))
+    def measured(self, network: nn.Module) -> dict[str, float]:
+        """``own_fid`` and ``own_is`` of a generator as it is; Diverged if it makes what is no image."""
+        generator = cast(Generator, network)
+        made = sampled(generator, noise(self.judging.images, _latent(network), self.seed.integer("images")))
         if not made.isfinite().all():
             raise Diverged("the generator makes images that are no finite numbers")
-        distance, score = self.prepare(None).measured(self.pixels.stored(made))
+        self.prepare(None)
+        assert self._image_features is not None
+        distance, score = self._image_features.measured(self.pixels.stored(made))
         if not math.isfinite(distance + score):
             raise Diverged("the features of the images are no finite numbers")
-        if self.samples and self.folder is not None:
+        if self.judging.samples and self.folder is not None:
             name = "-".join(str(choice) for (choice,) in generator.choices)
-            write_samples(self.folder / "samples" / f"{name}.png", made[: self.samples])
-        return distance, score
+            write_samples(self.folder / "samples" / f"{name}.png", made[: self.judging.samples])
+        return {"own_fid": distance, "own_is": score}
+
+
+def _latent(network: nn.Module) -> int:
+    return cast(Generator, network).size.latent

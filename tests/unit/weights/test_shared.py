@@ -1,0 +1,200 @@
+"""One supernet for strategy and evaluator; the same numbers as when `inherited` trained it itself; old spellings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ogive import catalog, session
+from ogive.core.capabilities import walk
+from ogive.core.errors import SpecError, StoreError
+from ogive.core.rng import Seed
+from ogive.core.trial import Budget
+from ogive.estimate import estimate
+from ogive.evaluators.inherited import Inherited
+from ogive.networks.build import Skeleton, WeightSource
+from ogive.runs import read_run
+from ogive.session import Parts, Settings
+from ogive.spec import parse, spelled_today
+from ogive.supernets.partition import Edge
+from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
+from ogive.supernets.sharing import supernet
+from ogive.training.data import load
+from ogive.training.recipe import Recipe
+from ogive.training.statistics import drawn_images, fixed_batches, recalibrated, right_share
+from ogive.weights.shared import SharedWeights
+from ogive.weights.source import Prepared
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SETTINGS = Settings(
+    space="nasbench201",
+    strategy="naswot(inherited(metric=shared_acc), scored=4)",
+    evaluator="inherited(statistics_images=48)",
+    data="digits(limit=96)",
+    weights="supernet(epochs=2, batch_size=16)",
+    channels=2,
+    cells=1,
+    threads=1,
+    seed=3,
+    budget=Budget(trials=3),
+)
+
+
+def sources(parts: Parts) -> list[object]:
+    """The sources of weights of the strategy and of the evaluator."""
+    return [
+        part.weights for one in (parts.strategy, parts.evaluator) for part in walk(one) if isinstance(part, Inherited)
+    ]
+
+
+def supernets(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.rglob("epoch-*.safetensors")}
+
+
+# -- one source for all -----------------------------------------------------------------------------------------------
+
+
+def test_strategy_and_evaluator_share_one_supernet_that_is_trained_once(tmp_path: Path) -> None:
+    parts = session.assemble(SETTINGS, folder=session.unfinished(tmp_path / "run"))
+    first, second = sources(parts)
+    assert isinstance(first, SharedWeights)
+    assert isinstance(first, Prepared)
+    assert first is second
+    assert first.training_s == 0.0
+    told: list[str] = []
+    run = session.search(SETTINGS, tmp_path / "run", parts=parts, on_note=told.append)
+    assert [trial.status for trial in run.trials] == ["ok"] * 3
+    assert [text.partition(", loss")[0] for text in told] == ["supernet: epoch 1 of 2", "supernet: epoch 2 of 2"]
+    assert len(supernets(tmp_path)) == 1
+    assert first.training_s > 0
+    # Each with its own, it is trained twice, from two seeds.
+    own = "inherited(supernet(epochs=2, batch_size=16), metric=shared_acc)"
+    apart = replace(SETTINGS, strategy=f"naswot({own}, scored=4)", evaluator=own, weights=None)
+    assert len(set(sources(session.assemble(apart)))) == 2
+    session.search(apart, tmp_path / "apart")
+    assert len(supernets(tmp_path / "apart")) == 2
+
+
+def test_a_resumed_search_reads_its_weights_back(tmp_path: Path) -> None:
+    whole = session.search(SETTINGS, tmp_path / "whole")
+    session.search(replace(SETTINGS, budget=Budget(trials=1)), tmp_path / "run")
+    assert session.settings_of(read_run(tmp_path / "run").config).weights == SETTINGS.weights
+    told: list[str] = []
+    resumed = session.resume(tmp_path / "run", budget=Budget(trials=3), on_note=told.append)
+    assert told == []
+    assert [(t.arch, t.scores) for t in resumed.trials] == [(t.arch, t.scores) for t in whole.trials]
+    with pytest.raises(StoreError, match=r"holds a search with the weights supernet\(epochs=2"):
+        session.refuse_other_settings(read_run(tmp_path / "whole"), replace(SETTINGS, weights=None))
+
+
+def test_workers_measure_with_the_same_weights(tmp_path: Path) -> None:
+    alone = session.search(replace(SETTINGS, strategy="random"), tmp_path / "alone")
+    two = session.search(replace(SETTINGS, strategy="random", workers=2), tmp_path / "two")
+    assert {(t.number, t.arch, t.scores) for t in two.trials} == {(t.number, t.arch, t.scores) for t in alone.trials}
+    assert supernets(tmp_path / "two") == supernets(tmp_path / "alone")
+
+
+def test_a_dry_run_counts_a_shared_supernet_once() -> None:
+    settings = replace(SETTINGS, weights="supernet(epochs=100000, batch_size=16)")
+    together, apart = estimate(settings), estimate(replace(settings, strategy="random"))
+    assert together.total_s > 100_000 * 0.001
+    assert together.asking_s < 0.2 * together.total_s
+    assert together.total_s < 4 * apart.total_s
+
+
+# -- spellings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ("inherited(epochs=3)", "inherited(supernet(epochs=3))"),
+        ("inherited(split=0, metric=x)", "inherited(parts(split=0), metric=x)"),
+        ("inherited(epochs=3, part_epochs=2, splits=2)", "inherited(supernet(epochs=3))"),
+        (
+            "cached(inherited(split=[0, 3], statistics_images=0, channels=4))",
+            "cached(inherited(parts(split=[0, 3], channels=4), statistics_images=0))",
+        ),
+        ("inherited_generative(steps=2, images=30)", "inherited(supernet(steps=2), images=30)"),
+        ("inherited_generative(split=up1)", "inherited(parts(split=up1))"),
+    ],
+)
+def test_the_spelling_of_before_is_refused_with_the_one_of_now(before: str, now: str) -> None:
+    with pytest.raises(SpecError) as told:
+        catalog.build("evaluator", before)
+    assert f"{before} is now written {now}: " in str(told.value)
+    assert "\n" not in str(told.value)
+    assert spelled_today(parse(before)) == parse(now)
+    assert spelled_today(parse(now)) == parse(now)
+
+
+def test_a_run_of_version_0_1_goes_on_with_the_supernet_that_it_trained(tmp_path: Path) -> None:
+    """Written as it was then: the folder names the supernet by all that decides its weights, which is the same."""
+    wanted = replace(
+        SETTINGS, strategy="random", weights=None, evaluator="inherited(supernet(epochs=2, batch_size=16))"
+    )
+    whole = session.search(wanted, tmp_path / "whole")
+    session.search(replace(wanted, budget=Budget(trials=1)), tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    config = json.loads(file.read_text())
+    del config["weights"]
+    file.write_text(json.dumps({**config, "evaluator": "inherited(epochs=2, batch_size=16)"}))
+    assert session.settings_of(read_run(tmp_path / "run").config).evaluator == wanted.evaluator
+    told: list[str] = []
+    resumed = session.resume(tmp_path / "run", budget=Budget(trials=3), on_note=told.append)
+    assert told == []
+    assert [(t.arch, t.scores) for t in resumed.trials] == [(t.arch, t.scores) for t in whole.trials]
+    bare = {**config, "evaluator": "inherited"}
+    assert session.settings_of(bare).evaluator == "inherited(supernet)"
+    assert session.settings_of({**bare, "weights": "supernet"}).evaluator == "inherited"
+
+
+# -- numbers ----------------------------------------------------------------------------------------------------------
+
+FEW = "parts(split=[0, 3], epochs=2, part_epochs=1, batch_size=16)"
+
+
+def by_hand(split: bool, seed: Seed) -> WeightSource:
+    """The weights of a supernet, or of its parts, made of what version 0.1 made them of."""
+    data, size = load("digits", limit=96), Skeleton(channels=2, cells=1, classes=10, inputs=1, size=8)
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.025, final_learning_rate=0.001, weight_decay=1e-4)
+    uniform = UniformTraining(data, seed, recipe, replace(recipe, epochs=1), origin={})
+    made = supernet("nasbench201", size, seed=seed.integer("weights")).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    whole = trained(made, "", uniform)
+    return split_and_trained(whole, [Level(Edge("cell", 0)), Level(Edge("cell", 3))], uniform) if split else whole
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "weights", "stream"),
+    [
+        ("inherited(supernet(epochs=2, batch_size=16), statistics_images=48)", None, "evaluator"),
+        (f"inherited({FEW}, statistics_images=48)", None, "evaluator"),
+        ("inherited(statistics_images=48)", FEW, "weights"),
+    ],
+    ids=["supernet", "parts", "parts of the search"],
+)
+def test_estimates_are_those_of_weights_trained_by_hand(evaluator: str, weights: str | None, stream: str) -> None:
+    wanted = replace(SETTINGS, strategy="random", evaluator=evaluator, weights=weights, budget=Budget(trials=6))
+    found = session.search_trials(wanted)
+    data, seed = load("digits", limit=96), Seed(SETTINGS.seed)
+    source = by_hand("supernet" not in evaluator, seed.child(stream))
+    few = drawn_images(data.train, seed.child("evaluator").numpy("statistics"), 48)
+    images = [x_NCHW for x_NCHW, _ in fixed_batches(data, few, torch.device("cpu"))]
+    val = fixed_batches(data, data.val, torch.device("cpu"))
+    expected = [right_share(recalibrated(source.network(trial.arch), images), val) for trial in found]
+    assert [trial.metrics["val_acc"] for trial in found] == expected
+    assert len(set(expected)) > 1
+
+
+def test_what_takes_weights_says_how_to_give_some() -> None:
+    with pytest.raises(SpecError, match=r'write inherited\(supernet\(epochs=20\)\), or give --weights "supernet'):
+        session.assemble(replace(SETTINGS, weights=None, strategy="random"))
+    data = load("digits", limit=40)
+    context = {"space": lambda: catalog.build("space", "nasbench201"), "seed": lambda: Seed(0), "data": lambda: data}
+    with pytest.raises(SpecError, match="threads must be at least 1"):
+        catalog.build("weights", "supernet(threads=0)", context)

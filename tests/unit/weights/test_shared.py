@@ -198,3 +198,8 @@ def test_what_takes_weights_says_how_to_give_some() -> None:
     context = {"space": lambda: catalog.build("space", "nasbench201"), "seed": lambda: Seed(0), "data": lambda: data}
     with pytest.raises(SpecError, match="threads must be at least 1"):
         catalog.build("weights", "supernet(threads=0)", context)
+
+
+def test_weights_that_nobody_takes_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    session.assemble(replace(SETTINGS, strategy="random", evaluator="trained(epochs=1)"))
+    assert "Nothing in this search takes its weights, supernet(epochs=2" in caplog.text

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ogive.core.pool import Workers
 from searched import finished, interval, markdown, spread
 
 from ogive import session
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Budget
+from ogive.executors import at_work
 from ogive.machine import facts
 from ogive.runs import write_json
 from ogive.supernets.plan import NASBENCH201
@@ -136,16 +136,13 @@ def searches(preset: Preset, table: str, device: str, out: Path, workers: int) -
         for name, strategy, seed in tasks:
             yield name, seed, derived(preset, strategy, seed, table, device, place(out, name, seed))
         return
-    pool = Workers(workers)
-    try:
+    with at_work(workers) as pool:
         flying = {
             pool.submit(derived, preset, strategy, seed, table, device, place(out, name, seed)): (name, seed)
             for name, strategy, seed in tasks
         }
         for future in as_completed(flying):
             yield (*flying[future], future.result())
-    finally:
-        pool.stop()
 
 
 def place(out: Path, name: str, seed: int) -> Path:

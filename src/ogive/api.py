@@ -119,8 +119,8 @@ def table(name: str | Path) -> Any:
 
 
 def data(name: str, **options: Any) -> Any:
-    """A data set with fixed splits: ``data("digits", size=16)``, ``data("images:FOLDER", size=32)``."""
-    return catalog.load("load_text" if name.startswith("text:") else "load_data")(name, **options)
+    """A data set with fixed splits: ``data("digits", size=16)``, ``data("csv:houses.csv", target="price")``."""
+    return catalog.loader(name)(name, **options)
 
 
 def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) -> Strategy:

@@ -29,7 +29,9 @@ __all__ = [
     "build",
     "filled",
     "inner_parts",
+    "inputs",
     "load",
+    "loader",
     "make",
     "names",
     "options",
@@ -65,6 +67,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
         "autogan": "ogive.spaces.autogan:autogan",
+        "mlp": "ogive.spaces.mlp:mlp",
     },
     "strategy": {
         "random": "ogive.strategies.local:RandomSearch",
@@ -112,6 +115,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "classification": "ogive.training.tasks.classification:Classification",
         "language": "ogive.training.tasks.language:Language",
         "generation": "ogive.training.tasks.generation:Generation",
+        "regression": "ogive.training.tasks.regression:Regression",
     },
     "predictor": {
         "trees": "ogive.predictors.trees:ExtraTrees",
@@ -155,10 +159,13 @@ _PARTS: dict[str, dict[str, str]] = {
         "digits": "ogive.training.published:read_digits",
         **dict.fromkeys(("fashion-mnist", "cifar10", "cifar100"), "ogive.training.published:read_published"),
         "images:FOLDER": "ogive.training.folders:read_images",
-        "arrays:FILE.npz": "ogive.training.arrays:read_arrays",
+        "arrays:FILE.npz": "ogive.training.row_arrays:load",
+        "csv:FILE": "ogive.training.csv_files:load",
         "text:FOLDER": "ogive.training.text:load",
     },
 }
+# Data that load themselves by their whole name; all others are images, which `load_data` reads.
+_LOADING = ("arrays:FILE.npz", "csv:FILE", "text:FOLDER")
 # What a part's name stands for where the task of the search is that one.
 _FOR_TASK = {("strategy", "darts", "language"): "darts_language"}
 # What was called otherwise before, and its name now.
@@ -197,7 +204,6 @@ _GIVEN = frozenset(_FLAGS) | {"task", "device", "folder"}
 _TOOLS: dict[str, str] = {
     "usable_device": "ogive.training.devices:usable_device",
     "load_data": "ogive.training.data:load",
-    "load_text": "ogive.training.text:load",
     "get_data": "ogive.training.data:get",
     "open_table": "ogive.tables.store:open_table",
     "import_table": "ogive.tables.importers:import_table",
@@ -287,11 +293,24 @@ def filled(kind: type[Any], options: Mapping[str, Any], name: str = "training") 
 
 def options(kind: str, name: str) -> dict[str, Any]:
     """Names and defaults of the options that somebody may write in ``name(option=value)``."""
+    resolve(kind, name)  # an unknown one is refused
+    if kind == "data":
+        keywords = (p for p in _parameters(loader(name)).values() if p.kind is p.KEYWORD_ONLY)
+        return {p.name: p.default for p in keywords if any(map(_plain, _alternatives(p.annotation)))}
     parameters = _parameters(resolve(kind, name))
     written = (p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and _writable(p))
     own = {p.name: _spelt(p.default) for p in written if p.default is not p.empty}
     records = _records(parameters, {})
     return own | {option: value for record in records for option, value in record.defaults().items()}
+
+
+def loader(name: str) -> Callable[..., Any]:
+    """What loads data of this name, given the name and options as keywords: ``digits``, ``csv:houses.csv``."""
+    kind, colon, _ = name.partition(":")
+    alike = [own for own in _known("data") if own == name or (colon and own.startswith(f"{kind}:"))]
+    own = alike[0] if alike else ""
+    found: Callable[..., Any] = resolve("data", own) if own in (*_LOADING, *plugins("data")) else load("load_data")
+    return found
 
 
 def inner_parts(kind: str, name: str) -> list[str]:
@@ -318,17 +337,34 @@ def summary(kind: str, name: str) -> str:
 
 def tasks(kind: str, name: str) -> tuple[str, ...]:
     """What the networks of a space are for, or what may be done with data: a space and data need one in common."""
-    part = typing.get_type_hints(resolve(kind, name))["return"] if kind == "data" else build(kind, name)
-    return tuple(part.tasks)
+    return tuple(dict.fromkeys(task for part in _served(kind, name) for task in part.tasks))
+
+
+def inputs(kind: str, name: str) -> tuple[str, ...]:
+    """What networks of a space read, or what data hold: "images", "rows" or "words"."""
+    parts = _served(kind, name)
+    return tuple(part.kind for part in parts) if kind == "data" else tuple(parts[0].inputs)
+
+
+def _served(kind: str, name: str) -> tuple[Any, ...]:
+    """The space, or the classes of what a reader of data may return."""
+    return (
+        _alternatives(typing.get_type_hints(resolve(kind, name))["return"]) if kind == "data" else (build(kind, name),)
+    )
 
 
 def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
     """What networks of the space do with the data: the first task that both serve; None without data.
 
-    SpecError names what either is for where they have none in common.
+    SpecError names what either is for where they have none in common, and what networks of the space read.
     """
     if data is None:
         return None
+    if data.kind not in space.inputs and set(data.tasks) & set(space.tasks):
+        raise SpecError(
+            f"{data.name} holds {data.kind}, and networks of {space.name} read {' or '.join(space.inputs)}: give other "
+            "data, or another space."
+        )
     for name in data.tasks:
         if name in space.tasks:
             return build("task", name, {**(context or {}), "data": lambda: data})

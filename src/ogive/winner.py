@@ -162,7 +162,7 @@ def measure_latency(
     target: str,
     *,
     data: str | None = None,
-    shape: tuple[int, int, int] = (3, 32, 32),
+    shape: tuple[int, ...] = (3, 32, 32),
     classes: int = 10,
     channels: int | None = None,
     cells: int | None = None,

@@ -29,7 +29,7 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "darts_rnn": (4, None),
     "autogan": (2, None),
     **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
-    **dict.fromkeys(BLOCKS, (None, None)),
+    **dict.fromkeys(("mlp", *BLOCKS), (None, None)),
     "ddarts": (2, 2),
     "dartopti": (2, 1),
     "ddarts_dense": (2, 1),

@@ -76,6 +76,14 @@ def test_every_part_of_the_catalog_takes_part() -> None:
 
 
 @pytest.fixture(scope="session")
+def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    lines = (f"{i % 7},{'ab'[i % 3 > 0]},{'' if i % 5 else i},{'yes' if i % 7 > 3 else 'no'}" for i in range(70))
+    path.write_text("\n".join(("number,letter,seldom,answer", *lines)))
+    return path
+
+
+@pytest.fixture(scope="session")
 def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     for part, lines in (("train", 4), ("valid", 3), ("test", 3)):
@@ -85,10 +93,12 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("four", covering(), ids="-".join)
 def test_every_pair_of_parts_searches_together(
-    four: Four, invented_table: Path, invented_scores: Path, text_folder: Path, ogive_home: Path
+    four: Four, invented_table: Path, invented_scores: Path, text_folder: Path, rows_file: Path, ogive_home: Path
 ) -> None:
     space, strategy, evaluator, objective = four
     text, good, bad = FOR_TASK.get((evaluator, space), EVALUATORS[evaluator])
+    if space == "mlp":  # most perceptrons have no ReLU
+        text, good, bad = (part.replace("naswot", "synflow") for part in (text, good, bad))
     objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
     if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
         objectives.append(f"maximize({good})")
@@ -96,6 +106,7 @@ def test_every_pair_of_parts_searches_together(
     count = 4 if evaluator == "predicted" else 2  # two labels, and two predictions
     images = None if evaluator == "tabular" and strategy not in WEIGHT_SHARING else "digits(limit=32)"
     images = "digits(limit=32, size=16)" if space == "autogan" else images
+    images = f"csv:{rows_file}(target=answer)" if space == "mlp" else images
     trials = search_trials(
         Settings(
             space=SMALL.get(space, space),

@@ -32,6 +32,7 @@ from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
+from ogive.core.trial import Proposal
 from ogive.networks.build import BUILDERS
 from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
@@ -134,6 +135,8 @@ def darts_language(space, seed):
     return DartsLanguage(space=space, data=data, seed=seed, threads=1, **small, alpha_learning_rate=0.1)
 """
 SCORES = catalog.names("score")
+# Scores of feature maps, which perceptrons have none of.
+OF_MAPS = ("zen", "az_expressivity", "az_progressivity", "az_trainability")
 
 
 def split(seed: int, count: int, side: int = 8) -> Split:
@@ -358,5 +361,14 @@ def test_every_evaluator_keeps_the_contract_for_every_task(
 # One space for each way of building networks.
 @pytest.mark.parametrize("space", {BUILDERS[space]: space for space in BUILT}.values())
 def test_every_score_scores_every_space(name: str, space: str, table: Table) -> None:
+    if space == "mlp" and name in OF_MAPS:
+        pytest.skip("perceptrons have no feature maps, and the score says so: the test below")
     evaluator = made_evaluator(f"training_free({name}, batch_size=8)", made_space(space), table)
     check_evaluator(evaluator, made_space(space), proposals=2)
+
+
+@pytest.mark.parametrize("name", OF_MAPS)
+def test_a_score_of_feature_maps_says_that_perceptrons_have_none(name: str, table: Table) -> None:
+    evaluator = made_evaluator(f"training_free({name}, batch_size=8)", made_space("mlp"), table)
+    (found,) = evaluator.evaluate([Proposal(made_space("mlp").sample(np.random.default_rng(0)))])
+    assert "feature maps" in str(found.error)

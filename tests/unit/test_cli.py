@@ -474,7 +474,7 @@ NONSENSE: list[tuple[str, str]] = [
     ("train absent", "absent does not exist"),
     ("train darts-v3-cifar10", "Did you mean 'darts-v2-cifar10'"),
     ("export absent", "absent does not exist"),
-    ("list data digits", "Data sets share their options"),
+    ("list data digts", "no data named 'digts'. Did you mean 'digits'"),
     ("latency nasbench201:1,2", "has 6 variables, got 2 choices"),
     ("latency nasbench201:9,0,0,0,0,0", "one of 0..4"),
     ("latency |conv~0|", "neither a run folder nor an architecture"),

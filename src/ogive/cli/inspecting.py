@@ -51,8 +51,16 @@ def _list_parts(kind: str, names: list[str]) -> None:
     if kind not in ("space", "data"):
         table(None, (kind, "what it is"), [(part, catalog.summary(kind, part)) for part in names])
         return
-    rows = [(part, ", ".join(catalog.tasks(kind, part)) or "tables", catalog.summary(kind, part)) for part in names]
-    table(None, (kind, "for", "what it is"), rows)
+    rows = [
+        (
+            part,
+            ", ".join(catalog.tasks(kind, part)) or "tables",
+            ", ".join(catalog.inputs(kind, part)),
+            catalog.summary(kind, part),
+        )
+        for part in names
+    ]
+    table(None, (kind, "for", "of" if kind == "space" else "holds", "what it is"), rows)
 
 
 def doctor_command() -> None:
@@ -182,10 +190,8 @@ def reproduce_command(
 
 
 def _list_options(kind: str, name: str) -> None:
-    if kind == "data":
-        raise SpecError("Data sets share their options: size, limit, validation. Example: --data 'digits(size=16)'.")
     console.print(f"{name}: {catalog.summary(kind, name)}")
-    inner, options = catalog.inner_parts(kind, name), catalog.options(kind, name)
+    inner, options = [] if kind == "data" else catalog.inner_parts(kind, name), catalog.options(kind, name)
     if inner:
         console.print(f"Written {name}({', '.join((*inner, 'option=value') if options else inner)}).")
     if options:

@@ -16,6 +16,7 @@ import typer
 from ogive import catalog
 from ogive.cli.show import Bar, SearchProgress, console, duration, measured, number, size_of, table
 from ogive.compare import Comparison, check, compare
+from ogive.core.capabilities import Choosing
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.objective import Objective as Objective_
@@ -23,7 +24,7 @@ from ogive.core.trial import Trial, counted
 from ogive.estimate import Estimate, estimate
 from ogive.metrics import Interval, non_dominated
 from ogive.runs import Run, best, read_run, write_json
-from ogive.session import Settings, assemble, budget_of, resume, search, settings_of, unfinished
+from ogive.session import Parts, Settings, assemble, budget_of, resume, search, settings_of, unfinished
 
 __all__ = ["command_line", "register"]
 
@@ -34,7 +35,7 @@ Objective = Annotated[
 ]
 BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15m, 2h, benchmark=1e5, 600 epochs, …")]
 SeedNumber = Annotated[int | None, typer.Option("--seed", help="The root of all randomness.  [default: 0]")]
-DataName = Annotated[str | None, typer.Option("--data", help="digits, cifar10, images:FOLDER, text:FOLDER, …")]
+DataName = Annotated[str | None, typer.Option("--data", help="digits, images:FOLDER, csv:FILE(target=price), …")]
 TableName = Annotated[str | None, typer.Option("--table", help="An imported benchmark table, or its folder.")]
 Weights = Annotated[
     str | None, typer.Option("--weights", help="supernet(epochs=20), … for every part that wants some.")
@@ -111,6 +112,7 @@ def search_command(
     folder = out or _free_folder(settings)
     try:
         parts = assemble(settings, folder=unfinished(folder))
+        _print_choice(parts)
         with SearchProgress(settings.budget, sign=_sign(parts.objectives[0])) as progress:
             run = search(
                 settings, folder, command=command_line(), on_trial=progress, on_note=progress.note, parts=parts
@@ -283,6 +285,13 @@ def _print_estimate(found: Estimate, settings: Settings, strategies: int = 1, se
     console.print(f"budget     {settings.budget}: {told} with {counted(settings.count, 'worker')}")
     if found.error is not None:
         console.print(f"           The trial that was measured failed: {found.error}")
+
+
+def _print_choice(parts: Parts) -> None:
+    """What the data chose themselves, where the search is on data alone."""
+    data = parts.context["data"]() if parts.context["table"]() is None else None
+    if isinstance(data, Choosing) and data.chosen:
+        console.print(data.chosen, highlight=False)
 
 
 def _print_found(run: Run) -> None:

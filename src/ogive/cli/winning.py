@@ -160,7 +160,7 @@ def latency_command(
     target: Annotated[str, typer.Argument(help="A run folder, or an architecture.")],
     data: DataName = None,
     shape: Annotated[
-        str, typer.Option("--shape", help="Channels, height and width of an image, without --data.")
+        str, typer.Option("--shape", help="Channels, height and width, or the length of a row, without --data.")
     ] = "3,32,32",
     classes: Annotated[int, typer.Option("--classes", help="Number of classes, without --data.")] = 10,
     channels: Channels = None,
@@ -195,9 +195,10 @@ def latency_command(
         console.print("The times had not settled when the warm-up ended: the machine is busy, or was.")
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def _shape(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise typer.BadParameter(f"--shape is channels,height,width such as 3,32,32, but got {text!r}.")
-    channels, height, width = map(int, parts)
-    return channels, height, width
+    if len(parts) not in (1, 3) or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(
+            f"--shape is channels,height,width such as 3,32,32, or the length of a row, but got {text!r}."
+        )
+    return tuple(map(int, parts))

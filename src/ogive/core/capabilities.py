@@ -15,6 +15,7 @@ from ogive.core.trial import Fidelity
 __all__ = [
     "Answer",
     "Answers",
+    "Choosing",
     "Closed",
     "Composite",
     "Costly",
@@ -49,6 +50,16 @@ class Composite(Protocol):
     @property
     def parts(self) -> Sequence[object]:
         """The parts inside, evaluators or strategies."""
+        ...
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """Data that chose what nobody said, such as their task, and tell it in a sentence, or nothing."""
+
+    @property
+    def chosen(self) -> str:
+        """The sentence."""
         ...
 
 

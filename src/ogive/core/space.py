@@ -15,7 +15,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 
-__all__ = ["Choice", "Real", "SearchSpace", "Variable"]
+__all__ = ["Choice", "Choices", "Real", "SearchSpace", "Variable"]
 
 Choices = tuple[int | float, ...]
 
@@ -68,7 +68,8 @@ class SearchSpace:
     * `read` and `write` are the published text form of the field (``|nor_conv_3x3~0|+|...|``);
     * `prune` replaces what cannot influence the output by nothing, `canonical` also picks one of all isomorphic
       architectures. Keys of tables use neither;
-    * `tasks` names what networks of the space are for; none where there are networks in tables only.
+    * `tasks` names what networks of the space are for; none where there are networks in tables only;
+    * `inputs` names what they read: "images", "rows" of numbers, or "words".
     """
 
     name: str
@@ -82,6 +83,7 @@ class SearchSpace:
     prune: Callable[[Architecture], Architecture] | None = None
     canonical: Callable[[Architecture], Architecture] | None = None
     tasks: tuple[str, ...] = ("classification",)
+    inputs: tuple[str, ...] = ("images",)
 
     # -- membership -------------------------------------------------------------------------------------------------
 

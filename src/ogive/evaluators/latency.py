@@ -125,7 +125,7 @@ class Latency:
         data: Data | None = None,
         seed: Seed = Seed(0),  # noqa: B008
         device: str = "cpu",
-        shape: tuple[int, int, int] = (3, 32, 32),
+        shape: tuple[int, ...] = (3, 32, 32),
         classes: int = 10,
         channels: int | None = None,
         cells: int | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Sequence
@@ -63,6 +64,8 @@ class TrainingFree:
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
         for name in names:
             score_function(name)  # an unknown one is refused now
+            if data.train.labels.is_floating_point() and "labels" in inspect.signature(score_function(name)).parameters:
+                raise SpecError(f"The score {name} reads classes, and {data.name} holds quantities: take another one.")
         self.skeleton = fitted_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
         with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
             build(space.sample(seed.numpy("check")), self.skeleton)

@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
-from ogive.networks.build import drawing_from
+from ogive.networks.build import drawing_from, image_shape
 from ogive.spaces.autogan import CELLS, CONVS, DECISIONS, NAME, NORMS, UPS, autogan, sources
 
 __all__ = [
@@ -65,11 +65,12 @@ class GeneratorSize:
             )
 
     @classmethod
-    def fitted(cls, shape: tuple[int, int, int], channels: int) -> GeneratorSize:
+    def fitted(cls, shape: tuple[int, ...], channels: int) -> GeneratorSize:
         """The size for images (C, H, W); SpecError unless they are square."""
-        if shape[1] != shape[2]:
-            raise SpecError(f"A generator of {NAME} makes square images, but these have {shape[1]}×{shape[2]} pixels.")
-        return cls(channels=channels, side=shape[1], outputs=shape[0])
+        outputs, rows, columns = image_shape(shape, NAME)
+        if rows != columns:
+            raise SpecError(f"A generator of {NAME} makes square images, but these have {rows}×{columns} pixels.")
+        return cls(channels=channels, side=rows, outputs=outputs)
 
 
 def whole_choices() -> Choices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
 from ogive.networks.genotypes import Entries, Genotype
+from ogive.networks.mlp import Perceptron
 from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
@@ -26,6 +28,8 @@ from ogive.spaces.darts import CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
 from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
+from ogive.spaces.mlp import NAME as PERCEPTRONS
+from ogive.spaces.mlp import layers_of, mlp
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
 from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
@@ -42,6 +46,7 @@ __all__ = [
     "build_nested",
     "default_skeleton",
     "drawing_from",
+    "image_shape",
     "smallest_image",
 ]
 
@@ -55,13 +60,13 @@ AUXILIARY_MAP = {"cifar": 8, "imagenet": 7}
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """What an architecture leaves open: how wide and deep its network is, and for which images and classes.
+    """What an architecture leaves open: how wide and deep its network is, and for which inputs and classes.
 
-    * `channels`: width of the first stage; 0 where architectures hold their widths, as those of natssize and NDS do;
+    * `channels`: width of the first stage; 0 where architectures hold their widths (natssize, mlp, NDS);
     * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and its kin,
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
-      as those of NDS and of dartopti_from do. Another width or depth replaces those of all cell networks of NDS;
-    * `classes`, `inputs`: number of logits, and of channels of an image;
+      as those of mlp, NDS and dartopti_from do. Another width or depth replaces those of all cell networks of NDS;
+    * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
@@ -123,20 +128,31 @@ def default_skeleton(space: str, **overrides: object) -> Skeleton:
 
 def fitted_skeleton(
     space: str,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     classes: int,
     *,
     channels: int | None = None,
     cells: int | None = None,
     **overrides: object,
 ) -> Skeleton:
-    """The skeleton for images of a shape (channels, height, width) and so many classes.
+    """The skeleton for images of a shape (channels, height, width), or rows (numbers,), and so many classes.
 
     `channels` and `cells` are the size of the network, by default the published one of the space; `overrides` are other
-    fields of the skeleton.
+    fields of the skeleton. SpecError for rows where networks of the space read images.
     """
     chosen = {name: value for name, value in (("channels", channels), ("cells", cells)) if value is not None}
-    return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=shape[0], size=min(shape[1:]))
+    if space == PERCEPTRONS:
+        return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=math.prod(shape))
+    inputs, *sides = image_shape(shape, space)
+    return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=inputs, size=min(sides))
+
+
+def image_shape(shape: tuple[int, ...], space: str) -> tuple[int, int, int]:
+    """Channels, rows and columns of an image; SpecError for anything else."""
+    if len(shape) != 3:
+        raise SpecError(f"Networks of {space} read images, and not rows of {shape[0]} numbers: give --space mlp.")
+    channels, rows, columns = shape
+    return channels, rows, columns
 
 
 def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) -> nn.Module:
@@ -310,6 +326,25 @@ def _nds_residual(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _mlp(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    layers = layers_of(mlp().admit(arch))
+    _check_plain(skeleton, PERCEPTRONS)
+    if skeleton.channels or skeleton.cells:
+        raise SpecError(
+            f"An architecture of {PERCEPTRONS} holds its own widths and depth; leave the skeleton's channels and cells "
+            f"at 0, not {skeleton.channels} and {skeleton.cells}."
+        )
+    return Perceptron(
+        inputs=skeleton.inputs,
+        widths=layers.widths,
+        classes=skeleton.classes,
+        activation=layers.activation,
+        normalisation=layers.normalisation,
+        dropout=layers.dropout,
+        residual=layers.residual,
+    )
+
+
 def _nested(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     # How many cells are distinct, the architecture says itself; a space of another number has no such choices.
     space = ddarts if arch.space == "ddarts" else dartopti
@@ -326,6 +361,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "nasbench101": _nasbench101,
     "natssize": _natssize,
     "darts": _darts,
+    "mlp": _mlp,
     **dict.fromkeys(nds.FAMILIES, _nds_cells),
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
     "ddarts": _nested,
@@ -337,7 +373,7 @@ DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench101": Skeleton(channels=128, cells=3),  # NAS-Bench-101, section 2.1
     "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
     "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
-    **dict.fromkeys((*nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
+    **dict.fromkeys(("mlp", *nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
     "ddarts": Skeleton(channels=36, cells=8),  # README and train.py of aheuillet/D-DARTS
     "dartopti": Skeleton(channels=64, cells=4),  # the same
     "ddarts_dense": Skeleton(channels=36, cells=8),  # the same

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.networks.standalone import Facts, standalone
+from ogive.networks.standalone import Facts, Plain, standalone
 
 __all__ = [
     "LARGEST_ALLOWED",
@@ -85,6 +85,7 @@ class Options(TypedDict, total=False):
     headline: str | None
     images: Tensor | None
     seed: Seed
+    plain: Plain | None
 
 
 def export(
@@ -107,7 +108,7 @@ def export(
             mean and the standard deviation of each channel that images are normalised with, bytes on the scale 0..1
             and other numbers on their own; `headline`, what the network is and what made it, for the head of NAME.py;
             `images` (N, *shape), real inputs as the network takes them, to compare on beside random ones; `seed` of
-            the random ones.
+            the random ones; `plain`, what NAME.py says and does where inputs are no images, and have another shape.
 
     Raises:
         ExportError: an export cannot be made, or differs by more than 1e-4 (of the largest logit, where that
@@ -150,7 +151,8 @@ def export_program(network: nn.Module, folder: Path | str, **options: Unpack[Opt
 def _facts(options: Options) -> Facts:
     name, shape, classes = options["name"], tuple(options["shape"]), options.get("classes")
     check_name(name)
-    if len(shape) != 3 or min(shape) < 1:
+    plain = options.get("plain")
+    if (plain is None and len(shape) != 3) or not shape or min(shape) < 1:
         raise SpecError(f"The shape of an image is channels, height and width, all positive; got {shape}.")
     normalise = options.get("normalise")
     if normalise is not None:
@@ -161,7 +163,8 @@ def _facts(options: Options) -> Facts:
                 f"{mean} and {std}."
             )
         normalise = mean, std
-    return Facts(name, shape, None if classes is None else tuple(map(str, classes)), normalise, options.get("headline"))
+    named = None if classes is None else tuple(map(str, classes))
+    return Facts(name, shape, named, normalise, options.get("headline"), plain)
 
 
 def check_name(name: str) -> None:
@@ -309,12 +312,14 @@ def _write_onnx(network: nn.Module, facts: Facts, folder: Path) -> Written:
     import onnxruntime
 
     path = folder / f"{facts.name}.onnx"
+    plain = facts.plain
+    inputs, outputs = ("images", "logits") if plain is None else (plain.inputs, plain.outputs)
     with _quiet():
         program = torch.onnx.export(
             _program(network, facts),
             dynamo=True,
-            input_names=["images"],
-            output_names=["logits"],
+            input_names=[inputs],
+            output_names=[outputs],
             dynamic_shapes=({0: "batch"},),
             verbose=False,
         )
@@ -324,7 +329,7 @@ def _write_onnx(network: nn.Module, facts: Facts, folder: Path) -> Written:
         program.model.metadata_props.update({f"ogive.{k}": json.dumps(v) for k, v in _metadata(facts).items()})
         program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return (path,), lambda batch: torch.from_numpy(session.run(["logits"], {"images": batch.numpy()})[0])
+    return (path,), lambda batch: torch.from_numpy(session.run([outputs], {inputs: batch.numpy()})[0])
 
 
 def _require_onnx() -> None:

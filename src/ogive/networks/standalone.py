@@ -16,7 +16,7 @@ from ogive.core.errors import SpecError
 from ogive.networks.closure import collect
 from ogive.networks.source import Import
 
-__all__ = ["Facts", "docstring_of", "literal", "source_of", "standalone"]
+__all__ = ["LOAD", "Facts", "Plain", "docstring_of", "literal", "source_of", "standalone"]
 
 WIDTH = 120
 BLOCK = re.compile(r"^(@|def |async def |class |if )", re.MULTILINE)
@@ -36,11 +36,30 @@ NAMES = frozenset({"WEIGHTS", "SHAPE", "CLASSES", "MEAN", "STD", "network", "loa
 
 
 @dataclass(frozen=True, slots=True)
+class Plain:
+    """What a file says and does beside its network, for inputs that are no images.
+
+    `takes`: what it reads, as part of a sentence, with a comma at the end; `usage`: lines with NAME for the file's own
+    name; `constants` and `functions` (after load(), the last one is main()) as source, and the `names` and `imports` of
+    both; `inputs` and `outputs`: what these are called in formats that name them.
+    """
+
+    takes: str
+    usage: str
+    constants: str
+    functions: tuple[str, ...]
+    names: frozenset[str]
+    imports: frozenset[Import] = frozenset()
+    inputs: str = "rows"
+    outputs: str = "logits"
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a network is for: its name, the shape (channels, height, width) of an image, classes, preparation, origin.
 
     `normalise` is the mean and the standard deviation of each channel: of bytes on the scale 0..1, of other numbers on
-    their own.
+    their own. `plain` stands for all that a file of a network of images has beside it.
     """
 
     name: str
@@ -48,6 +67,7 @@ class Facts:
     classes: tuple[str, ...] | None = None
     normalise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     headline: str | None = None
+    plain: Plain | None = None
 
 
 def standalone(network: nn.Module, facts: Facts) -> str:
@@ -56,8 +76,10 @@ def standalone(network: nn.Module, facts: Facts) -> str:
     A network can if its class stands at the top level of a file, needs only torch and Python, and its instances carry
     `recipe`: the literal keyword arguments that rebuild it.
     """
-    functions = [LOAD, PREPARED_NORMALISED if facts.normalise else PREPARED, ACCURACY, MAIN]
-    return source_of(network, _docstring(network, facts), _constants(facts), functions, NAMES)
+    plain = _of_images(facts) if facts.plain is None else facts.plain
+    docstring = docstring_of(network, facts.name, facts.headline, plain.takes, plain.usage)
+    functions = [LOAD, *plain.functions]
+    return source_of(network, docstring, plain.constants, functions, plain.names, plain.imports)
 
 
 def source_of(
@@ -110,11 +132,12 @@ def _recipe(network: nn.Module) -> dict[str, object]:
 # -- the parts of the file --------------------------------------------------------------------------------------------
 
 
-def _docstring(network: nn.Module, facts: Facts) -> str:
+def _of_images(facts: Facts) -> Plain:
     size = " × ".join(map(str, facts.shape))
     classes = f", tells {len(facts.classes)} classes apart" if facts.classes else ""
+    prepared = PREPARED_NORMALISED if facts.normalise else PREPARED
     takes = f"It takes images of {size}{classes}, "
-    return docstring_of(network, facts.name, facts.headline, takes, USAGE)
+    return Plain(takes, USAGE, _constants(facts), (prepared, ACCURACY, MAIN), NAMES, inputs="images")
 
 
 def docstring_of(network: nn.Module, name: str, headline: str | None, takes: str, usage: str) -> str:

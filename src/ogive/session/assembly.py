@@ -19,7 +19,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.study import Study
-from ogive.session.settings import TEXT, Settings, threads_of
+from ogive.session.settings import Settings, threads_of
 from ogive.spec import Spec, parse
 from ogive.tables.world import closing, tables_of
 
@@ -50,7 +50,7 @@ class Parts:
 
 
 def load_data(text: str) -> Any:
-    """Load data written ``cifar10``, ``digits(size=16)``, ``images:FOLDER(size=32)`` or ``text:FOLDER(limit=1000)``.
+    """Load data written ``cifar10``, ``digits(size=16)``, ``images:FOLDER(size=32)`` or ``csv:FILE(target=price)``.
 
     Its splits do not depend on the seed of the search, so that every search sees the same ones.
     """
@@ -59,8 +59,7 @@ def load_data(text: str) -> Any:
     if match is None:
         raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
     options = parse(f"data{match['options'] or ''}").options
-    loader = "load_text" if match["name"].startswith(TEXT) else "load_data"
-    return catalog.make(catalog.load(loader), Spec("data", (match["name"],), options))
+    return catalog.make(catalog.loader(match["name"]), Spec("data", (match["name"],), options))
 
 
 def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:

@@ -52,7 +52,15 @@ class Genotype(NamedTuple):
 @functools.cache
 def darts_rnn() -> SearchSpace:
     """The space of recurrent cells with 8! wirings and 4**8 choices of activations, 2,642,411,520 in all."""
-    return SearchSpace(name=NAME, variables=_variables(), draw=draw, read=read, write=write, tasks=("language",))
+    return SearchSpace(
+        name=NAME,
+        variables=_variables(),
+        draw=draw,
+        read=read,
+        write=write,
+        tasks=("language",),
+        inputs=("words",),
+    )
 
 
 def cell_of(arch: Architecture) -> Cell:

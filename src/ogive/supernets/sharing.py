@@ -12,7 +12,7 @@ from functools import partial as bound
 
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.space import SearchSpace
-from ogive.networks.build import Skeleton, drawing_from, smallest_image
+from ogive.networks.build import Skeleton, drawing_from, image_shape, smallest_image
 from ogive.spaces.ddarts import OPERATIONS as SPARSE
 from ogive.spaces.unrestricted import UNRESTRICTED, Outline, outline_of
 from ogive.supernets.nested import NestedSupernet, nested_plan
@@ -48,17 +48,18 @@ class Sharing:
     has_depth: bool = False
 
     def sized(
-        self, shape: tuple[int, int, int], classes: int, *, channels: int | None = None, cells: int | None = None
+        self, shape: tuple[int, ...], classes: int, *, channels: int | None = None, cells: int | None = None
     ) -> Skeleton:
         """The published size, unless another is given, for images (C, H, W) of so many classes."""
         default = self.skeleton
+        inputs, *sides = image_shape(shape, "a supernet")
         return replace(
             default,
             channels=default.channels if channels is None else channels,
             cells=default.cells if cells is None or self.has_depth else cells,
             classes=classes,
-            inputs=shape[0],
-            size=min(shape[1:]),
+            inputs=inputs,
+            size=min(sides),
         )
 
     def check(self, skeleton: Skeleton, partial: int = 1) -> None:

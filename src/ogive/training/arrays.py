@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,20 @@ import numpy as np
 from ogive.core.errors import SpecError
 from ogive.training.pictures import Array, Integers, Labelled, Source, channels_first, pixels
 
-__all__ = ["encode", "read_arrays"]
+__all__ = ["encode", "flat", "opened", "read_arrays", "source_of"]
 
 
 def read_arrays(path: Path) -> Source:
     """Images and labels of your own, as numpy arrays in one file.
 
-    Images are (N, C, H, W), (N, H, W, C) or (N, H, W), labels integers or strings.
+    Images are (N, C, H, W), (N, H, W, C) or (N, H, W), labels integers or strings; the keys are as for `opened`.
+    """
+    return source_of(opened(path), path)
+
+
+def opened(path: Path) -> dict[str, tuple[Array, Array]]:
+    """The x and y of each part of a file, as they are.
+
     The keys are x_train and y_train with, where there are such, x_val, y_val, x_test, y_test; or x and y.
     SpecError for anything else; pickled objects are never loaded.
     """
@@ -37,13 +45,19 @@ def read_arrays(path: Path) -> Source:
             f"it holds {', '.join(sorted(found)) or 'nothing'}."
         )
     names = {"train": train, "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
-    images: dict[str, Array] = {}
-    labels: dict[str, Array] = {}
-    for part, (x, y) in names.items():
+    for x, y in names.values():
         if (x in found) != (y in found):
             raise SpecError(f"{path} holds one of {x} and {y} without the other.")
-        if x in found:
-            images[part], labels[part] = _pair(found[x], found[y], f"{x} of {path}", f"{y} of {path}")
+    return {part: (found[x], found[y]) for part, (x, y) in names.items() if x in found}
+
+
+def source_of(found: Mapping[str, tuple[Array, Array]], path: Path) -> Source:
+    """The images and labels of each part; SpecError for what is none."""
+    images: dict[str, Array] = {}
+    labels: dict[str, Array] = {}
+    for part, (x, y) in found.items():
+        origin = f"{path} ({part})" if part != "train" else str(path)
+        images[part], labels[part] = _pair(x, y, f"x of {origin}", f"y of {origin}")
     codes, classes = encode(labels, str(path))
     parts = {part: Labelled(images[part], codes[part]) for part in images}
     return Source(parts["train"], classes, parts.get("val"), parts.get("test"))
@@ -51,12 +65,17 @@ def read_arrays(path: Path) -> Source:
 
 def _pair(x: Array, y: Array, x_origin: str, y_origin: str) -> tuple[Array, Array]:
     images = pixels(channels_first(x, x_origin), x_origin)
-    labels = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    labels = flat(y)
     if labels.ndim != 1 or len(labels) != len(images):
         raise SpecError(
             f"There must be one label for each image, but {y_origin} has the shape {y.shape} for {len(images)} images."
         )
     return images, labels
+
+
+def flat(y: Array) -> Array:
+    """Labels (N, 1) as (N,); others as they are."""
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def encode(labels: dict[str, Array], origin: str) -> tuple[dict[str, Integers], tuple[str, ...]]:

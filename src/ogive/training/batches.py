@@ -19,7 +19,7 @@ from ogive.training.distributed import Ranks
 from ogive.training.photographs import colour_jitter, resized_crop
 from ogive.training.recipe import Recipe
 
-__all__ = ["LAYOUT", "Batch", "Batches", "layout_for", "placed"]
+__all__ = ["LAYOUT", "Batch", "Batches", "laid_out", "layout_for", "placed"]
 
 # Channels of a pixel side by side: what tensor cores want, and on a CPU a step of a small network takes a third less.
 LAYOUT = torch.channels_last
@@ -39,6 +39,11 @@ def layout_for(network: nn.Module, device: torch.device) -> torch.memory_format:
         for layer in network.modules()
     )
     return torch.contiguous_format if fails else LAYOUT
+
+
+def laid_out(inputs: Tensor, layout: torch.memory_format = LAYOUT) -> Tensor:
+    """The inputs in an order of memory, which rows have only one of."""
+    return inputs.contiguous(memory_format=layout) if inputs.ndim == 4 else inputs.contiguous()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Batches:
             images = autoaugment(images, drawn, POLICIES[recipe.policy])
         if recipe.jitter or recipe.hue:
             images = colour_jitter(images, recipe.jitter, recipe.hue, drawn)
-        x_NCHW = self.data.normalised(images.contiguous(memory_format=self.layout), self.dtype)
+        x_NCHW = self.data.normalised(laid_out(images, self.layout), self.dtype)
         if recipe.cutout:
             x_NCHW = augment.cutout(x_NCHW, recipe.cutout, drawn)
         return Batch(x_NCHW, y_N)

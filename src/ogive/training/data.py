@@ -7,17 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
+from ogive.networks.export import Exported, export
 from ogive.training.arrays import encode, read_arrays
 from ogive.training.augment import Augmentation
+from ogive.training.checkpoint import save_tensors
 from ogive.training.fetch import get
 from ogive.training.folders import read_images
 from ogive.training.memory import refuse_too_large
@@ -32,6 +34,7 @@ from ogive.training.pictures import (
     stratified,
 )
 from ogive.training.published import PUBLISHED, read_digits, read_published
+from ogive.training.recipe import Recipe
 
 __all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "load"]
 
@@ -45,7 +48,7 @@ SHARE = 0.2  # of the images that are divided, where the data set has no part of
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images (N, C, H, W), uint8 or float32 as they were read, and labels (N,) int64."""
+    """Images (N, C, H, W), uint8 or float32 as they were read, and labels (N,) int64; or rows (N, F) and targets."""
 
     images: Tensor
     labels: Tensor
@@ -82,19 +85,25 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation = UNCHANGED
+    tasks: tuple[str, ...] = Source.tasks
 
-    tasks: ClassVar[tuple[str, ...]] = Source.tasks
+    kind: ClassVar[str] = Source.kind  # what one input is, in the plural
+    recipe: ClassVar[type[Recipe]] = Recipe  # how networks are trained on such data, unless somebody says otherwise
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Channels, rows and columns of every image."""
-        channels, rows, columns = self.train.images.shape[1:]
-        return channels, rows, columns
+        return tuple(self.train.images.shape[1:])
+
+    @property
+    def facts(self) -> tuple[Any, ...]:
+        """What it is made of beside images and labels."""
+        return self.classes, self.shape, self.mean, self.std, self.augmentation
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all the pixels, labels and names, in 64 hexadecimal digits."""
-        digest = hashlib.sha256(repr((self.classes, self.shape, self.mean, self.std, self.augmentation)).encode())
+        digest = hashlib.sha256(repr(self.facts).encode())
         for split in (self.train, self.val, self.test):
             digest.update(split.images.cpu().contiguous().numpy().data)
             digest.update(split.labels.cpu().numpy().data)
@@ -105,11 +114,39 @@ class Data:
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         mean = torch.tensor(self.mean, dtype=torch.float64, device="cpu")
         std = torch.tensor(self.std, dtype=torch.float64, device="cpu")
-        factor = (1 / (scale * std)).to(images.device, dtype)[:, None, None]
-        offset = (mean / std).to(images.device, dtype)[:, None, None]
+        channels = (-1, *[1] * (images.ndim - 2))
+        factor = (1 / (scale * std)).to(images.device, dtype).view(channels)
+        offset = (mean / std).to(images.device, dtype).view(channels)
         return images.to(dtype) * factor - offset
 
-    def joined(self) -> Data:
+    def exported(
+        self,
+        network: nn.Module,
+        folder: Path,
+        *,
+        formats: Sequence[str],
+        name: str,
+        headline: str,
+        progress: Any = None,
+    ) -> list[Exported]:
+        """As `networks.export.export`, with the test images as they were read, since the file normalises them."""
+        exported = export(
+            network,
+            folder,
+            formats=formats,
+            progress=progress,
+            name=name,
+            shape=self.shape,
+            classes=self.classes,
+            normalise=(self.mean, self.std),
+            headline=headline,
+            images=self.normalised(self.test.images[:256]),
+        )
+        images, labels = self.test.images.contiguous(), self.test.labels.contiguous()
+        save_tensors({"images": images, "labels": labels}, folder / "test.safetensors")
+        return exported
+
+    def joined(self) -> Self:
         """For the last training, after the search: the validation images are trained on as well.
 
         `val` stays, so that progress can be watched, but is no evidence any more; `test` is untouched.
@@ -117,7 +154,7 @@ class Data:
         images = torch.cat([self.train.images, self.val.images])
         return replace(self, train=Split(images, torch.cat([self.train.labels, self.val.labels])))
 
-    def to(self, device: torch.device | str) -> Data:
+    def to(self, device: torch.device | str) -> Self:
         """The same data on a device."""
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
 

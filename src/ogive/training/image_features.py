@@ -206,5 +206,5 @@ def _shape(recipe: FeatureRecipe, data: Data) -> dict[str, Any]:
 
 
 def _told(at: Progress) -> str:
-    known = "" if at.val_acc is None else f", validation accuracy {at.val_acc:.1f} %"
+    known = "" if at.val_score is None else f", validation accuracy {at.val_score:.1f} %"
     return f"feature network: epoch {at.epoch} of {at.epochs}{known}, about {at.seconds_left:.0f} s left"

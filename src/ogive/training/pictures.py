@@ -43,6 +43,7 @@ class Source:
     test: Labelled | None = None
 
     tasks: ClassVar[tuple[str, ...]] = ("classification", "generation")
+    kind: ClassVar[str] = "images"
 
 
 def stratified(labels: Integers, count: int, rng: np.random.Generator) -> tuple[Integers, Integers]:

@@ -10,7 +10,7 @@ from torch import nn, optim
 
 from ogive.core.errors import SpecError, UnknownName
 
-__all__ = ["Recipe", "decay_of_average", "learning_rate", "optimizer_for"]
+__all__ = ["Recipe", "RowRecipe", "decay_of_average", "learning_rate", "optimizer_for"]
 
 CHOICES = {
     "optimizer": ("sgd", "adamw"),
@@ -20,6 +20,7 @@ CHOICES = {
     "policy": ("cifar10", "imagenet"),
 }
 PHOTOGRAPHS = ("resized_crop", "jitter", "hue")
+OF_IMAGES = (*PHOTOGRAPHS, "padding", "flip", "autoaugment", "cutout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,27 @@ class Recipe:
             raise SpecError(f"hue is a share of half the circle at most, 0 to 0.5, but got {self.hue}.")
         if not 0 <= self.mixup <= 1:
             raise SpecError(f"mixup must be in [0, 1], but got {self.mixup}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRecipe(Recipe):
+    """The same for rows of numbers, with defaults of our own for tables of some hundred to some thousand rows.
+
+    SpecError for what only images can be changed by.
+    """
+
+    epochs: int = 40
+    batch_size: int = 32
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    decay_all: bool = False
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        for name in OF_IMAGES:
+            if getattr(self, name):
+                raise SpecError(f"{name} changes images, and rows of numbers are none: leave it out.")
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +22,25 @@ from torch import Tensor, nn
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.training import checkpoint
-from ogive.training.batches import LAYOUT, Batch, Batches, layout_for, placed
+from ogive.training.batches import Batch, Batches, laid_out, layout_for, placed
 from ogive.training.data import Data, Split
 from ogive.training.distributed import Ranks, current
 from ogive.training.loop import Diverged, Tell, drive
 from ogive.training.recipe import Recipe, decay_of_average, learning_rate, optimizer_for
 
-__all__ = ["CrossEntropy", "Epoch", "Loss", "Outcome", "Progress", "Supervised", "accuracy", "train"]
+__all__ = [
+    "Accuracy",
+    "CrossEntropy",
+    "Epoch",
+    "Loss",
+    "Outcome",
+    "Progress",
+    "Score",
+    "Supervised",
+    "accuracy",
+    "summed",
+    "train",
+]
 
 CHECK_EVERY = 20  # steps between looks at the loss: a look makes a GPU wait
 REPORT_S = 0.1  # seconds between two reports of progress within an epoch
@@ -52,6 +64,28 @@ class CrossEntropy:
         return F.cross_entropy(outputs, targets, label_smoothing=recipe.label_smoothing)
 
 
+class Score(Protocol):
+    """What is watched of a network beside its loss: the mean of something over samples, told on a scale of its own.
+
+    `name`: as it ends in ``train_acc`` and ``val_acc``; `epoch`: the record of an epoch, which has these two fields.
+    """
+
+    name: ClassVar[str]
+    epoch: ClassVar[type[Any]]
+
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Of every sample of a batch, a number in float64, shape (N,)."""
+        ...
+
+    def told(self, total: float, count: int = 1) -> float:
+        """The mean of numbers with this sum on the scale on which it is reported."""
+        ...
+
+    def words(self, told: float) -> str:
+        """The same in words."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """One finished epoch, counted from 1; accuracies in per cent; `val_acc` is None where it was not measured."""
@@ -62,6 +96,26 @@ class Epoch:
     train_acc: float
     val_acc: float | None
     seconds: float = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Right answers, in per cent."""
+
+    name: ClassVar[str] = "acc"
+    epoch: ClassVar[type[Any]] = Epoch
+
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """1 for a right answer; logits (N, classes), labels (N,)."""
+        return (outputs.argmax(1) == targets).double()
+
+    def told(self, total: float, count: int = 1) -> float:
+        """Per cent."""
+        return 100 * total / count
+
+    def words(self, told: float) -> str:
+        """Per cent in words."""
+        return f"accuracy {told:.1f} %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +147,33 @@ class DropsPaths(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training stands: `epoch` and `step` from 1, `loss` and `train_acc` since the epoch began."""
+    """Where a training stands: `epoch` and `step` from 1, `loss` and `train_score` since the epoch began.
+
+    The scores are accuracies in per cent, or what else the task watches; `score` says the first one in words.
+    """
 
     epoch: int
     epochs: int
     step: int
     steps: int
     loss: float
-    train_acc: float
-    val_acc: float | None
+    train_score: float
+    val_score: float | None
     seconds_left: float
+    score: str
 
     @property
     def words(self) -> str:
         """How well it goes."""
-        return f"loss {self.loss:.3f}, accuracy {self.train_acc:.1f} %"
+        return f"loss {self.loss:.3f}, {self.score}"
 
     @property
     def share(self) -> float:
         """How much of the epoch is over, 0 to 1."""
         return self.step / self.steps
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch} of {self.epochs}: {self.words}"
 
 
 def train(
@@ -143,21 +204,23 @@ def accuracy(network: nn.Module, split: Split, data: Data, device: torch.device 
     """Correct answers on a split, in per cent; the network is measured in eval mode and left in the mode it had."""
     if not len(split):
         raise SpecError("An accuracy needs at least one image.")
-    return 100 * _correct(network, split, data, torch.device(device)) / len(split)
+    score = Accuracy()
+    return score.told(summed(network, split, data, torch.device(device), score), len(split))
 
 
-def _correct(network: nn.Module, split: Split, data: Data, device: torch.device) -> int:
+def summed(network: nn.Module, split: Split, data: Data, device: torch.device, score: Score) -> float:
+    """The sum of a score over a split; the network is measured in eval mode and left in the mode it had."""
     mode = network.training
     dtype = next(network.parameters()).dtype
     size = max(1, min(len(split), PIXELS // math.prod(data.shape)))
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=device)
     network.eval()
     with torch.inference_mode():
         for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
-            x_NCHW = data.normalised(images.to(device).contiguous(memory_format=LAYOUT), dtype)
-            correct += (network(x_NCHW).argmax(1) == labels.to(device)).sum()
+            x_NCHW = data.normalised(laid_out(images.to(device)), dtype)
+            total += score.each(network(x_NCHW), labels.to(device)).sum()
     network.train(mode)
-    return int(correct.item())
+    return float(total.item())
 
 
 class Supervised:
@@ -173,9 +236,11 @@ class Supervised:
         device: torch.device,
         validate_every: int = 0,
         loss: Loss | None = None,
+        score: Score | None = None,
     ) -> None:
         self.device, self.recipe, self.seed, self.validate_every = device, recipe, seed, validate_every
         self.loss: Loss = CrossEntropy() if loss is None else loss
+        self.score: Score = Accuracy() if score is None else score
         self.ranks: Ranks = current()
         layout = layout_for(network, device)
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
@@ -186,7 +251,7 @@ class Supervised:
         dtype = next(network.parameters()).dtype
         self.batches = Batches(self.data, recipe, device, dtype, self.ranks, layout)
         self.steps = self.batches.steps
-        self.history: list[Epoch] = []
+        self.history: list[Any] = []
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
@@ -210,7 +275,7 @@ class Supervised:
             final = self.network.drop_path if recipe.drop_path is None else recipe.drop_path
             self.network.drop_path_prob = final * number / recipe.epochs
         self.network.train()
-        totals = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss and share of correct answers, summed
+        totals = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss and score, summed
         reported = started
         for step, batch in enumerate(self.batches.epoch(streams)):
             passed = number + (step / self.steps if recipe.anneal == "step" else 0)
@@ -228,15 +293,15 @@ class Supervised:
                 self.ranks.average_buffers(module)
         last = number + 1 == recipe.epochs
         due = last or (validate_every > 0 and (number + 1) % validate_every == 0)
-        val_acc = self._validate() if due else None
-        loss, share = (totals / self.steps).tolist()
-        seconds = time.perf_counter() - started
-        self.history.append(Epoch(number + 1, learning_rate(recipe, number), loss, 100 * share, val_acc, seconds))
+        val = self._validate() if due else None
+        loss, score = (totals / self.steps).tolist()
+        seconds, rate = time.perf_counter() - started, learning_rate(recipe, number)
+        self.history.append(self.score.epoch(number + 1, rate, loss, self.score.told(score), val, seconds))
         if progress is not None:
-            progress(self._progress(number, self.steps, totals, val_acc, seconds))
+            progress(self._progress(number, self.steps, totals, val, seconds))
 
     def _step(self, batch: Batch) -> Tensor:
-        """One step of the optimiser; returns the loss and the share of correct answers."""
+        """One step of the optimiser; returns the loss and the mean score."""
         recipe = self.recipe
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             output = self.network(batch.images)
@@ -246,8 +311,8 @@ class Supervised:
             loss = loss + recipe.auxiliary_weight * self._lost(batch, extra)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        share = (logits.detach().argmax(1) == batch.labels).double().mean()
-        seen = torch.stack((loss.detach().double(), share))
+        score = self.score.each(logits.detach(), batch.labels).mean()
+        seen = torch.stack((loss.detach().double(), score))
         seen = self.ranks.average_gradients(self.network, seen)
         if recipe.gradient_clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
@@ -285,18 +350,20 @@ class Supervised:
             )
 
     def _validate(self) -> float:
-        """Accuracy of the weights that count, in per cent; every process measures its part."""
+        """Score of the weights that count; every process measures its part."""
         network = self.network if self.average is None else self.average
         split, ranks = self.data.val, self.ranks
         own = Split(split.images[ranks.rank :: ranks.count], split.labels[ranks.rank :: ranks.count])
-        correct = _correct(network, own, self.data, self.device) if len(own) else 0
-        return 100 * ranks.total(correct, self.device) / len(split)
+        total = summed(network, own, self.data, self.device, self.score) if len(own) else 0.0
+        return self.score.told(ranks.total(total, self.device), len(split))
 
-    def _progress(self, number: int, step: int, totals: Tensor, val_acc: float | None, seconds: float) -> Progress:
-        loss, share = (totals / step).tolist()
+    def _progress(self, number: int, step: int, totals: Tensor, val: float | None, seconds: float) -> Progress:
+        loss, mean = (totals / step).tolist()
+        score = self.score.told(mean)
         an_epoch = self.history[-1].seconds if self.history else seconds * self.steps / step
         left = an_epoch * (self.recipe.epochs - number - step / self.steps)
-        return Progress(number + 1, self.recipe.epochs, step, self.steps, loss, 100 * share, val_acc, max(0.0, left))
+        words = self.score.words(score)
+        return Progress(number + 1, self.recipe.epochs, step, self.steps, loss, score, val, max(0.0, left), words)
 
     # -- the state, in and out ---------------------------------------------------------------------------------------
 
@@ -313,7 +380,7 @@ class Supervised:
             checkpoint.restore_module(self.average, tensors, "average.")
         own = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
         checkpoint.restore_optimizer(self.optimizer, own)
-        self.history = [Epoch(**epoch) for epoch in record["history"]]
+        self.history = [self.score.epoch(**epoch) for epoch in record["history"]]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Weights, their average, and what the optimiser remembers."""
@@ -328,7 +395,8 @@ class Supervised:
         if self.average is not None:
             self.network.load_state_dict(self.average.state_dict())
         self.network.to(memory_format=torch.contiguous_format)
-        return {"val_acc": Outcome(tuple(self.history)).val_acc}
+        name = f"val_{self.score.name}"
+        return {name: asdict(self.history[-1])[name]}
 
     def fingerprint(self) -> dict[str, Any]:
         """Recipe, seed, data, the shapes of the network, and the number of processes."""

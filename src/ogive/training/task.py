@@ -151,8 +151,8 @@ class Shaped(Protocol):
     """A task whose networks read inputs of one shape, so that their latency can be measured."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of an input."""
+    def shape(self) -> tuple[int, ...]:
+        """Channels, rows and columns of an image, or the length of a row."""
         ...
 
     def skeleton(self, space: str, size: Size) -> Skeleton:

@@ -42,6 +42,7 @@ class Text:
     unknown: Mapping[str, int] = field(default_factory=dict)
 
     tasks: ClassVar[tuple[str, ...]] = ("language",)
+    kind: ClassVar[str] = "words"
 
     @property
     def shape(self) -> tuple[int, int, int]:

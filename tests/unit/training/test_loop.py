@@ -237,7 +237,7 @@ def test_progress_ends_at_the_last_epoch_with_no_time_left(small: type[nn.Module
     assert [report.epoch for report in ends] == [1, 2, 3]
     assert ends[-1].seconds_left == 0
     assert ends[0].seconds_left > 0
-    assert [(e.loss, e.train_acc, e.val_acc) for e in ends] == [
+    assert [(e.loss, e.train_score, e.val_score) for e in ends] == [
         (e.train_loss, e.train_acc, e.val_acc) for e in outcome.history
     ]
 

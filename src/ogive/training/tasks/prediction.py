@@ -1,0 +1,149 @@
+"""Prediction: what tasks have in common whose networks read inputs of one shape, with known targets."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.networks import count
+from ogive.networks.build import Skeleton, build, fitted_skeleton
+from ogive.networks.export import Exported
+from ogive.training.data import Data
+from ogive.training.memory import training_bytes
+from ogive.training.recipe import Recipe
+from ogive.training.supervised import Score, Supervised
+from ogive.training.task import Builder, Size
+
+__all__ = ["Prediction"]
+
+logger = logging.getLogger(__name__)
+
+
+class Prediction:
+    """Inputs of which each has one target: networks for them, their size, their training and how they are taken away.
+
+    `builder` makes networks in place of ogive's own, for a space of one's own: a function of an architecture and of a
+    number that seeds its weights. A loss of one's own is a subclass that overrides `loss`.
+    """
+
+    recipe: type[Recipe] = Recipe
+    answers: ClassVar[str] = "one a target"  # what the outputs of a network are, for messages
+
+    def __init__(self, data: Data, *, builder: Builder | None = None) -> None:
+        self.data, self.builder = data, builder
+        if type(self).recipe is Recipe:  # no other of a subclass: the one whose defaults are for such data
+            self.recipe = data.recipe
+
+    @property
+    def score(self) -> Score:
+        """What is watched while a network trains."""
+        raise NotImplementedError
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the inputs and targets."""
+        return self.data.digest
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, rows and columns of every image, or the length of every row."""
+        return self.data.shape
+
+    def loss(self, outputs: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+        """What is made small."""
+        raise NotImplementedError
+
+    def fitted(self, recipe: Recipe, size: Size, space: SearchSpace | None) -> Recipe:
+        """The recipe as it is; a size of which nothing can be built is refused now."""
+        if self.builder is None and space is not None:
+            with torch.device("meta"):
+                build(space.sample(Seed(0).numpy("check")), self.skeleton(space.name, size))
+        return recipe
+
+    def network(self, arch: Architecture, size: Size, recipe: Recipe, *, seed: int | None) -> nn.Module:
+        """The network; one of a builder always has weights. SpecError if it has another number of outputs."""
+        if self.builder is not None:
+            return self._checked(self.builder(arch, 0 if seed is None else seed), arch)
+        if seed is not None:
+            return build(arch, self.skeleton(arch.space, size), seed=seed)
+        with torch.device("meta"):
+            return build(arch, self.skeleton(arch.space, size))
+
+    def skeleton(self, space: str, size: Size) -> Skeleton:
+        """The size of networks for these inputs."""
+        auxiliary = {"auxiliary": True} if size.auxiliary else {}
+        shape, classes = self.data.shape, len(self.data.classes)
+        return fitted_skeleton(space, shape, classes, channels=size.channels, cells=size.cells, **auxiliary)
+
+    def counted(self, network: nn.Module) -> dict[str, float]:
+        """Parameters, and multiply-accumulates of an input."""
+        return {"params": float(count.parameters(network)), "macs": float(count.macs(network, self.data.shape))}
+
+    def memory(self, outline: nn.Module, recipe: Recipe) -> float:
+        """As `training_bytes`; 0 for a network of a builder that needs values, of which an outline has none."""
+        if self.builder is None:
+            return training_bytes(outline, self.data.shape, recipe)
+        try:
+            return training_bytes(copy.deepcopy(outline).to("meta"), self.data.shape, recipe)
+        except (RuntimeError, NotImplementedError) as error:
+            logger.debug("The memory of %s cannot be estimated: %s", type(outline).__name__, error)
+            return 0.0
+
+    def training(
+        self, network: nn.Module, recipe: Recipe, *, seed: Seed, device: torch.device, validate_every: int = 0
+    ) -> Supervised:
+        """A training on ``data.train``, measured on ``data.val`` after its last epoch."""
+        return Supervised(
+            network,
+            self.data,
+            recipe,
+            seed=seed,
+            device=device,
+            validate_every=validate_every,
+            loss=self,
+            score=self.score,
+        )
+
+    def joined(self) -> Self:
+        """The validation inputs are trained on as well."""
+        whole = copy.copy(self)
+        whole.data = self.data.joined()
+        return whole
+
+    def exported(
+        self,
+        network: nn.Module,
+        folder: Path,
+        *,
+        formats: Sequence[str],
+        name: str,
+        headline: str,
+        progress: Callable[[str], None] | None = None,
+    ) -> list[Exported]:
+        """With what prepares inputs as they were read, and the test inputs to try it on."""
+        return self.data.exported(network, folder, formats=formats, name=name, headline=headline, progress=progress)
+
+    def _checked(self, network: nn.Module, arch: Architecture) -> nn.Module:
+        """SpecError unless the network of a builder gives one number for each output."""
+        wanted = len(self.data.classes)
+        mode = network.training
+        with torch.no_grad():
+            found = network.eval()(self.data.normalised(self.data.val.images[:2]))
+        network.train(mode)
+        if not isinstance(found, Tensor) or found.shape[1:] != (wanted,):
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise SpecError(
+                f"The builder's network for {arch} must give {wanted} numbers for each {self.data.kind.rstrip('s')}, "
+                f"{self.answers}, but for 2 {self.data.kind} it gave {shape}."
+            )
+        return network

@@ -73,3 +73,17 @@ def test_a_training_search_survives_20_kills_within_trials_checkpoints_and_saves
     struck = " ".join(kill["at"] for kill in kills)
     assert "unfinished" in struck
     assert "strategy" in struck
+
+
+def test_a_search_on_rows_survives_12_kills(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    rows = (f"{n % 7},{'' if n % 5 else 'word'},{n % 11 / 4}" for n in range(60))
+    file.write_text("\n".join(("number,word,quantity", *rows)))
+    settings = {
+        "space": "mlp",
+        "strategy": "evolution(population=2, tournament=2)",
+        "evaluator": "trained(epochs=2, threads=1)",
+        "data": f"csv:{file}(target=quantity)",
+    }
+    kills = killed_and_resumed(tmp_path, settings=settings, trials=4, save_every=1, kind="", kills=12, seed=0)
+    assert_all_survived(kills, 12)

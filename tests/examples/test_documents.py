@@ -26,6 +26,7 @@ SMALLER = {
     "--budget 2h": "--budget 2",
     "trained(epochs=10)": "trained(epochs=1, threads=1)",
     "--channels 16": "--channels 4",
+    "--budget 50 --out runs/houses": "--budget 2 --out runs/houses",
     "images:photos": "images:photos(size=8)",
     "epochs=100, cutout=4": "epochs=1",
     "--seeds 50": "--seeds 3",
@@ -69,6 +70,8 @@ def lay(folder: Path, shared_data: Path) -> None:
     )
     (folder / "mine.csv").write_text("\n".join(rows))
     rng = np.random.default_rng(0)
+    houses = (f"{n},{n % 7 + 1},{'new' if n % 3 else 'old'},{50 * (n % 7) + 20 * (n % 3)}.5" for n in range(60))
+    (folder / "houses.csv").write_text("\n".join(("id,rooms,state,price", *houses)))
     for label in ("cat", "dog"):
         (folder / "photos" / label).mkdir(parents=True)
         for number in range(10):
@@ -114,7 +117,11 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # What must lie there when the commands of a document are through.
 LEFT = {
-    "README": ("runs/photos/artifacts/export/winner.onnx", "runs/photos/report.html"),
+    "README": (
+        "runs/photos/artifacts/export/winner.onnx",
+        "runs/photos/report.html",
+        "runs/houses/artifacts/export/winner_rows.py",
+    ),
     "language": ("runs/cells/artifacts/export/winner.words.txt",),
 }
 

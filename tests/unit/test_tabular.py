@@ -128,6 +128,25 @@ def test_a_quantity_goes_all_the_way(diabetes: str, rows: Rows, tmp_path: Path) 
     assert "val_rmse" in page or "root mean squared error" in page
 
 
+def test_an_interrupted_final_training_on_rows_goes_on_where_it_stopped(diabetes: str, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("whole", "stopped")]
+    for folder in folders:
+        ogive.search(data=diabetes, budget=1, out=folder, **{**QUICK, "evaluator": "training_free(params)"})
+    whole = train_winner(folders[0], recipe="epochs=5")
+
+    def stop(step: Any) -> None:
+        if step.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_winner(folders[1], recipe="epochs=5", progress=stop)
+    (left,) = (folders[1] / "artifacts" / "winner").glob("training-*/metrics.jsonl")
+    assert [json.loads(line)["number"] for line in left.read_text().splitlines()] == [1, 2]
+    again = train_winner(folders[1], recipe="epochs=5")
+    assert [again[name] for name in ("test_rmse", "test_r2")] == [whole[name] for name in ("test_rmse", "test_r2")]
+    assert [epoch["train_rmse"] for epoch in again["history"]] == [epoch["train_rmse"] for epoch in whole["history"]]
+
+
 def test_classes_of_rows_go_all_the_way(wine: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     found = ogive.search(data=wine, budget=3, out=folder, **QUICK)

@@ -85,7 +85,7 @@ def load(
 
 def _read(path: Path, separator: str | None) -> Lines:
     """All lines of the file, with as many cells in each as the first one names."""
-    if separator is not None and len(separator) != 1:
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
         raise SpecError(f"A separator is one character, such as separator=';', but got {separator!r}.")
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -129,6 +129,11 @@ def _numbered(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
 def _refuse_header(path: Path, names: tuple[str, ...]) -> None:
     if all(is_number(name) for name in names):
         raise SpecError(f"The first line of {path} must name the columns, but it holds numbers: {shortened(names[0])}.")
+    if "" in names:
+        raise SpecError(
+            f"Column {names.index('') + 1} of {path} has no name in the header: name it, or, where it is an index, write "
+            "the file without it."
+        )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SpecError(f"The header of {path} names the column {twice!r} twice.")

@@ -187,6 +187,7 @@ ROWS = "a,b,y\n" + "".join(f"{i},{i % 3},{i / 4}\n" for i in range(20))
         (ROWS, {"drop": ["a", "b"]}, "no column beside the target y"),
         (ROWS, {"drop": ["y"]}, "target y can be neither in drop"),
         (ROWS, {"separator": "::"}, "A separator is one character"),
+        (",b,y\n0,1,2\n", {}, "Column 1 of .* has no name in the header"),
         (ROWS, {"validation": 1.5}, "between 0 and 1"),
         (ROWS, {"limit": 0}, "limit must be at least 1"),
         (ROWS + "1,2\n", {}, "Line 22 of .* has 2 cells, but its header names 3 columns"),

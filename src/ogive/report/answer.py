@@ -69,7 +69,7 @@ def _lead(facts: Facts, best: Winner) -> Html:
         said, about = _untested(best), best.one.sought[0].metric
     elif best.test_interval is not None:
         right, images, _ = best.test_interval
-        text = f"{_subject(best)} classifies {number(right)} of {number(images)} test images correctly: "
+        text = f"{_subject(best)} classifies {number(right)} of {number(images)} test {best.test_kind} correctly: "
         said, about = joined(text, tag("strong", told(test, best.values[test.name])), "."), test
     else:
         source = ", read from the table." if best.one.config.get("table") and not best.trained else ". "
@@ -205,7 +205,7 @@ def _about(best: Winner, metric: Metric, sought: Mapping[str, Metric]) -> str:
     way = direction(metric) if metric.name in sought else ""
     if metric.test and best.test_interval is not None:
         right, images, ends = best.test_interval
-        about = f"{right:,} of {images:,} images; 95 % interval {ends.low:.2f} to {ends.high:.2f} %"
+        about = f"{right:,} of {images:,} {best.test_kind}; 95 % interval {ends.low:.2f} to {ends.high:.2f} %"
     elif metric.test and metric.unit == "%":
         about = "as recorded; the number of test images is not known"
     elif metric.test:

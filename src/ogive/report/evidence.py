@@ -102,8 +102,8 @@ def _test_images(facts: Facts) -> list[Html]:
     right, images, ends = facts.winner.test_interval
     text = (
         f"Of the winner's test accuracy, {right:,} right of {images:,}, the binomial (Wilson) 95 % interval is "
-        f"{ends.low:.2f} to {ends.high:.2f} %. It covers the choice of the test images alone, not the chance in "
-        "training and search."
+        f"{ends.low:.2f} to {ends.high:.2f} %. It covers the choice of the test {facts.winner.test_kind} alone, not "
+        "the chance in training and search."
     )
     said = [
         f"{other.one.label}: {found[0]:,} of {found[1]:,}, {found[2].low:.2f} to {found[2].high:.2f} %"

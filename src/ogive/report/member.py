@@ -119,6 +119,11 @@ class Winner:
         return bool(self.one.final)
 
     @property
+    def test_kind(self) -> str:
+        """What it was tested on, in the plural: "images" or "rows"."""
+        return str(self.one.final.get("test_kind", "images"))
+
+    @property
     def tests(self) -> list[Metric]:
         """What was measured of it on a test set."""
         return [metric for metric in self.metrics.values() if metric.test]

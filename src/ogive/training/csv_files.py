@@ -131,8 +131,8 @@ def _refuse_header(path: Path, names: tuple[str, ...]) -> None:
         raise SpecError(f"The first line of {path} must name the columns, but it holds numbers: {shortened(names[0])}.")
     if "" in names:
         raise SpecError(
-            f"Column {names.index('') + 1} of {path} has no name in the header: name it, or, where it is an index, write "
-            "the file without it."
+            f"Column {names.index('') + 1} of {path} has no name in the header: name it, or, where it is an index, "
+            "write the file without it."
         )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -347,10 +347,12 @@ def inputs(kind: str, name: str) -> tuple[str, ...]:
 
 
 def _served(kind: str, name: str) -> tuple[Any, ...]:
-    """The space, or the classes of what a reader of data may return."""
-    return (
-        _alternatives(typing.get_type_hints(resolve(kind, name))["return"]) if kind == "data" else (build(kind, name),)
-    )
+    """The space, or the classes of what a reader of data says that it may return; none where it does not say."""
+    if kind != "data":
+        return (build(kind, name),)
+    made = resolve(kind, name)
+    told = _evaluated(inspect.signature(made).return_annotation, getattr(made, "__globals__", {}))
+    return tuple(part for part in _alternatives(told) if inspect.isclass(part) and part is not inspect.Signature.empty)
 
 
 def task_of(space: Any, data: Any, context: Context | None = None) -> Any:

@@ -14,6 +14,7 @@ from ogive.core.metric import names_of
 from ogive.core.objective import LatencyTradeoff, Maximize
 from ogive.core.rng import Seed
 from ogive.core.trial import Proposal
+from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RegularizedEvolution
 from ogive.tables.store import Table
@@ -254,6 +255,13 @@ class TabuSearch:
 
 def layers(network, images):
     return float(sum(1 for _ in network.modules()))
+
+
+def mine(name: str, *, count: int = 20):
+    """Digits of somebody's own."""
+    from ogive.training.data import load
+
+    return load("digits", limit=count)
 '''
 
 
@@ -296,6 +304,15 @@ def test_an_installed_score_can_screen(install: Callable[[str], None]) -> None:
     evaluator = catalog.build("evaluator", "training_free(layers, channels=2, cells=1)", context)
     arch = context["space"]().parse("nasbench201:3,3,3,3,3,3")
     assert evaluator.evaluate([Proposal(arch)])[0].metrics["layers"] > 10
+
+
+def test_installed_data_are_loaded_by_their_name(install: Callable[[str], None]) -> None:
+    install("data.mine = tabu_for_ogive:mine")
+    assert catalog.options("data", "mine") == {"count": 20}
+    assert catalog.tasks("data", "mine") == catalog.inputs("data", "mine") == ()  # it does not say
+    assert len(load_data("mine(count=10)").train) == 10
+    with pytest.raises(UnknownName, match="no data set named 'mina'"):
+        load_data("mina")
 
 
 def test_a_plug_in_does_not_replace_a_part_of_ogive(install: Callable[[str], None]) -> None:

@@ -262,7 +262,9 @@ def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     )
     assert re.search(r"^random +Independent random architectures", ogive("list", "strategy").out, re.MULTILINE)
     assert re.search(
-        r"^digits +classification, generation +The 1,797 handwritten digits", ogive("list", "data").out, re.MULTILINE
+        r"^digits +classification, generation +images +The 1,797 handwritten digits",
+        ogive("list", "data").out,
+        re.MULTILINE,
     )
     options = ogive("list", "strategy", "evolution").out
     assert re.search(r"^population +50", options, re.MULTILINE)

@@ -217,6 +217,16 @@ def test_an_export_whose_preparation_makes_other_numbers_is_refused(rows: Rows, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_names_of_columns_may_be_anything_a_cell_can_hold(tmp_path: Path) -> None:
+    odd = 'a "quoted" \\ one,\nwith """lines"""'
+    with (tmp_path / "odd.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["x", f"{odd} too", odd], *([i, "ab"[i % 2], i / 4] for i in range(30))])
+    rows = ogive.data(f"csv:{tmp_path / 'odd.csv'}", target=odd, unit='"m"\n')
+    network = Regression(rows).network(mlp().parse("16 relu none 0 plain"), Size(), RowRecipe(), seed=1)
+    rows.exported(network, tmp_path / "out", formats=["torch"], name="winner", headline="untrained")
+    assert len(told_alone(tmp_path / "out")) == len(rows.test)
+
+
 def test_r2_and_rmse_are_those_of_scikit_learn(rows: Rows) -> None:
     from sklearn.metrics import r2_score, root_mean_squared_error
 

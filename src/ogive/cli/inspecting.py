@@ -54,7 +54,7 @@ def _list_parts(kind: str, names: list[str]) -> None:
     rows = [
         (
             part,
-            ", ".join(catalog.tasks(kind, part)) or "tables",
+            ", ".join(catalog.tasks(kind, part)) or ("tables" if kind == "space" else ""),
             ", ".join(catalog.inputs(kind, part)),
             catalog.summary(kind, part),
         )

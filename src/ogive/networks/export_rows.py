@@ -129,11 +129,12 @@ def _run(text: str) -> Any:
 
 def _plain(preparation: Preparation, target: Target, width: int) -> Plain:
     """What NAME.py has beside its network."""
-    about = f"tells {len(target.classes)} classes of {target.name} apart" if target.classes else f"tells {target.name}"
+    name = _in_words(target.name)
+    about = f"tells {len(target.classes)} classes of {name} apart" if target.classes else f"tells {name}"
     weights = 'WEIGHTS = Path(__file__).with_suffix(".safetensors")'
     return Plain(
         takes=f"It takes rows of {len(preparation.columns)} columns, {about}, ",
-        usage=USAGE.replace("TARGET", target.name),
+        usage=USAGE.replace("TARGET", name),
         constants=f"{weights}\nSHAPE = ({width},)  # numbers of a prepared row\n{_constants(preparation, target)}",
         functions=(ENCODED, _answers(target), PREDICTED, RIGHT if target.classes else ERROR, MAIN),
         names=NAMES,
@@ -169,9 +170,14 @@ def _constants(preparation: Preparation, target: Target) -> str:
     if target.classes:
         lines.append(f"CLASSES = {literal(target.classes, used=len('CLASSES = '))}")
     else:
-        unit = f", in {target.unit}" if target.unit else ""
-        lines.append(f"MEAN, DEVIATION = {target.mean!r}, {target.deviation!r}  # of {literal(target.name)}{unit}")
+        unit = f", in {_in_words(target.unit)}" if target.unit else ""
+        lines.append(f"MEAN, DEVIATION = {target.mean!r}, {target.deviation!r}  # of {_in_words(target.name)}{unit}")
     return "\n".join(lines)
+
+
+def _in_words(name: str) -> str:
+    """A name as it may stand in a docstring or in a comment."""
+    return " ".join(name.replace("\\", "/").replace('"', "'").split())
 
 
 def _answers(target: Target) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ogive.core.errors import SpecError
 from ogive.networks.export_rows import Preparation
+from ogive.training.memory import refuse_too_large
 
 __all__ = ["Cells", "fitted", "transformer"]
 
@@ -72,6 +73,8 @@ def fitted(train: Cells, names: tuple[str, ...], words: tuple[str, ...], *parts:
             f"leave it out with drop=[{names[int(empty.argmax())]}]."
         )
     made = transformer(len(names), len(words)).fit(_joined(train))
+    shape = (len(train), made.transform(_joined(train.take(np.arange(1)))).shape[1])
+    refuse_too_large("The prepared training rows", shape, item=8, way_out="leave out columns, or give a limit")
     told = made.named_transformers_
     numbers: tuple[tuple[str, float, float, float], ...] = ()
     missing: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
-from ogive.training.batches import LAYOUT
+from ogive.training.batches import laid_out
 from ogive.training.data import Data, Split
 from ogive.training.loop import Diverged, Tell
 
@@ -109,7 +109,7 @@ def fixed_batches(data: Data, split: Split, device: torch.device, size: int = 25
     """The images of a split, normalised and in their order, in equal batches of about `size`, with their labels."""
     batches = []
     for rows in torch.arange(len(split)).tensor_split(math.ceil(len(split) / size)):
-        images = split.images[rows].to(device).contiguous(memory_format=LAYOUT)
+        images = laid_out(split.images[rows].to(device))
         batches.append((data.normalised(images), split.labels[rows].to(device)))
     return batches
 

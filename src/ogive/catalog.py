@@ -428,7 +428,25 @@ def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], context
             f"{spec.name}(...) takes at most {len(slots)} positional arguments, but got {len(spec.args)}: {spec}."
         )
     targets = [*slots, *([rest] * len(spec.args) if rest is not None else [])]
-    return [_value(spec, p, value, context) for p, value in zip(targets, spec.args, strict=False)]
+    values: list[Any] = []
+    before: list[str] = []
+    for target, value in zip(targets, spec.args, strict=False):
+        kinds = map(_kind_of, _alternatives(target.annotation))
+        kind = next((one for one in kinds if one in _PARTS), "")
+        values.append(_value(spec, target, value, _inside(context, kind, before.count(kind))))
+        before.append(kind)
+    return values
+
+
+def _inside(context: Context, kind: str, place: int) -> Context:
+    """What a part inside another one is made of, the first or a later one of its kind there.
+
+    Parts of one kind name their random streams alike, so that each but the first has a seed of its own; the first has
+    that of the part around it.
+    """
+    if not place or not kind or "seed" not in context:
+        return context
+    return {**context, "seed": lambda: context["seed"]().child(f"{kind} {place}")}
 
 
 def _keywords(

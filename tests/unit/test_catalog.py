@@ -8,12 +8,14 @@ from typing import Any, Literal
 import pytest
 
 from ogive import catalog, plugins
+from ogive.core.capabilities import walk
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.evaluator import Cached, Evaluator
 from ogive.core.metric import names_of
 from ogive.core.objective import LatencyTradeoff, Maximize
 from ogive.core.rng import Seed
 from ogive.core.trial import Proposal
+from ogive.evaluators.training_free import TrainingFree
 from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RegularizedEvolution
@@ -197,6 +199,17 @@ def test_a_value_of_the_wrong_type_is_refused(option: str, given: object, wanted
 def test_an_unknown_option_offers_the_nearest(context: catalog.Context) -> None:
     with pytest.raises(UnknownName, match=r"no option of evolution named 'populaton'. Did you mean 'population'"):
         catalog.build("strategy", "evolution(populaton=3)", context)
+
+
+def test_parts_of_one_kind_inside_a_part_have_random_streams_of_their_own(context: catalog.Context) -> None:
+    context = {**context, "data": lambda: load_data("digits(limit=40, size=8)"), "threads": lambda: 1}
+    small = "batch_size=8, cells=1"
+    text = f"together(training_free(zen, {small}), cached(training_free(zico, {small})), training_free(swap, {small}))"
+    built = catalog.build("evaluator", text, context)
+    seeds = [part.seed for part in walk(built) if isinstance(part, TrainingFree)]
+    own = context["seed"]()
+    assert seeds == [own, own.child("evaluator 1"), own.child("evaluator 2")]
+    assert catalog.build("evaluator", f"cached(training_free(zen, {small}))", context).parts[0].seed == own
 
 
 def test_an_unknown_part_inside_a_part_is_named(context: catalog.Context) -> None:

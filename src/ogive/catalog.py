@@ -78,6 +78,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "guided": "ogive.strategies.guided:Guided",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
+        "one_shot": "ogive.strategies.scored:BestEvolved",
         **{
             name: f"ogive.strategies.gradient:{name}"
             for name in ("darts", "gdas", "pc_darts", "fair_darts", "darts_pt", "r_darts")

@@ -107,9 +107,9 @@ class Result:
         return sorted(kept, key=lambda trial: trial.scores or (), reverse=True)
 
 
-def space(name: str) -> SearchSpace:
-    """The search space of that name; UnknownName lists what there is."""
-    built: SearchSpace = catalog.build("space", name)
+def space(name: str, **options: Any) -> SearchSpace:
+    """The search space of that name, such as ``space("darts", operation=MyOperation())``; UnknownName lists all."""
+    built: SearchSpace = catalog.build("space", name, **options)
     return built
 
 

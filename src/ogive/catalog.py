@@ -78,6 +78,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "guided": "ogive.strategies.guided:Guided",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
+        "one_shot": "ogive.strategies.scored:BestEvolved",
         **{
             name: f"ogive.strategies.gradient:{name}"
             for name in ("darts", "gdas", "pc_darts", "fair_darts", "darts_pt", "r_darts")
@@ -154,6 +155,7 @@ _PARTS: dict[str, dict[str, str]] = {
         "adam": "ogive.training.optimisers:Adam",
         "adamw": "ogive.training.optimisers:adamw",
     },
+    "operation": {"published": "ogive.networks.own:Published"},
     "score": SCORES,
     "data": {
         "digits": "ogive.training.published:read_digits",
@@ -369,7 +371,7 @@ def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
         )
     for name in data.tasks:
         if name in space.tasks:
-            return build("task", name, {**(context or {}), "data": lambda: data})
+            return build("task", name, {**(context or {}), "data": lambda: data, "space": lambda: space})
     raise SpecError(
         f"{data.name} is data for {' or '.join(data.tasks)}, and networks of {space.name} are for "
         f"{' or '.join(space.tasks) or 'nothing but look-ups in tables'}: give other data, or another space."

@@ -24,6 +24,7 @@ KINDS = (
     "rule",
     "regulariser",
     "optimiser",
+    "operation",
     "score",
     "data",
 )

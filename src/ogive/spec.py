@@ -15,7 +15,7 @@ from typing import Any
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Spec", "parse", "parse_options", "spelled_today"]
+__all__ = ["Spec", "parse", "parse_options", "spelled_today", "stored_part"]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -93,6 +93,11 @@ def spelled_today(spec: Spec, *, stored: bool = False) -> Spec:
     kept = {key: value for key, value in inside.items() if splits or key not in _OF_PARTS}
     weights = Spec("parts" if splits else "supernet", (), kept)
     return Spec(name, (weights,), {key: value for key, value in options.items() if key not in inside})
+
+
+def stored_part(text: str) -> str:
+    """The text of a part in a run of version 0.1 as it is written now."""
+    return str(spelled_today(parse(text), stored=True)) if re.search(r"\binherited", text) else text
 
 
 class _Reader:

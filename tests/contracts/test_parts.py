@@ -58,7 +58,7 @@ def ddarts_dense():
 FACTORIES = """
 from ogive.core.metric import Metric
 from ogive.core.trial import Measurement
-from ogive.strategies.scored import Area, BestScored
+from ogive.strategies.scored import Area, BestEvolved, BestScored
 
 
 class Sum:
@@ -79,6 +79,10 @@ def guided(space, seed):
 
     trees = ExtraTrees(space=space, seed=seed, trees=5)
     return Guided(trees, Evolved(space=space), space=space, seed=seed, start=4, refit=10, offered=20)
+
+
+def one_shot(space, seed):
+    return BestEvolved(Sum(), space=space, seed=seed, candidates=60, population=10, tournament=3)
 
 
 def naswot(space, seed):

@@ -43,6 +43,7 @@ SMALLER = {
     "trained(epochs=4)": "trained(epochs=1)",
     "cifar10(limit=2000, size=16)": "digits(limit=40)",
     "supernet(epochs=20)": "supernet(epochs=1)",
+    "candidates=200": "candidates=4",
     "cifar10(limit=2000)": "digits(limit=40, size=16)",
     "trained(steps=40, feature_epochs=4, images=1000)": "trained(steps=1, feature_epochs=1, images=20)",
     "steps=20, part_steps=5, feature_epochs=4, images=1000": "steps=1, part_steps=1, feature_epochs=1, images=20",

@@ -274,7 +274,7 @@ def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert "Written maximize(metric)." in ogive("list", "objective", "maximize").out
     assert "Written few_shot(searcher, option=value)." in ogive("list", "strategy", "few_shot").out
     assert "Written together(parts, …)." in ogive("list", "evaluator", "together").out
-    assert "It takes no options." in ogive("list", "space", "nasbench201").out
+    assert "It takes no options." in ogive("list", "space", "natssize").out
 
 
 def test_tables_are_imported_listed_and_verified(

@@ -21,6 +21,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import Skeleton, build, fitted_skeleton
+from ogive.spaces.extended import ExtendedSpace
 from ogive.training.memory import is_out_of_memory, refuse_too_large
 from ogive.training.threads import settle
 from ogive.training.threads import threads as torch_threads
@@ -144,6 +145,7 @@ class Latency:
         self._batch_size, self._threads = batch_size, threads
         self._warm_up_s, self._min_runs = warm_up_s, min_runs
         self._min_seconds, self._max_seconds = min_seconds, max_seconds
+        self._space = space if isinstance(space, ExtendedSpace) else None  # others need not be such as can be sent
         if space is not None:
             self._skeleton(space.name)  # refuses now what would fail at the first trial
 
@@ -166,7 +168,7 @@ class Latency:
 
     def report(self, arch: Architecture) -> LatencyReport:
         """Build the network of an architecture and measure it, with all that `measure` reports."""
-        network = build(arch, self._skeleton(arch.space), seed=self._seed.integer("weights"))
+        network = build(arch, self._skeleton(arch.space), seed=self._seed.integer("weights"), space=self._space)
         return measure(
             network,
             self._shape,

@@ -68,7 +68,7 @@ class TrainingFree:
                 raise SpecError(f"The score {name} reads classes, and {data.name} holds quantities: take another one.")
         self.skeleton = fitted_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
         with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
-            build(space.sample(seed.numpy("check")), self.skeleton)
+            build(space.sample(seed.numpy("check")), self.skeleton, space=space)
         self._batch = _batch(data, min(batch_size, len(data.train)), seed)
         self.batch_size = len(self._batch)
 
@@ -95,7 +95,8 @@ class TrainingFree:
             raise InvalidArchitecture(f"{arch} belongs to the space {arch.space!r}, not to {self.space.name!r}.")
         prune = self.space.prune if self.pruned else None
         scored = arch if prune is None else prune(self.space.admit(arch))
-        return build(scored, self.skeleton, seed=self.seed.child(str(scored)).integer("weights")).to(self.device)
+        number = self.seed.child(str(scored)).integer("weights")
+        return build(scored, self.skeleton, seed=number, space=self.space).to(self.device)
 
     def _measured(self, arch: Architecture, batch: Split) -> Measurement:
         started = time.perf_counter()

@@ -7,13 +7,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
+from ogive.core.space import SearchSpace
 from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
 from ogive.networks.genotypes import Entries, Genotype
 from ogive.networks.mlp import Perceptron
@@ -21,13 +23,15 @@ from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
 from ogive.networks.nested import NestedNetwork
+from ogive.networks.own import own_module
 from ogive.networks.residual import ResidualNetwork
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.autogan import NAME as GENERATORS
-from ogive.spaces.darts import CONCAT, cell_of, darts
+from ogive.spaces.darts import CHOOSABLE, CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
 from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
+from ogive.spaces.extended import ExtendedSpace, base_of, own_operations
 from ogive.spaces.mlp import NAME as PERCEPTRONS
 from ogive.spaces.mlp import layers_of, mlp
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
@@ -114,6 +118,7 @@ def default_skeleton(space: str, **overrides: object) -> Skeleton:
 
     For darts, ``style="imagenet"`` gives the size that the paper uses there.
     """
+    space = base_of(space)
     _refuse_other(space, DEFAULTS)
     known = [field.name for field in dataclasses.fields(Skeleton)]
     for name in overrides:
@@ -155,12 +160,20 @@ def image_shape(shape: tuple[int, ...], space: str) -> tuple[int, int, int]:
     return channels, rows, columns
 
 
-def build(arch: Architecture, skeleton: Skeleton, *, seed: int | None = None) -> nn.Module:
+def build(
+    arch: Architecture, skeleton: Skeleton, *, seed: int | None = None, space: SearchSpace | None = None
+) -> nn.Module:
     """The network of an architecture, freshly initialised as torch does by default.
 
-    With a `seed` the weights depend on it alone and torch's global random state stays as it is; without one they are
-    drawn from that state. Raises InvalidArchitecture or SpecError.
+    A `space` is needed where that has operations of one's own. With a `seed` the weights depend on it alone and torch's
+    global random state stays as it is; without one they are drawn from that state. Raises InvalidArchitecture or
+    SpecError.
     """
+    if isinstance(space, ExtendedSpace):
+        with drawing_from(seed):
+            return EXTENDED[space.base](arch, skeleton, space)
+    if base_of(arch.space) != arch.space:
+        raise SpecError(f"The network of {arch} has an operation of one's own: its space must be given as an object.")
     _refuse_other(arch.space, BUILDERS)
     with drawing_from(seed):
         return BUILDERS[arch.space](arch, skeleton)
@@ -234,13 +247,14 @@ def _smallest(skeleton: Skeleton, reductions: int) -> int:
 # -- one builder for each space ---------------------------------------------------------------------------------------
 
 
-def _nasbench201(arch: Architecture, skeleton: Skeleton) -> nn.Module:
-    choices = nasbench201().admit(arch).choices
+def _nasbench201(arch: Architecture, skeleton: Skeleton, space: ExtendedSpace | None = None) -> nn.Module:
+    choices = (space or nasbench201()).admit(arch).choices
+    known: list[Any] = [*NASBENCH201_OPERATIONS, *(partial(own_module, one) for one in own_operations(space))]
     _check_plain(skeleton, "nasbench201")
     _check_depth(skeleton, "nasbench201")
     _check_width(skeleton, "nasbench201")
     return NasBench201Network(
-        operations=[NASBENCH201_OPERATIONS[int(choice)] for choice in choices],
+        operations=[known[int(choice)] for choice in choices],
         channels=skeleton.channels,
         cells=skeleton.cells,
         classes=skeleton.classes,
@@ -285,9 +299,10 @@ def _nasbench101(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
-def _darts(arch: Architecture, skeleton: Skeleton) -> nn.Module:
-    admitted = darts().admit(arch)
-    normal, reduce = cell_of(admitted, "normal"), cell_of(admitted, "reduce")
+def _darts(arch: Architecture, skeleton: Skeleton, space: ExtendedSpace | None = None) -> nn.Module:
+    admitted = (space or darts()).admit(arch)
+    known: list[Any] = [*CHOOSABLE, *(partial(own_module, one) for one in own_operations(space))]
+    normal, reduce = cell_of(admitted, "normal", known), cell_of(admitted, "reduce", known)
     return build_genotype(Genotype(normal, CONCAT, reduce, CONCAT), skeleton)
 
 
@@ -368,6 +383,10 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "dartopti": _nested,
     **dict.fromkeys(UNRESTRICTED, _dense),
 }
+EXTENDED: Mapping[str, Callable[[Architecture, Skeleton, ExtendedSpace], nn.Module]] = {
+    "nasbench201": _nasbench201,
+    "darts": _darts,
+}
 DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench201": Skeleton(channels=16, cells=5),  # NAS-Bench-201, section 2.1
     "nasbench101": Skeleton(channels=128, cells=3),  # NAS-Bench-101, section 2.1
@@ -441,7 +460,7 @@ def _check_cell(entries: Entries, concat: tuple[int, ...]) -> None:
     if not entries or len(entries) % 2:
         raise InvalidArchitecture(f"A cell needs two entries for each of its nodes, but got {len(entries)} entries.")
     for place, (name, state) in enumerate(entries):
-        if name not in DARTS_OPERATIONS:
+        if name not in DARTS_OPERATIONS and not callable(name):  # an operation of one's own is what makes it
             raise UnknownName("operation of a cell", name, DARTS_OPERATIONS)
         if not 0 <= state < 2 + place // 2:
             raise InvalidArchitecture(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -57,12 +57,16 @@ DARTS_OPERATIONS = (
 )
 
 
-def darts_operation(name: str, channels: int, stride: int = 1, affine: bool = True) -> nn.Module:
+def darts_operation(
+    name: str | Callable[[int, int], nn.Module], channels: int, stride: int = 1, affine: bool = True
+) -> nn.Module:
     """An operation of DARTS, NASNet, AmoebaNet, PNAS or DARTOpti that keeps the number of channels.
 
     Pooling is bare here; the search networks of DARTS put a batch normalisation after it. `none` occurs in those and in
-    the cells of NDS.
+    the cells of NDS. In place of a name there may be what makes the module, for channels and a stride.
     """
+    if not isinstance(name, str):
+        return name(channels, stride)
     if name not in DARTS_OPERATIONS:
         raise ValueError(f"no operation {name!r}")
     if name == "none":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -11,12 +11,17 @@ from ogive.networks.ops import ConvBN, ReLUConvBN, ResidualReduction, Zero, aver
 __all__ = ["NasBench201Cell", "NasBench201Network", "nasbench201_operation"]
 
 
-def nasbench201_operation(name: str, inputs: int, outputs: int, affine: bool = True) -> nn.Module:
+def nasbench201_operation(
+    name: str | Callable[[int, int], nn.Module], inputs: int, outputs: int, affine: bool = True
+) -> nn.Module:
     """The operation of an edge from a node of `inputs` channels to one of `outputs`.
 
     A skip that changes the width is a 1×1 convolution with normalisation (`FactorizedReduce` of stride 1 in the
-    published code); it occurs in the networks of natssize only.
+    published code); it occurs in the networks of natssize only. In place of a name there may be what makes the module,
+    for channels and a stride.
     """
+    if not isinstance(name, str):
+        return name(outputs, 1)
     if name == "nor_conv_3x3":
         return ReLUConvBN(inputs, outputs, 3, affine=affine)
     if name == "nor_conv_1x1":
@@ -36,7 +41,7 @@ class NasBench201Cell(nn.Module):
     `operations` are those of the edges (0>1), (0>2), (1>2), (0>3), (1>3), (2>3), the order of architecture strings.
     """
 
-    def __init__(self, operations: Sequence[str], inputs: int, outputs: int) -> None:
+    def __init__(self, operations: Sequence[str | Callable[[int, int], nn.Module]], inputs: int, outputs: int) -> None:
         super().__init__()
         self.edges = [(source, target) for target in range(1, 4) for source in range(target)]
         self.operations = nn.ModuleList(
@@ -76,7 +81,7 @@ class NasBench201Network(nn.Module):
 
     def __init__(
         self,
-        operations: Sequence[str],
+        operations: Sequence[str | Callable[[int, int], nn.Module]],
         channels: int = 16,  # NAS-Bench-201, section 2.1
         cells: int = 5,  # the same
         classes: int = 10,

@@ -9,6 +9,7 @@ from typing import Any
 
 from ogive.report.markup import Html, joined, tag
 from ogive.report.member import Member
+from ogive.spec import stored_part
 
 __all__ = [
     "command_block",
@@ -116,12 +117,15 @@ def usual_rival(config: Mapping[str, Any]) -> str:
 
 
 def _settings(config: Mapping[str, Any], strategy: str | None) -> list[str]:
+    def today(text: str) -> str:
+        return text if "weights" in config else stored_part(text)
+
     words = ["--space", str(config.get("space", ""))]
-    words += ["--strategy", strategy] if strategy else []
-    words += ["--evaluator", str(config["evaluator"])] if config.get("evaluator") else []
+    words += ["--strategy", today(strategy)] if strategy else []
+    words += ["--evaluator", today(str(config["evaluator"]))] if config.get("evaluator") else []
     for objective in config.get("objectives") or []:
         words += ["--objective", str(objective)]
-    for name in ("table", "data"):
+    for name in ("table", "data", "weights"):
         words += [f"--{name}", str(config[name])] if config.get(name) else []
     usual = {"device": "cpu", "threads": None, "workers": 1}
     for name, value in usual.items():

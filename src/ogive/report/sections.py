@@ -20,7 +20,7 @@ __all__ = ["Columns", "environment_section", "failures_section", "reproduce_sect
 TRIALS = 50
 FAILURES = 50
 SOUGHT = ("space", "world", "strategy", "evaluator", "objectives", "budget")
-GIVEN = ("data", "table", "skeleton", "seed", "in_flight", "role")
+GIVEN = ("data", "table", "weights", "skeleton", "seed", "in_flight", "role")
 
 
 # -- trials -----------------------------------------------------------------------------------------------------------

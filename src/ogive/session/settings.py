@@ -12,7 +12,7 @@ from ogive.core.trial import Budget
 from ogive.executors import normal, workers_of
 from ogive.machine import facts
 from ogive.runs import Run
-from ogive.spec import parse, spelled_today
+from ogive.spec import stored_part
 
 __all__ = [
     "TEXT",
@@ -140,8 +140,8 @@ def _today(setting: str, written: Any, knows_weights: bool) -> Any:
         written = re.sub(rf"\b{name}\b(?=[(),=\s]|$)", now, written)
     if setting == "objectives":  # an object was written as Python does
         written = re.sub(r"^M(ax|in)imize\(metric='(\w+)'\)$", r"m\1imize(\2)", written)
-    if not knows_weights and setting in ("evaluator", "strategy") and re.search(r"\binherited", written):
-        return str(spelled_today(parse(written), stored=True))
+    if not knows_weights and setting in ("evaluator", "strategy"):
+        written = stored_part(written)
     return written
 
 

@@ -17,6 +17,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
+from ogive.spaces.extended import ExtendedSpace, Operation, checked_name
 from ogive.spaces.notation import arguments
 
 __all__ = [
@@ -58,32 +59,50 @@ Entry = tuple[str, int]  # an operation and the state that it reads
 Cell = tuple[Entry, ...]  # two entries for each node, in the order of the nodes
 
 
+def darts(*, operation: Operation | None = None) -> SearchSpace:
+    """The space of two cells with 180 x 7**8 wirings and operations each, about 1.08e18 in all.
+
+    With an `operation` of one's own it has 8 instead of 7.
+    """
+    if operation is None:
+        return _published()
+    name, ops = checked_name(NAME, operation, OPS), (*CHOOSABLE, operation.name)
+    return ExtendedSpace(
+        name=name,
+        variables=_variables(ops),
+        draw=functools.partial(draw, ops=ops),
+        read=functools.partial(read, space=name, ops=ops),
+        write=functools.partial(write, ops=ops),
+        base=NAME,
+        operation=operation,
+    )
+
+
 @functools.cache
-def darts() -> SearchSpace:
-    """The space of two cells with 180 x 7**8 wirings and operations each, about 1.08e18 in all."""
-    return SearchSpace(name=NAME, variables=_variables(), draw=draw, read=read, write=write)
+def _published() -> SearchSpace:
+    return SearchSpace(name=NAME, variables=_variables(CHOOSABLE), draw=draw, read=read, write=write)
 
 
-def cell_of(arch: Architecture, kind: Kind) -> Cell:
+def cell_of(arch: Architecture, kind: Kind, ops: Sequence[str] = CHOOSABLE) -> Cell:
     """The eight (operation, state) entries of one cell; the two of a node by ascending state."""
     start = KINDS.index(kind) * 3 * NODES
     choices = [int(choice) for choice in arch.choices[start : start + 3 * NODES]]
     entries: list[Entry] = []
     for node, pairs in enumerate(PAIRS):
         pair, first, second = choices[3 * node : 3 * node + 3]
-        entries += [(CHOOSABLE[first], pairs[pair][0]), (CHOOSABLE[second], pairs[pair][1])]
+        entries += [(ops[first], pairs[pair][0]), (ops[second], pairs[pair][1])]
     return tuple(entries)
 
 
-def architecture(normal: Cell, reduce: Cell) -> Architecture:
+def architecture(normal: Cell, reduce: Cell, *, space: str = NAME, ops: Sequence[str] = CHOOSABLE) -> Architecture:
     """The architecture of two cells; the two entries of a node may come in either order."""
-    return Architecture(NAME, (*_choices(normal, "normal"), *_choices(reduce, "reduce")))
+    return Architecture(space, (*_choices(normal, "normal", ops), *_choices(reduce, "reduce", ops)))
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def draw(arch: Architecture) -> Graph:
+def draw(arch: Architecture, ops: Sequence[str] = CHOOSABLE) -> Graph:
     """The network of one normal cell and one reduction cell, wired as DARTS wires the first two cells.
 
     Both inputs of the normal cell are the input, those of the reduction cell the input and the normal cell's output.
@@ -91,11 +110,11 @@ def draw(arch: Architecture) -> Graph:
     cell is a "sum" of its two operations, and each cell ends in a "concat" of its four nodes. A preprocess node that
     nobody reads stays in the drawing.
     """
-    ops: list[str] = ["input"]
+    nodes: list[str] = ["input"]
     edges: set[tuple[int, int]] = set()
-    last = append_cells(((cell_of(arch, kind), CONCAT) for kind in KINDS), ops, edges)
-    edges.add((last, len(ops)))
-    return Graph((*ops, "output"), frozenset(edges))
+    last = append_cells(((cell_of(arch, kind, ops), CONCAT) for kind in KINDS), nodes, edges)
+    edges.add((last, len(nodes)))
+    return Graph((*nodes, "output"), frozenset(edges))
 
 
 def append_cells(cells: Iterable[tuple[Cell, Sequence[int]]], ops: list[str], edges: set[tuple[int, int]]) -> int:
@@ -141,7 +160,7 @@ def _append(cell: Cell, concat: Sequence[int], states: list[int], ops: list[str]
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def read(text: str) -> Architecture:
+def read(text: str, space: str = NAME, ops: Sequence[str] = CHOOSABLE) -> Architecture:
     """The cells of ``Genotype(normal=[('sep_conv_3x3', 1), ...], normal_concat=[2, 3, 4, 5], reduce=..., ...)``."""
     found = arguments(text, "Genotype", ("normal", "normal_concat", "reduce", "reduce_concat"))
     for kind in KINDS:
@@ -150,12 +169,12 @@ def read(text: str) -> Architecture:
             raise InvalidArchitecture(
                 f"Cells of darts concatenate the states {list(CONCAT)}; got {kind}_concat={concat}."
             )
-    return architecture(_entries(found["normal"], "normal"), _entries(found["reduce"], "reduce"))
+    return architecture(_entries(found["normal"], "normal"), _entries(found["reduce"], "reduce"), space=space, ops=ops)
 
 
-def write(arch: Architecture) -> str:
+def write(arch: Architecture, ops: Sequence[str] = CHOOSABLE) -> str:
     """The genotype, with the entries of each node by ascending state."""
-    parts = (f"{kind}={list(cell_of(arch, kind))}, {kind}_concat={list(CONCAT)}" for kind in KINDS)
+    parts = (f"{kind}={list(cell_of(arch, kind, ops))}, {kind}_concat={list(CONCAT)}" for kind in KINDS)
     return f"Genotype({', '.join(parts)})"
 
 
@@ -173,7 +192,7 @@ def _entries(value: object, kind: Kind) -> Cell:
     return entries
 
 
-def _choices(cell: Cell, kind: Kind) -> list[int]:
+def _choices(cell: Cell, kind: Kind, ops: Sequence[str]) -> list[int]:
     if len(cell) != 2 * NODES:
         raise InvalidArchitecture(f"A {kind} cell of darts has {2 * NODES} entries, got {len(cell)}.")
     choices = []
@@ -184,24 +203,24 @@ def _choices(cell: Cell, kind: Kind) -> list[int]:
                 f"State {node + 2} of a darts cell reads two different states of 0..{node + 1}; "
                 f"in the {kind} cell it reads {lower} and {upper}."
             )
-        choices += [pairs.index((lower, upper)), _operation(first), _operation(second)]
+        choices += [pairs.index((lower, upper)), _operation(first, ops), _operation(second, ops)]
     return choices
 
 
-def _operation(op: str) -> int:
-    if op not in CHOOSABLE:
-        raise InvalidArchitecture(f"A cell of darts cannot hold the operation {op!r}. {nearest(op, CHOOSABLE)}")
-    return CHOOSABLE.index(op)
+def _operation(op: str, ops: Sequence[str]) -> int:
+    if op not in ops:
+        raise InvalidArchitecture(f"A cell of darts cannot hold the operation {op!r}. {nearest(op, ops)}")
+    return ops.index(op)
 
 
-def _variables() -> tuple[Choice, ...]:
+def _variables(ops: Sequence[str]) -> tuple[Choice, ...]:
     return tuple(
         variable
         for kind in KINDS
         for node, pairs in enumerate(PAIRS)
         for variable in (
             Choice(f"{kind}.{node + 2}.states", tuple(f"{lower}+{upper}" for lower, upper in pairs)),
-            Choice(f"{kind}.{node + 2}.lower", CHOOSABLE),
-            Choice(f"{kind}.{node + 2}.upper", CHOOSABLE),
+            Choice(f"{kind}.{node + 2}.lower", tuple(ops)),
+            Choice(f"{kind}.{node + 2}.upper", tuple(ops)),
         )
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import random  # noqa: TID251  one local generator, which replays a published shuffle: see official_indices
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
+from ogive.spaces.extended import ExtendedSpace, Operation, checked_name
 
 __all__ = [
     "EDGES",
@@ -47,12 +49,27 @@ _ENTRY = re.compile(r"([a-z0-9_]+)~(\d)")
 Integers = npt.NDArray[np.int64]
 
 
+def nasbench201(*, operation: Operation | None = None) -> SearchSpace:
+    """The space of 6 edges with 5 operations each: 15,625 cells; with an `operation` of one's own 6 each, 46,656."""
+    if operation is None:
+        return _published()
+    name, ops = checked_name(NAME, operation, OPS), (*OPS, operation.name)
+    return ExtendedSpace(
+        name=name,
+        variables=_variables(ops),
+        draw=functools.partial(draw, ops=ops),
+        read=functools.partial(read, space=name, ops=ops),
+        write=functools.partial(write, ops=ops),
+        base=NAME,
+        operation=operation,
+    )
+
+
 @functools.cache
-def nasbench201() -> SearchSpace:
-    """The space of 6 edges with 5 operations each: 15,625 cells."""
+def _published() -> SearchSpace:
     return SearchSpace(
         name=NAME,
-        variables=tuple(Choice(f"{source}>{target}", OPS) for source, target in EDGES),
+        variables=_variables(OPS),
         draw=draw,
         read=read,
         write=write,
@@ -61,46 +78,48 @@ def nasbench201() -> SearchSpace:
     )
 
 
+def _variables(ops: Sequence[str]) -> tuple[Choice, ...]:
+    return tuple(Choice(f"{source}>{target}", tuple(ops)) for source, target in EDGES)
+
+
 # -- pictures and text ------------------------------------------------------------------------------------------------
 
 
-def draw(arch: Architecture) -> Graph:
+def draw(arch: Architecture, ops: Sequence[str] = OPS) -> Graph:
     """Operations as nodes, in the order of the edges, between "input" and "output"; arrows into a node are summed.
 
     An edge whose operation is none carries nothing and is not drawn; an edge that leads nowhere is.
     """
-    edges = [(*edge, OPS[int(choice)]) for edge, choice in zip(EDGES, arch.choices, strict=True) if choice != NONE]
+    edges = [(*edge, ops[int(choice)]) for edge, choice in zip(EDGES, arch.choices, strict=True) if choice != NONE]
     # In the order of EDGES whatever leaves a node comes after all that enters it.
     nodes = [(-1, 0, "input"), *edges, (3, 4, "output")]
     arrows = ((i, j) for i, (_, end, _) in enumerate(nodes) for j, (start, _, _) in enumerate(nodes) if end == start)
     return Graph(tuple(op for _, _, op in nodes), frozenset(arrows))
 
 
-def read(text: str) -> Architecture:
+def read(text: str, space: str = NAME, ops: Sequence[str] = OPS) -> Architecture:
     """The cell of a string such as ``|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|``."""
     nodes = text.strip().split("+")
     if len(nodes) != 3 or not all(_NODE.fullmatch(node) for node in nodes):
         raise InvalidArchitecture(
-            "A cell of nasbench201 is written |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
-            f"with op one of {', '.join(OPS)}; got {text!r}."
+            f"A cell of {space} is written |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
+            f"with op one of {', '.join(ops)}; got {text!r}."
         )
     found = {
         (int(source), target): op for target, node in enumerate(nodes, start=1) for op, source in _ENTRY.findall(node)
     }
     entries = sum(len(_ENTRY.findall(node)) for node in nodes)
     if set(found) != set(EDGES) or entries != len(EDGES):
-        raise InvalidArchitecture(
-            f"Node i of a nasbench201 cell names each of its inputs ~0..~(i-1) once; got {text!r}."
-        )
+        raise InvalidArchitecture(f"Node i of a {space} cell names each of its inputs ~0..~(i-1) once; got {text!r}.")
     for op in found.values():
-        if op not in OPS:
-            raise InvalidArchitecture(f"nasbench201 has no operation {op!r}. {nearest(op, OPS)}")
-    return Architecture(NAME, tuple(OPS.index(found[edge]) for edge in EDGES))
+        if op not in ops:
+            raise InvalidArchitecture(f"{space} has no operation {op!r}. {nearest(op, ops)}")
+    return Architecture(space, tuple(ops.index(found[edge]) for edge in EDGES))
 
 
-def write(arch: Architecture) -> str:
+def write(arch: Architecture, ops: Sequence[str] = OPS) -> str:
     """The published string of a cell."""
-    entries = {edge: f"{OPS[int(choice)]}~{edge[0]}|" for edge, choice in zip(EDGES, arch.choices, strict=True)}
+    entries = {edge: f"{ops[int(choice)]}~{edge[0]}|" for edge, choice in zip(EDGES, arch.choices, strict=True)}
     return "+".join("|" + "".join(entries[source, target] for source in range(target)) for target in (1, 2, 3))
 
 

@@ -1,8 +1,9 @@
-"""Strategies that score random architectures without training before they propose any: NASWOT's search, and AREA.
+"""Strategies that score architectures before they propose any: NASWOT's search, AREA, and one-shot search.
 
-Mellor et al., "Neural Architecture Search without Training", ICML 2021, algorithms 1 and 2. The scores come from an
-evaluator, which is a part of the strategy: ``naswot(training_free(naswot))``, ``area(training_free(naswot))``. What is
-scored is no trial; its seconds are part of the cost of the first proposal.
+Mellor et al., "Neural Architecture Search without Training", ICML 2021, algorithms 1 and 2; Guo et al., "Single Path
+One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020. The scores come from an evaluator inside the
+strategy: ``naswot(training_free(naswot))``, ``one_shot(inherited)``. What is scored is no trial; its seconds are part
+of the cost of the first proposal.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from ogive.core.evaluator import Batched, Evaluator, attempt
 from ogive.core.metric import metric_named
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import Cost, Measurement, Proposal, Trial
+from ogive.core.trial import Cost, Measurement, Proposal, Status, Trial
 from ogive.strategies.local import Member, RegularizedEvolution
 from ogive.strategies.state import Resumable
 
-__all__ = ["Area", "BestScored"]
+__all__ = ["Area", "BestEvolved", "BestScored"]
 
 
 FEW = 4  # architectures that a rehearsal scores
@@ -72,6 +73,34 @@ class BestScored(Resumable):
 
     def restore(self, state: dict[str, Any]) -> None:
         self._first.restore(state["first"])
+
+
+class BestEvolved(BestScored):
+    """Evolution on the scores of so many architectures, which are then proposed from the best to the worst.
+
+    With weights that a supernet shares this is one-shot search as published: the supernet is trained before the first
+    proposal, evolution looks at `candidates` of its paths, and the best is trained from scratch. `population` and
+    `tournament` are those of the evolution.
+    """
+
+    def __init__(
+        self,
+        scorer: Evaluator,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        candidates: int = 1000,  # Guo et al., section 4: 20 generations of 50
+        population: int = 50,
+        tournament: int = 10,
+        by: str | None = None,
+    ) -> None:
+        self.space, self.parts, self.scored = space, (scorer,), candidates
+        evolution = RegularizedEvolution(space, seed.child("evolution"), population=population, tournament=tournament)
+        self._size = {"population": population, "tournament": tournament}
+        self._first = _FirstBest(scorer, space, seed, candidates, by, evolution)
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), **self._size}
 
 
 class Area(RegularizedEvolution):
@@ -129,9 +158,17 @@ class Area(RegularizedEvolution):
 
 
 class _FirstBest:
-    """Random architectures from the best score to the worst; drawn and scored when the first is asked for."""
+    """Architectures from the best score to the worst, scored when the first is asked for: random or evolved ones."""
 
-    def __init__(self, scorer: Evaluator, space: SearchSpace, seed: Seed, scored: int, by: str | None) -> None:
+    def __init__(
+        self,
+        scorer: Evaluator,
+        space: SearchSpace,
+        seed: Seed,
+        scored: int,
+        by: str | None,
+        evolution: RegularizedEvolution | None = None,
+    ) -> None:
         if scored < 1:
             raise SpecError(f"At least one architecture must be scored, but got scored={scored}.")
         if isinstance(scorer, Batched):
@@ -142,6 +179,7 @@ class _FirstBest:
             raise SpecError(f"{self.by} is for the record: a strategy that chose by it would have seen the test set.")
         self._scorer, self._space, self._scored = scorer, space, scored
         self._rng, self._seed = seed.numpy("scored"), seed
+        self._evolution = evolution
         self._queue: deque[Architecture] | None = None
 
     def rehearse(self) -> float:
@@ -161,12 +199,27 @@ class _FirstBest:
         return Proposal(self._queue.popleft(), cost=cost) if self._queue else None
 
     def _ranked(self) -> tuple[deque[Architecture], Cost]:
-        drawn = dict.fromkeys(self._space.sample(self._rng) for _ in range(self._scored))
-        proposals = [Proposal(arch) for arch in drawn]
-        measurements = attempt(self._scorer, proposals)
+        found = self._drawn() if self._evolution is None else self._evolved(self._evolution)
         # Sorting is stable: of equal scores, the one drawn first comes first.
-        order = sorted(range(len(drawn)), key=lambda index: self._rank(measurements[index]), reverse=True)
-        return deque(proposals[index].arch for index in order), sum((m.cost for m in measurements), Cost())
+        order = sorted(found, key=lambda arch: self._rank(found[arch]), reverse=True)
+        return deque(order), sum((measured.cost for measured in found.values()), Cost())
+
+    def _drawn(self) -> dict[Architecture, Measurement]:
+        drawn = dict.fromkeys(self._space.sample(self._rng) for _ in range(self._scored))
+        return dict(zip(drawn, attempt(self._scorer, [Proposal(arch) for arch in drawn]), strict=True))
+
+    def _evolved(self, evolution: RegularizedEvolution) -> dict[Architecture, Measurement]:
+        """What evolution proposes, one after the other; what comes again is not measured again."""
+        found: dict[Architecture, Measurement] = {}
+        for number in range(self._scored):
+            (proposal,) = evolution.ask()
+            if proposal.arch not in found:
+                found[proposal.arch] = attempt(self._scorer, [proposal])[0]
+            rank = self._rank(found[proposal.arch])
+            status: Status = "ok" if math.isfinite(rank) else "failed"
+            scores = (rank,) if status == "ok" else None
+            evolution.tell([Trial(number, proposal, found[proposal.arch], status, scores)])
+        return found
 
     def _rank(self, measurement: Measurement) -> float:
         value = self._sign * measurement.metrics.get(self.by, -self._sign * math.inf)

@@ -195,11 +195,15 @@ class DartsSupernet(CellStack):
     """The search network of DARTS (section 3.1.1): reduction cells a third and two thirds of the way down."""
 
     def __init__(
-        self, skeleton: Skeleton, choices: Mapping[str, CellChoices] | Sequence[CellChoices], partial: int = 1
+        self,
+        skeleton: Skeleton,
+        choices: Mapping[str, CellChoices] | Sequence[CellChoices],
+        partial: int = 1,
+        plan: Plan = DARTS,
     ) -> None:
         reductions = reductions_of(skeleton.cells)
         kinds = tuple("reduce" if layer in reductions else "normal" for layer in range(skeleton.cells))
-        super().__init__(skeleton, DARTS, kinds, reductions, choices, partial)
+        super().__init__(skeleton, plan, kinds, reductions, choices, partial)
 
 
 class StagedSupernet(Supernet):
@@ -252,9 +256,13 @@ class NasBench201Supernet(StagedSupernet):
     """The search network of NAS-Bench-201 (D-X-Y/AutoDL-Projects)."""
 
     def __init__(
-        self, skeleton: Skeleton, choices: Mapping[str, CellChoices] | Sequence[CellChoices], partial: int = 1
+        self,
+        skeleton: Skeleton,
+        choices: Mapping[str, CellChoices] | Sequence[CellChoices],
+        partial: int = 1,
+        plan: Plan = NASBENCH201,
     ) -> None:
-        super().__init__(skeleton, NASBENCH201, choices, partial)
+        super().__init__(skeleton, plan, choices, partial)
 
 
 def _each(choices: Mapping[str, CellChoices] | Sequence[CellChoices], kinds: Sequence[str]) -> list[CellChoices]:

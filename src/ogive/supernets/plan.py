@@ -12,14 +12,26 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
+from ogive.core.space import SearchSpace
 from ogive.networks.darts import darts_operation
 from ogive.networks.nasbench201 import nasbench201_operation
+from ogive.networks.own import own_module
 from ogive.spaces import darts as darts_space
 from ogive.spaces import nasbench201 as nasbench201_space
 from ogive.spaces.darts import cell_of
+from ogive.spaces.extended import own_operations
 from ogive.supernets.derive import strongest, strongest_two
 
-__all__ = ["DARTS", "NASBENCH201", "CellChoices", "Plan", "edges_of", "searched_operation"]
+__all__ = [
+    "DARTS",
+    "NASBENCH201",
+    "CellChoices",
+    "Plan",
+    "darts_plan",
+    "edges_of",
+    "nasbench201_plan",
+    "searched_operation",
+]
 
 # For each edge of a cell the operations that it may hold, by number; an edge without any is absent.
 CellChoices = tuple[tuple[int, ...], ...]
@@ -83,55 +95,71 @@ def searched_operation(name: str, channels: int, stride: int) -> nn.Module:
     return operation
 
 
-def _darts_choices(arch: Architecture) -> dict[str, CellChoices]:
-    admitted = darts_space.darts().admit(arch)
-    found: dict[str, CellChoices] = {}
-    for kind in darts_space.KINDS:
-        cell: list[tuple[int, ...]] = [()] * len(DARTS_EDGES)
-        for place, (name, state) in enumerate(cell_of(admitted, kind)):
-            cell[DARTS_EDGES.index((state, 2 + place // 2))] = (darts_space.OPS.index(name),)
-        found[kind] = tuple(cell)
-    return found
+def darts_plan(space: SearchSpace) -> Plan:
+    """The plan of `darts`, or of that with an operation of one's own."""
+    own = {one.name: one for one in own_operations(space)}
+    choosable, operations = (*darts_space.CHOOSABLE, *own), (*darts_space.OPS, *own)
+
+    def make(name: str, channels: int, stride: int) -> nn.Module:
+        if name in own:
+            return own_module(own[name], channels, stride, affine=False)
+        return searched_operation(name, channels, stride)
+
+    def choices(arch: Architecture) -> dict[str, CellChoices]:
+        admitted = space.admit(arch)
+        found: dict[str, CellChoices] = {}
+        for kind in darts_space.KINDS:
+            cell: list[tuple[int, ...]] = [()] * len(DARTS_EDGES)
+            for place, (name, state) in enumerate(cell_of(admitted, kind, choosable)):
+                cell[DARTS_EDGES.index((state, 2 + place // 2))] = (operations.index(name),)
+            found[kind] = tuple(cell)
+        return found
+
+    def derive(strengths: Sequence[Tensor]) -> Architecture:
+        normal, reduce = (strongest_two(one_EO, DARTS_EDGES, operations) for one_EO in strengths)
+        return darts_space.architecture(normal, reduce, space=space.name, ops=choosable)
+
+    return Plan(
+        space=space.name,
+        kinds=darts_space.KINDS,
+        inputs=2,
+        edges=DARTS_EDGES,
+        operations=operations,
+        make=make,
+        choices=choices,
+        derive=derive,
+        inputs_per_node=2,
+    )
 
 
-def _derive_darts(strengths: Sequence[Tensor]) -> Architecture:
-    normal, reduce = (strongest_two(one_EO, DARTS_EDGES, darts_space.OPS) for one_EO in strengths)
-    return darts_space.architecture(normal, reduce)
-
-
-DARTS = Plan(
-    space="darts",
-    kinds=darts_space.KINDS,
-    inputs=2,
-    edges=DARTS_EDGES,
-    operations=darts_space.OPS,
-    make=searched_operation,
-    choices=_darts_choices,
-    derive=_derive_darts,
-    inputs_per_node=2,
-)
+DARTS = darts_plan(darts_space.darts())
 
 
 # -- nasbench201 ------------------------------------------------------------------------------------------------------
 
 
-def _nasbench201_choices(arch: Architecture) -> dict[str, CellChoices]:
-    admitted = nasbench201_space.nasbench201().admit(arch)
-    return {"cell": tuple((int(choice),) for choice in admitted.choices)}
+def nasbench201_plan(space: SearchSpace) -> Plan:
+    """The plan of `nasbench201`, or of that with an operation of one's own."""
+    own = {one.name: one for one in own_operations(space)}
+
+    def make(name: str, channels: int, stride: int) -> nn.Module:
+        if name in own:
+            return own_module(own[name], channels, stride, affine=False)
+        return nasbench201_operation(name, channels, channels, affine=False)
+
+    def choices(arch: Architecture) -> dict[str, CellChoices]:
+        return {"cell": tuple((int(choice),) for choice in space.admit(arch).choices)}
+
+    return Plan(
+        space=space.name,
+        kinds=("cell",),
+        inputs=1,
+        edges=nasbench201_space.EDGES,
+        operations=(*nasbench201_space.OPS, *own),
+        make=make,
+        choices=choices,
+        derive=lambda strengths: Architecture(space.name, strongest(strengths[0])),
+    )
 
 
-def _derive_nasbench201(strengths: Sequence[Tensor]) -> Architecture:
-    (strengths_EO,) = strengths
-    return Architecture("nasbench201", strongest(strengths_EO))
-
-
-NASBENCH201 = Plan(
-    space="nasbench201",
-    kinds=("cell",),
-    inputs=1,
-    edges=nasbench201_space.EDGES,
-    operations=nasbench201_space.OPS,
-    make=lambda name, channels, stride: nasbench201_operation(name, channels, channels, affine=False),
-    choices=_nasbench201_choices,
-    derive=_derive_nasbench201,
-)
+NASBENCH201 = nasbench201_plan(nasbench201_space.nasbench201())

@@ -14,10 +14,11 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.core.space import SearchSpace
 from ogive.networks.build import Skeleton, drawing_from, image_shape, smallest_image
 from ogive.spaces.ddarts import OPERATIONS as SPARSE
+from ogive.spaces.extended import ExtendedSpace
 from ogive.spaces.unrestricted import UNRESTRICTED, Outline, outline_of
 from ogive.supernets.nested import NestedSupernet, nested_plan
 from ogive.supernets.networks import DartsSupernet, NasBench201Supernet, Supernet
-from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
+from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan, darts_plan, nasbench201_plan
 
 __all__ = ["SHARED", "CellSpace", "Make", "Sharing", "nested_sharing", "sharing_of", "supernet"]
 
@@ -108,6 +109,10 @@ def sharing_of(space: SearchSpace) -> Sharing:
     """How the architectures of a space share weights; UnknownName for a space that has no supernet."""
     if isinstance(space, CellSpace):
         return space.sharing
+    if isinstance(space, ExtendedSpace):
+        plan = darts_plan(space) if space.base == "darts" else nasbench201_plan(space)
+        kind = DartsSupernet if space.base == "darts" else NasBench201Supernet
+        return replace(SHARED[space.base], plan=plan, make=bound(kind, plan=plan))
     if space.name in SPARSE or space.name in UNRESTRICTED:
         return nested_sharing(outline_of(space))
     if space.name not in SHARED:

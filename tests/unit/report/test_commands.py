@@ -137,6 +137,15 @@ def test_the_command_of_the_missing_random_search_keeps_all_but_the_strategy() -
     )
 
 
+def test_commands_name_the_weights_of_a_search_and_spell_those_of_version_0_1_as_now() -> None:
+    weights = {**CONFIG, "evaluator": "inherited", "weights": "supernet(epochs=2)"}
+    assert "--evaluator inherited " in search_command(weights)
+    assert " --weights 'supernet(epochs=2)' " in search_command(weights)
+    before = {**CONFIG, "evaluator": "inherited(split=0)", "strategy": "naswot(inherited)"}
+    assert "--evaluator 'inherited(parts(split=0))'" in search_command(before)
+    assert "--strategy 'naswot(inherited(supernet))'" in search_command(before)
+
+
 def test_the_command_of_a_search_in_processes_names_what_decides_its_trials() -> None:
     assert search_command({**CONFIG, "in_flight": 8}).endswith("--workers 2 --budget 200 --in-flight 8 --seed 3")
     assert "--in-flight" not in compare_command({**CONFIG, "in_flight": 8}, 5)

@@ -19,7 +19,8 @@ from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.evaluators.tabular import Tabular
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.scored import Area, BestScored
+from ogive.strategies.local import RegularizedEvolution
+from ogive.strategies.scored import Area, BestEvolved, BestScored
 from ogive.tables.store import Table
 from ogive.testing import check_strategy
 
@@ -58,6 +59,7 @@ def told(strategy: BestScored | Area, proposals: Sequence[Proposal], score: floa
 def test_both_keep_the_contract(rounds: int) -> None:
     check_strategy(lambda space, seed: Area(Sum(), space=space, seed=seed), SPACE, rounds=rounds)
     check_strategy(lambda space, seed: BestScored(Sum(), space=space, seed=seed, scored=30), SPACE, rounds=rounds)
+    check_strategy(lambda space, seed: BestEvolved(Sum(), space=space, seed=seed, candidates=70), SPACE, rounds=rounds)
 
 
 def test_naswot_proposes_the_best_of_the_scored_first_and_each_once() -> None:
@@ -81,6 +83,22 @@ def test_what_was_scored_is_drawn_from_the_space_as_random_search_would() -> Non
 def test_the_first_proposal_carries_the_cost_of_scoring() -> None:
     strategy = BestScored(Sum(), space=SPACE, seed=Seed(0), scored=7)
     assert [proposal.cost.wall_s for proposal in strategy.ask(3)] == [7.0, 0.0, 0.0]
+
+
+def test_one_shot_search_proposes_the_best_that_evolution_on_the_scores_finds() -> None:
+    scorer = Sum()
+    strategy = BestEvolved(scorer, space=SPACE, seed=Seed(0), candidates=200, population=20, tournament=5)
+    archs = [proposal.arch for proposal in strategy.ask(300)]
+    assert sorted(archs) == sorted(set(archs)) == sorted(scorer.seen)  # nothing is measured twice
+    assert [rank(arch) for arch in archs] == sorted(map(rank, archs), reverse=True)
+    rng = Seed(0).numpy("random")
+    assert rank(archs[0]) > max(rank(SPACE.sample(rng)) for _ in range(200))
+    again = RegularizedEvolution(SPACE, Seed(0).child("evolution"), population=20, tournament=5)
+    for number in range(200):
+        (proposal,) = again.ask()
+        assert proposal.arch in archs
+        score = (rank(proposal.arch),) if math.isfinite(rank(proposal.arch)) else None
+        again.tell([Trial(number, proposal, Measurement(), "failed" if score is None else "ok", score)])
 
 
 def test_the_published_search_is_a_budget_of_one(table: Table) -> None:

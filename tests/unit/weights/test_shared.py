@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = Settings(
     space="nasbench201",
-    strategy="naswot(inherited(metric=shared_acc), scored=4)",
+    strategy="one_shot(inherited(metric=shared_acc), candidates=4, population=2, tournament=2)",
     evaluator="inherited(statistics_images=48)",
     data="digits(limit=96)",
     weights="supernet(epochs=2, batch_size=16)",
@@ -74,7 +74,7 @@ def test_strategy_and_evaluator_share_one_supernet_that_is_trained_once(tmp_path
     assert first.training_s > 0
     # Each with its own, it is trained twice, from two seeds.
     own = "inherited(supernet(epochs=2, batch_size=16), metric=shared_acc)"
-    apart = replace(SETTINGS, strategy=f"naswot({own}, scored=4)", evaluator=own, weights=None)
+    apart = replace(SETTINGS, strategy=f"one_shot({own}, candidates=4)", evaluator=own, weights=None)
     assert len(set(sources(session.assemble(apart)))) == 2
     session.search(apart, tmp_path / "apart")
     assert len(supernets(tmp_path / "apart")) == 2

@@ -18,6 +18,7 @@ from ogive.core.space import SearchSpace
 from ogive.networks import count
 from ogive.networks.build import Skeleton, build, fitted_skeleton
 from ogive.networks.export import Exported
+from ogive.spaces.extended import ExtendedSpace
 from ogive.training.data import Data
 from ogive.training.memory import training_bytes
 from ogive.training.recipe import Recipe
@@ -33,14 +34,16 @@ class Prediction:
     """Inputs of which each has one target: networks for them, their size, their training and how they are taken away.
 
     `builder` makes networks in place of ogive's own, for a space of one's own: a function of an architecture and of a
-    number that seeds its weights. A loss of one's own is a subclass that overrides `loss`.
+    number that seeds its weights. A `space` is needed where that has operations of one's own. A loss of one's own is a
+    subclass that overrides `loss`.
     """
 
     recipe: type[Recipe] = Recipe
     answers: ClassVar[str] = "one a target"  # what the outputs of a network are, for messages
 
-    def __init__(self, data: Data, *, builder: Builder | None = None) -> None:
+    def __init__(self, data: Data, *, builder: Builder | None = None, space: SearchSpace | None = None) -> None:
         self.data, self.builder = data, builder
+        self.space = space if isinstance(space, ExtendedSpace) else None  # others need not be such as can be sent
         if type(self).recipe is Recipe:  # no other of a subclass: the one whose defaults are for such data
             self.recipe = data.recipe
 
@@ -67,7 +70,7 @@ class Prediction:
         """The recipe as it is; a size of which nothing can be built is refused now."""
         if self.builder is None and space is not None:
             with torch.device("meta"):
-                build(space.sample(Seed(0).numpy("check")), self.skeleton(space.name, size))
+                build(space.sample(Seed(0).numpy("check")), self.skeleton(space.name, size), space=space)
         return recipe
 
     def network(self, arch: Architecture, size: Size, recipe: Recipe, *, seed: int | None) -> nn.Module:
@@ -75,9 +78,9 @@ class Prediction:
         if self.builder is not None:
             return self._checked(self.builder(arch, 0 if seed is None else seed), arch)
         if seed is not None:
-            return build(arch, self.skeleton(arch.space, size), seed=seed)
+            return build(arch, self.skeleton(arch.space, size), seed=seed, space=self.space)
         with torch.device("meta"):
-            return build(arch, self.skeleton(arch.space, size))
+            return build(arch, self.skeleton(arch.space, size), space=self.space)
 
     def skeleton(self, space: str, size: Size) -> Skeleton:
         """The size of networks for these inputs."""

@@ -130,13 +130,13 @@ def few_shot(space, seed):
 def darts_language(space, seed):
     import torch
 
-    from ogive.strategies.recurrent import DartsLanguage
+    from ogive import catalog
     from ogive.training.text import Text
 
     words = torch.arange(12) % 3
     data = Text("abc", ("a", "b", "<eos>"), words, words, words)
-    small = {"channels": 2, "epochs": 3, "batch_size": 2, "bptt": 3}
-    return DartsLanguage(space=space, data=data, seed=seed, threads=1, **small, alpha_learning_rate=0.1)
+    small = {"channels": 2, "epochs": 3, "batch_size": 2, "bptt": 3, "alpha_learning_rate": 0.1}
+    return catalog.build("strategy", "darts_language", space=space, data=data, seed=seed, threads=1, **small)
 """
 SCORES = catalog.names("score")
 # Scores of feature maps, which perceptrons have none of.

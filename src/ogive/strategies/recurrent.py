@@ -5,11 +5,13 @@ Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, 
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -30,6 +32,24 @@ __all__ = ["DartsLanguage"]
 
 logger = logging.getLogger(__name__)
 
+FEW = 8  # steps of an epoch, of which a rehearsal takes the time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropouts:
+    """The dropouts of ``networks.recurrent.LanguageModel`` while it is a supernet."""
+
+    dropout: float = 0.75  # quark0/darts, rnn/train_search.py, as are all that follow
+    dropout_hidden: float = 0.25
+    dropout_input: float = 0.75
+    dropout_embedding: float = 0.2
+    dropout_word: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value < 1:
+                raise SpecError(f"{name} must be in [0, 1), but got {value}.")
+
 
 class DartsLanguage:
     """Differentiable search of a recurrent cell; this is what ``darts`` means where the data are a text.
@@ -38,12 +58,12 @@ class DartsLanguage:
     proposals. Each proposal costs the seconds of its epoch. It learns nothing from what its proposals are measured
     with.
 
-    `channels`: width of all states. `order`: 1 holds the weights fixed in a step of the architecture, 2 looks one
-    training step ahead; with `uncapped` its correction grows where the gradient is short, as in the published code.
-    The dropouts are those of ``networks.recurrent.LanguageModel``. `progress` is told what an epoch is doing.
+    `channels`: width of all states. `progress` is told what an epoch is doing. The other options are those of
+    `RecurrentRecipe` and `Dropouts`.
     """
 
     answer: Answer = "last"
+    divisible = True
     save_every = 1  # an epoch is expensive
 
     def __init__(
@@ -55,22 +75,8 @@ class DartsLanguage:
         device: str = "cpu",
         threads: int | None = None,
         channels: int | None = None,  # DARTS, appendix A.1.2: 300
-        order: Literal[1, 2] = 1,
-        uncapped: bool = False,
-        epochs: int = 50,  # quark0/darts, rnn/train_search.py, as are all that follow
-        batch_size: int = 256,
-        bptt: int = 35,
-        learning_rate: float = 20.0,
-        weight_decay: float = 5e-7,
-        gradient_clip: float = 0.25,
-        slowness: float = 1e-3,
-        alpha_learning_rate: float = 3e-3,
-        alpha_weight_decay: float = 1e-3,
-        dropout: float = 0.75,
-        dropout_hidden: float = 0.25,
-        dropout_input: float = 0.75,
-        dropout_embedding: float = 0.2,
-        dropout_word: float = 0.0,
+        recipe: RecurrentRecipe = RecurrentRecipe(),  # noqa: B008 - frozen
+        dropouts: Dropouts = Dropouts(),
         progress: Callable[[str], None] | None = None,
     ) -> None:
         if not isinstance(data, Text):
@@ -82,31 +88,9 @@ class DartsLanguage:
         if channels is not None and channels < 1:
             raise SpecError(f"channels must be at least 1, but got {channels}.")
         self.space, self.data, self.seed, self.progress = space, data, seed, progress
-        self.epochs, self.device, self.threads = epochs, device, threads
-        self._recipe = RecurrentRecipe(
-            order=order,
-            uncapped=uncapped,
-            epochs=epochs,
-            batch_size=batch_size,
-            bptt=bptt,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            gradient_clip=gradient_clip,
-            slowness=slowness,
-            alpha_learning_rate=alpha_learning_rate,
-            alpha_weight_decay=alpha_weight_decay,
-        )
-        self._network: dict[str, Any] = {
-            "width": 300 if channels is None else channels,
-            "dropout": dropout,
-            "dropout_hidden": dropout_hidden,
-            "dropout_input": dropout_input,
-            "dropout_embedding": dropout_embedding,
-            "dropout_word": dropout_word,
-        }
-        for name, value in self._network.items():
-            if name != "width" and not 0 <= value < 1:
-                raise SpecError(f"{name} must be in [0, 1), but got {value}.")
+        self.epochs, self.device, self.threads = recipe.epochs, device, threads
+        self._recipe = recipe
+        self._network: dict[str, Any] = {"width": 300 if channels is None else channels, **asdict(dropouts)}
         self._made: RecurrentSearch | None = None
 
     @property
@@ -136,6 +120,27 @@ class DartsLanguage:
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing is learnt from measurements: the supernet reads the validation text itself."""
+
+    @property
+    def proposals(self) -> int:
+        """One for each epoch."""
+        return self.epochs
+
+    def rehearse(self) -> float:
+        """About how many seconds all the epochs take, by those of two that read a little of the training text."""
+        self._read_s(1)  # the first work of a process takes longer than the rest
+        steps = math.ceil(len(self.data.train) / self._recipe.batch_size / self._recipe.bptt)
+        few = min(FEW, steps)
+        one_s, few_s = self._read_s(1), self._read_s(few)
+        step_s = (few_s - one_s) / (few - 1) if few > 1 and few_s > one_s else few_s / few
+        return self.epochs * (few_s + (steps - few) * step_s)
+
+    def _read_s(self, steps: int) -> float:
+        """Seconds of an epoch on so much of the training text as takes about so many steps."""
+        short, words = copy.copy(self), self._recipe.batch_size * (steps * self._recipe.bptt + 2)
+        short.data, short.progress, short._made = replace(self.data, train=self.data.train[:words]), None, None
+        (proposal,) = short.ask()
+        return proposal.cost.wall_s
 
     def derived(self) -> Architecture:
         """The architecture that would be derived now."""

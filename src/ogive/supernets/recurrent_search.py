@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ class RecurrentRecipe:
     squared change of the output between two words.
     """
 
-    order: int = 1
+    order: Literal[1, 2] = 1
     uncapped: bool = False
     epochs: int = 50  # quark0/darts, rnn/train_search.py, as is all below
     batch_size: int = 256

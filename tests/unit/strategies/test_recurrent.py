@@ -23,7 +23,17 @@ TEXT = Text("cycle", ("a", "b", "c", "d", "<eos>"), CYCLE, CYCLE, CYCLE)
 
 
 def strategy(**options: Any) -> DartsLanguage:
-    return DartsLanguage(**{"space": darts_rnn(), "data": TEXT, "seed": Seed(0), **SMALL, **options})
+    given = {"space": darts_rnn(), "data": TEXT, "seed": Seed(0), **SMALL, **options}
+    found: DartsLanguage = catalog.build("strategy", "darts_language", **given)
+    return found
+
+
+def test_a_rehearsal_counts_every_epoch_and_changes_nothing() -> None:
+    short, long = strategy(epochs=2), strategy(epochs=60)
+    # Thirty times as many epochs; a busy machine may make one of them several times slower.
+    assert 0 < 4 * short.rehearse() < long.rehearse()
+    assert [one.arch for one in short.ask(2)] == [one.arch for one in strategy(epochs=2).ask(2)]
+    assert short.proposals == 2
 
 
 def test_every_ask_is_an_epoch_and_the_search_ends_after_the_last() -> None:

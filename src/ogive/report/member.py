@@ -191,12 +191,14 @@ def _read(written: str, metrics: Mapping[str, Metric]) -> Sought:
 
 
 def _clocks(run: Run) -> dict[str, Floats]:
-    benchmark = 0.0
+    """The clocks by the numbers of trials, which several workers may have finished in another order."""
+    benchmark = wall = 0.0
     rows: list[tuple[float, float, float]] = []
-    for record in run.records:
+    for record in sorted(run.records, key=lambda record: record.trial.number):
         benchmark += record.trial.cost.benchmark_s
+        wall = max(wall, record.at_s)
         if record.trial.status != "screened":
-            rows.append((len(rows) + 1, record.at_s, benchmark))
+            rows.append((len(rows) + 1, wall, benchmark))
     clocks = np.array(rows, np.float64).reshape(-1, 3)
     return {name: clocks[:, place] for place, name in enumerate(("trials", "wall_s", "benchmark_s"))}
 

@@ -64,3 +64,12 @@ def test_a_winner_that_was_trained_has_the_metrics_of_its_training(make: Make, t
     assert best is not None
     assert best.tests == [error]
     assert best.values == {"val_rmse": 3.0, "test_rmse": 2.5}
+
+
+def test_clocks_go_by_the_numbers_of_trials_that_finished_in_another_order(make: Make, trial: Of) -> None:
+    serial = make("run", [trial(number, {"val_acc": 90.0 - number}) for number in range(3)])
+    first, second, third = serial.records
+    run = replace(serial, records=(replace(second, at_s=1.0), replace(first, at_s=2.0), replace(third, at_s=3.0)))
+    one = member_of(run)
+    assert [trial.number for trial in one.evaluated] == [0, 1, 2]
+    assert one.clocks["wall_s"].tolist() == [2.0, 2.0, 3.0]  # the first trial is known after 2 seconds

@@ -31,7 +31,8 @@ class Inherited:
 
     `weights` are prepared when the first candidate comes: a supernet is trained, say, once. Measured is the first
     metric of the task, on the validation part alone, with batch statistics of each candidate's own, from samples that
-    are the same for all: `measuring` says on how many. `metric` is what the estimate is called, None for the name that
+    are the same for all: `measuring` says on how many. A task that takes no such statistics measures networks as they
+    are. `metric` is what the estimate is called, None for the name that
     the task has for it.
     """
 
@@ -52,14 +53,14 @@ class Inherited:
             raise SpecError(f"threads must be at least 1, but got {threads}.")
         if not isinstance(weights, WeightSource):
             raise SpecError(f"Weights come from an object with network(arch), but got {type(weights).__name__}.")
-        if not isinstance(task, Judged):
-            raise SpecError(f"Nothing measures networks for {task.name} with weights of others: write trained.")
         measured = task.metrics[0]
         self.metrics = (measured if metric is None else replace(measured, name=metric),)
         self.space, self.weights, self.threads, self.progress = space, weights, threads, progress
         self._measured_name, self._device = measured.name, torch.device(device)
-        options = task.measuring() if measuring is None else measuring
-        self._judge: Judge = task.judge(options, seed=seed, device=self._device)
+        self._judge: Judge = _AsItIs(task, seed)
+        if isinstance(task, Judged):
+            options = task.measuring() if measuring is None else measuring
+            self._judge = task.judge(options, seed=seed, device=self._device)
         self._correction: Correction | None = None
         self._is_calibrated = False
 
@@ -117,3 +118,25 @@ class Inherited:
             return self._value(self._judge.recalibrated(network.to(self._device)))
         except Diverged:
             return math.nan
+
+
+class _AsItIs:
+    """Measures networks as their task measures trained ones, with the statistics that they came with."""
+
+    def __init__(self, task: Task[Any], seed: Seed) -> None:
+        self._task, self._seed = task, seed
+
+    def prepare(self, tell: Tell | None) -> None:
+        """Nothing comes first."""
+
+    def rehearse(self) -> float:
+        """Nothing, and so 0 seconds."""
+        return 0.0
+
+    def recalibrated(self, network: nn.Module) -> nn.Module:
+        """The network as it is."""
+        return network.eval()
+
+    def measured(self, network: nn.Module) -> dict[str, float]:
+        """As the task does it."""
+        return self._task.measured(network, "val", self._task.recipe(), seed=self._seed)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
@@ -120,11 +121,13 @@ def recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     It is changed in place and returned. Normalisations that kept no statistics, as in the cells of the NAS-Bench-201
     supernet, keep them from now on. Weights stay as they are.
     """
-    norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)]
+    norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         _reset(norm, batches[0])
-    network.train()
+    network.eval()  # no dropout, say, while statistics are taken
+    for norm in norms:
+        norm.train()
     with torch.no_grad():
         for number, x_NCHW in enumerate(batches, start=1):
             for norm in norms:
@@ -138,7 +141,7 @@ def recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
 def without_statistics(module: nn.Module) -> None:
     """Let the batch normalisations of a module use the statistics of each batch, in evaluation too."""
     for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
+        if isinstance(norm, _BatchNorm):
             norm.track_running_stats = False
             norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
@@ -159,7 +162,7 @@ def right_share(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) ->
     return 100.0 * float(torch.stack(right).sum()) / sum(len(y_N) for _, y_N in batches)
 
 
-def _reset(norm: nn.BatchNorm2d, like: Tensor) -> None:
+def _reset(norm: _BatchNorm, like: Tensor) -> None:
     norm.track_running_stats = True
     norm.running_mean = torch.zeros(norm.num_features, device=like.device, dtype=like.dtype)
     norm.running_var = torch.ones(norm.num_features, device=like.device, dtype=like.dtype)

@@ -112,6 +112,16 @@ def test_statistics_are_the_mean_over_the_batches_and_are_used_in_evaluation() -
     torch.testing.assert_close(network(batches[0]), expected)
 
 
+def test_statistics_of_rows_are_taken_without_dropout() -> None:
+    network = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(3))
+    batches = [torch.randn(8, 3, generator=torch.Generator().manual_seed(n)) + n for n in range(2)]
+    recalibrated(network, batches)
+    norm = network[1]
+    assert isinstance(norm, nn.BatchNorm1d)
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(0) for x in batches]).mean(0))
+    assert not norm.training
+
+
 def test_without_images_for_statistics_those_of_each_validation_batch_are_taken() -> None:
     data = digits()
     whole = supernet("nasbench201", Skeleton(channels=2, cells=1, classes=10, inputs=1), seed=3)

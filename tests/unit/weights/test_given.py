@@ -141,6 +141,23 @@ def test_stored_networks_ask_nothing_of_the_space(tmp_path: Path) -> None:
     assert "holds weights of 2 architectures, but not of" in third.error
 
 
+def test_a_task_without_batch_statistics_measures_stored_networks_as_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = [",".join(f"{value:.3f}" for value in row) for row in rng.normal(size=(60, 4))]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,c,price", *lines]))
+    space = catalog.build("space", "mlp")
+    rows = session.load_data(f"csv:{tmp_path / 'rows.csv'}(target=price)")
+    task = catalog.task_of(space, rows)
+    arch, recipe = space.sample(rng), task.recipe()
+    network = task.network(arch, Size(), recipe, seed=1)
+    save_networks(tmp_path / "one.safetensors", {arch: network})
+    about = {"space": lambda: space, "data": lambda: rows, "seed": lambda: Seed(0)}
+    evaluator = catalog.build("evaluator", f"inherited(given('{tmp_path / 'one.safetensors'}'))", about)
+    (found,) = evaluator.evaluate([Proposal(arch)])
+    expected = task.measured(network, "val", recipe, seed=Seed(0))["val_rmse"]
+    assert found.metrics == {"val_rmse": pytest.approx(expected)}
+
+
 def test_an_object_with_networks_is_a_source_from_python(tmp_path: Path) -> None:
     class Mine:
         def network(self, arch: Architecture) -> nn.Module:

@@ -99,8 +99,8 @@ def _images(
     options = _changed(plan.recipe, recipe)
     written = _data(plan.data, data)
     task = load_data(written)
-    if not isinstance(task, Data):
-        raise SpecError(f"{plan.genotype} is trained on images, and {written} is a text.")
+    if not isinstance(task, Data) or task.kind != Data.kind:
+        raise SpecError(f"{plan.genotype} is trained on {Data.kind}, and {written} holds {task.kind}.")
     seen = _as_seen(task.joined(), options.resized_crop)
     skeleton = replace(
         plan.skeleton, classes=len(task.classes), inputs=task.shape[0], size=min(seen.test.images.shape[2:])

@@ -100,6 +100,13 @@ def test_what_cannot_be_trained_is_one_line(tmp_path: Path, name: str, options: 
     assert "\n" not in str(told.value)
 
 
+def test_a_published_network_of_images_is_not_trained_on_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n" + "".join(f"{n},{n % 2}\n" for n in range(20)))
+    data = f"csv:{tmp_path / 'rows.csv'}(target=b)"
+    with pytest.raises(SpecError, match=r"is trained on images, and csv:.* holds rows"):
+        evaluate_published("darts-v2-cifar10", tmp_path / "out", preset="tiny", data=data)
+
+
 def test_the_command_trains_by_name_and_tells_a_run_folder_from_it(tmp_path: Path) -> None:
     app = application("train")
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import ogive
 from ogive.catalog import task_of
+from ogive.cli import main
 from ogive.core.errors import ExportError, SpecError
 from ogive.networks.export_rows import Target, export_rows
 from ogive.report.page import write_page
@@ -308,6 +309,35 @@ def test_scores_latency_and_images_work_with_perceptrons(diabetes: str, wine: st
     assert report.median_ms > 0
     ogive.search(**{**QUICK, "evaluator": "training_free(params)"}, data=wine, budget=1, out=tmp_path / "run")
     assert measure_latency(str(tmp_path / "run"))[1].median_ms > 0
+
+
+def test_the_command_says_which_task_it_took_and_how_the_training_goes(
+    diabetes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path / "run")
+    for words in (
+        [
+            "search",
+            "--space",
+            "mlp",
+            "--data",
+            diabetes,
+            "--evaluator",
+            "trained(epochs=1)",
+            "--budget",
+            "1",
+            "--out",
+            folder,
+        ],
+        ["train", folder, "--recipe", "epochs=1"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["ogive", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+    said = capsys.readouterr().out
+    assert "The task is regression, since progression is numbers with 214 different values" in said
+    assert "root mean squared error" in said
 
 
 def test_too_little_memory_fails_a_candidate(diabetes: str) -> None:

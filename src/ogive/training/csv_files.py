@@ -61,6 +61,8 @@ def load(
     are missing. Raises SpecError, which names the line.
     """
     path = Path(name.partition(":")[2]).expanduser()
+    if path == Path():
+        raise SpecError("A table of rows is written csv:FILE(target=COLUMN), such as csv:houses.csv(target=price).")
     lines = _read(path, separator)
     goal = _target(lines, target)
     kept = _kept(lines, goal, drop, categories)
@@ -147,7 +149,8 @@ def _target(lines: Lines, target: str | None) -> str:
             f"the columns are {shortened(', '.join(lines.names))}."
         )
     if target not in lines.names:
-        raise UnknownName(f"column of {lines.path}", target, lines.names)
+        columns = shortened(", ".join(lines.names))
+        raise SpecError(f"The target {target!r} is no column of {lines.path}, whose columns are {columns}.")
     return target
 
 

@@ -182,7 +182,7 @@ ROWS = "a,b,y\n" + "".join(f"{i},{i % 3},{i / 4}\n" for i in range(20))
             {"target": None},
             r"Which column of .* is to be predicted\? Write csv:.*\(target=y\); the columns are a, b",
         ),
-        (ROWS, {"target": "z"}, "no column of .* named 'z'.* a, b, y"),
+        (ROWS, {"target": "z"}, "The target 'z' is no column of .*, whose columns are a, b, y"),
         (ROWS, {"drop": ["c"]}, "no column of .* named 'c'"),
         (ROWS, {"drop": ["a", "b"]}, "no column beside the target y"),
         (ROWS, {"drop": ["y"]}, "target y can be neither in drop"),
@@ -227,6 +227,8 @@ def test_a_file_that_makes_no_sense_is_refused(
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"is written csv:FILE\(target=COLUMN\)"):
+        load("csv:", target="y")
     with pytest.raises(SpecError, match="there is no such file"):
         load(f"csv:{tmp_path / 'absent.csv'}", target="y")
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\xfe")

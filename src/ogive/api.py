@@ -33,7 +33,7 @@ from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.metrics import non_dominated
 from ogive.runs import best, read_run
-from ogive.session import Parts, Settings, assemble, budget_of, ran, refuse_other_settings, unfinished
+from ogive.session import Parts, Settings, assemble, budget_of, ran, refuse_other_settings, settings_of, unfinished
 from ogive.session import resume as _resume
 from ogive.session import search as _search
 
@@ -181,8 +181,9 @@ def search(
     objects["weights"] = weights
     given = {name: part for name, part in objects.items() if part is not None and not isinstance(part, str)}
     given |= {} if task is None else {"task": task}
+    told: dict[str, Any] = {name: _told(part) for name, part in objects.items() if part is not None}
     settings = Settings(
-        **{name: _told(part) for name, part in objects.items() if part is not None},
+        **told,
         objectives=tuple(_told(part) for part in objectives),
         budget=_budget(budget),
         seed=seed,
@@ -193,6 +194,8 @@ def search(
         workers=workers.count if isinstance(workers, Pool) else workers,
         in_flight=in_flight,
     )
+    if out is not None and resume and (Path(out) / "run.json").exists():
+        settings = replace(settings, own_streams=settings_of(read_run(Path(out)).config).own_streams)
     pool = workers if isinstance(workers, Pool) else None
     folder = None if out is None else Path(out)
     parts = _assembled(settings, given, objectives, folder)

@@ -444,9 +444,9 @@ def _inside(context: Context, kind: str, place: int) -> Context:
     """What a part inside another one is made of, the first or a later one of its kind there.
 
     Parts of one kind name their random streams alike, so that each but the first has a seed of its own; the first has
-    that of the part around it.
+    that of the part around it. A run of version 0.1 is resumed without them (``own_streams``).
     """
-    if not place or not kind or "seed" not in context:
+    if not place or not kind or "seed" not in context or not context.get("own_streams", lambda: True)():
         return context
     return {**context, "seed": lambda: context["seed"]().child(f"{kind} {place}")}
 

@@ -22,7 +22,7 @@ from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.estimate import estimate
 from ogive.machine import facts
 from ogive.report.page import page
-from ogive.runs import Run, read_run
+from ogive.runs import Run, read_run, write_json
 from ogive.session import Parts, Settings, budget_of, resume, search, settings_of
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
@@ -92,6 +92,7 @@ def test_settings_come_back_from_run_json() -> None:
         threads=2,
         workers=3,
         in_flight=7,
+        own_streams=False,
     )
     assert settings_of(json.loads(json.dumps(chosen.config()))) == chosen
 
@@ -230,6 +231,28 @@ def test_a_search_of_two_workers_is_resumed_to_the_same_trials(tmp_path: Path, i
     whole = search(two, tmp_path / "whole")
     interrupted(tmp_path / "two", 17, two, save_every=3)
     assert plain(resume(tmp_path / "two").trials) == plain(whole.trials)
+
+
+def test_a_run_of_version_0_1_goes_on_with_the_random_streams_that_it_had(tmp_path: Path) -> None:
+    both = "screened(training_free(params, batch_size=8), training_free(naswot, batch_size=8), keep=1, pool=2)"
+    chosen = Settings(
+        space="nasbench201",
+        data="digits(size=8, limit=40)",
+        evaluator=both,
+        objectives=("maximize(naswot)",),
+        channels=4,
+        cells=1,
+        threads=1,
+        budget=Budget(trials=3),
+    )
+    today, shared = search(chosen, tmp_path / "new"), search(replace(chosen, own_streams=False), tmp_path / "old")
+    assert [trial.arch for trial in today.trials] == [trial.arch for trial in shared.trials]
+    assert plain(today.trials) != plain(shared.trials)
+    config = {name: value for name, value in shared.config.items() if name not in ("own_streams", "in_flight")}
+    write_json(shared.folder / "run.json", config)
+    lines = (shared.folder / "trials.jsonl").read_bytes().splitlines(keepends=True)
+    (shared.folder / "trials.jsonl").write_bytes(b"".join(lines[:2]))
+    assert plain(resume(shared.folder).trials) == plain(shared.trials)
 
 
 def test_a_finished_search_has_nothing_to_resume(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         "cells": lambda: settings.cells,
         "budget": lambda: settings.budget,
         "folder": lambda: folder,
+        "own_streams": lambda: settings.own_streams,
     }
     for name in shared.keys() & given.keys():
         shared[name] = partial(given.get, name)

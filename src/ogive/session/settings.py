@@ -58,7 +58,8 @@ class Settings:
     for the best value of the evaluator's first metric; a run stores which that is. `weights` are one source of weights
     for all parts that want one and do not name their own. `workers` is a number of processes or an executor, such as
     ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight` instead: how many proposals
-    (or pools of them) are asked for before the first is told.
+    (or pools of them) are asked for before the first is told. `own_streams` says that parts of one kind inside another
+    draw from random streams of their own, as they did not in version 0.1.
     """
 
     space: str
@@ -76,6 +77,7 @@ class Settings:
     threads: int | None = None
     workers: int | str = 1
     in_flight: int | None = None
+    own_streams: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "workers", normal(self.workers))
@@ -113,6 +115,7 @@ class Settings:
             "threads": self.threads,
             "workers": self.workers,
             "in_flight": self.ahead,
+            "own_streams": self.own_streams,
         }
 
 
@@ -125,6 +128,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             objectives=tuple(_today("objectives", text, True) for text in config["objectives"]),
             budget=Budget(**config["budget"]),
             in_flight=config.get("in_flight"),
+            own_streams=bool(config.get("own_streams", False)),
             **config["skeleton"],
         )
     except (KeyError, TypeError) as error:
@@ -196,7 +200,7 @@ def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str
     now["objectives"] = [run.metrics[text].objective if text in run.metrics else text for text in now["objectives"]]
     for name, value in now.items():
         usual = (name == "objectives" and not value) or (name == "in_flight" and settings.in_flight is None)
-        if name not in (*_MACHINE, *may_differ) and not usual and before[name] != value:
+        if name not in (*_MACHINE, *may_differ, "own_streams") and not usual and before[name] != value:
             raise StoreError(
                 f"{run.folder} holds a search with the {name} {before[name]}, but now it is {value}: "
                 "choose another folder, or the settings of that search."

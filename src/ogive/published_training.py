@@ -36,7 +36,6 @@ from ogive.training.recipe import Recipe
 from ogive.training.supervised import accuracy, train
 from ogive.training.task import Size
 from ogive.training.tasks.language import Language
-from ogive.training.text import Text
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["evaluate_published", "published_names"]
@@ -99,8 +98,8 @@ def _images(
     options = _changed(plan.recipe, recipe)
     written = _data(plan.data, data)
     task = load_data(written)
-    if not isinstance(task, Data) or task.kind != Data.kind:
-        raise SpecError(f"{plan.genotype} is trained on {Data.kind}, and {written} holds {task.kind}.")
+    if task.kind != "images":
+        raise SpecError(f"{plan.genotype} is trained on images, and {written} holds {task.kind}.")
     seen = _as_seen(task.joined(), options.resized_crop)
     skeleton = replace(
         plan.skeleton, classes=len(task.classes), inputs=task.shape[0], size=min(seen.test.images.shape[2:])
@@ -155,8 +154,8 @@ def _language(
     if data is None:
         raise SpecError(f"The text of {plan.text} is not part of ogive: give --data text:FOLDER.")
     task = load_data(data)
-    if not isinstance(task, Text):
-        raise SpecError(f"The cell is trained on a text, and {data} holds images: give --data text:FOLDER.")
+    if task.kind != "words":
+        raise SpecError(f"The cell is trained on a text, and {data} holds {task.kind}: give --data text:FOLDER.")
     # Small presets have their own size and dropouts.
     changes = plan.changes if preset == "paper" else {}
     work, streams, arch = Language(task), Seed(seed).child("evaluation"), architecture(CELLS[plan.genotype].recurrent)

@@ -30,7 +30,7 @@ from ogive.core.trial import Trial
 from ogive.evaluators.latency import LatencyReport, measure
 from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
-from ogive.networks.export import Exported
+from ogive.networks.export import Exported, export
 from ogive.runs import Run, best, read_run, write_json
 from ogive.session import load_data, settings_of
 from ogive.spec import parse_options
@@ -145,10 +145,8 @@ def export_winner(
     if task.name != facts["task"]:
         raise SpecError(f"The winner was trained on {facts['data']}, and {task.data.name} is data of another kind.")
     network, place = _trained_network(run, facts, task), out or run.artifacts / "export"
-    headline = _headline(run, facts)
-    found: list[Exported] = task.exported(
-        network, place, formats=tuple(formats), name=name, headline=headline, progress=progress
-    )
+    plain, headline = task.plain(network), _headline(run, facts)
+    found = export(network, place, plain, name=name, headline=headline, formats=tuple(formats), progress=progress)
     _note_exports(run, facts, found)
     return found
 

@@ -22,7 +22,8 @@ import ogive
 from ogive.catalog import task_of
 from ogive.cli import main
 from ogive.core.errors import ExportError, SpecError
-from ogive.networks.export_rows import Target, export_rows
+from ogive.networks.export import export
+from ogive.networks.plain_rows import Target, of_rows
 from ogive.report.page import write_page
 from ogive.runs import read_run
 from ogive.spaces.accel_nasbench import accel_nasbench
@@ -197,7 +198,7 @@ def test_onnx_answers_with_quantities_in_deviations_and_its_companion_with_quant
     from ogive.networks.export import imported
 
     network = Regression(rows).network(mlp().parse("16 relu none 0 plain"), Size(), RowRecipe(), seed=1)
-    (one,) = rows.exported(network, tmp_path, formats=["onnx"], name="mine", headline="untrained")
+    (one,) = export(network, tmp_path, rows.plain(), formats=["onnx"], name="mine")
     assert [path.name for path in one.paths] == ["mine.onnx", "mine_rows.py"]
     plain = imported(tmp_path / "mine_rows.py")
     session = onnxruntime.InferenceSession(tmp_path / "mine.onnx", providers=["CPUExecutionProvider"])
@@ -212,9 +213,9 @@ def test_an_export_whose_preparation_makes_other_numbers_is_refused(rows: Rows, 
     network = Regression(rows).network(mlp().parse("16 relu none 0 plain"), Size(), RowRecipe(), seed=1)
     inputs = rows.test.images.clone()
     inputs[0, 0] += 1
-    about = {"preparation": rows.preparation, "target": Target("progression"), "formats": ["torch"]}
-    with pytest.raises(ExportError, match="exported preparation makes other numbers: outputs differ by"):
-        export_rows(network, tmp_path, rows=rows.raw(), inputs=inputs, name="mine", headline="", **about)  # type: ignore[arg-type]
+    plain = of_rows(rows.preparation, Target("progression"), rows=rows.raw(), inputs=inputs)
+    with pytest.raises(ExportError, match="export to torch differs from Perceptron by"):
+        export(network, tmp_path, plain, formats=["torch"], name="mine")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,7 +225,7 @@ def test_names_of_columns_may_be_anything_a_cell_can_hold(tmp_path: Path) -> Non
         csv.writer(file).writerows([["x", f"{odd} too", odd], *([i, "ab"[i % 2], i / 4] for i in range(30))])
     rows = ogive.data(f"csv:{tmp_path / 'odd.csv'}", target=odd, unit='"m"\n')
     network = Regression(rows).network(mlp().parse("16 relu none 0 plain"), Size(), RowRecipe(), seed=1)
-    rows.exported(network, tmp_path / "out", formats=["torch"], name="winner", headline="untrained")
+    export(network, tmp_path / "out", rows.plain(), formats=["torch"], name="winner")
     assert len(told_alone(tmp_path / "out")) == len(rows.test)
 
 

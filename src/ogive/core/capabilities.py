@@ -31,6 +31,7 @@ __all__ = [
     "Reading",
     "Rehearsed",
     "Scheduled",
+    "Shared",
     "answer_of",
     "fidelity_of",
     "is_divisible",
@@ -180,6 +181,16 @@ class Reading(Protocol):
     @property
     def table(self) -> object:
         """Where; a search is checked against an ``ogive.tables.store.Table``."""
+        ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A task whose trainings processes that ``torchrun`` started share, each with a part of every batch."""
+
+    @property
+    def shared(self) -> Literal[True]:
+        """That they do."""
         ...
 
 

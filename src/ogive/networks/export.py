@@ -8,7 +8,7 @@ onnx       NAME.onnx                   onnxruntime and whatever else reads ONNX
 export     NAME.pt2                    torch.export.load, ahead-of-time compilers
 =========  ==========================  ====================================================================
 
-Networks are exported in evaluation mode and in float32, for batches of any size.
+Networks are exported in evaluation mode and in float32, for batches of any size. What else a file says is a `Plain`.
 """
 
 from __future__ import annotations
@@ -29,26 +29,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Required, TypedDict, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.networks.standalone import Facts, Plain, standalone
+from ogive.networks.plain import Inputs, Plain
+from ogive.networks.standalone import standalone
 
-__all__ = [
-    "LARGEST_ALLOWED",
-    "Exported",
-    "Options",
-    "check_name",
-    "export",
-    "export_onnx",
-    "export_program",
-    "export_torch",
-    "imported",
-]
+__all__ = ["LARGEST_ALLOWED", "Exported", "export", "imported"]
 
 logger = logging.getLogger(__name__)
 
@@ -75,99 +66,57 @@ class Exported:
     seconds: float
 
 
-class Options(TypedDict, total=False):
-    """The keyword arguments that `export` and its one-format forms share."""
-
-    name: Required[str]
-    shape: Required[tuple[int, ...]]
-    classes: Sequence[str] | None
-    normalise: tuple[Sequence[float], Sequence[float]] | None
-    headline: str | None
-    images: Tensor | None
-    seed: Seed
-    plain: Plain | None
-
-
 def export(
     network: nn.Module,
     folder: Path | str,
+    plain: Plain,
     *,
+    name: str,
+    headline: str | None = None,
     formats: Sequence[str] = ("torch", "onnx", "export"),
+    seed: Seed = Seed(0),  # noqa: B008
     progress: Callable[[str], None] | None = None,
-    **options: Unpack[Options],
 ) -> list[Exported]:
     """Write a network in each of the formats; what cannot work is refused before the first file is written.
 
     Args:
-        network: takes images (N, *shape) and gives logits (N, classes); left as it is.
+        network: left as it is.
         folder: made if it does not exist. A file of the same name is replaced, when the new one has passed its check.
+        plain: what its task says of it, and the inputs to compare on.
+        name: of the files, without suffix; a Python name, so that NAME.py can be imported.
+        headline: what the network is and what made it, for the head of NAME.py.
         formats: some of "torch", "onnx" and "export".
+        seed: of the random inputs.
         progress: called with the name of each format before it is written.
-        **options: `name` of the files, without suffix, a Python name so that NAME.py can be imported; `shape`, the
-            channels, height and width of an image; names of the `classes` in the order of the logits; `normalise`, the
-            mean and the standard deviation of each channel that images are normalised with, bytes on the scale 0..1
-            and other numbers on their own; `headline`, what the network is and what made it, for the head of NAME.py;
-            `images` (N, *shape), real inputs as the network takes them, to compare on beside random ones; `seed` of
-            the random ones; `plain`, what NAME.py says and does where inputs are no images, and have another shape.
 
     Raises:
-        ExportError: an export cannot be made, or differs by more than 1e-4 (of the largest logit, where that
+        ExportError: an export cannot be made, or differs by more than 1e-4 (of the largest output, where that
             is more than 1); no file of that format is left behind.
-        SpecError: a name, shape or recipe with which there can be no export.
+        SpecError: a name, a format or a recipe with which there can be no export.
         MissingData: a package that a format needs is not installed.
     """
-    for name in formats:
-        if name not in WRITERS:
-            raise UnknownName("export format", name, WRITERS)
+    _check_name(name)
+    for wanted in formats:
+        if wanted not in WRITERS:
+            raise UnknownName("export format", wanted, WRITERS)
+        if wanted != "torch" and not plain.traced:
+            made = type(network).__name__
+            raise SpecError(f"A {made} is exported as torch source only, not to {wanted}: write --to torch.")
     if "onnx" in formats:
         _require_onnx()
-    facts = _facts(options)
-    subject = _Subject(network, facts, options.get("images"), options.get("seed", Seed(0)))
+    subject = _Subject(network, plain, name, headline, seed)
     if "torch" in formats:
-        standalone(network, facts)
+        subject.source()
     exported = []
-    for name in dict.fromkeys(formats):
+    for wanted in dict.fromkeys(formats):
         if progress is not None:
-            progress(name)
-        exported.append(subject.exported(name, Path(folder)))
+            progress(wanted)
+        exported.append(subject.exported(wanted, Path(folder)))
+    plain.keep(Path(folder))
     return exported
 
 
-def export_torch(network: nn.Module, folder: Path | str, **options: Unpack[Options]) -> Exported:
-    """Write NAME.py, which needs nothing of ogive, and NAME.safetensors; arguments and errors as in `export`."""
-    return export(network, folder, formats=["torch"], **options)[0]
-
-
-def export_onnx(network: nn.Module, folder: Path | str, **options: Unpack[Options]) -> Exported:
-    """Write NAME.onnx and check it in onnxruntime; arguments and errors as in `export`."""
-    return export(network, folder, formats=["onnx"], **options)[0]
-
-
-def export_program(network: nn.Module, folder: Path | str, **options: Unpack[Options]) -> Exported:
-    """Write NAME.pt2, a torch.export program; arguments and errors as in `export`."""
-    return export(network, folder, formats=["export"], **options)[0]
-
-
-def _facts(options: Options) -> Facts:
-    name, shape, classes = options["name"], tuple(options["shape"]), options.get("classes")
-    check_name(name)
-    plain = options.get("plain")
-    if (plain is None and len(shape) != 3) or not shape or min(shape) < 1:
-        raise SpecError(f"The shape of an image is channels, height and width, all positive; got {shape}.")
-    normalise = options.get("normalise")
-    if normalise is not None:
-        mean, std = (tuple(float(value) for value in values) for values in normalise)
-        if not len(mean) == len(std) == shape[0] or min(std) <= 0:
-            raise SpecError(
-                f"Mean and standard deviation must have one value (above 0) for each of {shape[0]} channels, but are "
-                f"{mean} and {std}."
-            )
-        normalise = mean, std
-    named = None if classes is None else tuple(map(str, classes))
-    return Facts(name, shape, named, normalise, options.get("headline"), plain)
-
-
-def check_name(name: str) -> None:
+def _check_name(name: str) -> None:
     """SpecError for a name that NAME.py cannot have."""
     # It would hide a module of the same name from itself: Python looks in the folder of a script first.
     if not name.isidentifier() or keyword.iskeyword(name) or name in {"torch", "safetensors", *sys.stdlib_module_names}:
@@ -176,39 +125,48 @@ def check_name(name: str) -> None:
         )
 
 
+Run = Callable[[Inputs], Inputs]
+
 # -- the network and what it answers ----------------------------------------------------------------------------------
 
 
 class _Subject:
-    """A copy of the network that can be exported, and what it answers to the batches that every export is asked."""
+    """A copy of the network that can be exported, and what it answers to everything that every export is asked."""
 
-    def __init__(self, network: nn.Module, facts: Facts, images: Tensor | None, seed: Seed) -> None:
-        self.facts = facts
+    def __init__(self, network: nn.Module, plain: Plain, name: str, headline: str | None, seed: Seed) -> None:
+        self.plain, self.name, self.headline = plain, name, headline
         # A copy, so that mode, device and precision of the caller's network stay as they are.
         self.network = copy.deepcopy(network).to("cpu", torch.float32).eval()
         generator = torch.Generator().manual_seed(seed.integer("export"))
-        self.batches = [torch.randn(size, *facts.shape, generator=generator) for size in BATCHES]
-        if images is not None:
-            if tuple(images.shape[1:]) != facts.shape:
-                wanted = ", ".join(map(str, facts.shape))
-                raise SpecError(f"The images to compare on must be of shape (N, {wanted}); got {tuple(images.shape)}.")
-            self.batches += list(images.detach().to("cpu", torch.float32).split(256))
-        self.answers = [self._answer(batch) for batch in self.batches]
+        drawn = [plain.drawn(count, generator) for count in BATCHES]
+        self.asked = [*drawn, *(given for given, _ in plain.real)]
+        self.answers = [self._answer(inputs) for inputs in (*drawn, *(known for _, known in plain.real))]
 
-    def _answer(self, batch: Tensor) -> Tensor:
-        with torch.inference_mode():
-            logits = self.network(batch)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(batch):
-            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    def _answer(self, inputs: Inputs) -> Inputs:
+        """What the network gives, checked to be what the task says."""
+        plain, name = self.plain, type(self.network).__name__
+        outputs: tuple[Any, ...] = _inferring(self.network)(inputs)
+        told = [str(tuple(one.shape)) if isinstance(one, Tensor) else type(one).__name__ for one in outputs]
+        tensors = len(outputs) == len(plain.outputs) and all(isinstance(one, Tensor) for one in outputs)
+        if not tensors or outputs[0].shape[:-1] != inputs[0].shape[: len(plain.axes)]:
+            wanted, found = ", ".join((*plain.axes, "classes")), told[0] if len(told) == 1 else "tuple"
             raise SpecError(
-                f"In evaluation mode a network must give logits of shape (N, classes); {type(self.network).__name__} "
-                f"gave {found} for N={len(batch)}."
+                f"In evaluation mode a network must give {plain.outputs[0]} of shape ({wanted}); {name} gave {found} "
+                f"for {plain.axes[0]}={len(inputs[0])}."
             )
-        if self.facts.classes and logits.shape[1] != len(self.facts.classes):
-            raise SpecError(f"There are {len(self.facts.classes)} names of classes, but {logits.shape[1]} logits.")
-        if not bool(logits.isfinite().all()):
-            raise SpecError(f"{type(self.network).__name__} gives NaN or infinity; there is nothing worth exporting.")
-        return logits
+        if plain.width is not None and outputs[0].shape[-1] != plain.width:
+            raise SpecError(f"There are {plain.width} names of classes, but {outputs[0].shape[-1]} {plain.outputs[0]}.")
+        if not all(bool(output.isfinite().all()) for output in outputs):
+            raise SpecError(f"{name} gives NaN or infinity; there is nothing worth exporting.")
+        return outputs
+
+    def source(self) -> str:
+        """NAME.py."""
+        return standalone(self.network, self.plain, name=self.name, headline=self.headline)
+
+    def facts(self) -> dict[str, object]:
+        """What a reader of a file without source must know to use it."""
+        return {"name": self.name, **self.plain.facts}
 
     def exported(self, format_name: str, folder: Path) -> Exported:
         """Write into a folder of its own, compare, and only then move the files to where they belong."""
@@ -217,15 +175,16 @@ class _Subject:
         # A rebuilt network draws weights, which are then replaced: nobody else's stream must move.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as workshop, torch.random.fork_rng(devices=[]):
             try:
-                paths, run = WRITERS[format_name](self.network, self.facts, Path(workshop))
-                difference = self.largest_difference(run)
+                paths, run = WRITERS[format_name](self, Path(workshop))
+                paths += self._beside(Path(workshop))
+                difference = self._largest_difference(run)
             except (OgiveError, OSError):
                 raise
             except Exception as error:
                 raise ExportError(
                     f"{type(self.network).__name__} cannot be exported to {format_name}: {_reason(error)}"
                 ) from error
-            allowed = LARGEST_ALLOWED * max(1.0, *(float(answer.abs().max()) for answer in self.answers))
+            allowed = LARGEST_ALLOWED * max(1.0, *(float(one.abs().max()) for answer in self.answers for one in answer))
             if not difference <= allowed:
                 raise ExportError(
                     f"The export to {format_name} differs from {type(self.network).__name__} by {difference:.2g}, more "
@@ -236,14 +195,21 @@ class _Subject:
         logger.info("%s: largest difference %.2g, %.1f s", format_name, difference, seconds)
         return Exported(format_name, final, difference, seconds)
 
-    def largest_difference(self, run: Callable[[Tensor], Tensor]) -> float:
-        """Over all batches; NaN and a wrong shape count as infinite."""
+    def _beside(self, folder: Path) -> tuple[Path, ...]:
+        paths = []
+        for name, text in self.plain.beside(self.name).items():
+            paths.append(folder / name)
+            paths[-1].write_text(text, encoding="utf-8")
+        return tuple(paths)
+
+    def _largest_difference(self, run: Run) -> float:
+        """Over all that is asked; NaN and a wrong shape count as infinite."""
         largest = 0.0
-        for batch, expected in zip(self.batches, self.answers, strict=True):
-            logits = run(batch)
-            if logits.shape != expected.shape or not bool(logits.isfinite().all()):
-                return float("inf")
-            largest = max(largest, float((logits - expected).abs().max()))
+        for inputs, answer in zip(self.asked, self.answers, strict=True):
+            for found, expected in zip(run(inputs), answer, strict=True):
+                if found.shape != expected.shape or not bool(found.isfinite().all()):
+                    return float("inf")
+                largest = max(largest, float((found - expected).abs().max()))
         return largest
 
 
@@ -256,16 +222,16 @@ def _reason(error: BaseException) -> str:
 
 # -- the formats ------------------------------------------------------------------------------------------------------
 
-Written = tuple[tuple[Path, ...], Callable[[Tensor], Tensor]]
+Written = tuple[tuple[Path, ...], Run]
 
 
-def _write_torch(network: nn.Module, facts: Facts, folder: Path) -> Written:
+def _write_torch(subject: _Subject, folder: Path) -> Written:
     from safetensors.torch import save
 
-    source, weights = folder / f"{facts.name}.py", folder / f"{facts.name}.safetensors"
-    source.write_text(standalone(network, facts), encoding="utf-8")
+    source, weights = folder / f"{subject.name}.py", folder / f"{subject.name}.safetensors"
+    source.write_text(subject.source(), encoding="utf-8")
     # A copy of each: safetensors refuses tensors that share memory or are not contiguous.
-    state = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
+    state = {name: tensor.detach().clone().contiguous() for name, tensor in subject.network.state_dict().items()}
     weights.write_bytes(save(state, metadata={"format": "pt"}))
     loaded = imported(source).load()
     return (source, weights), _inferring(loaded)
@@ -289,47 +255,52 @@ def imported(path: Path) -> Any:
     return module
 
 
-def _write_program(network: nn.Module, facts: Facts, folder: Path) -> Written:
-    path = folder / f"{facts.name}.pt2"
+def _write_program(subject: _Subject, folder: Path) -> Written:
+    path = folder / f"{subject.name}.pt2"
     with _quiet():
-        torch.export.save(_program(network, facts), path, extra_files={"ogive.json": json.dumps(_metadata(facts))})
+        torch.export.save(_program(subject), path, extra_files={"ogive.json": json.dumps(subject.facts())})
         loaded = torch.export.load(path).module()
     return (path,), _inferring(loaded)
 
 
-def _program(network: nn.Module, facts: Facts) -> torch.export.ExportedProgram:
-    example = torch.zeros(TRACED, *facts.shape)
+def _program(subject: _Subject) -> torch.export.ExportedProgram:
+    drawn = subject.plain.drawn(TRACED, torch.Generator())
+    example = tuple(torch.zeros_like(one) for one in drawn)
+    dynamic = tuple({0: torch.export.Dim("batch", min=1)} for _ in example)
     # When it fails, torch prints the network so far; the reason is in what it raises.
     with contextlib.redirect_stderr(io.StringIO()):
-        program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+        program = torch.export.export(subject.network, example, dynamic_shapes=dynamic)
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)  # where ogive lies on this machine is nobody's business
     return program
 
 
-def _write_onnx(network: nn.Module, facts: Facts, folder: Path) -> Written:
+def _write_onnx(subject: _Subject, folder: Path) -> Written:
     import onnxruntime
 
-    path = folder / f"{facts.name}.onnx"
-    plain = facts.plain
-    inputs, outputs = ("images", "logits") if plain is None else (plain.inputs, plain.outputs)
+    path, plain = folder / f"{subject.name}.onnx", subject.plain
     with _quiet():
         program = torch.onnx.export(
-            _program(network, facts),
+            _program(subject),
             dynamo=True,
-            input_names=[inputs],
-            output_names=[outputs],
-            dynamic_shapes=({0: "batch"},),
+            input_names=list(plain.inputs),
+            output_names=list(plain.outputs),
+            dynamic_shapes=tuple({0: "batch"} for _ in plain.inputs),
             verbose=False,
         )
         assert program is not None
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # stack traces again
-        program.model.metadata_props.update({f"ogive.{k}": json.dumps(v) for k, v in _metadata(facts).items()})
+        program.model.metadata_props.update({f"ogive.{k}": json.dumps(v) for k, v in subject.facts().items()})
         program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return (path,), lambda batch: torch.from_numpy(session.run([outputs], {inputs: batch.numpy()})[0])
+
+    def run(inputs: Inputs) -> Inputs:
+        fed = {name: given.numpy() for name, given in zip(plain.inputs, inputs, strict=True)}
+        return tuple(map(torch.from_numpy, session.run(list(plain.outputs), fed)))
+
+    return (path,), run
 
 
 def _require_onnx() -> None:
@@ -338,18 +309,11 @@ def _require_onnx() -> None:
         raise MissingData(f"To export to onnx, {' and '.join(absent)} must be installed: pip install 'ogive[onnx]'.")
 
 
-def _metadata(facts: Facts) -> dict[str, object]:
-    """What a reader of the file must know to use it."""
-    mean, std = facts.normalise or (None, None)
-    known = {"name": facts.name, "shape": facts.shape, "classes": facts.classes, "mean": mean, "std": std}
-    return {key: value for key, value in known.items() if value is not None}
-
-
-def _inferring(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    def run(batch: Tensor) -> Tensor:
+def _inferring(module: nn.Module) -> Run:
+    def run(inputs: Inputs) -> Inputs:
         with torch.inference_mode():
-            logits: Tensor = module(batch)
-        return logits
+            found = module(*inputs)
+        return found if isinstance(found, tuple) else (found,)
 
     return run
 
@@ -370,7 +334,7 @@ def _quiet() -> Iterator[None]:
             chatty.setLevel(level)
 
 
-WRITERS: dict[str, Callable[[nn.Module, Facts, Path], Written]] = {
+WRITERS: dict[str, Callable[[_Subject, Path], Written]] = {
     "torch": _write_torch,
     "onnx": _write_onnx,
     "export": _write_program,

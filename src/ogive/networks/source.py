@@ -21,6 +21,7 @@ __all__ = [
     "File",
     "Import",
     "Target",
+    "bound",
     "dotted",
     "eager",
     "file_of",
@@ -102,7 +103,7 @@ class File:
         return "\n".join(self._lines[first : statement.end_lineno])
 
     def _bind(self, statement: ast.stmt) -> None:
-        names = set(_bound(statement))
+        names = set(bound(statement))
         if isinstance(statement, ast.Import | ast.ImportFrom):
             self._bind_import(statement)
         elif isinstance(statement, ast.If) and ast.unparse(statement.test).endswith("TYPE_CHECKING"):
@@ -168,7 +169,7 @@ def of_the_project(module: str) -> bool:
 # -- what a top-level statement does ----------------------------------------------------------------------------------
 
 
-def _bound(statement: ast.stmt) -> Iterator[str]:
+def bound(statement: ast.stmt) -> Iterator[str]:
     """The global names that a statement binds."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name
@@ -180,7 +181,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
         yield statement.target.id
     elif isinstance(statement, ast.If | ast.Try | ast.For | ast.With):
         for inner in ast.iter_child_nodes(statement):
-            yield from _bound(inner) if isinstance(inner, ast.stmt) else ()
+            yield from bound(inner) if isinstance(inner, ast.stmt) else ()
 
 
 def _changed(statement: ast.stmt) -> str | None:

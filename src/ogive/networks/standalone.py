@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,15 +14,16 @@ from torch import nn
 
 from ogive.core.errors import SpecError
 from ogive.networks.closure import collect
-from ogive.networks.source import Import
+from ogive.networks.plain import Plain
+from ogive.networks.source import Import, bound
 
-__all__ = ["LOAD", "Facts", "Plain", "docstring_of", "literal", "source_of", "standalone"]
+__all__ = ["literal", "standalone"]
 
 WIDTH = 120
 BLOCK = re.compile(r"^(@|def |async def |class |if )", re.MULTILINE)
 BRACKETS: dict[type, tuple[str, str]] = {tuple: ("(", ")"), list: ("[", "]"), dict: ("{", "}")}
 
-# What the file's own functions, below, use and define.
+# What load() and main() of every file use.
 IMPORTS = frozenset(
     {
         Import("argparse", None, "argparse"),
@@ -32,71 +33,18 @@ IMPORTS = frozenset(
         Import("torch", "nn", "nn"),
     }
 )
-NAMES = frozenset({"WEIGHTS", "SHAPE", "CLASSES", "MEAN", "STD", "network", "load", "prepared", "accuracy", "main"})
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """What a file says and does beside its network, for inputs that are no images.
-
-    `takes`: what it reads, as part of a sentence, with a comma at the end; `usage`: lines with NAME for the file's own
-    name; `constants` and `functions` (after load(), the last one is main()) as source, and the `names` and `imports` of
-    both; `inputs` and `outputs`: what these are called in formats that name them.
-    """
-
-    takes: str
-    usage: str
-    constants: str
-    functions: tuple[str, ...]
-    names: frozenset[str]
-    imports: frozenset[Import] = frozenset()
-    inputs: str = "rows"
-    outputs: str = "logits"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a network is for: its name, the shape (channels, height, width) of an image, classes, preparation, origin.
-
-    `normalise` is the mean and the standard deviation of each channel: of bytes on the scale 0..1, of other numbers on
-    their own. `plain` stands for all that a file of a network of images has beside it.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    classes: tuple[str, ...] | None = None
-    normalise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    headline: str | None = None
-    plain: Plain | None = None
-
-
-def standalone(network: nn.Module, facts: Facts) -> str:
-    """The text of the file; raises SpecError for a network that cannot be written as source.
+def standalone(network: nn.Module, plain: Plain, *, name: str, headline: str | None = None) -> str:
+    """The text of NAME.py; raises SpecError for a network that cannot be written as source.
 
     A network can if its class stands at the top level of a file, needs only torch and Python, and its instances carry
-    `recipe`: the literal keyword arguments that rebuild it.
-    """
-    plain = _of_images(facts) if facts.plain is None else facts.plain
-    docstring = docstring_of(network, facts.name, facts.headline, plain.takes, plain.usage)
-    functions = [LOAD, *plain.functions]
-    return source_of(network, docstring, plain.constants, functions, plain.names, plain.imports)
-
-
-def source_of(
-    network: nn.Module,
-    docstring: str,
-    constants: str,
-    functions: Sequence[str],
-    names: frozenset[str],
-    imports: frozenset[Import] = frozenset(),
-) -> str:
-    """A file of a docstring, constants, the network's definitions, and functions, of which the last is main().
-
-    `names` and `imports` are what the functions define and need, beside argparse, Path, torch, Tensor and nn.
+    `recipe`: the literal keyword arguments that rebuild it. `headline` says what it is and what made it.
     """
     recipe = _recipe(network)
-    needed = IMPORTS | imports
-    collected = collect(type(network), needed | names)
+    constants, functions, needed = f"{WEIGHTS}\n{plain.constants}", [LOAD, *plain.functions], IMPORTS | plain.imports
+    own = {name for statement in ast.parse("\n".join([constants, *functions])).body for name in bound(statement)}
+    collected = collect(type(network), needed | own | {"network"})
     call = f"return {_call(collected.name, recipe)}"
     body = [
         *collected.texts,
@@ -104,6 +52,7 @@ def source_of(
         *functions,
         'if __name__ == "__main__":\n    main()',
     ]
+    docstring = _docstring(network, plain, name, headline or "")
     return _joined([docstring, _imports(needed | collected.imports), constants], body)
 
 
@@ -132,24 +81,15 @@ def _recipe(network: nn.Module) -> dict[str, object]:
 # -- the parts of the file --------------------------------------------------------------------------------------------
 
 
-def _of_images(facts: Facts) -> Plain:
-    size = " × ".join(map(str, facts.shape))
-    classes = f", tells {len(facts.classes)} classes apart" if facts.classes else ""
-    prepared = PREPARED_NORMALISED if facts.normalise else PREPARED
-    takes = f"It takes images of {size}{classes}, "
-    return Plain(takes, USAGE, _constants(facts), (prepared, ACCURACY, MAIN), NAMES, inputs="images")
-
-
-def docstring_of(network: nn.Module, name: str, headline: str | None, takes: str, usage: str) -> str:
-    """What an exported file says of itself; `takes` ends in a comma, and NAME in `usage` becomes the file's."""
+def _docstring(network: nn.Module, plain: Plain, name: str, headline: str) -> str:
     parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     weights = f"and has {parameters:,} trainable parameters; their trained values are in {name}.safetensors. "
     weights += "The architecture itself stands in network(), below the definitions of its parts."
     paragraphs = [
         f"{name}: a network exported by ogive {_version()}. It does not need ogive; change it as you like.",
-        (headline or "").replace("\\", "/").replace('"', "'").strip("\n"),
-        f"{takes}{weights}",
-        usage.replace("NAME", name),
+        headline.replace("\\", "/").replace('"', "'").strip("\n"),
+        f"{plain.takes}{weights}",
+        plain.usage.replace("NAME", name),
     ]
     text = "\n\n".join(_filled(paragraph) for paragraph in paragraphs if paragraph)
     return f'"""{text}\n"""'
@@ -199,21 +139,6 @@ def _from_line(module: str, block: set[Import]) -> str:
     return "\n".join(lines)
 
 
-def _constants(facts: Facts) -> str:
-    lines = [
-        'WEIGHTS = Path(__file__).with_suffix(".safetensors")',
-        f"SHAPE = {facts.shape!r}  # channels, height and width of an image",
-    ]
-    if facts.classes:
-        lines.append(f"CLASSES = {literal(facts.classes, used=len('CLASSES = '))}")
-    if facts.normalise:
-        mean, std = facts.normalise
-        lines.append("# Of each channel, over the training images; bytes on the scale 0..1.")
-        lines.append(f"MEAN = {literal(mean, used=len('MEAN = '))}")
-        lines.append(f"STD = {literal(std, used=len('STD = '))}")
-    return "\n".join(lines)
-
-
 def _joined(head: Sequence[str], body: Sequence[str]) -> str:
     """Two blank lines around functions and classes, one after each part of the head, none between assignments."""
     text = "\n\n".join(head) + "\n"
@@ -225,64 +150,16 @@ def _joined(head: Sequence[str], body: Sequence[str]) -> str:
     return text
 
 
-USAGE = """\
-    python NAME.py                           what this network is
-    python NAME.py --data test.safetensors   how many of the `images` in that file get their `labels`"""
+WEIGHTS = 'WEIGHTS = Path(__file__).with_suffix(".safetensors")'
 
 LOAD = '''\
 def load(weights: str | Path = WEIGHTS) -> nn.Module:
-    """Build the network, give it its trained weights, and make it ready to classify."""
+    """Build the network, give it its trained weights, and make it ready to be used."""
     from safetensors.torch import load_file
 
     net = network()
     net.load_state_dict(load_file(weights))
     return net.eval()'''
-
-PREPARED = '''\
-def prepared(images: Tensor) -> Tensor:
-    """Make images what the network takes: it was trained on numbers as they are."""
-    return images.float()'''
-
-PREPARED_NORMALISED = '''\
-def prepared(images: Tensor) -> Tensor:
-    """Make images what the network takes: bytes or numbers of shape (N, *SHAPE) become normalised."""
-    scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (MEAN, STD))
-    factor, offset = (1 / (scale * std)).to(images.device, torch.float32), (mean / std).to(images.device, torch.float32)
-    return images.float() * factor - offset'''
-
-ACCURACY = '''\
-@torch.inference_mode()
-def accuracy(net: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 256) -> float:
-    """Tell how many of the images, in per cent, the network gives their label; images as `prepared` takes them."""
-    right = 0
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
-        right += int((net(prepared(images[batch])).argmax(1) == labels[batch]).sum())
-    return 100 * right / len(images)'''
-
-MAIN = '''\
-def main() -> None:
-    """Say what the network is and, given test images, how often it is right."""
-    parser = argparse.ArgumentParser(description="What this network is, and how often it is right.")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="default: %(default)s")
-    parser.add_argument("--data", type=Path, metavar="FILE", help="a .safetensors file with images and labels")
-    arguments = parser.parse_args()
-    if not arguments.weights.is_file():
-        parser.error(f"there are no weights in {arguments.weights}")
-    if arguments.data is not None and not arguments.data.is_file():
-        make = "safetensors.torch.save_file({'images': images, 'labels': labels}, FILE)"
-        parser.error(f"there is no file {arguments.data}; {make} makes one of images (N, C, H, W) and labels (N)")
-    net = load(arguments.weights)
-    parameters = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
-    outputs = net(torch.zeros(1, *SHAPE)).shape[1]
-    print(f"{type(net).__name__}: {' x '.join(map(str, SHAPE))} -> {outputs}, {parameters:,} trainable parameters")
-    if arguments.data is not None:
-        from safetensors.torch import load_file
-
-        data = load_file(arguments.data)
-        per_cent = accuracy(net, data["images"], data["labels"])
-        print(f"accuracy {per_cent:.2f} % of {len(data['labels'])} images")'''
 
 
 # -- values as ruff would write them ----------------------------------------------------------------------------------

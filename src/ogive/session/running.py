@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
-from ogive.core.capabilities import Costly, Digested, answer_of, walk
+from ogive.core.capabilities import Costly, Digested, Shared, answer_of, walk
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
@@ -28,7 +28,7 @@ from ogive.executors import at_work
 from ogive.machine import facts
 from ogive.runs import Followed, Run, RunStore, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections
-from ogive.session.settings import TEXT, Settings, refuse_order_of_finishing, settings_of
+from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 
 __all__ = ["ran", "resume", "search", "search_trials", "searched", "unfinished"]
 
@@ -56,7 +56,7 @@ def search(
     an executor of one's own, in the place of the settings' workers, which is not stopped in the end.
     """
     with (
-        _processes(settings) as ranks,
+        _processes(settings, parts) as ranks,
         _watched(settings.workers if pool is None else pool, on_event, on_note) as workers,
     ):
         folder = folder if ranks is None else ranks.told(folder)
@@ -94,7 +94,7 @@ def resume(
     settings = settings_of(before.config)
     settings = settings if workers is None else replace(settings, in_flight=settings.ahead, workers=workers)
     with (
-        _processes(settings, budget) as ranks,
+        _processes(settings, parts, budget) as ranks,
         _watched(settings.workers if pool is None else pool, on_event, on_note) as at_hand,
         _store(folder, ranks, lambda: RunStore.open(folder)) as store,
     ):
@@ -116,15 +116,17 @@ def resume(
 
 
 @contextmanager
-def _processes(settings: Settings, granted: Budget | None = None) -> Iterator[Any]:
+def _processes(settings: Settings, parts: Parts | None, granted: Budget | None = None) -> Iterator[Any]:
     """The place of this process among those that ``torchrun`` started; None, without torch, for one that is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield None
         return
     if settings.count > 1:
         raise SpecError("Processes of torchrun share every training, so that each has one worker: leave --workers out.")
-    if settings.data is not None and settings.data.startswith(TEXT):
-        raise SpecError("A search on a text is not shared by processes: start it without torchrun.")
+    tasks = catalog.tasks("space", settings.space) if parts is None else parts.space.tasks
+    known = [catalog.resolve("task", name) for name in tasks if name in catalog.names("task")]
+    if settings.data is not None and known and not any(isinstance(task, Shared) for task in known):
+        raise SpecError(f"Trainings for {' or '.join(tasks)} are not shared by processes: start it without torchrun.")
     if settings.budget.wall_s is not None or (granted is not None and granted.wall_s is not None):
         raise SpecError("Processes of torchrun stop at the same trial, which no clock tells: give a number of trials.")
     with catalog.load("group")(settings.device) as ranks:

@@ -15,7 +15,6 @@ from ogive.runs import Run
 from ogive.spec import stored_part
 
 __all__ = [
-    "TEXT",
     "Settings",
     "budget_of",
     "refuse_order_of_finishing",
@@ -34,9 +33,6 @@ _PLAIN = ("space", "strategy", "evaluator", "seed", "data", "table", "device", "
 
 # Chunks of proposals in flight for each worker, where there are several: none of them waits for the slowest.
 IN_FLIGHT = 4
-
-# How the name of a text begins.
-TEXT = "text:"
 
 # Names of version 0.1 in the settings of a stored run, and their names now.
 _FORMER = {

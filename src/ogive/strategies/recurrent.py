@@ -79,7 +79,7 @@ class DartsLanguage:
         dropouts: Dropouts = Dropouts(),
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        if not isinstance(data, Text):
+        if "language" not in data.tasks:
             raise SpecError(f"A recurrent cell is searched on a text: give --data text:FOLDER, not {data.name}.")
         if space.name != NAME:
             raise SpecError(

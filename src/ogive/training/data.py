@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.networks.export import Exported, export
+from ogive.networks.plain import Plain
+from ogive.networks.plain_images import of_images
 from ogive.training.arrays import encode, read_arrays
 from ogive.training.augment import Augmentation
 from ogive.training.checkpoint import save_tensors
@@ -119,32 +120,16 @@ class Data:
         offset = (mean / std).to(images.device, dtype).view(channels)
         return images.to(dtype) * factor - offset
 
-    def exported(
-        self,
-        network: nn.Module,
-        folder: Path,
-        *,
-        formats: Sequence[str],
-        name: str,
-        headline: str,
-        progress: Any = None,
-    ) -> list[Exported]:
-        """As `networks.export.export`, with the test images as they were read, since the file normalises them."""
-        exported = export(
-            network,
-            folder,
-            formats=formats,
-            progress=progress,
-            name=name,
-            shape=self.shape,
+    def plain(self) -> Plain:
+        """What travels with networks of these images; test images as they were read, since the file prepares them."""
+        test = {"images": self.test.images, "labels": self.test.labels}
+        return of_images(
+            self.shape,
             classes=self.classes,
             normalise=(self.mean, self.std),
-            headline=headline,
             images=self.normalised(self.test.images[:256]),
+            keep=lambda folder: save_tensors(test, folder / "test.safetensors"),
         )
-        images, labels = self.test.images.contiguous(), self.test.labels.contiguous()
-        save_tensors({"images": images, "labels": labels}, folder / "test.safetensors")
-        return exported
 
     def joined(self) -> Self:
         """For the last training, after the search: the validation images are trained on as well.

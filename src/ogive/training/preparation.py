@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.errors import SpecError
-from ogive.networks.export_rows import Preparation
+from ogive.networks.plain_rows import Preparation
 from ogive.training.memory import refuse_too_large
 
 __all__ = ["Cells", "fitted", "transformer"]

@@ -15,11 +15,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from ogive.core.errors import SpecError, shortened
-from ogive.networks.export import Exported
-from ogive.networks.export_rows import NOTHING, Preparation, Target, export_rows
+from ogive.networks.plain import Plain
+from ogive.networks.plain_rows import NOTHING, Preparation, Target, of_rows
 from ogive.training.data import FIXED, SHARE, Data, Split
 from ogive.training.pictures import Integers, first_of_each, stratified
 from ogive.training.preparation import Cells, fitted
@@ -76,35 +75,17 @@ class Rows(Data):
         """What it is made of beside numbers and targets."""
         return *super().facts, self.tasks, self.preparation, self.target
 
-    def exported(
-        self,
-        network: nn.Module,
-        folder: Path,
-        *,
-        formats: Sequence[str],
-        name: str,
-        headline: str,
-        progress: Any = None,
-    ) -> list[Exported]:
-        """As `networks.export_rows`, with the test rows as they were read: the files prepare them themselves."""
+    def plain(self) -> Plain:
+        """What travels with networks of these rows: the test rows as they were read, since the files prepare them."""
         rows = self.raw()
-        exported = export_rows(
-            network,
-            folder,
-            preparation=self.preparation,
-            target=self.target,
-            rows=rows[:256],
-            inputs=self.test.images[:256],
-            formats=formats,
-            name=name,
-            headline=headline,
-            progress=progress,
-        )
-        with (folder / "test.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        return exported
+
+        def keep(folder: Path) -> None:
+            with (folder / "test.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+
+        return of_rows(self.preparation, self.target, rows=rows[:256], inputs=self.test.images[:256], keep=keep)
 
     def raw(self) -> list[dict[str, str]]:
         """Test rows as a file has them: a text for each column, empty where the cell is missing."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -19,7 +18,7 @@ from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import Skeleton
-from ogive.networks.export import Exported
+from ogive.networks.plain import Plain
 from ogive.training.loop import Tell, Training
 
 __all__ = [
@@ -132,17 +131,8 @@ class Task(Protocol[R]):
         """
         ...
 
-    def exported(
-        self,
-        network: nn.Module,
-        folder: Path,
-        *,
-        formats: Sequence[str],
-        name: str,
-        headline: str,
-        progress: Callable[[str], None] | None = None,
-    ) -> list[Exported]:
-        """Write a trained network as plain files, each checked against it, and what they can be tried on."""
+    def plain(self, network: nn.Module) -> Plain:
+        """What the exported files of a trained network say beside it, and what they are compared and tried on."""
         ...
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from ogive.core.errors import ExportError, MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.build import build, default_skeleton
-from ogive.networks.export import Exported, export, export_onnx, export_program, export_torch
+from ogive.networks.export import Exported, export
+from ogive.networks.plain_images import of_images
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench101 import nasbench101
@@ -38,6 +40,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def written(network: nn.Module, folder: Path, *formats: str, **options: Any) -> list[Exported]:
+    """The exports of a network of images, as winner; `options` are those of `of_images`, and progress."""
+    about = {key: options.pop(key) for key in ("name", "progress") if key in options}
+    plain = of_images(**{"shape": SHAPE, **options})
+    return export(network, folder, plain, **{"name": "winner", "formats": formats or FORMATS, **about})
+
+
+def first(format_name: str, network: nn.Module, folder: Path, **options: Any) -> Exported:
+    return written(network, folder, format_name, **options)[0]
+
+
+FORMATS = ("torch", "onnx", "export")
+export_torch, export_onnx, export_program = (partial(first, name) for name in FORMATS)
 
 
 class Small(nn.Module):
@@ -110,7 +127,7 @@ def trained(network: nn.Module) -> nn.Module:
 def test_networks_of_every_space_leave_in_every_format(space, size, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     arch = space().sample(Seed(3).numpy("arch"))
     network = trained(build(arch, default_skeleton(arch.space, **size), seed=0))
-    exported = export(network, tmp_path / "new" / "folder", name="winner", shape=SHAPE)
+    exported = written(network, tmp_path / "new" / "folder")
     assert [entry.format for entry in exported] == ["torch", "onnx", "export"]
     assert exported[0].largest_difference == 0.0
     assert all(0 <= entry.largest_difference <= 1e-4 and entry.seconds > 0 for entry in exported)
@@ -123,7 +140,7 @@ def test_networks_of_every_space_leave_in_every_format(space, size, tmp_path: Pa
 def test_an_auxiliary_head_travels_with_the_source(tmp_path: Path) -> None:
     skeleton = default_skeleton("darts", channels=2, cells=3, auxiliary=True, drop_path=0.2)
     network = build(darts().sample(Seed(3).numpy("arch")), skeleton, seed=0)
-    exported = export_torch(network, tmp_path, name="winner", shape=(3, 32, 32))
+    exported = export_torch(network, tmp_path, shape=(3, 32, 32))
     assert exported.largest_difference == 0.0
     assert any(name.startswith("auxiliary_head") for name in load_file(tmp_path / "winner.safetensors"))
 
@@ -151,7 +168,7 @@ def test_the_source_runs_without_ogive_and_numpy_and_is_right_as_often(tmp_path:
     with torch.no_grad():
         labels = network((images / 255 - mean) / std).argmax(1)
     labels[:75] = (labels[:75] + 1) % 10  # so 225 of 300 are right
-    export_torch(network, tmp_path, name="winner", shape=SHAPE, normalise=(MEAN, STD))
+    export_torch(network, tmp_path, normalise=(MEAN, STD))
     save_file({"images": images, "labels": labels}, tmp_path / "test.safetensors")
     command = [
         sys.executable,
@@ -169,7 +186,7 @@ def test_the_source_runs_without_ogive_and_numpy_and_is_right_as_often(tmp_path:
 
 
 def test_the_source_can_be_edited_and_trained_again(tmp_path: Path) -> None:
-    source, _ = export_torch(Small(), tmp_path, name="winner", shape=SHAPE).paths
+    source, _ = export_torch(Small(), tmp_path).paths
     text = source.read_text(encoding="utf-8").replace("width=4", "width=6")
     namespace: dict[str, object] = {"__name__": "winner", "__file__": str(source)}
     exec(compile(text, "winner.py", "exec"), namespace)
@@ -180,7 +197,7 @@ def test_the_source_can_be_edited_and_trained_again(tmp_path: Path) -> None:
 
 def test_the_weights_file_holds_parameters_and_buffers(tmp_path: Path) -> None:
     network = trained(Small())
-    _, weights = export_torch(network, tmp_path, name="winner", shape=SHAPE).paths
+    _, weights = export_torch(network, tmp_path).paths
     held = load_file(weights)
     assert held.keys() == network.state_dict().keys()
     assert all(torch.equal(held[name], tensor) for name, tensor in network.state_dict().items())
@@ -190,7 +207,7 @@ def test_the_weights_file_holds_parameters_and_buffers(tmp_path: Path) -> None:
 def test_onnx_takes_batches_of_any_size_and_tells_how_to_prepare_images(tmp_path: Path) -> None:
     network = trained(Small()).eval()
     classes = [f"kind {k}" for k in range(10)]
-    exported = export_onnx(network, tmp_path, name="winner", shape=SHAPE, classes=classes, normalise=(MEAN, STD))
+    exported = export_onnx(network, tmp_path, classes=classes, normalise=(MEAN, STD))
     assert isinstance(exported, Exported)
     session = onnxruntime.InferenceSession(tmp_path / "winner.onnx", providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == ["batch", *SHAPE]
@@ -206,7 +223,7 @@ def test_onnx_takes_batches_of_any_size_and_tells_how_to_prepare_images(tmp_path
 
 def test_the_program_takes_batches_of_any_size_and_tells_how_to_prepare_images(tmp_path: Path) -> None:
     network = trained(Small()).eval()
-    (path,) = export_program(network, tmp_path, name="winner", shape=SHAPE, normalise=(MEAN, STD)).paths
+    (path,) = export_program(network, tmp_path, normalise=(MEAN, STD)).paths
     extra = {"ogive.json": ""}
     program = torch.export.load(path, extra_files=extra)
     for size in (1, 2, 17):
@@ -220,7 +237,7 @@ def test_the_network_is_left_as_it_is(tmp_path: Path) -> None:
     network.body.eval()  # type: ignore[union-attr]
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random_state, threads = torch.get_rng_state(), torch.get_num_threads()
-    export(network, tmp_path, name="winner", shape=SHAPE)
+    written(network, tmp_path)
     assert [part.training for part in (network, network.body, network.head)] == [True, False, True]  # type: ignore[union-attr]
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert network.head.weight.dtype == torch.float64  # type: ignore[union-attr]
@@ -234,15 +251,15 @@ def test_networks_that_share_or_transpose_weights_can_be_saved(tmp_path: Path) -
     network.head.weight = nn.Parameter(torch.randn(10, 10).t())
     network.head.bias = network.body[1].bias  # type: ignore[assignment]
     # Not 0: the copy has its weights in another order in memory.
-    assert export_torch(network, tmp_path, name="winner", shape=SHAPE).largest_difference < 1e-6
+    assert export_torch(network, tmp_path).largest_difference < 1e-6
 
 
 @pytest.mark.parametrize("network", [Forgetful(scale=3.0), Unfit()])
 def test_an_export_that_differs_is_refused_and_leaves_the_earlier_one(network: nn.Module, tmp_path: Path) -> None:
-    export_torch(Small(), tmp_path, name="winner", shape=SHAPE)
+    export_torch(Small(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(ExportError, match=f"{type(network).__name__}"):
-        export_torch(network, tmp_path, name="winner", shape=SHAPE)
+        export_torch(network, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -256,9 +273,9 @@ def test_real_images_are_compared_as_well(tmp_path: Path) -> None:
     network = Small()
     network.__class__ = Rare
     network.__class__.__module__, network.__class__.__qualname__ = Small.__module__, "Small"
-    assert export_torch(network, tmp_path, name="winner", shape=SHAPE).largest_difference == 0.0
+    assert export_torch(network, tmp_path).largest_difference == 0.0
     with pytest.raises(ExportError, match="differs from Rare by 1, more than"):
-        export_torch(network, tmp_path, name="winner", shape=SHAPE, images=torch.full((5, *SHAPE), 100.0))
+        export_torch(network, tmp_path, images=torch.full((5, *SHAPE), 100.0))
 
 
 def test_rounding_may_grow_with_the_logits(tmp_path: Path) -> None:
@@ -267,7 +284,7 @@ def test_rounding_may_grow_with_the_logits(tmp_path: Path) -> None:
         for parameter in list(network.parameters())[-2:]:
             parameter *= 1e6
         largest = float(network(torch.randn(8, *SHAPE)).abs().max())
-    exported = export_onnx(network, tmp_path, name="winner", shape=SHAPE)
+    exported = export_onnx(network, tmp_path)
     assert 1e-4 < exported.largest_difference < 1e-4 * largest
 
 
@@ -276,7 +293,7 @@ def test_a_network_that_cannot_be_traced_is_refused_with_the_reason_in_one_line(
     writer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ExportError, match=r"Branching cannot be exported to (onnx|export): .*data-dependent") as raised:
-        writer(Branching(), tmp_path, name="winner", shape=SHAPE)
+        writer(Branching(), tmp_path)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
@@ -286,7 +303,7 @@ def test_a_network_that_cannot_be_traced_is_refused_with_the_reason_in_one_line(
 def test_no_file_tells_where_things_lie_on_the_machine_that_made_it(  # type: ignore[no-untyped-def]
     writer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for path in writer(Small(), tmp_path, name="winner", shape=SHAPE).paths:
+    for path in writer(Small(), tmp_path).paths:
         held = path.read_bytes()
         for place in (Path(__file__).parent, Path(torch.__file__).parents[1], tmp_path):
             assert str(place).encode() not in held
@@ -308,25 +325,25 @@ def test_no_file_tells_where_things_lie_on_the_machine_that_made_it(  # type: ig
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], complaint: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=complaint):
-        export_torch(Small(), tmp_path, **{"name": "winner", "shape": SHAPE, **options})  # type: ignore[arg-type]
+        export_torch(Small(), tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_network_that_gives_no_plain_logits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"must give logits of shape \(N, classes\); Paired gave tuple"):
-        export_torch(Paired(), tmp_path, name="winner", shape=SHAPE)
+        export_torch(Paired(), tmp_path)
 
 
 def test_a_network_that_gives_nan_is_refused(tmp_path: Path) -> None:
     network = Small()
     nn.init.constant_(network.head.bias, float("nan"))
     with pytest.raises(SpecError, match="NaN or infinity"):
-        export_torch(network, tmp_path, name="winner", shape=SHAPE)
+        export_torch(network, tmp_path)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="'onnx'"):
-        export(Small(), tmp_path, formats=["torch", "onx"], name="winner", shape=SHAPE)
+        written(Small(), tmp_path, "torch", "onx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -336,13 +353,13 @@ def test_a_missing_extra_is_named_before_anything_is_written(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingData, match=rf"{package} must be installed: pip install 'ogive\[onnx\]'"):
-        export(Small(), tmp_path, formats=["torch", "onnx"], name="winner", shape=SHAPE)
+        written(Small(), tmp_path, "torch", "onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_format_named_twice_is_written_once_and_progress_is_told(tmp_path: Path) -> None:
     told: list[str] = []
-    exported = export(Small(), tmp_path, formats=["torch", "torch"], progress=told.append, name="winner", shape=SHAPE)
+    exported = written(Small(), tmp_path, "torch", "torch", progress=told.append)
     assert told == ["torch"]
     assert len(exported) == 1
 
@@ -350,6 +367,6 @@ def test_a_format_named_twice_is_written_once_and_progress_is_told(tmp_path: Pat
 def test_the_same_network_gives_the_same_source_and_weights(tmp_path: Path) -> None:
     network = Small()
     for folder in ("first", "second"):
-        export_torch(network, tmp_path / folder, name="winner", shape=SHAPE)
+        export_torch(network, tmp_path / folder)
     for name in ("winner.py", "winner.safetensors"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()

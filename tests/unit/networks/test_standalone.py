@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from torch import nn
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.networks.build import build, default_skeleton
-from ogive.networks.standalone import Facts, literal, standalone
+from ogive.networks.plain_images import of_images
+from ogive.networks.standalone import literal
+from ogive.networks.standalone import standalone as written
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench101 import nasbench101
@@ -28,7 +31,8 @@ SPACES = {
     "darts": darts,
     "dartopti": dartopti,
 }
-FACTS = Facts("winner", (3, 16, 16), tuple("abcdefghij"), ((0.5, 0.25, 0.1), (0.2, 0.2, 0.2)), "cell 7\nfound by hand")
+PLAIN = of_images((3, 16, 16), classes="abcdefghij", normalise=((0.5, 0.25, 0.1), (0.2, 0.2, 0.2)))
+standalone = partial(written, name="winner", headline="cell 7\nfound by hand")
 
 
 def network(space: str, number: int = 0, **options: object) -> nn.Module:
@@ -41,7 +45,7 @@ def network(space: str, number: int = 0, **options: object) -> nn.Module:
 
 @pytest.mark.parametrize("space", SPACES)
 def test_the_file_imports_torch_and_python_only(space: str) -> None:
-    text = standalone(network(space), FACTS)
+    text = standalone(network(space), PLAIN)
     tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -54,7 +58,7 @@ def test_the_file_imports_torch_and_python_only(space: str) -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_the_file_is_formatted_and_free_of_unused_or_undefined_names(space: str, tmp_path: Path) -> None:
     path = tmp_path / "winner.py"
-    path.write_text(standalone(network(space), FACTS), encoding="utf-8")
+    path.write_text(standalone(network(space), PLAIN), encoding="utf-8")
     ruff = [sys.executable, "-m", "ruff"]
     options = ["--isolated", "--line-length=120", "--target-version=py311", str(path)]
     for command in (["format", "--check", "--diff"], ["check", "--no-cache", "--select=E,F,I,W,B,UP,RUF022"]):
@@ -63,7 +67,7 @@ def test_the_file_is_formatted_and_free_of_unused_or_undefined_names(space: str,
 
 
 def test_the_file_says_what_the_network_is_and_leaves_out_what_it_does_not_use() -> None:
-    text = standalone(network("nasbench201"), FACTS)
+    text = standalone(network("nasbench201"), PLAIN)
     head = str(ast.get_docstring(ast.parse(text)))
     assert head.startswith("winner: ")
     for said in ("cell 7\nfound by hand", "3 × 16 × 16", "10 classes", "winner.safetensors"):
@@ -75,14 +79,14 @@ def test_the_file_says_what_the_network_is_and_leaves_out_what_it_does_not_use()
 
 
 def test_a_headline_cannot_break_the_file() -> None:
-    facts = Facts("winner", (3, 16, 16), headline='a """ quote, a \\N{nothing} and a very long line ' + "word " * 60)
-    text = standalone(network("natssize"), facts)
+    headline = 'a """ quote, a \\N{nothing} and a very long line ' + "word " * 60
+    text = standalone(network("natssize"), of_images((3, 16, 16)), headline=headline)
     compile(text, "winner.py", "exec")
     assert max(map(len, text.splitlines())) <= 120
 
 
 def test_the_file_without_normalisation_takes_numbers_as_they_are() -> None:
-    text = standalone(network("natssize"), Facts("winner", (3, 16, 16)))
+    text = standalone(network("natssize"), of_images((3, 16, 16)))
     namespace: dict[str, object] = {"__name__": "winner", "__file__": "winner.py"}
     exec(compile(text, "winner.py", "exec"), namespace)
     images = torch.arange(12).reshape(1, 3, 2, 2)
@@ -101,12 +105,12 @@ class WithTensorInRecipe(nn.Linear):
 
 def test_a_network_without_a_recipe_is_told_what_to_add() -> None:
     with pytest.raises(SpecError, match=r"Set self.recipe in its constructor"):
-        standalone(WithoutRecipe(3, 2), FACTS)
+        standalone(WithoutRecipe(3, 2), PLAIN)
 
 
 def test_a_recipe_that_is_not_made_of_literals_is_refused() -> None:
     with pytest.raises(SpecError, match=r"plain literals only .* a torch.Tensor"):
-        standalone(WithTensorInRecipe(3, 2), FACTS)
+        standalone(WithTensorInRecipe(3, 2), PLAIN)
 
 
 atoms = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

@@ -13,7 +13,7 @@ import torch
 import ogive
 from ogive.core.errors import SpecError
 from ogive.networks.export import imported
-from ogive.networks.export_rows import _module
+from ogive.networks.plain_rows import _module
 from ogive.session import load_data
 from ogive.training.csv_files import load
 from ogive.training.preparation import Cells, fitted, transformer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, generator
 from ogive.networks.count import macs, parameters
-from ogive.networks.export import Exported
+from ogive.networks.plain import Plain
 from ogive.training.adversarial import AdversarialRecipe, Duel
 from ogive.training.data import Data
 from ogive.training.loop import Tell
@@ -145,16 +145,7 @@ class Generation:
         """Parameters and multiply-accumulates."""
         return {name: int(value) for name, value in self.counted(network).items()}
 
-    def exported(
-        self,
-        network: nn.Module,
-        folder: Path,
-        *,
-        formats: Sequence[str],
-        name: str,
-        headline: str,
-        progress: Callable[[str], None] | None = None,
-    ) -> list[Exported]:
+    def plain(self, network: nn.Module) -> Plain:
         """SpecError: there is no form of a generator to be taken away yet."""
         raise SpecError("Networks that make images are not exported.")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,8 +14,8 @@ from ogive.core.errors import SpecError
 from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.networks.export import Exported
-from ogive.networks.export_language import export_language
+from ogive.networks.plain import Plain
+from ogive.networks.plain_words import of_words
 from ogive.networks.recurrent import LanguageModel, build_language_model, macs_a_word
 from ogive.training.language import LanguageTraining, perplexity
 from ogive.training.language_recipe import DROPOUTS, LanguageRecipe, language_bytes
@@ -101,22 +100,7 @@ class Language:
             **{name: int(value) for name, value in self.counted(network).items()},
         }
 
-    def exported(
-        self,
-        network: nn.Module,
-        folder: Path,
-        *,
-        formats: Sequence[str],
-        name: str,
-        headline: str,
-        progress: Callable[[str], None] | None = None,
-    ) -> list[Exported]:
-        """As torch source, weights and vocabulary."""
-        for wanted in formats:
-            if wanted != "torch":
-                raise SpecError(
-                    f"Language models are exported as torch source only, not to {wanted}: write --to torch."
-                )
-        model, vocabulary = cast(LanguageModel, network), self.data.vocabulary
+    def plain(self, network: nn.Module) -> Plain:
+        """With the vocabulary, and the beginning of the test text."""
         words = columns(self.data.test, 2)[:50]
-        return [export_language(model, folder, name=name, vocabulary=vocabulary, headline=headline, words=words)]
+        return of_words(cast(LanguageModel, network), vocabulary=self.data.vocabulary, words=words)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks import count
 from ogive.networks.build import Skeleton, build, fitted_skeleton
-from ogive.networks.export import Exported
+from ogive.networks.plain import Plain
 from ogive.spaces.extended import ExtendedSpace
 from ogive.training.data import Data
 from ogive.training.memory import training_bytes
@@ -39,6 +37,7 @@ class Prediction:
     """
 
     recipe: type[Recipe] = Recipe
+    shared: ClassVar[Literal[True]] = True
     answers: ClassVar[str] = "one a target"  # what the outputs of a network are, for messages
 
     def __init__(self, data: Data, *, builder: Builder | None = None, space: SearchSpace | None = None) -> None:
@@ -123,18 +122,9 @@ class Prediction:
         whole.data = self.data.joined()
         return whole
 
-    def exported(
-        self,
-        network: nn.Module,
-        folder: Path,
-        *,
-        formats: Sequence[str],
-        name: str,
-        headline: str,
-        progress: Callable[[str], None] | None = None,
-    ) -> list[Exported]:
+    def plain(self, network: nn.Module) -> Plain:
         """With what prepares inputs as they were read, and the test inputs to try it on."""
-        return self.data.exported(network, folder, formats=formats, name=name, headline=headline, progress=progress)
+        return self.data.plain()
 
     def _checked(self, network: nn.Module, arch: Architecture) -> nn.Module:
         """SpecError unless the network of a builder gives one number for each output."""

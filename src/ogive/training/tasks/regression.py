@@ -15,7 +15,7 @@ from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks import count
-from ogive.networks.export_rows import Target
+from ogive.networks.plain_rows import Target
 from ogive.training.recipe import Recipe
 from ogive.training.rows import Rows
 from ogive.training.supervised import Score, summed

@@ -3,12 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from ogive.core.errors import ExportError, SpecError
-from ogive.networks.export_language import export_language
+from ogive.networks.export import Exported, export
+from ogive.networks.plain_words import of_words
 from ogive.networks.recurrent import LanguageModel, build_language_model, highway
 from ogive.spaces.darts_rnn import PUBLISHED
 from ogive.training.language import perplexity
@@ -17,6 +19,13 @@ from ogive.training.text import encoded
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 VOCABULARY = ("the", "cat", "saw", "<eos>", "<unk>")
+
+
+def export_language(
+    network: LanguageModel, folder: Path, *, vocabulary: tuple[str, ...] = VOCABULARY, **options: Any
+) -> Exported:
+    plain = of_words(network, vocabulary=vocabulary)
+    return export(network, folder, plain, **{"name": "model", "formats": ["torch"], **options})[0]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +40,7 @@ def network() -> LanguageModel:
 def test_an_exported_model_runs_without_ogive_and_has_the_same_perplexity(
     network: LanguageModel, tmp_path: Path
 ) -> None:
-    exported = export_language(network, tmp_path, name="model", vocabulary=VOCABULARY, headline="the cell of ENAS")
+    exported = export_language(network, tmp_path, headline="the cell of ENAS")
     assert exported.largest_difference <= 1e-6
     assert sorted(path.name for path in exported.paths) == ["model.py", "model.safetensors", "model.words.txt"]
     source = (tmp_path / "model.py").read_text()
@@ -55,7 +64,7 @@ def test_an_exported_model_runs_without_ogive_and_has_the_same_perplexity(
 def test_the_network_and_the_random_state_stay_as_they_are(network: LanguageModel, tmp_path: Path) -> None:
     network.train()
     before, weights = torch.random.get_rng_state(), network.embedding.detach().clone()
-    export_language(network, tmp_path, name="model", vocabulary=VOCABULARY)
+    export_language(network, tmp_path)
     assert network.training
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(network.embedding, weights)
@@ -72,16 +81,16 @@ class Other(LanguageModel):
 def test_an_export_that_computes_something_else_is_not_written(network: LanguageModel, tmp_path: Path) -> None:
     other = Other(**network.recipe).eval()
     other.load_state_dict(network.state_dict())
-    with pytest.raises(ExportError, match="differs from it by"):
-        export_language(other, tmp_path, name="model", vocabulary=VOCABULARY)
+    with pytest.raises(ExportError, match="differs from Other by"):
+        export_language(other, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_exported_is_refused(network: LanguageModel, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="knows 5 words, but 4 different ones were named"):
-        export_language(network, tmp_path, name="model", vocabulary=VOCABULARY[:4])
+        export_language(network, tmp_path, vocabulary=VOCABULARY[:4])
     with pytest.raises(SpecError, match="a name that a Python file of one's own can have"):
-        export_language(network, tmp_path, name="torch", vocabulary=VOCABULARY)
+        export_language(network, tmp_path, name="torch")
 
 
 def test_a_gate_that_is_shut_lets_the_state_before_pass() -> None:

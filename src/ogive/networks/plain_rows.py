@@ -1,26 +1,26 @@
-"""Take a network of rows away: plain files that read a raw row, cell by cell, and say what the network says of it.
+"""How networks of rows are taken away: their files read raw rows, cell by cell, and say what the network says of each.
 
-Beside the files of `export`, NAME_rows.py makes the numbers that the network takes out of the cells of a row, and the
-answer out of what it gives; NAME.py holds the same functions. Both need nothing but Python, and NAME.py torch.
+Beside every format, NAME_rows.py makes the numbers that the network takes out of the cells of a row, and the answer out
+of what it gives; NAME.py holds the same functions. Both need nothing but Python, and NAME.py torch.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ogive.core.errors import ExportError
-from ogive.networks.export import LARGEST_ALLOWED, Exported, check_name, export, imported
+from ogive.networks.export import imported
+from ogive.networks.plain import Plain
 from ogive.networks.source import Import
-from ogive.networks.standalone import Plain, literal
+from ogive.networks.standalone import literal
 
-__all__ = ["NOTHING", "Preparation", "Target", "export_rows"]
+__all__ = ["NOTHING", "Preparation", "Target", "of_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,63 +57,37 @@ class Target:
     unit: str = ""
 
 
-def export_rows(
-    network: nn.Module,
-    folder: Path,
-    *,
+def of_rows(
     preparation: Preparation,
     target: Target,
+    *,
     rows: Sequence[Mapping[str, str]],
     inputs: Tensor,
-    formats: Sequence[str],
-    name: str,
-    headline: str,
-    progress: Callable[[str], None] | None = None,
-) -> list[Exported]:
-    """Write a network of rows in each of the formats, and NAME_rows.py; errors as in `export`.
+    keep: Callable[[Path], None] = lambda folder: None,
+) -> Plain:
+    """For networks that take prepared rows (N, F).
 
-    `rows` are raw ones, and `inputs` (N, F) what the network was given of the same rows. What NAME_rows.py makes of the
-    raw ones must lead to the same outputs, and each format is compared on exactly that.
+    `rows` are raw ones, and `inputs` (N, F) what the network was given of the same: a file is compared on what
+    NAME_rows.py makes of the raw ones, and must say what the network says of the others. `keep` as of `Plain`.
     """
-    check_name(name)
-    text = _module(name, preparation, target)
-    made = torch.tensor(_run(text).encoded_rows(rows))
-    difference = _difference(network, inputs, made)
-    exported = export(
-        network,
-        folder,
-        formats=formats,
-        progress=progress,
-        name=name,
-        shape=tuple(inputs.shape[1:]),
-        classes=target.classes or None,
-        headline=headline,
-        images=made,
-        plain=_plain(preparation, target, inputs.shape[1]),
+    name, width = _in_words(target.name), inputs.shape[1]
+    about = f"tells {len(target.classes)} classes of {name} apart" if target.classes else f"tells {name}"
+    made = torch.tensor(_run(_module("plain", preparation, target)).encoded_rows(rows))
+    return Plain(
+        takes=f"It takes rows of {len(preparation.columns)} columns, {about}, ",
+        usage=USAGE.replace("TARGET", name),
+        constants=f"SHAPE = ({width},)  # numbers of a prepared row\n{_constants(preparation, target)}",
+        functions=(ENCODED, _answers(target), PREDICTED, RIGHT if target.classes else ERROR, MAIN),
+        imports=IMPORTS,
+        facts={"shape": (width,)} | ({"classes": target.classes} if target.classes else {}),
+        inputs=("rows",),
+        outputs=("logits" if target.classes else "outputs",),
+        width=len(target.classes) or None,
+        drawn=lambda count, generator: (torch.randn(count, width, generator=generator),),
+        real=[((made,), (inputs.to("cpu", torch.float32),))],
+        beside=lambda name: {f"{name}_rows.py": _module(name, preparation, target)},
+        keep=keep,
     )
-    beside = folder / f"{name}_rows.py"
-    beside.write_text(text, encoding="utf-8")
-    return [
-        replace(one, paths=(*one.paths, beside), largest_difference=max(one.largest_difference, difference))
-        for one in exported
-    ]
-
-
-def _difference(network: nn.Module, inputs: Tensor, made: Tensor) -> float:
-    """The largest difference between what a network says of what it was given and of what the plain code made."""
-    mode = network.training
-    network.eval()
-    with torch.inference_mode():
-        ours, theirs = (network(part.to(torch.float32)) for part in (inputs, made))
-    network.train(mode)
-    difference = float((ours - theirs).abs().max())
-    allowed = LARGEST_ALLOWED * max(1.0, float(ours.abs().max()))
-    if not difference <= allowed:
-        raise ExportError(
-            f"Of the raw rows the exported preparation makes other numbers: outputs differ by {difference:.2g}, more "
-            f"than the {allowed:.2g} allowed; nothing was written."
-        )
-    return difference
 
 
 def _run(text: str) -> Any:
@@ -125,22 +99,6 @@ def _run(text: str) -> Any:
 
 
 # -- the texts --------------------------------------------------------------------------------------------------------
-
-
-def _plain(preparation: Preparation, target: Target, width: int) -> Plain:
-    """What NAME.py has beside its network."""
-    name = _in_words(target.name)
-    about = f"tells {len(target.classes)} classes of {name} apart" if target.classes else f"tells {name}"
-    weights = 'WEIGHTS = Path(__file__).with_suffix(".safetensors")'
-    return Plain(
-        takes=f"It takes rows of {len(preparation.columns)} columns, {about}, ",
-        usage=USAGE.replace("TARGET", name),
-        constants=f"{weights}\nSHAPE = ({width},)  # numbers of a prepared row\n{_constants(preparation, target)}",
-        functions=(ENCODED, _answers(target), PREDICTED, RIGHT if target.classes else ERROR, MAIN),
-        names=NAMES,
-        imports=frozenset({Import("csv", None, "csv"), Import("math", None, "math"), *MAPPINGS}),
-        outputs="logits" if target.classes else "outputs",
-    )
 
 
 def _module(name: str, preparation: Preparation, target: Target) -> str:
@@ -185,24 +143,14 @@ def _answers(target: Target) -> str:
 
 
 NOTHING = ("", "na", "n/a", "nan", "null", "none", "?")
-MAPPINGS = (
-    Import("collections.abc", "Mapping", "Mapping"),
-    Import("collections.abc", "Sequence", "Sequence"),
+IMPORTS = frozenset(
+    {
+        Import("csv", None, "csv"),
+        Import("math", None, "math"),
+        Import("collections.abc", "Mapping", "Mapping"),
+        Import("collections.abc", "Sequence", "Sequence"),
+    }
 )
-FUNCTIONS = {"network", "load", "encoded", "encoded_rows", "answers", "predicted", "score", "main"}
-CONSTANTS = {
-    "WEIGHTS",
-    "SHAPE",
-    "TARGET",
-    "NUMBERS",
-    "MISSING",
-    "CATEGORIES",
-    "NOTHING",
-    "CLASSES",
-    "MEAN",
-    "DEVIATION",
-}
-NAMES = frozenset(FUNCTIONS | CONSTANTS)
 
 USAGE = """\
     python NAME.py                   what this network is

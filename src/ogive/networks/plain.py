@@ -1,0 +1,49 @@
+"""Plain: what a task adds to the files in which its networks are taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ogive.networks.source import Import
+
+__all__ = ["Inputs", "Plain"]
+
+Inputs = tuple[Tensor, ...]  # what a network takes in one call; its outputs alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plain:
+    """What NAME.py says and does beside its network, and what every exported file is compared on.
+
+    `takes`: what the network reads, as part of a sentence, with a comma at the end; `usage`: lines with NAME for the
+    file's own name; `constants` and `functions` (the last one is main()) as source, and the `imports` of both.
+    `facts`: what a reader of a file without source is told. `inputs` and `outputs`: what these are called; the first
+    output has the `axes` of the first input, and then as many numbers as classes, `width`, where these have names.
+    `traced`: whether formats can be made that follow a batch through the network; the first axis of every input is then
+    of any length.
+
+    `drawn` makes random inputs of some size, and `real` are real ones: what a file is given, and what the network was
+    given for the same. `beside` are more files of every format, texts by their names, from NAME. `keep` writes into a
+    folder what the files can be tried on.
+    """
+
+    takes: str
+    usage: str
+    constants: str
+    functions: tuple[str, ...]
+    imports: frozenset[Import] = frozenset()
+    facts: Mapping[str, object] = field(default_factory=dict)
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ("logits",)
+    axes: tuple[str, ...] = ("N",)
+    width: int | None = None
+    traced: bool = True
+    drawn: Callable[[int, torch.Generator], Inputs]
+    real: Sequence[tuple[Inputs, Inputs]] = ()
+    beside: Callable[[str], Mapping[str, str]] = lambda name: {}
+    keep: Callable[[Path], None] = lambda folder: None

@@ -69,7 +69,8 @@ def test_two_processes_store_one_run_and_both_read_the_same_one(place: Path) -> 
     ("changes", "reason"),
     [
         ({"workers": 2}, "each has one worker"),
-        ({"data": "text:folder", "space": "darts_rnn"}, "not shared by processes"),
+        ({"data": "text:folder", "space": "darts_rnn"}, "for language are not shared by processes"),
+        ({"space": "autogan"}, "for generation are not shared by processes"),
         ({"budget": Budget(wall_s=5.0)}, "which no clock tells"),
     ],
 )

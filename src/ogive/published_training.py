@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from ogive import catalog
@@ -25,7 +24,8 @@ from ogive.runs import write_json
 from ogive.session import load_data
 from ogive.spaces.darts_rnn import PUBLISHED as CELLS
 from ogive.spaces.darts_rnn import architecture
-from ogive.spec import Spec, parse_options
+from ogive.spec import parse_options
+from ogive.training.checkpoint import save_tensors
 from ogive.training.data import Data
 from ogive.training.distributed import group
 from ogive.training.evaluation import EVALUATIONS, LANGUAGE, PRESETS, Evaluation, LanguageEvaluation, Preset
@@ -33,8 +33,8 @@ from ogive.training.language_recipe import LanguageRecipe
 from ogive.training.loop import drive
 from ogive.training.photographs import central
 from ogive.training.recipe import Recipe
-from ogive.training.supervised import accuracy, train
 from ogive.training.task import Size
+from ogive.training.tasks.classification import Classification
 from ogive.training.tasks.language import Language
 from ogive.training.threads import threads as torch_threads
 
@@ -71,117 +71,80 @@ def evaluate_published(
         raise UnknownName("published training", name, published_names())
     if preset not in PRESETS:
         raise UnknownName("preset", preset, PRESETS)
-    said: Facts = {"name": name, "preset": preset, "seed": seed, "command": command}
-    with torch_threads(threads):
+    options, streams = parse_options(recipe), Seed(seed).child("evaluation")
+    with torch_threads(threads), group(device) as ranks:
         if name in LANGUAGE:
-            network, facts = _language(LANGUAGE[name], preset, folder, data, recipe, seed, device, progress)
+            work = _of_words(LANGUAGE[name], preset, data, options, streams)
         else:
-            network, facts = _images(EVALUATIONS[name][preset], folder, data, recipe, seed, device, progress)
-    if not facts:
-        return {}
-    scratch = folder / "network.tmp"
-    save_file({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, scratch)
-    scratch.replace(folder / "network.safetensors")
-    write_json(folder / "evaluation.json", {**said, **facts})
-    return {**said, **facts}
-
-
-def _images(
-    plan: Evaluation,
-    folder: Path,
-    data: str | None,
-    recipe: str,
-    seed: int,
-    device: str,
-    progress: Callable[[Any], None] | None,
-) -> tuple[nn.Module, Facts]:
-    options = _changed(plan.recipe, recipe)
-    written = _data(plan.data, data)
-    task = load_data(written)
-    if task.kind != "images":
-        raise SpecError(f"{plan.genotype} is trained on images, and {written} holds {task.kind}.")
-    seen = _as_seen(task.joined(), options.resized_crop)
-    skeleton = replace(
-        plan.skeleton, classes=len(task.classes), inputs=task.shape[0], size=min(seen.test.images.shape[2:])
-    )
-    streams = Seed(seed).child("evaluation")
-    network = plan.network(skeleton, seed=streams.integer("weights")).to(device)
-    told = json.dumps([plan.genotype, asdict(skeleton), asdict(options), task.digest, seed])
-    unfinished = folder / f"training-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
-    with group(device) as ranks:
-        outcome = train(
-            network,
-            seen,
-            options,
-            seed=streams,
-            device=device,
-            folder=unfinished,
-            validate_every=0,
-            progress=progress if ranks.writes else None,
-        )
+            work = _of_images(EVALUATIONS[name][preset], data, options, seed, streams)
+        told = hashlib.sha256(json.dumps(work.decided).encode()).hexdigest()
+        training = work.task.training(work.network.to(device), work.recipe, seed=streams, device=torch.device(device))
+        tell = progress if ranks.writes else None
+        measured = dict(drive(training, folder=folder / f"training-{told[:12]}", tell=tell))
         if not ranks.writes:
-            return network, {}
-        test_acc = accuracy(network, seen.test, seen, device)
-    network = network.to("cpu")
-    network.eval()
-    shape = (task.shape[0], *seen.test.images.shape[2:])
-    return network, {
-        "arch": plan.genotype,
-        "data": written,
-        "test_acc": test_acc,
-        "test_images": len(task.test),
-        "reached": f"{test_acc:.2f} % of {len(task.test)} test images",
-        "params": count.parameters(network),
-        "macs": count.macs(network, shape),
-        "epochs": options.epochs,
-        "recipe": asdict(options),
-        "skeleton": asdict(skeleton),
-        "history": [asdict(epoch) for epoch in outcome.history],
-        "training_s": outcome.seconds,
-    }
+            return {}
+        measured |= work.task.measured(work.network, "test", work.recipe, seed=streams)
+        network = work.network.to("cpu").eval()
+        facts = {
+            "name": name,
+            "preset": preset,
+            "seed": seed,
+            "command": command,
+            **measured,
+            **work.task.described(network, work.recipe, measured),
+            **work.facts,
+            "epochs": len(training.history),
+            "recipe": asdict(work.recipe),
+            "history": [asdict(epoch) for epoch in training.history],
+            "training_s": sum(epoch.seconds for epoch in training.history),
+        }
+    save_tensors(network.state_dict(), folder / "network.safetensors")
+    write_json(folder / "evaluation.json", facts)
+    return facts
 
 
-def _language(
-    plan: LanguageEvaluation,
-    preset: Preset,
-    folder: Path,
-    data: str | None,
-    recipe: str,
-    seed: int,
-    device: str,
-    progress: Callable[[Any], None] | None,
-) -> tuple[nn.Module, Facts]:
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A network to be trained for a task, what `decided` its weights as JSON, and what is to be said of it."""
+
+    task: Any
+    network: nn.Module
+    recipe: Any
+    decided: Sequence[Any]
+    facts: Facts
+
+
+def _of_images(plan: Evaluation, data: str | None, options: Mapping[str, Any], seed: int, streams: Seed) -> _Work:
+    recipe = catalog.filled(Recipe, {**asdict(plan.recipe), **options})
+    written = _data(plan.data, data)
+    read = load_data(written)
+    if read.kind != "images":
+        raise SpecError(f"{plan.genotype} is trained on images, and {written} holds {read.kind}.")
+    seen = _as_seen(read.joined(), recipe.resized_crop)
+    shape = tuple(seen.test.images.shape[1:])
+    skeleton = replace(plan.skeleton, classes=len(read.classes), inputs=shape[0], size=min(shape[1:]))
+    network = plan.network(skeleton, seed=streams.integer("weights"))
+    decided = [plan.genotype, asdict(skeleton), asdict(recipe), read.digest, seed]
+    # Of an image as it is tested, which is smaller where networks are trained on parts of images.
+    facts = {"arch": plan.genotype, "data": written, "macs": count.macs(network, shape), "skeleton": asdict(skeleton)}
+    return _Work(Classification(seen), network, recipe, decided, facts)
+
+
+def _of_words(
+    plan: LanguageEvaluation, preset: Preset, data: str | None, options: Mapping[str, Any], streams: Seed
+) -> _Work:
     if data is None:
         raise SpecError(f"The text of {plan.text} is not part of ogive: give --data text:FOLDER.")
-    task = load_data(data)
-    if task.kind != "words":
-        raise SpecError(f"The cell is trained on a text, and {data} holds {task.kind}: give --data text:FOLDER.")
+    read = load_data(data)
+    if read.kind != "words":
+        raise SpecError(f"The cell is trained on a text, and {data} holds {read.kind}: give --data text:FOLDER.")
     # Small presets have their own size and dropouts.
     changes = plan.changes if preset == "paper" else {}
-    work, streams, arch = Language(task), Seed(seed).child("evaluation"), architecture(CELLS[plan.genotype].recurrent)
-    filled = catalog.filled(LanguageRecipe, {"preset": preset, **changes, **parse_options(recipe)})
-    network = work.network(arch, Size(), filled, seed=streams.integer(str(arch))).to(device)
-    told = json.dumps([str(arch), asdict(filled), task.digest])
-    unfinished = folder / f"training-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
-    training = work.training(network, filled, seed=streams, device=torch.device(device))
-    measured = dict(drive(training, folder=unfinished, tell=progress))
-    measured |= work.measured(network, "test", filled, seed=streams)
-    network = network.to("cpu")
-    return network, {
-        "arch": plan.genotype,
-        "data": data,
-        **measured,
-        **work.described(network, filled, measured),
-        "epochs": len(training.history),
-        "recipe": asdict(filled),
-        "history": [asdict(epoch) for epoch in training.history],
-        "training_s": sum(epoch.seconds for epoch in training.history),
-    }
-
-
-def _changed(recipe: Recipe, text: str) -> Recipe:
-    made: Recipe = catalog.make(Recipe, Spec("training", options={**asdict(recipe), **parse_options(text)}))
-    return made
+    task, arch = Language(read), architecture(CELLS[plan.genotype].recurrent)
+    recipe = catalog.filled(LanguageRecipe, {"preset": preset, **changes, **options})
+    network = task.network(arch, Size(), recipe, seed=streams.integer(str(arch)))
+    decided = [str(arch), asdict(recipe), read.digest]
+    return _Work(task, network, recipe, decided, {"arch": plan.genotype, "data": data})
 
 
 def _data(published: str, given: str | None) -> str:

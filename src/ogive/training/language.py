@@ -14,7 +14,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -25,18 +24,16 @@ from torch import Tensor, nn
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.training.language_recipe import LanguageRecipe
-from ogive.training.loop import Diverged, Tell, drive
+from ogive.training.loop import Diverged, Tell
 from ogive.training.text import Text, columns
 
 __all__ = [
     "LanguageEpoch",
-    "LanguageOutcome",
     "LanguageProgress",
     "LanguageTraining",
     "Predicts",
     "lengths",
     "perplexity",
-    "train_language",
 ]
 
 ATTEMPTS = 3  # how often an epoch is begun, with other random numbers, before the training ends
@@ -71,27 +68,6 @@ class LanguageEpoch:
     averaged: bool
     rollbacks: int
     seconds: float = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageOutcome:
-    """What a training came to; the network holds the weights of the epoch with the lowest perplexity.
-
-    `halted` says that it ended early because the loss was not finite three times in a row.
-    """
-
-    history: tuple[LanguageEpoch, ...]
-    halted: bool = False
-
-    @property
-    def val_ppl(self) -> float:
-        """The lowest perplexity on the validation text, which is that of the weights kept."""
-        return min(epoch.val_ppl for epoch in self.history)
-
-    @property
-    def seconds(self) -> float:
-        """Time of all epochs, those before an interruption included."""
-        return sum(epoch.seconds for epoch in self.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,30 +120,12 @@ def perplexity(network: nn.Module, words: Tensor, *, batch: int, bptt: int = 35)
     return math.exp(mean) if mean < LARGEST_EXPONENT else math.inf if mean > 0 else math.nan
 
 
-def train_language(
-    network: nn.Module,
-    text: Text,
-    recipe: LanguageRecipe,
-    *,
-    seed: Seed,
-    device: torch.device | str = "cpu",
-    folder: Path | None = None,
-    progress: Callable[[LanguageProgress], None] | None = None,
-) -> LanguageOutcome:
-    """Train `network` (see `Predicts`) in place; it ends with the weights that were best on the validation text.
-
-    With a `folder`, every epoch ends with a checkpoint and a line in ``metrics.jsonl``, and a call with the same
-    arguments goes on from there, to the bit on the same machine. An epoch whose loss is not finite is taken back and
-    begun anew from the last finished one with other random numbers; after three attempts the training ends. Raises
-    Diverged if no epoch was finished, SpecError, and StoreError where the folder holds another training.
-    """
-    training = LanguageTraining(network, text, recipe, seed=seed, device=torch.device(device))
-    drive(training, folder=folder, tell=progress)
-    return LanguageOutcome(tuple(training.history), training.halted)
-
-
 class LanguageTraining:
-    """A training under way: the weights now, their average since the switch, the best so far, and the epochs."""
+    """A training of a network (see `Predicts`) in place: its weights now, their average since the switch, the best.
+
+    It ends with the weights that were best on the validation text. An epoch whose loss is not finite is taken back and
+    begun anew from the last finished one with other random numbers; after three attempts the training is `halted`.
+    """
 
     def __init__(
         self, network: nn.Module, text: Text, recipe: LanguageRecipe, *, seed: Seed, device: torch.device
@@ -341,7 +299,7 @@ class LanguageTraining:
     def finish(self) -> dict[str, float]:
         """Leave the best weights in the network; their perplexity on the validation text."""
         self._restore(self.best)
-        return {"val_ppl": LanguageOutcome(tuple(self.history)).val_ppl}
+        return {"val_ppl": min(epoch.val_ppl for epoch in self.history)}
 
     def fingerprint(self) -> dict[str, Any]:
         """Recipe, seed, text and the shapes of the network."""

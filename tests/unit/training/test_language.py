@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,16 +20,35 @@ from ogive.training.language import (
     lengths,
     perplexity,
     stalls,
-    train_language,
 )
 from ogive.training.language_recipe import LanguageRecipe, recipe_of
-from ogive.training.loop import Diverged
+from ogive.training.loop import Diverged, drive
 from ogive.training.text import Text, columns, encoded, load, vocabulary_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WORDS = 12
 TINY = recipe_of("tiny", width=8, batch_size=4, bptt=10, epochs=3, eval_batch=2, dropout=0.2, dropout_hidden=0.1)
+
+
+class Outcome(NamedTuple):
+    history: tuple[Any, ...]
+    val_ppl: float
+    halted: bool
+
+
+def train_language(
+    network: nn.Module,
+    text: Text,
+    recipe: LanguageRecipe,
+    *,
+    seed: Seed,
+    folder: Path | None = None,
+    progress: Any = None,
+) -> Outcome:
+    training = LanguageTraining(network, text, recipe, seed=seed, device=torch.device("cpu"))
+    measured = drive(training, folder=folder, tell=progress)
+    return Outcome(tuple(training.history), measured["val_ppl"], training.halted)
 
 
 def model(words: int = WORDS, width: int = 8, seed: int = 0, **dropouts: float) -> LanguageModel:

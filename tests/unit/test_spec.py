@@ -14,6 +14,7 @@ from ogive.spec import Spec, parse, parse_options
         ("  random ( )  ", Spec("random")),
         ("evolution(population=50, tournament=10)", Spec("evolution", (), {"population": 50, "tournament": 10})),
         ("maximize(val_acc)", Spec("maximize", (Spec("val_acc"),))),
+        ("maximize(val-loss@5)", Spec("maximize", (Spec("val-loss@5"),))),
         (
             "screened(training_free(naswot), trained, keep=4)",
             Spec("screened", (Spec("training_free", (Spec("naswot"),)), Spec("trained")), {"keep": 4}),

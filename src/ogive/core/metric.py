@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -13,6 +14,7 @@ __all__ = [
     "LATENCY_SPREAD",
     "MACS",
     "PARAMS",
+    "TEST_ACC",
     "VAL_ACC",
     "Better",
     "Metric",
@@ -24,10 +26,13 @@ __all__ = [
     "of_part",
     "of_version_1",
     "score_named",
+    "spelt",
 ]
 
 Better = Literal["larger", "smaller"]
 VALIDATION, TEST = "val_", "test_"
+# Names that the syntax of parts takes as they are, but for its three constants.
+_BARE = re.compile(r"(?!(?:true|false|none)$)[A-Za-z_][A-Za-z0-9_.+@-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class Metric:
     @property
     def objective(self) -> str:
         """The search for its best value, as it is written."""
-        return f"{'maximize' if self.better == 'larger' else 'minimize'}({self.name})"
+        return f"{'maximize' if self.better == 'larger' else 'minimize'}({spelt(self.name)})"
 
     def to_json(self) -> dict[str, str]:
         """The record, as run.json holds it."""
@@ -93,6 +98,7 @@ class Metric:
 _SPENT = ("s", "ms", "us", "mJ")
 
 VAL_ACC = Metric("val_acc", "%", "larger", "validation accuracy")
+TEST_ACC = Metric("test_acc", "%", "larger", "test accuracy")
 PARAMS = Metric("params", "", "smaller", "parameters")
 MACS = Metric("macs", "", "smaller", "multiply-accumulates")
 LATENCY = Metric("latency_ms", "ms", "smaller", "latency")
@@ -107,6 +113,13 @@ LATENCY_SPREAD = (
 def is_of_test_set(name: str) -> bool:
     """Whether a metric of this name was measured on a test set."""
     return name.startswith(TEST)
+
+
+def spelt(name: str) -> str:
+    """A metric's name as it is written in an objective: in quotes where it has signs that mean something there."""
+    if _BARE.fullmatch(name):
+        return name
+    return f"'{name}'" if '"' in name else f'"{name}"'
 
 
 def names_of(metrics: Iterable[Metric]) -> tuple[str, ...]:
@@ -142,7 +155,7 @@ def of_part(name: str, metrics: Iterable[Metric]) -> Metric:
 # What version 0.1 measured, which stored names only.
 _VERSION_1 = (
     VAL_ACC,
-    Metric("test_acc", "%", "larger", "test accuracy"),
+    TEST_ACC,
     Metric("val_ppl", "", "smaller", "validation perplexity"),
     Metric("test_ppl", "", "smaller", "test perplexity"),
     Metric("own_fid", "", "smaller", "distance to real images, by a classifier trained here"),

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
-from ogive.core.metric import Metric, is_of_test_set, names_of
+from ogive.core.metric import Metric, is_of_test_set, names_of, spelt
 
 __all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "best_of", "check_objectives", "written"]
 
@@ -120,11 +120,12 @@ def check_objectives(objectives: Sequence[Objective], measured: Sequence[Metric]
                 raise SpecError(
                     f"The objective {written(objective)} needs the metric {metric!r}, but the evaluator measures "
                     f"{', '.join(sorted(names)) or 'nothing'}: add what measures it, as in "
-                    f"together(trained, training_free({metric})) or, where a table has it, tabular(also=[{metric}])."
+                    f"together(trained, training_free({spelt(metric)})) or, where a table has it, "
+                    f"tabular(also=[{spelt(metric)}])."
                 )
 
 
 def written(objective: Objective) -> str:
     """The objective as it is written, such as minimize(params); an own one by its class."""
     name = type(objective).__name__
-    return f"{name.lower()}({', '.join(objective.needs)})" if isinstance(objective, (Maximize, Minimize)) else name
+    return f"{name.lower()}({spelt(objective.metric)})" if isinstance(objective, (Maximize, Minimize)) else name

@@ -93,9 +93,8 @@ def invented_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     folder = tmp_path_factory.mktemp("tables") / "invented"
     about = {"source": "invented", "licence": "none", "importer": "tests"}
-    write_table(
-        folder, columns, name="invented", space="nasbench201", key=MixedRadix((5,) * 6), clock="seconds", **about
-    )
+    about |= {"clock": "seconds", "metric": "c10v_val_200", "report": "c10_test_200"}
+    write_table(folder, columns, name="invented", space="nasbench201", key=MixedRadix((5,) * 6), **about)
     return folder
 
 

@@ -77,6 +77,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
         for name in ("c10v_val_200", "c10_test_200")
     }
     about = {"name": "made-up", "space": SPACE.name, "source": "", "licence": "", "importer": ""}
+    about |= {"metric": "c10v_val_200", "report": "c10_test_200"}
     return write_table(tmp_path_factory.mktemp("tables") / "made-up", columns, key=MixedRadix([5] * 6), **about)
 
 

@@ -170,6 +170,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
         "params": (Column("1", "", "int64"), np.arange(5**6)),
     }
     about = {"space": "nasbench201", "source": "", "licence": "", "importer": ""}
+    about |= {"metric": "c10v_val_200", "report": "c10_test_200"}
     folder: Path = tmp_path_factory.mktemp("tables") / "toy"
     return write_table(folder, columns, name="toy", key=MixedRadix([5] * 6), **about)
 

@@ -31,7 +31,7 @@ TABULAR = ("--space", "nasbench201", "--table", "nasbench201")
 # Every command with its arguments and flags. A change here is a change of what users have typed into their scripts.
 SETTINGS = (
     "--budget", "--cells", "--channels", "--data", "--device", "--dry-run", "--evaluator", "--objective", "--out",
-    "--seed", "--space", "--table", "--threads", "--workers",
+    "--seed", "--space", "--table", "--threads", "--weights", "--workers",
 )  # fmt: skip
 COMMANDS: dict[str, set[str]] = {
     "search": {*SETTINGS, "--strategy", "--recipe", "--in-flight"},
@@ -61,6 +61,8 @@ COMMANDS: dict[str, set[str]] = {
         "--report",
         "--clock",
         "--minimize",
+        "--on",
+        "--duplicates",
     },
     "tables list": set(),
     "tables info": {"name"},
@@ -331,13 +333,14 @@ def few_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_of_ones_own_is_imported_described_and_queried(ogive: Run, few_cells: Path) -> None:
     mapping = ("--space", "nasbench201", "--arch-column", "cell", "--columns", "val=top1,seconds")
-    said = ogive("tables", "import", few_cells, *mapping)
-    assert said.out.startswith("few: 3 architectures of nasbench201, digest ")
+    said = ogive("tables", "import", few_cells, *mapping, "--metric", "val")
+    assert re.fullmatch(r"few: 3 architectures of nasbench201, digest \w{16}, searched on val.*\n", said.out)
+    assert said.out.endswith(", of which larger is better\n")
     assert re.search(r"^few +nasbench201 +3 +closed world +2$", ogive("tables", "list").out, re.MULTILINE)
     about = ogive("tables", "info", "few").out
     assert re.search(r"^space +nasbench201: a closed world of 3 rows *$", about, re.MULTILINE)
     assert re.search(r"^searched on +val *$", about, re.MULTILINE)
-    assert re.search(r"^val +60\.5000 +62\.5000 +column top1 of few\.csv *$", about, re.MULTILINE)
+    assert re.search(r"^val +60\.5000 +62\.5000 +the column top1 *$", about, re.MULTILINE)
     asked = ogive("tables", "query", "few", CELL.format("skip_connect"), "nasbench201:0,0,0,0,0,2").out
     assert re.search(r"^val +61\.5000 +62\.5000$", asked, re.MULTILINE)
     assert re.search(r"^seconds +1 +2$", asked, re.MULTILINE)
@@ -354,7 +357,8 @@ def test_a_file_of_ones_own_is_imported_described_and_queried(ogive: Run, few_ce
 
 
 def test_a_search_in_some_cells_says_that_it_is_in_a_closed_world(ogive: Run, few_cells: Path, tmp_path: Path) -> None:
-    ogive("tables", "import", few_cells, "--space", "nasbench201", "--arch-column", "cell", "--columns", "val=top1")
+    mapping = ("--space", "nasbench201", "--arch-column", "cell")
+    ogive("tables", "import", few_cells, *mapping, "--metric", "top1")
     where = ("--space", "nasbench201", "--table", "few")
     said = ogive("search", *where, "--strategy", "random", "--budget", "5", "--out", tmp_path / "run")
     assert "Searched in a closed world of 3 rows; 0 proposals were projected onto its rows." in said.out
@@ -367,6 +371,50 @@ def test_a_search_in_some_cells_says_that_it_is_in_a_closed_world(ogive: Run, fe
     figures = page.count("<figcaption")
     assert figures >= 1
     assert page.count("Within a closed world of 3 rows; 0 proposals were projected onto its rows.") > figures
+
+
+def test_a_file_of_ones_own_has_to_say_what_a_search_goes_by(ogive: Run, few_cells: Path) -> None:
+    mapping = ("--space", "nasbench201", "--arch-column", "cell")
+    said = ogive("tables", "import", few_cells, *mapping)
+    command = f"ogive tables import {few_cells} --as few --space nasbench201 --arch-column cell --metric COLUMN"
+    assert_refused(said, re.escape(command))
+    assert said.err.endswith("; the columns of numbers are top1, seconds.\n")
+    assert_refused(ogive("tables", "info", "few"), "No table named 'few'")
+
+
+def test_names_of_columns_are_kept_all_the_way(ogive: Run, few_cells: Path, tmp_path: Path) -> None:
+    lines = ["no,cell,val-loss@5,eval/loss (mean),top.1,final"]
+    for row, op in enumerate(("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")):
+        lines.append(f"{7349 - row},{CELL.format(op)},{abs(row - 2) + 0.25},{row / 4},{90 + row},{row / 8}")
+    few_cells.write_text("\n".join(lines))
+    mapping = ("--space", "nasbench201", "--arch-column", "cell", "--minimize", "val-loss@5,eval/loss (mean),final")
+    said = ogive("tables", "import", few_cells, *mapping, "--metric", "val-loss@5", "--report", "final")
+    assert said.out.endswith(", searched on val-loss@5, of which smaller is better\n")
+    where = ("--space", "nasbench201", "--table", "few", "--budget", "5")
+    out = ogive("search", *where, "--strategy", "random(without_replacement=true)", "--out", tmp_path / "run").out
+    assert re.search(r"best: trial \d, nasbench201:0,0,0,0,0,2, val-loss@5 0\.250$", out, re.MULTILINE)
+    config = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert config["objectives"] == ["minimize(val-loss@5)"]
+    assert [metric["name"] for metric in config["metrics"]] == ["val-loss@5", "test_final"]
+    resumed = ogive("resume", tmp_path / "run", "--budget", "6")
+    assert resumed.code == 0, resumed.err
+    assert ogive("report", tmp_path / "run").code == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "val-loss@5" in page
+    assert "val_acc" not in page
+    for objective in ("minimize(val-loss@5)", 'minimize("val-loss@5")', "val-loss@5"):
+        assert ogive("search", *where, "--objective", objective, "--dry-run").code == 0
+    odd = ("--evaluator", 'tabular(metric="top.1", report=none, also=["eval/loss (mean)"])')
+    compared = ogive("compare", "local_search", *where, "--seeds", "2", "--out", tmp_path / "both")
+    assert compared.code == 0, compared.err
+    found = json.loads((tmp_path / "both" / "comparison.json").read_text())
+    assert found["optimum"] == {"score": 0.25, "reported": 0.0}
+    assert "val_acc" not in compared.out
+    for objective in ('maximize("top.1")', "minimize('eval/loss (mean)')", "eval/loss (mean)"):
+        run = tmp_path / re.sub(r"\W", "", objective)
+        said = ogive("search", *where, *odd, "--objective", objective, "--out", run)
+        assert said.code == 0, said.err
+        assert ogive("resume", run, "--budget", "7").code == 0
 
 
 def test_a_file_of_ones_own_needs_its_space(ogive: Run, few_cells: Path) -> None:

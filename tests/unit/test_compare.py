@@ -16,6 +16,8 @@ from ogive.core.metric import Metric
 from ogive.core.trial import Budget
 from ogive.runs import read_run
 from ogive.session import Settings, resume, search_trials
+from ogive.spaces.nasbench201 import choices_of, nasbench201, official_indices
+from ogive.tables.importers import Mapped, import_table
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
 
@@ -230,6 +232,33 @@ def test_losses_are_minimised_ranked_and_regretted_the_right_way_round(settings:
         assert row.reported_regret == pytest.approx(means[row.strategy] - tested.min())
         assert row.score_regret is not None
         assert row.score_regret >= 0
+
+
+def test_a_file_of_losses_of_ones_own_is_compared_under_its_own_names(settings: Settings, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    losses, tested = rng.lognormal(size=200).round(6), rng.lognormal(size=200).round(6)
+    lines = (f"{5000 - row},{row},{loss},{final}" for row, (loss, final) in enumerate(zip(losses, tested, strict=True)))
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(("row,cell,val-loss@5,test.loss", *lines)))
+    names = ("val-loss@5", "test.loss")
+    mapped = Mapped(nasbench201(), "cell", metric=names[0], report=names[1], minimize=names)
+    table = import_table(path, tmp_path / "mine", name="mine", mapped=mapped)
+    chosen = replace(settings, evaluator="tabular", table=str(table.folder), budget=Budget(trials=30))
+    found = compare(["local_search"], chosen, seeds=6)
+    assert found.settings.objectives == ("minimize(val-loss@5)",)
+    assert found.reported == Metric("test_test.loss", "", "smaller", "")
+    assert (found.score_optimum, found.reported_optimum) == (losses.min(), tested.min())
+    cells = choices_of(np.argsort(official_indices())[:200]).tolist()
+    for outcome in found.outcomes:
+        row = cells.index(list(Architecture.parse(str(outcome.arch)).choices))
+        assert (outcome.score, outcome.reported) == (losses[row], tested[row])
+        assert outcome.score == min(outcome.curve)
+    means = {name: np.mean([one.reported for one in found.of(name)]) for name in found.strategies}
+    assert [row.strategy for row in found.rows()] == sorted(means, key=means.__getitem__)
+    for row in found.rows():
+        scores = [one.score for one in found.of(row.strategy)]
+        assert row.score_regret == pytest.approx(np.mean(scores) - losses.min())
+        assert row.reported_regret == pytest.approx(means[row.strategy] - tested.min())
 
 
 @pytest.mark.usefixtures("one_thread")

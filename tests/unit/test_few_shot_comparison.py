@@ -26,7 +26,7 @@ def table(tmp_path: Path) -> Path:
         name: (Column("%", "invented", "float64"), rng.uniform(10, 90, 5**6))
         for name in ("c10v_val_200", "c100_val_200", "in16_val_200", "params")
     }
-    about = {"source": "invented", "licence": "none", "importer": "tests"}
+    about = {"source": "invented", "licence": "none", "importer": "tests", "metric": "c10v_val_200"}
     write_table(tmp_path / "toy", columns, name="toy", space="nasbench201", key=MixedRadix((5,) * 6), **about)
     return tmp_path / "toy"
 

@@ -46,6 +46,8 @@ def test_gradient_searches_are_compared_by_what_they_derive_last_and_are_not_rep
         source="invented",
         licence="none",
         importer="tests",
+        metric="c10v_val_200",
+        report="c10_test_200",
     )
     tiny = ("digits(limit=48)", 4, 1, 2, 1, 2)
     arguments = ["--table", str(tmp_path / "toy"), "--out", str(tmp_path / "out")]

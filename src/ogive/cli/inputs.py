@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_command(
-    paths: Annotated[list[Path], typer.Argument(help="The published file or folder.")],
+    paths: Annotated[list[Path], typer.Argument(help="The published file or folder, or files of your own.")],
     name: Annotated[
         str | None, typer.Option("--as", help="The name of the table from now on.  [default: its benchmark]")
     ] = None,
@@ -41,7 +41,7 @@ def import_command(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option("--columns", help="Your own file: val_acc=top1,params,… (name in the table=in the file)."),
+        typer.Option("--columns", help="Your own file: top1,params=size,… (name in the table=in the file)."),
     ] = None,
     space: Annotated[str | None, typer.Option("--space", help="Your own file: the space of its architectures.")] = None,
     metric: Annotated[
@@ -56,8 +56,14 @@ def import_command(
     minimize: Annotated[
         str, typer.Option("--minimize", help="Your own file: columns of which smaller is better, with commas.")
     ] = "",
+    on: Annotated[
+        str, typer.Option("--on", help="Several files of your own: the column that tells which rows belong together.")
+    ] = "",
+    duplicates: Annotated[
+        str, typer.Option("--duplicates", help="Your own file: of rows about one architecture, mean, first or refuse.")
+    ] = "refuse",
 ) -> None:
-    """Read a published benchmark once, into a folder that opens in milliseconds.
+    """Read a published benchmark, or files of your own, once, into a folder that opens in milliseconds.
 
     Several files of NAS-Bench-201 become one table of the cells of the first, several folders of models of
     NAS-Bench-301 one surrogate.
@@ -66,12 +72,15 @@ def import_command(
 
     Example: ogive tables import nb201.parquet nb201_hardware.parquet --as nasbench201_devices
 
-    Example: ogive tables import mine.csv --as mine --space nasbench201 --arch-column cell --columns val_acc=top1,params
+    Example: ogive tables import mine.csv --as mine --space nasbench201 --arch-column cell --metric top1
 
     Example: ogive tables import mine.csv --as mine --space nasbench201 --arch-column cell --metric loss --minimize loss
+
+    Example: ogive tables import a.parquet b.parquet --as both --space nasbench201 --on index --metric top1
     """
     smaller = tuple(name.strip() for name in minimize.split(",") if name.strip())
-    mapped = _mapped(space, arch_column, columns, metric=metric, report=report, clock=clock, minimize=smaller)
+    roles = {"metric": metric, "report": report, "clock": clock, "minimize": smaller}
+    mapped = _mapped(space, arch_column, columns, on=on, duplicates=duplicates, **roles)
     called = name or (paths[0].stem if mapped is not None else catalog.load("name_of_table")(paths[0]))
     with Bar(called, None) as bar:
         imported = catalog.load("import_table")(
@@ -82,12 +91,23 @@ def import_command(
             progress=lambda done, total: bar.at(done, total=total),
         )
     rows = f"predictions of all {imported.rows:.3g}" if imported.predicted else f"{imported.rows:,}"
-    console.print(f"{called}: {rows} architectures of {imported.space}, digest {imported.digest[:16]}")
+    console.print(
+        f"{called}: {rows} architectures of {imported.space}, digest {imported.digest[:16]}{_goes_by(imported)}"
+    )
+
+
+def _goes_by(imported: Any) -> str:
+    """What a search in a table of one's own goes by, which nobody published."""
+    if imported.roles:
+        return ""
+    metric = imported.metric_of(imported.metric, "searched")
+    return f", searched on {metric.name}, of which {metric.better} is better"
 
 
 def _mapped(space: str | None, arch_column: str | None, columns: str | None, **roles: Any) -> Any:
     """What a file of one's own means, if it is one."""
-    if space is None and arch_column is None and columns is None and not any(roles.values()):
+    said = [value for option, value in roles.items() if value and (option, value) != ("duplicates", "refuse")]
+    if space is None and arch_column is None and columns is None and not said:
         return None
     if space is None:
         raise SpecError("A file of your own needs the space of its architectures: --space nasbench201.")

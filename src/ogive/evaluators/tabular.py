@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ogive.core.errors import InvalidArchitecture, SpecError
-from ogive.core.metric import Metric, is_of_test_set, metric_named, of_version_1
+from ogive.core.metric import metric_named
 from ogive.core.trial import FREE, Cost, Fidelity, Measurement, Proposal
 from ogive.tables.store import Table
 
@@ -17,10 +17,6 @@ __all__ = ["Tabular"]
 
 # Stands for "what the table itself says", where None stands for "nothing".
 DEFAULT = "default"
-# What a table without a word about it is searched on, and what is reported: two different trainings of NAS-Bench-201,
-# on half of the images and on all of them.
-METRIC, REPORT = "c10v_val_200", "c10_test_200"
-
 # ndarray.item is the fast way from one element to a Python number.
 Reader = Callable[[int], Any]
 
@@ -38,9 +34,9 @@ class _Reading:
 class Tabular:
     """Reads what published trainings found: one column to search on, one to report, and more beside them.
 
-    `metric` becomes ``val_acc`` and `report`, if any, ``test_acc``, unless less of them is better, as of a loss, which
-    keep their names; the default of both is what the table says. Columns
-    named in `also` keep their names, with ``test_`` before them if they were measured on a test set, so that no
+    The default of `metric` and `report` is what the table says. An accuracy of a published benchmark becomes
+    ``val_acc`` as `metric` and ``test_acc`` as `report`; everything else, and all of a table of one's own, keeps its
+    name. So do columns named in `also`, but with ``test_`` before them if they were measured on a test set, so that no
     strategy sees them either. A table with a clock gives its training seconds as benchmark seconds. What is not in the
     table is a failed measurement.
 
@@ -60,22 +56,21 @@ class Tabular:
     ) -> None:
         self.table, self.also = table, tuple(also)
         self.metric = _default_metric(table) if metric == DEFAULT else metric
-        self.report = _default_report(table) if report == DEFAULT else report
-        wanted = {_role(table, "val_acc", self.metric): self.metric}
-        wanted |= {} if self.report is None else {_role(table, "test_acc", self.report): self.report}
-        for column in self.also:
-            table.column(column)
-            name = f"test_{column}" if table.columns[column].test else column
-            if name in wanted:
-                raise SpecError(f"Each metric of tabular(...) may be given once, but {name} is given twice.")
-            wanted[name] = column
+        self.report = table.report if report == DEFAULT else report
+        columns = [(table.metric_of(self.metric, "searched"), self.metric)]
+        columns += [] if self.report is None else [(table.metric_of(self.report, "reported"), self.report)]
+        columns += [(table.metric_of(column), column) for column in self.also]
+        self.metrics = tuple(metric for metric, _ in columns)
+        wanted = {metric.name: column for metric, column in columns}
+        twice = next((name for name in wanted if sum(metric.name == name for metric in self.metrics) > 1), None)
+        if twice is not None:
+            raise SpecError(f"Each metric of tabular(...) may be given once, but {twice} is given twice.")
         self._full = self._reading(wanted, table.clock_of(self.metric), 1.0)
         self._lower: dict[int, _Reading] = {}
         if table.columns[self.metric].test:
             raise SpecError(
                 f"The search never sees the test set, but {self.metric} was measured on it: give it as report."
             )
-        self.metrics = tuple(self._metric(name, column) for name, column in wanted.items())
 
     @property
     def fidelity(self) -> Fidelity | None:
@@ -96,11 +91,6 @@ class Tabular:
             return None
         smaller = metric_named(self.metrics, metric).better == "smaller"
         return self.table.best(self._full.columns[metric], smallest=smaller)[1]
-
-    def _metric(self, name: str, column: str) -> Metric:
-        """The record of a column: under a role its usual words, else what the table says that it means."""
-        own, usual = self.table.columns[column].metric(name), of_version_1(name)
-        return replace(usual, better=own.better) if usual.words else own
 
     def _measured(self, proposal: Proposal) -> Measurement:
         try:
@@ -147,25 +137,10 @@ class Tabular:
         return functools.partial(Tabular, metric=self.metric, report=self.report, also=self.also), (self.table,)
 
 
-def _role(table: Table, role: str, column: str) -> str:
-    """What a column is called that a search goes by, or reports: an accuracy by its role, anything else by its name."""
-    if column not in table.columns or table.columns[column].better == "larger":
-        return role
-    return column if role == "val_acc" or is_of_test_set(column) else f"test_{column}"
-
-
 def _default_metric(table: Table) -> str:
     if table.metric is not None:
         return table.metric
-    if METRIC in table.columns:
-        return METRIC
     raise SpecError(
         f"The table {table.name} does not say what to search on: write tabular(metric=COLUMN) with one of "
         f"{', '.join(name for name, column in table.columns.items() if not column.test)}."
     )
-
-
-def _default_report(table: Table) -> str | None:
-    if table.metric is not None or table.report is not None:
-        return table.report
-    return REPORT if REPORT in table.columns else None

@@ -35,8 +35,8 @@ def import_table(
     """Read a published file or folder and write it as the table `name` into the new folder `folder`.
 
     Several files of NAS-Bench-201 become one table of the cells of the first, several folders of models of
-    NAS-Bench-301 one surrogate. With `mapped`, the file is any parquet
-    or CSV with one row an architecture. `progress` is called with the numbers of architectures read and to read.
+    NAS-Bench-301 one surrogate. With `mapped`, the files are any parquet or CSV with one row an architecture, joined on
+    a column where they are several. `progress` is called with the numbers of architectures read and to read.
 
     Raises SpecError if the file is none that ogive reads or contradicts itself, MissingData if reading it needs a
     package that is not installed.
@@ -45,7 +45,7 @@ def import_table(
     if not paths:
         raise SpecError("Importing a table takes at least one file.")
     if mapped is not None:
-        return import_mapped(_only(paths), Path(folder), name, mapped)
+        return import_mapped(paths, Path(folder), name, mapped)
     if _holds_surrogate(paths[0]):
         from ogive.tables.surrogate import import_surrogate
 
@@ -94,7 +94,7 @@ def _extract(path: Path, columns: Mapping[str, Values], folder: Path, name: str)
         f"{path} is none of the benchmark files that ogive reads: it knows parquet files of NAS-Bench-201 (a column "
         f"arch_str, ops or index, and some of {', '.join(list(ACCURACIES)[:3])}, …), of "
         f"{', '.join(extract.name for extract in EXTRACTS)}. For a file of your own say which column names the "
-        f"architecture: --arch-column COLUMN --columns val_acc,… --space NAME. "
+        f"architecture, and which a search goes by: --space NAME --arch-column COLUMN --metric COLUMN. "
         f"The columns here are {', '.join(columns) or 'none'}."
     )
 

@@ -170,6 +170,7 @@ def written(
     if not complete:
         key, order = SortedDigests.of(nasbench201.NAME, nasbench201.choices_of(cells))
     columns = _with_clocks({"index": index_column(cells), **columns})
+    metric, report = _searched_on(columns)
     return write_table(
         folder,
         {column: (about, values[order]) for column, (about, values) in columns.items()},
@@ -180,7 +181,8 @@ def written(
         licence="MIT",
         importer=importer,
         complete=complete,
-        **_defaults(columns),
+        metric=metric,
+        report=report,
     )
 
 
@@ -190,12 +192,12 @@ def index_column(cells: npt.NDArray[np.int64]) -> tuple[Column, Values]:
     return Column("", "the benchmark's own number of the cell", "int32"), numbers
 
 
-def _defaults(columns: Columns) -> dict[str, str | None]:
-    pairs = (("c10v_val_200", "c10_test_200"), ("c100_val_200", "c100_test_200"))
-    for metric, report in pairs:
+def _searched_on(columns: Columns) -> tuple[str | None, str | None]:
+    """The columns that a search goes by and reports, as far as the files have them."""
+    for metric, report in (("c10v_val_200", "c10_test_200"), ("c100_val_200", "c100_test_200")):
         if metric in columns:
-            return {"metric": metric, "report": report if report in columns else None}
-    return {}
+            return metric, report if report in columns else None
+    return None, "c10_test_200" if "c10_test_200" in columns else None
 
 
 def _with_clocks(columns: Columns) -> Columns:

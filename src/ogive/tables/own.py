@@ -1,24 +1,35 @@
-"""Tables of one's own: any parquet or CSV file with one row an architecture."""
+"""Tables of one's own: any parquet or CSV file with one row an architecture, whose columns keep their names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import logging
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
-from ogive.core.metric import Better
+from ogive.core.metric import Better, better_of, of_version_1
 from ogive.core.space import Choice, SearchSpace
+from ogive.spaces import nasbench201
+from ogive.tables.column import Column
+from ogive.tables.joined import joined, merged, without_infinities
 from ogive.tables.keys import SortedDigests
-from ogive.tables.rows import Values, read_columns
-from ogive.tables.store import Column, Table, write_table
+from ogive.tables.rows import Values
+from ogive.tables.store import Table, write_table
 
 __all__ = ["Mapped", "import_mapped"]
 
+logger = logging.getLogger(__name__)
+
 # Digests that find isomorphic architectures of these spaces.
 _BY = {"nasbench101": "module hash", "nasbench_graph": "flow"}
+# How many columns are named where one of them has to be chosen.
+_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -26,12 +37,14 @@ class Mapped:
     """What a file of one's own means.
 
     * `space` is the space of the architectures, and `arch_column` the column that names them, in the space's text form
-      or in ogive's (``mlp:0,1,2``, or just ``0,1,2``); with `arch_column` empty, each variable of the space is a
-      column of its own, which holds options;
+      or in ogive's (``mlp:0,1,2``, or just ``0,1,2``; of nasbench201, its own numbers too); with `arch_column` empty,
+      each variable of the space is a column of its own, which holds options, or else `on` names the architecture;
     * `columns` become columns of the table, from the name in the table to the name in the file, empty for all numbers;
+    * `metric`, which has to be said, `report` and `clock` are the columns (names in the table) that a search uses;
+      `report`, and columns whose name has the word "test", count as measured on a test set;
     * `minimize` are the columns (names in the table) of which smaller is better, such as losses;
-    * `metric`, `report` and `clock` are the columns (names in the table) that a search uses; `report`, and columns
-      whose name has the word "test", count as measured on a test set.
+    * `on` is the column that several files are joined on, and `duplicates` what becomes of several rows about one
+      architecture: ``refuse``, ``first`` or ``mean``.
     """
 
     space: SearchSpace
@@ -41,70 +54,154 @@ class Mapped:
     report: str | None = None
     clock: str | None = None
     minimize: tuple[str, ...] = ()
+    on: str = ""
+    duplicates: str = "refuse"
 
 
-def import_mapped(path: Path, folder: Path, name: str, mapped: Mapped) -> Table:
-    """Write the table; SpecError if a row is no architecture of the space, or two rows are the same one."""
-    columns = read_columns(path)
-    choices = _choices(columns, path, mapped)
-    wanted = dict(mapped.columns) or {
-        column: column
-        for column, values in columns.items()
-        if values.dtype.kind in "iuf" and column not in {mapped.arch_column, *(v.name for v in mapped.space.variables)}
-    }
-    if not wanted:
-        raise SpecError(f"{path} has no column of numbers for the table: its columns are {', '.join(columns)}.")
+def import_mapped(paths: Sequence[Path], folder: Path, name: str, mapped: Mapped) -> Table:
+    """Write the table; SpecError if no `metric` is said, or a row is no architecture of the space."""
+    files = ", ".join(path.name for path in paths)
+    columns = joined(paths, mapped.on)
+    choices = _choices(columns, files, mapped)
+    wanted = _wanted(columns, files, mapped)
+    _check_roles(wanted, paths, name, mapped)
+    about = {column: _about(column, source, columns[source], mapped) for column, source in wanted.items()}
+    numbers = {column: without_infinities(columns[source], column) for column, source in wanted.items()}
+    choices, numbers = merged(mapped.space.name, choices, numbers, mapped.duplicates, files)
     key, order = SortedDigests.of(mapped.space.name, choices, by=_BY.get(mapped.space.name, "choices"))
-    found = {}
-    for column, source in wanted.items():
-        if source not in columns:
-            raise UnknownName(f"column of {path.name}", source, columns)
-        values = columns[source]
-        if values.dtype.kind not in "iuf":
-            raise SpecError(f"The column {source} of {path} must hold numbers.")
-        test = column == mapped.report or "test" in column.split("_")
-        better: Better | None = "smaller" if column in mapped.minimize else None
-        about = Column("", f"column {source} of {path.name}", str(values.dtype), test=test, better=better)
-        found[column] = about, values[order]
-    for column in mapped.minimize:
-        if column not in found:
-            raise UnknownName("column of the table", column, found)
-    size = mapped.space.size
-    metric = mapped.metric or next((column for column, (about, _) in found.items() if not about.test), None)
     return write_table(
         folder,
-        found,
+        {
+            column: (replace(about[column], dtype=str(values.dtype)), values[order])
+            for column, values in numbers.items()
+        },
         name=name,
         space=mapped.space.name,
         key=key,
-        source=path.name,
+        source=files,
         licence="your own",
-        importer="own 1",
-        complete=bool(size == len(choices)),
-        metric=metric,
+        importer="own 2",
+        complete=bool(mapped.space.size == len(choices)),
+        metric=mapped.metric,
         report=mapped.report,
         clock=mapped.clock,
+        roles={},
     )
 
 
-def _choices(
-    columns: Mapping[str, Values], path: Path, mapped: Mapped
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    if mapped.arch_column:
-        if mapped.arch_column not in columns:
-            raise UnknownName(f"column of {path.name}", mapped.arch_column, columns)
-        texts = [str(text) for text in columns[mapped.arch_column].tolist()]
+# -- columns ----------------------------------------------------------------------------------------------------------
+
+
+def _wanted(columns: Mapping[str, Values], files: str, mapped: Mapped) -> dict[str, str]:
+    """The columns of the table, and those of the file that they are: the ones that were asked for, or all numbers."""
+    for source in mapped.columns.values():
+        if source not in columns:
+            raise UnknownName(f"column of {files}", source, columns)
+        if columns[source].dtype.kind not in "iuf":
+            raise SpecError(f"The column {source} of {files} must hold numbers.")
+    if mapped.columns:
+        return dict(mapped.columns)
+    naming = {mapped.arch_column, mapped.on, *(variable.name for variable in mapped.space.variables)} - {""}
+    numbers = [name for name, values in columns.items() if values.dtype.kind in "iuf" and name not in naming]
+    if "" in numbers:
+        logger.warning("A column of %s has no name and is left out.", files)
+    if not any(numbers):
+        raise SpecError(f"{files} has no column of numbers for the table: its columns are {', '.join(columns)}.")
+    return {name: name for name in numbers if name}
+
+
+def _check_roles(wanted: Mapping[str, str], paths: Sequence[Path], name: str, mapped: Mapped) -> None:
+    """Refuse a file of which nobody said what is searched on, and columns that are not there."""
+    if mapped.metric is None:
+        more = f" and {len(wanted) - _NAMED} more" if len(wanted) > _NAMED else ""
+        raise SpecError(
+            f"Say which column a search goes by: {_command(paths, name, mapped)} --metric COLUMN (and --minimize "
+            f"COLUMN if less of it is better); the columns of numbers are {', '.join(list(wanted)[:_NAMED])}{more}."
+        )
+    for column in (mapped.metric, mapped.report, mapped.clock, *mapped.minimize):
+        if column is not None and column not in wanted:
+            raise UnknownName("column of the table", column, wanted)
+    if mapped.metric == mapped.report or _names_a_test_set(mapped.metric):
+        raise SpecError(
+            f"The search never sees the test set, but {mapped.metric} was measured on it, as "
+            f"{'--report' if mapped.metric == mapped.report else 'its name'} says: go by another column, or call this "
+            f"one something else, as in --columns val={mapped.metric}."
+        )
+
+
+def _command(paths: Sequence[Path], name: str, mapped: Mapped) -> str:
+    """What was typed, as far as it is known here."""
+    columns = ",".join(
+        column if column == source else f"{column}={source}" for column, source in mapped.columns.items()
+    )
+    options = {
+        "--as": name,
+        "--space": mapped.space.name,
+        "--arch-column": mapped.arch_column,
+        "--on": mapped.on,
+        "--columns": columns,
+    }
+    given = [part for option, value in options.items() if value for part in (option, value)]
+    return shlex.join(["ogive", "tables", "import", *map(str, paths), *given])
+
+
+def _about(column: str, source: str, values: Values, mapped: Mapped) -> Column:
+    """What a column is: its own name says it, unless it is one that ogive itself gives to what it measures."""
+    known = of_version_1(column)
+    unit = "s" if column == mapped.clock else known.unit
+    if unit == "%" and not _are_per_cent(values):
+        unit = ""
+    better: Better = "smaller" if column in mapped.minimize else better_of(column, unit)
+    meaning = "" if column == source else f"the column {source}"
+    test = column == mapped.report or _names_a_test_set(column)
+    return Column(unit, meaning, str(values.dtype), test=test, better=better, words=known.words)
+
+
+def _names_a_test_set(column: str) -> bool:
+    return "test" in re.split(r"[^a-z0-9]+", column.lower())
+
+
+def _are_per_cent(values: Values) -> bool:
+    """Whether numbers can be per cent and no fractions: within 0..100, and not all of them within 0..1."""
+    known = values[np.isfinite(values)]
+    return bool(len(known) and known.min() >= 0 and 1 < known.max() <= 100)
+
+
+# -- architectures ----------------------------------------------------------------------------------------------------
+
+
+def _choices(columns: Mapping[str, Values], files: str, mapped: Mapped) -> npt.NDArray[np.int64]:
+    space, named = mapped.space, mapped.arch_column or mapped.on
+    spelled = not mapped.arch_column and all(variable.name in columns for variable in space.variables)
+    if not named or spelled:
+        texts = _spelled(columns, files, space)
+    elif named not in columns:
+        raise UnknownName(f"column of {files}", named, columns)
+    elif space.name == nasbench201.NAME and columns[named].dtype.kind in "iu":
+        return _numbered(columns[named], named, files)
     else:
-        texts = _spelled(columns, path, mapped.space)
+        texts = [str(text) for text in columns[named].tolist()]
     rows = []
     for number, text in enumerate(texts):
         try:
-            rows.append(_architecture(mapped.space, text))
+            rows.append(_architecture(space, text))
         except InvalidArchitecture as error:
-            raise SpecError(f"Row {number} of {path} is no architecture of {mapped.space.name}: {error}") from None
+            raise SpecError(f"Row {number} of {files} is no architecture of {space.name}: {error}") from None
     if not rows:
-        raise SpecError(f"{path} has no rows.")
+        raise SpecError(f"{files} has no rows.")
     return np.array(rows, np.int64)
+
+
+def _numbered(numbers: Values, column: str, files: str) -> npt.NDArray[np.int64]:
+    """The cells with some of the benchmark's own numbers."""
+    if not len(numbers):
+        raise SpecError(f"{files} has no rows.")
+    wrong = numbers[(numbers < 0) | (numbers >= nasbench201.SIZE)]
+    if len(wrong):
+        raise SpecError(
+            f"The numbers of cells are 0..{nasbench201.SIZE - 1}, but the column {column} of {files} has {wrong[0]}."
+        )
+    return np.asarray(nasbench201.choices_of(np.argsort(nasbench201.official_indices())[numbers]), np.int64)
 
 
 def _architecture(space: SearchSpace, text: str) -> tuple[int | float, ...]:
@@ -114,14 +211,14 @@ def _architecture(space: SearchSpace, text: str) -> tuple[int | float, ...]:
     return (space.canonical(arch) if space.canonical is not None and space.name in _BY else arch).choices
 
 
-def _spelled(columns: Mapping[str, Values], path: Path, space: SearchSpace) -> list[str]:
+def _spelled(columns: Mapping[str, Values], files: str, space: SearchSpace) -> list[str]:
     """The architectures as texts of choices, from one column of options for each variable."""
     found = []
     for variable in space.variables:
         if not isinstance(variable, Choice):
             raise SpecError(f"{variable.name} of {space.name} is continuous, and tables hold choices only.")
         if variable.name not in columns:
-            raise UnknownName(f"column of {path.name}", variable.name, columns)
+            raise UnknownName(f"column of {files}", variable.name, columns)
         place = {option: str(index) for index, option in enumerate(variable.options)}
         texts = [str(value) for value in columns[variable.name].tolist()]
         unknown = next((text for text in texts if text not in place), None)

@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
-from ogive.core.metric import Better, Metric, better_of
+from ogive.core.metric import Metric, is_of_test_set
 from ogive.home import tables_folder
+from ogive.tables.column import PUBLISHED_ROLES, Column, Role, check_column, file_of, settled, usable
 from ogive.tables.keys import Key, key_from
 from ogive.tables.published import PUBLISHED
 
@@ -32,35 +33,11 @@ __all__ = ["SCHEMA", "Column", "Table", "open_table", "write_folder", "write_tab
 
 SCHEMA = 2
 FILE = "table.json"
+# Tables of version 0.1 did not always say what is searched on and reported: two different trainings of NAS-Bench-201,
+# on half of the images and on all of them.
+_METRIC_1, _REPORT_1 = "c10v_val_200", "c10_test_200"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only.
-
-    `better` says which way is; None, before it is written, for as its name and unit say (`better_of`).
-
-    Columns of one `family` are the same measurement at several fidelities (epochs), and `curve` marks those that were
-    measured on the way through one longer training instead of at the end of a training of their own. `clock` names
-    the column with the seconds that the training behind this one took.
-    """
-
-    unit: str
-    meaning: str
-    dtype: str
-    test: bool = False
-    family: str | None = None
-    fidelity: int | None = None
-    clock: str | None = None
-    curve: bool = False
-    better: Better | None = None
-
-    def metric(self, name: str) -> Metric:
-        """The metric that a column is, under a name."""
-        unit = "" if self.unit == "1" else self.unit
-        return Metric(name, unit, self.better or better_of(name, unit), self.meaning)
 
 
 class Table:
@@ -68,8 +45,8 @@ class Table:
 
     `clock` names the column with the seconds that training took, by which a simulated search is timed, if there is one
     for the whole table; a column may name one of its own. `metric` and `report` are the columns that a search uses
-    unless it is told otherwise. `complete` says whether every architecture of the space has a row, `predicted` whether
-    the numbers are those of a surrogate, which no array holds.
+    unless it is told otherwise, `roles` what these are called. `complete` says whether every architecture of the space
+    has a row, `predicted` whether the numbers are those of a surrogate, which no array holds.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
@@ -81,15 +58,15 @@ class Table:
         self.source, self.licence = str(description["source"]), str(description["licence"])
         self.importer = str(description["importer"])
         self.clock: str | None = description["clock"]
-        self.metric: str | None = description.get("metric")
-        self.report: str | None = description.get("report")
+        self.metric, self.report = _searched_on(description)
+        self.roles = _roles(description)
         self.key: Key = key_from(description["key"], self._load)
         self.complete = bool(description.get("complete", True))
         self.predicted = description.get("kind") == "surrogate"
         files = description["columns"]
         known = [field.name for field in fields(Column)]
         self.columns = {
-            name: _settled(name, Column(**{key: file[key] for key in known if key in file}))
+            name: settled(name, Column(**{key: file[key] for key in known if key in file}))
             for name, file in files.items()
         }
         _check_description(self.columns, self.key, self.rows, (self.clock, self.metric, self.report))
@@ -175,6 +152,21 @@ class Table:
         }
         return dict(sorted(found.items()))
 
+    def metric_of(self, column: str, role: Role | None = None) -> Metric:
+        """What a column is as a metric: searched on, reported, or, without a role, measured beside these.
+
+        A published accuracy is called by its role. Everything else keeps its name, with ``test_`` before it if it was
+        measured on a test set and does not say so itself.
+        """
+        about = self._about(column)
+        known = self.roles.get(role or "")
+        if known is not None and about.better == known.better and about.unit in ("", known.unit):
+            return known
+        hidden = about.test or role == "reported"
+        # Beside a role of that name, a published column with the name needs another one.
+        plain = is_of_test_set(column) and (role is not None or not self.roles)
+        return about.metric(f"test_{column}" if hidden and not plain else column)
+
     def clock_of(self, column: str) -> str | None:
         """The column with the training seconds behind a column, if there is one."""
         return self._about(column).clock or self.clock
@@ -203,7 +195,7 @@ class Table:
         return Table.open, (self.folder,)
 
     def _path(self, column: str) -> Path:
-        return self.folder / f"{column}.npy"
+        return self.folder / f"{file_of(column)}.npy"
 
     def _check(self) -> None:
         """What can be said without reading the columns: whether the files are there and have the right sizes."""
@@ -277,17 +269,19 @@ def write_table(
     metric: str | None = None,
     report: str | None = None,
     complete: bool = True,
+    roles: Mapping[str, Metric] = PUBLISHED_ROLES,
 ) -> Table:
     """Write a new table, all of it or nothing, and open it.
 
     Every column holds ``key.rows`` numbers in the order of the key's rows. `complete` says whether every architecture
-    of the space has a row. Raises SpecError if `folder` exists.
+    of the space has a row, `roles` what the accuracies are called that are searched on and reported; without any,
+    columns keep their names. Raises SpecError if `folder` exists.
     """
     for named in (clock, metric, report, *(about.clock for about, _ in columns.values())):
         if named is not None and named not in columns:
             raise UnknownName("column", named, columns)
     for column, (about, values) in columns.items():
-        _check_column(column, about, values, key.rows)
+        check_column(column, about, values, key.rows)
     description = {
         "rows": key.rows,
         "key": key.description(),
@@ -295,6 +289,7 @@ def write_table(
         "clock": clock,
         "metric": metric,
         "report": report,
+        "roles": _records(roles),
         "source": source,
         "licence": licence,
         "importer": importer,
@@ -316,7 +311,8 @@ def write_folder(
         raise SpecError(f"The name of a table is made of letters, digits, '_', '.' and '-', but got {name!r}.")
     if folder.exists():
         raise SpecError(f"{folder} exists already: remove it to import the table again, or give another name (--as).")
-    _write_all(folder, {"schema": SCHEMA, "name": name, "space": space, **description}, columns, arrays)
+    whole = {"schema": SCHEMA, "name": name, "space": space, "roles": _records(PUBLISHED_ROLES), **description}
+    _write_all(folder, whole, columns, arrays)
     return Table.open(folder)
 
 
@@ -332,7 +328,10 @@ def _write_all(
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         files = {
-            column: {**_without_none(asdict(_settled(column, about))), **_written(partial / f"{column}.npy", values)}
+            column: {
+                **_without_none(asdict(settled(column, about))),
+                **_written(partial / f"{file_of(column)}.npy", values),
+            }
             for column, (about, values) in columns.items()
         }
         keys = {name: _written(partial / f"key.{name}.npy", values) for name, values in arrays.items()}
@@ -352,9 +351,24 @@ def _write_all(
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _settled(name: str, column: Column) -> Column:
-    """The column with its better direction, which schema 1 did not say, nor whoever writes a table has to."""
-    return column if column.better is not None else replace(column, better=better_of(name, column.unit))
+def _searched_on(description: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The columns that a search goes by and reports; decided here for tables of version 0.1, which need not say."""
+    metric, report = description.get("metric"), description.get("report")
+    if "roles" in description or metric is not None:
+        return metric, report
+    columns = description["columns"]
+    usual = _REPORT_1 if report is None and _REPORT_1 in columns else report
+    return _METRIC_1 if _METRIC_1 in columns else None, usual
+
+
+def _records(roles: Mapping[str, Metric]) -> dict[str, dict[str, str]]:
+    return {role: metric.to_json() for role, metric in roles.items()}
+
+
+def _roles(description: Mapping[str, Any]) -> Mapping[str, Metric]:
+    """What is searched on and reported is called; version 0.1 called all of it as published accuracies are."""
+    stored = description.get("roles")
+    return PUBLISHED_ROLES if stored is None else {role: Metric(**record) for role, record in stored.items()}
 
 
 def _check_description(
@@ -368,25 +382,8 @@ def _check_description(
     for name, about in columns.items():
         if about.clock is not None and about.clock not in columns:
             raise ValueError(f"the clock {about.clock!r} of {name} is no column")
-        if not _usable(name) or np.dtype(about.dtype).kind not in "iuf":
+        if not usable(name) or np.dtype(about.dtype).kind not in "iuf":
             raise ValueError(f"no column can be named {name!r} and hold {about.dtype!r}")
-
-
-def _check_column(name: str, about: Column, values: npt.NDArray[Any], rows: int) -> None:
-    if not _usable(name):
-        raise SpecError(
-            f"A column's name is made of letters, digits, '_', '.' and '-', and does not begin with 'key.', "
-            f"but got {name!r}."
-        )
-    if values.shape != (rows,) or values.dtype.kind not in "iuf" or values.dtype != np.dtype(about.dtype):
-        raise SpecError(
-            f"The column {name} must be an array of {about.dtype} of shape ({rows},), "
-            f"but is one of {values.dtype} of shape {values.shape}."
-        )
-
-
-def _usable(column: str) -> bool:
-    return _NAME.fullmatch(column) is not None and not column.startswith("key.")
 
 
 def _without_none(entries: dict[str, Any]) -> dict[str, Any]:
@@ -417,7 +414,7 @@ def _digest_of_file(path: Path) -> str:
 
 
 def _digest(sums: Mapping[str, str]) -> str:
-    named = {f"{column}.npy": total for column, total in sums.items()}
+    named = {f"{file_of(column)}.npy": total for column, total in sums.items()}
     lines = (f"{named[file]}  {file}\n" for file in sorted(named))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

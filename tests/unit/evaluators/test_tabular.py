@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
-from ogive.core.metric import names_of
+from ogive.core.metric import TEST_ACC, VAL_ACC, Metric, names_of
 from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.tables.keys import MixedRadix
@@ -54,16 +55,65 @@ def test_more_columns_keep_their_names_and_those_of_a_test_set_are_hidden_from_s
     assert evaluator.evaluate([proposal(0, 1)])[0].metrics == {"val_acc": 91.5, "params": 1.0, "test_other_test": 91.5}
 
 
-def test_the_defaults_are_those_of_nasbench201(tmp_path: Path) -> None:
+def forgotten(folder: Path, *names: str, schema: int = 1) -> Table:
+    """The table in a folder as an earlier version wrote it, which did not say this of it."""
+    path = folder / "table.json"
+    described = json.loads(path.read_text())
+    for name in names:
+        del described[name]
+    for column in described["columns"].values():
+        del column["words"]
+        if schema == 1:
+            del column["better"]
+    path.write_text(json.dumps(described | {"schema": schema}))
+    return Table.open(folder)
+
+
+def test_what_a_table_of_version_1_does_not_say_is_decided_when_it_is_read(tmp_path: Path) -> None:
     columns = {
         "c10v_val_200": (Column("%", "", "float32"), VAL),
         "c10_test_200": (Column("%", "", "float32", test=True), TEST),
+        "params": (Column("parameters", "trainable parameters", "int64"), np.arange(4)),
     }
     about = {"space": "toy", "source": "", "licence": "", "importer": ""}
-    table = write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), **about)
+    written = write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), **about)
+    with pytest.raises(SpecError, match=r"does not say what to search on: .* one of c10v_val_200, params"):
+        Tabular(written)
+    table = forgotten(written.folder, "metric", "report", "roles")
+    assert (table.metric, table.report) == ("c10v_val_200", "c10_test_200")
+    evaluator = Tabular(table, also=("params",))
+    assert evaluator.metrics == (VAL_ACC, TEST_ACC, Metric("params", "", "smaller", "parameters"))
     # A table without a clock costs no simulated time.
-    expected = Measurement({"val_acc": 91.5, "test_acc": 81.5})
-    assert Tabular(table).evaluate([proposal(0, 1)]) == [expected]
+    expected = Measurement({"val_acc": 91.5, "test_acc": 81.5, "params": 1.0})
+    assert evaluator.evaluate([proposal(0, 1)]) == [expected]
+
+
+def test_a_table_of_ones_own_of_an_earlier_version_is_searched_as_it_was(tmp_path: Path) -> None:
+    columns = {"loss": (Column("", "column loss of mine.csv", "float32"), VAL)}
+    about = {"space": "toy", "source": "", "licence": "", "importer": "own 1", "metric": "loss"}
+    written = write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), roles={}, **about)
+    assert names_of(Tabular(written).metrics) == ("loss",)
+    table = forgotten(written.folder, "roles", "report")
+    assert (table.metric, table.report) == ("loss", None)
+    assert Tabular(table).metrics == (VAL_ACC,)
+
+
+def test_only_accuracies_of_which_more_is_better_are_called_by_their_roles(table: Table) -> None:
+    assert names_of(Tabular(table, metric="params", report="other_test").metrics) == ("params", "test_acc")
+    assert names_of(Tabular(table, metric="seconds", report="params").metrics) == ("seconds", "test_params")
+
+
+def test_what_a_metric_is_comes_from_the_record_of_its_column(tmp_path: Path) -> None:
+    columns = {
+        "val_acc": (Column("points", "what it means", "float32", better="smaller", words="penalty"), VAL),
+        "test_acc": (Column("points", "", "float32", test=True, better="smaller", words="final penalty"), TEST),
+    }
+    about = {"space": "toy", "source": "", "licence": "", "importer": "", "metric": "val_acc", "report": "test_acc"}
+    table = write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), roles={}, **about)
+    assert Tabular(table).metrics == (
+        Metric("val_acc", "points", "smaller", "penalty"),
+        Metric("test_acc", "points", "smaller", "final penalty"),
+    )
 
 
 def test_what_is_not_in_the_table_is_a_failed_measurement_with_its_reason(table: Table) -> None:

@@ -68,15 +68,45 @@ def test_what_was_written_is_read_back(table: Table) -> None:
     again = Table.open(table.folder)
     assert (again.name, again.space, again.rows, len(again)) == ("toy", "toy", 6, 6)
     assert (again.source, again.licence, again.importer, again.clock) == ("made up", "none", "test 1", "seconds")
-    assert again.columns == {  # with the better direction that nobody had to say
-        "val": replace(ACCURACY, better="larger"),
-        "params": replace(COUNT, better="smaller"),
-        "seconds": replace(SECONDS, better="smaller"),
+    assert again.columns == {  # with the direction and words that nobody had to say
+        "val": replace(ACCURACY, better="larger", words=ACCURACY.meaning),
+        "params": replace(COUNT, better="smaller", words="parameters"),
+        "seconds": replace(SECONDS, better="smaller", words=SECONDS.meaning),
     }
     assert again.digest == table.digest
     for name, (_, values) in columns().items():
         np.testing.assert_array_equal(again.column(name), values)
         assert again.column(name).dtype == values.dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("val-loss@5", "val-loss@5.npy"),
+        ("eval/top-1 (%)", "eval%2Ftop-1%20%28%25%29.npy"),
+        ("../val", "%2E.%2Fval.npy"),
+        ("-r", "%2Dr.npy"),
+        ("Genauigkeit ö", "Genauigkeit%20%C3%B6.npy"),
+    ],
+)
+def test_columns_keep_any_name_and_their_files_one_that_every_shell_takes(name: str, file: str, tmp_path: Path) -> None:
+    values = {name: (ACCURACY, np.arange(6, dtype=np.float32)), "val": (ACCURACY, np.ones(6, np.float32))}
+    table = write(tmp_path / "toy", values, clock=None)
+    assert {path.name for path in table.folder.iterdir()} >= {file, "val.npy"}
+    again = Table.open(table.folder)
+    again.verify()
+    assert list(again.columns) == [name, "val"]
+    assert again.best(name) == (arch(1, 2), 5.0)
+    command = "LC_ALL=C; export LC_ALL; sha256sum *.npy | sha256sum"
+    shown = subprocess.run(command, shell=True, cwd=table.folder, capture_output=True, text=True, check=True).stdout
+    assert shown.split()[0] == again.digest
+
+
+def test_a_file_outside_the_folder_is_never_a_column(table: Table) -> None:
+    edit(table, lambda description: description["columns"].update({"../val": description["columns"].pop("val")}))
+    (table.folder / "val.npy").rename(table.folder.parent / "val.npy")
+    with pytest.raises(StoreError, match=r"has lost its column \.\./val"):
+        Table.open(table.folder)
 
 
 def test_numbers_are_found_by_architecture(table: Table) -> None:
@@ -190,7 +220,9 @@ def test_a_table_of_a_newer_ogive_is_refused(table: Table) -> None:
         lambda d: d["columns"]["val"].pop("sha256"),
         lambda d: d["columns"]["val"].update(dtype="object"),
         lambda d: d["columns"]["val"].update(dtype="no such type"),
-        lambda d: d["columns"].update({"../val": d["columns"].pop("val")}),
+        lambda d: d["columns"].update({"val\n": d["columns"].pop("val")}),
+        lambda d: d.update(roles={"searched": {"name": ""}}),
+        lambda d: d.update(roles=["searched"]),
         lambda d: d.update(rows=7),
         lambda d: d.update(rows="many"),
         lambda d: d.update(key={"kind": "unheard of"}),
@@ -242,7 +274,7 @@ def test_an_existing_folder_is_left_alone(table: Table) -> None:
     [
         ({"val": (ACCURACY, np.zeros(5, np.float32))}, {"clock": None}, r"of shape \(6,\)"),
         ({"val": (ACCURACY, np.zeros(6))}, {"clock": None}, "array of float32"),
-        ({"a/b": (ACCURACY, np.zeros(6, np.float32))}, {"clock": None}, "letters, digits"),
+        ({"a\tb": (ACCURACY, np.zeros(6, np.float32))}, {"clock": None}, "letters, digits and signs"),
         ({"val": (Column("", "", "<U1"), np.array(list("abcdef")))}, {"clock": None}, "must be an array"),
         (None, {"clock": "second"}, "Did you mean 'seconds'"),
         (None, {"name": "../toy"}, "The name of a table"),

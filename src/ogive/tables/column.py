@@ -1,0 +1,90 @@
+"""A column of a table: what its numbers are, which file holds them, and what they are as a metric."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.errors import SpecError
+from ogive.core.metric import TEST_ACC, VAL_ACC, Better, Metric, better_of, of_version_1
+
+__all__ = ["PUBLISHED_ROLES", "Column", "Role", "check_column", "file_of", "settled", "usable"]
+
+# What a search does with a column that it goes by, or reports.
+Role = Literal["searched", "reported"]
+# What published accuracies are called there, whichever of them it is; tables of one's own keep their names.
+PUBLISHED_ROLES: Mapping[str, Metric] = {"searched": VAL_ACC, "reported": TEST_ACC}
+
+# Units that only say what is counted, as the name of the column does.
+_COUNTED = ("1", "parameters", "MACs")
+# File systems hold names of 255 bytes.
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the numbers of a column are; `test` marks what was measured on a test set and is for the record only.
+
+    `meaning` says it at length and `words` in a word or two; `better` says which way is. None, before it is written,
+    stands for as its name and unit say (`settled`).
+
+    Columns of one `family` are the same measurement at several fidelities (epochs), and `curve` marks those that were
+    measured on the way through one longer training instead of at the end of a training of their own. `clock` names
+    the column with the seconds that the training behind this one took.
+    """
+
+    unit: str
+    meaning: str
+    dtype: str
+    test: bool = False
+    family: str | None = None
+    fidelity: int | None = None
+    clock: str | None = None
+    curve: bool = False
+    better: Better | None = None
+    words: str | None = None
+
+    def metric(self, name: str) -> Metric:
+        """The metric that a column is, under a name."""
+        unit = "" if self.unit in _COUNTED else self.unit
+        words = self.meaning if self.words is None else self.words
+        return Metric(name, unit, self.better or better_of(name, unit), words)
+
+
+def settled(name: str, column: Column) -> Column:
+    """The column with its direction and words, which schema 1 did not say, nor whoever writes a table has to."""
+    return replace(
+        column,
+        better=column.better or better_of(name, column.unit),
+        words=(of_version_1(name).words or column.meaning) if column.words is None else column.words,
+    )
+
+
+def usable(name: str) -> bool:
+    """Whether a column may have this name: any that can be printed, but those of the files of a key."""
+    return name.isprintable() and 0 < len(file_of(name)) <= _LONGEST and not name.startswith("key.")
+
+
+def file_of(name: str) -> str:
+    """The name of the file of a column: the column's own, but for what no shell or file system takes, as in URLs."""
+    escaped = urllib.parse.quote(name, safe="@+")
+    return f"%{ord(escaped[0]):02X}{escaped[1:]}" if escaped[:1] in (".", "-", "~") else escaped
+
+
+def check_column(name: str, about: Column, values: npt.NDArray[Any], rows: int) -> None:
+    """SpecError if a column cannot be written: its name, or other numbers than it says."""
+    if not usable(name):
+        raise SpecError(
+            f"A column's name is up to {_LONGEST} letters, digits and signs, and does not begin with 'key.', "
+            f"but got {name!r}."
+        )
+    if values.shape != (rows,) or values.dtype.kind not in "iuf" or values.dtype != np.dtype(about.dtype):
+        raise SpecError(
+            f"The column {name} must be an array of {about.dtype} of shape ({rows},), "
+            f"but is one of {values.dtype} of shape {values.shape}."
+        )

@@ -1,0 +1,142 @@
+"""Rows of files of one's own: several files joined on a column, and several rows about one architecture."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError, UnknownName
+from ogive.tables.rows import Values, read_columns
+
+__all__ = ["DUPLICATES", "joined", "merged", "without_infinities"]
+
+logger = logging.getLogger(__name__)
+
+Integers = npt.NDArray[np.int64]
+
+# A number this many times as large as the median of its column is said: it may stand for "diverged".
+_HUGE = 1e6
+
+
+def joined(paths: Sequence[Path], on: str) -> dict[str, Values]:
+    """The columns of all files, in the rows of the first one; what another file has no row for is missing.
+
+    Raises SpecError if files have a column in common beside `on`, or if one of the others has two rows for a key.
+    """
+    if len(paths) > 1 and not on:
+        raise SpecError(
+            f"Several files of your own become one table by a column that they all have: give --on COLUMN, or import "
+            f"{paths[1]} under a name of its own."
+        )
+    found = read_columns(paths[0])
+    keys = _keys(found, on, paths[0]) if on else []
+    for path in paths[1:]:
+        others = read_columns(path)
+        place = {key: row for row, key in enumerate(_keys(others, on, path))}
+        if len(place) != len(others[on]):
+            raise SpecError(
+                f"{path.name} has {len(others[on]):,} rows for {len(place):,} different {on}: join on others."
+            )
+        both = [name for name in others if name in found and name != on]
+        if both:
+            raise SpecError(f"Both {paths[0].name} and {path.name} have the column {both[0]}: rename one of them.")
+        rows = np.array([place.get(key, -1) for key in keys], np.int64)
+        missing = int((rows < 0).sum())
+        if missing == len(rows):
+            raise SpecError(f"No {on} of {paths[0].name} is in {path.name}: the files do not belong together.")
+        if missing:
+            logger.warning("%s has no row for %s of %s rows.", path.name, f"{missing:,}", f"{len(rows):,}")
+        found |= {name: _aligned(values, rows) for name, values in others.items() if name != on}
+    return found
+
+
+def _keys(columns: Mapping[str, Values], on: str, path: Path) -> list[str]:
+    if on not in columns:
+        raise UnknownName(f"column of {path.name}", on, columns)
+    return [str(key).strip() for key in columns[on].tolist()]
+
+
+def _aligned(values: Values, rows: Integers) -> Values:
+    if (rows >= 0).all():
+        return values[rows]
+    if values.dtype.kind in "iuf":
+        values = values.astype(np.promote_types(values.dtype, np.float32))
+        return np.where(rows >= 0, values[rows], np.nan).astype(values.dtype)
+    return np.where(rows >= 0, values.astype(object)[rows], "")
+
+
+def _first(values: Values, first: Integers, place: Integers) -> Values:
+    return values[first]
+
+
+def _mean(values: Values, first: Integers, place: Integers) -> Values:
+    """Means of what was measured, in floating point unless the rows agree anyway; nan where nothing was."""
+    if values.dtype.kind in "iu" and np.array_equal(values, values[first][place]):
+        return values[first]
+    known = ~np.isnan(values.astype(np.float64))
+    number = np.bincount(place, known, len(first))
+    total = np.bincount(place, np.where(known, values, 0.0), len(first))
+    mean: Values = np.divide(total, number, out=np.full(len(first), np.nan), where=number > 0)
+    return mean
+
+
+# What becomes of several rows about one architecture.
+DUPLICATES: Mapping[str, Callable[[Values, Integers, Integers], Values] | None] = {
+    "refuse": None,
+    "first": _first,
+    "mean": _mean,
+}
+
+
+def merged(
+    space: str, choices_RV: Integers, columns: Mapping[str, Values], how: str, file: str
+) -> tuple[Integers, dict[str, Values]]:
+    """One row for each architecture, by a way of `DUPLICATES`; SpecError if there are more and none may be."""
+    if how not in DUPLICATES:
+        raise UnknownName("way to merge duplicates", how, DUPLICATES)
+    distinct, first, place = np.unique(choices_RV, axis=0, return_index=True, return_inverse=True)
+    place = place.reshape(-1)
+    if len(distinct) == len(choices_RV):
+        return choices_RV, dict(columns)
+    merge = DUPLICATES[how]
+    if merge is None:
+        twice = Architecture(space, tuple(distinct[int(np.bincount(place).argmax())].tolist()))
+        raise SpecError(
+            f"Each architecture has one row, but {file} has {len(choices_RV):,} rows for {len(distinct):,} "
+            f"architectures, several of them for {twice}: give --duplicates mean or --duplicates first."
+        )
+    logger.warning(
+        "%s has %s rows for %s architectures: of each, %s is kept.",
+        file, f"{len(choices_RV):,}", f"{len(distinct):,}", "the first row" if how == "first" else "the mean",
+    )  # fmt: skip
+    return distinct, {name: merge(values, first, place) for name, values in columns.items()}
+
+
+def without_infinities(values: Values, column: str) -> Values:
+    """The numbers with nan for infinite ones, which are no measurements; what is missing, infinite or huge is said."""
+    if values.dtype.kind == "f":
+        infinite = np.isinf(values)
+        missing = int(np.isnan(values).sum())
+        values = np.where(infinite, np.nan, values).astype(values.dtype)
+    else:
+        infinite, missing = np.zeros(len(values), bool), 0
+    sizes = np.abs(values.astype(np.float64))
+    median = float(np.nanmedian(sizes)) if not np.isnan(sizes).all() else 0.0
+    huge = int((sizes > _HUGE * median).sum()) if median > 0 else 0
+    said = [
+        f"{number:,} {words}"
+        for number, words in (
+            (missing, "missing"),
+            (int(infinite.sum()), "infinite and taken as missing"),
+            (huge, f"beyond {_HUGE * median:.3g}, a million times the median"),
+        )
+        if number
+    ]
+    if said:
+        logger.warning("Of the %s cells of %s, %s.", f"{len(values):,}", column, ", ".join(said))
+    return values

@@ -8,12 +8,11 @@ noise, C channels, H x W pixels.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -293,9 +292,12 @@ class Duel:
         networks: dict[str, nn.Module] = {"generator": self.generator, "critic": self.critic}
         return networks if self.average is None else {**networks, "average": self.average}
 
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f"{k}.{name}": t for k, network in self._networks.items() for name, t in network.state_dict().items()}
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Weights, statistics, and what both optimisers remember."""
-        found = {f"{k}.{name}": t for k, network in self._networks.items() for name, t in network.state_dict().items()}
+        found = self._tensors()
         for kind, optimizer in self.optimizers.items():
             found |= {f"adam {kind}.{name}": t for name, t in checkpoint.optimizer_tensors(optimizer).items()}
         return found, {}
@@ -320,17 +322,7 @@ class Duel:
 
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides the weights."""
-        shapes = {
-            f"{kind}.{name}": list(tensor.shape)
-            for kind, network in self._networks.items()
-            for name, tensor in network.state_dict().items()
-        }
-        record: dict[str, Any] = {
-            "recipe": asdict(self.recipe),
-            "seed": [self.seed.root, *self.seed.path],
-            "data": self.source.digest,
-            "networks": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
-            "origin": self.origin,
-        }
+        told = checkpoint.decided(self.recipe, self.seed, self.source.digest, self._tensors())
+        record = {"networks": told.pop("network"), **told, "origin": self.origin}
         plain: dict[str, Any] = json.loads(json.dumps(record))
         return plain

@@ -6,10 +6,12 @@ files are kept: one that a crash damaged is passed over with a warning.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn, optim
 
 from ogive.core.errors import StoreError
+from ogive.core.rng import Seed
 
-__all__ = ["Checkpoint", "latest", "optimizer_tensors", "restore_optimizer", "save", "save_tensors"]
+__all__ = ["Checkpoint", "decided", "latest", "optimizer_tensors", "restore_optimizer", "save", "save_tensors"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,13 @@ KEPT = 2
 PATTERN = "epoch-{:06d}.safetensors"
 
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+def decided(recipe: Any, seed: Seed, data: str, network: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What decides the weights of a training, as JSON: a recipe, streams, a digest of data and shapes of weights."""
+    shapes = {name: list(tensor.shape) for name, tensor in network.items()}
+    told = hashlib.sha256(json.dumps(shapes).encode()).hexdigest()
+    return {"recipe": asdict(recipe), "seed": [seed.root, *seed.path], "data": data, "network": told}
 
 
 def save(folder: Path, epoch: int, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> Path:

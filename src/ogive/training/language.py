@@ -8,12 +8,10 @@ side, H numbers of a state, V words.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
+from ogive.training import checkpoint
 from ogive.training.language_recipe import LanguageRecipe
 from ogive.training.loop import Diverged, Tell
 from ogive.training.text import Text, columns
@@ -303,13 +302,7 @@ class LanguageTraining:
 
     def fingerprint(self) -> dict[str, Any]:
         """Recipe, seed, text and the shapes of the network."""
-        shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
-        return {
-            "recipe": asdict(self.recipe),
-            "seed": [self.seed.root, *self.seed.path],
-            "data": self.text.digest,
-            "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
-        }
+        return checkpoint.decided(self.recipe, self.seed, self.text.digest, self.network.state_dict())
 
 
 def stalls(past: Sequence[float], now: float, patience: int) -> bool:

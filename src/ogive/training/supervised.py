@@ -6,8 +6,6 @@ Shapes: N images, C channels, H x W pixels.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -400,11 +398,5 @@ class Supervised:
 
     def fingerprint(self) -> dict[str, Any]:
         """Recipe, seed, data, the shapes of the network, and the number of processes."""
-        shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
-        return {
-            "recipe": asdict(self.recipe),
-            "seed": [self.seed.root, *self.seed.path],
-            "data": self.source.digest,
-            "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
-            "processes": self.ranks.count,
-        }
+        told = checkpoint.decided(self.recipe, self.seed, self.source.digest, self.network.state_dict())
+        return {**told, "processes": self.ranks.count}

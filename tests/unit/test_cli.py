@@ -339,7 +339,7 @@ def test_a_file_of_ones_own_is_imported_described_and_queried(ogive: Run, few_ce
     assert re.search(r"^few +nasbench201 +3 +closed world +2$", ogive("tables", "list").out, re.MULTILINE)
     about = ogive("tables", "info", "few").out
     assert re.search(r"^space +nasbench201: a closed world of 3 rows *$", about, re.MULTILINE)
-    assert re.search(r"^searched on +val *$", about, re.MULTILINE)
+    assert re.search(r"^searched on +val, of which larger is better *$", about, re.MULTILINE)
     assert re.search(r"^val +60\.5000 +62\.5000 +the column top1 *$", about, re.MULTILINE)
     asked = ogive("tables", "query", "few", CELL.format("skip_connect"), "nasbench201:0,0,0,0,0,2").out
     assert re.search(r"^val +61\.5000 +62\.5000$", asked, re.MULTILINE)
@@ -383,7 +383,7 @@ def test_a_file_of_ones_own_has_to_say_what_a_search_goes_by(ogive: Run, few_cel
 
 
 def test_names_of_columns_are_kept_all_the_way(ogive: Run, few_cells: Path, tmp_path: Path) -> None:
-    lines = ["no,cell,val-loss@5,eval/loss (mean),top.1,final"]
+    lines = ["no,cell,val-loss@5,eval/loss (mean),standing,final"]
     for row, op in enumerate(("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")):
         lines.append(f"{7349 - row},{CELL.format(op)},{abs(row - 2) + 0.25},{row / 4},{90 + row},{row / 8}")
     few_cells.write_text("\n".join(lines))
@@ -404,13 +404,13 @@ def test_names_of_columns_are_kept_all_the_way(ogive: Run, few_cells: Path, tmp_
     assert "val_acc" not in page
     for objective in ("minimize(val-loss@5)", 'minimize("val-loss@5")', "val-loss@5"):
         assert ogive("search", *where, "--objective", objective, "--dry-run").code == 0
-    odd = ("--evaluator", 'tabular(metric="top.1", report=none, also=["eval/loss (mean)"])')
+    odd = ("--evaluator", 'tabular(metric="standing", report=none, also=["eval/loss (mean)"])')
     compared = ogive("compare", "local_search", *where, "--seeds", "2", "--out", tmp_path / "both")
     assert compared.code == 0, compared.err
     found = json.loads((tmp_path / "both" / "comparison.json").read_text())
     assert found["optimum"] == {"score": 0.25, "reported": 0.0}
     assert "val_acc" not in compared.out
-    for objective in ('maximize("top.1")', "minimize('eval/loss (mean)')", "eval/loss (mean)"):
+    for objective in ("maximize(standing)", "minimize('eval/loss (mean)')", "eval/loss (mean)"):
         run = tmp_path / re.sub(r"\W", "", objective)
         said = ogive("search", *where, *odd, "--objective", objective, "--out", run)
         assert said.code == 0, said.err

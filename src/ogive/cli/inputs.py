@@ -98,10 +98,16 @@ def import_command(
 
 def _goes_by(imported: Any) -> str:
     """What a search in a table of one's own goes by, which nobody published."""
-    if imported.roles:
-        return ""
-    metric = imported.metric_of(imported.metric, "searched")
-    return f", searched on {metric.name}, of which {metric.better} is better"
+    return "" if imported.roles else f", searched on {_as_metric(imported, 'searched', imported.metric)}"
+
+
+def _as_metric(opened: Any, role: str, column: str | None) -> str | None:
+    """A column that is searched on or reported, what it is called then, and which way is better."""
+    if column is None:
+        return None
+    metric = opened.metric_of(column, role)
+    called = "" if metric.name == column else f", called {metric.name}"
+    return f"{column}{called}, of which {metric.better} is better"
 
 
 def _mapped(space: str | None, arch_column: str | None, columns: str | None, **roles: Any) -> Any:
@@ -145,8 +151,8 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
         ("licence", opened.licence),
         ("importer", opened.importer),
         ("digest", opened.digest),
-        ("searched on", opened.metric or "whatever tabular(metric=...) names"),
-        ("reported", opened.report or "nothing"),
+        ("searched on", _as_metric(opened, "searched", opened.metric) or "whatever tabular(metric=...) names"),
+        ("reported", _as_metric(opened, "reported", opened.report) or "nothing"),
         ("clock", (opened.clock_of(opened.metric) if opened.metric else opened.clock) or "none"),
         ("folder", str(opened.folder)),
     )

@@ -119,9 +119,9 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """The settings that `Settings.config` wrote."""
     try:
         return Settings(
-            **{key: _today(key, config[key], "weights" in config) for key in _PLAIN},
+            **{key: _today(key, config[key], config) for key in _PLAIN},
             weights=config.get("weights"),
-            objectives=tuple(_today("objectives", text, True) for text in config["objectives"]),
+            objectives=tuple(_today("objectives", text, config) for text in config["objectives"]),
             budget=Budget(**config["budget"]),
             in_flight=config.get("in_flight"),
             own_streams=bool(config.get("own_streams", False)),
@@ -131,16 +131,17 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         raise StoreError(f"run.json does not hold the settings of a search: {error}.") from error
 
 
-def _today(setting: str, written: Any, knows_weights: bool) -> Any:
-    """A setting of a stored run as it is written now, where version 0.1 had other names.
+def _today(setting: str, written: Any, config: Mapping[str, Any]) -> Any:
+    """A setting of a stored run as it is written now, where version 0.1, which held no metrics, had other names.
 
     There `inherited` trained its own weights, with the same random numbers as the part that is now inside it.
     """
-    for name, now in _FORMER.get(setting, {}).items():
+    # Later, the same word may be the name of somebody's column.
+    for name, now in ({} if "metrics" in config else _FORMER.get(setting, {})).items():
         written = re.sub(rf"\b{name}\b(?=[(),=\s]|$)", now, written)
     if setting == "objectives":  # an object was written as Python does
         written = re.sub(r"^M(ax|in)imize\(metric='(\w+)'\)$", r"m\1imize(\2)", written)
-    if not knows_weights and setting in ("evaluator", "strategy"):
+    if "weights" not in config and setting in ("evaluator", "strategy"):
         written = stored_part(written)
     return written
 

@@ -64,9 +64,10 @@ class TrainingFree:
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
         for name in names:
             score_function(name)  # an unknown one is refused now
+        self.skeleton = fitted_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
+        for name in names:
             if data.train.labels.is_floating_point() and "labels" in inspect.signature(score_function(name)).parameters:
                 raise SpecError(f"The score {name} reads classes, and {data.name} holds quantities: take another one.")
-        self.skeleton = fitted_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
         with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
             build(space.sample(seed.numpy("check")), self.skeleton, space=space)
         self._batch = _batch(data, min(batch_size, len(data.train)), seed)

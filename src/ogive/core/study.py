@@ -231,6 +231,9 @@ class Study:
 
         None after `left_s` seconds, when what has not begun is dropped, but for the oldest, and if nothing is left.
         """
+        oldest = self.open[0]
+        if oldest.future is None and not recorded and left_s > 0 and not oldest.dropped:
+            return oldest  # nobody else measures it
         for chunk in self._left():
             if (chunk.future is not None and chunk.future.done()) or _all_in(recorded, chunk):
                 return chunk

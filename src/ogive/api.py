@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
@@ -82,6 +82,21 @@ __all__ = [
 ]
 
 
+class Numbers(TypedDict, total=False):
+    """What the settings of a search take as it is: all of it may be left out.
+
+    `seed` is the root of all randomness, `channels` and `cells` the size of the networks, `device` and `threads` those
+    of each process, and `in_flight` how many proposals are asked for before the first is told.
+    """
+
+    seed: int
+    in_flight: int | None
+    channels: int | None
+    cells: int | None
+    device: str
+    threads: int | None
+
+
 @dataclass(frozen=True)
 class Result:
     """What a search found: its trials in the order in which they were proposed."""
@@ -145,7 +160,6 @@ def search(
     evaluator: str | Evaluator | Callable[[Architecture], float] | None = None,
     objective: str | Objective | Sequence[str | Objective] | None = None,
     budget: int | str | Budget = 100,
-    seed: int = 0,
     data: Any = None,
     task: Any = None,
     table: Any = None,
@@ -153,12 +167,8 @@ def search(
     out: str | Path | None = None,
     resume: bool = False,
     workers: int | str | Pool = 1,
-    in_flight: int | None = None,
-    channels: int | None = None,
-    cells: int | None = None,
-    device: str = "cpu",
-    threads: int | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    **numbers: Unpack[Numbers],
 ) -> Result:
     """Search, and return the trials.
 
@@ -171,8 +181,11 @@ def search(
     first metric is sought; the name of a metric stands for its best value. `workers` are processes, as in 4 or
     ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on the seed and on `in_flight`,
     by default 4 for each of several workers. With `out`, every trial is stored in that folder as it finishes; with
-    ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written.
+    ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written. `numbers` are
+    seed, in_flight, channels, cells, device and threads, as in `Numbers`.
     """
+    for name in numbers.keys() - Numbers.__annotations__.keys():
+        raise TypeError(f"search() got an unexpected keyword argument {name!r}")
     objectives = _several(objective)
     data = task.data if task is not None and data is None else data
     if callable(evaluator) and not isinstance(evaluator, Evaluator):
@@ -186,13 +199,8 @@ def search(
         **told,
         objectives=tuple(_told(part) for part in objectives),
         budget=_budget(budget),
-        seed=seed,
-        channels=channels,
-        cells=cells,
-        device=device,
-        threads=threads,
         workers=workers.count if isinstance(workers, Pool) else workers,
-        in_flight=in_flight,
+        **numbers,
     )
     if out is not None and resume and (Path(out) / "run.json").exists():
         settings = replace(settings, own_streams=settings_of(read_run(Path(out)).config).own_streams)

@@ -1,6 +1,6 @@
-"""The catalog: names of parts, where each lives, and how one is built from ``name(part, key=value)``.
+"""The catalog: what parts there are, what each takes, and how one is built from ``name(part, key=value)``.
 
-Nothing is imported until it is built, so listing the catalog is instant. A package adds parts of its own through entry
+A package adds parts of its own through entry
 points of the group ``ogive.plugins``, named ``kind.name``::
 
     [project.entry-points."ogive.plugins"]
@@ -9,18 +9,16 @@ points of the group ``ogive.plugins``, named ``kind.name``::
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from importlib.metadata import version as metadata_version
 from typing import Any, Literal, Union
 
-from ogive.core.errors import MissingData, SpecError, UnknownName
+from ogive.core.errors import SpecError, UnknownName
 from ogive.plugins import KINDS, plugins
-from ogive.scores import SCORES
+from ogive.registry import PARTS, known, load, names, resolve, version
 from ogive.spec import Spec, parse, spelled_today
 
 __all__ = [
@@ -45,133 +43,10 @@ __all__ = [
 
 Context = Mapping[str, Callable[[], Any]]
 
-# Every line is one part: name, then module:attribute.
-_PARTS: dict[str, dict[str, str]] = {
-    "space": {
-        "nasbench201": "ogive.spaces.nasbench201:nasbench201",
-        "nasbench101": "ogive.spaces.nasbench101:nasbench101",
-        "natssize": "ogive.spaces.natssize:natssize",
-        "darts": "ogive.spaces.darts:darts",
-        "darts_rnn": "ogive.spaces.darts_rnn:darts_rnn",
-        "nds_darts": "ogive.spaces.nds:nds_darts",
-        "nds_enas": "ogive.spaces.nds:nds_enas",
-        "nds_amoeba": "ogive.spaces.nds:nds_amoeba",
-        "nds_nasnet": "ogive.spaces.nds:nds_nasnet",
-        "nds_pnas": "ogive.spaces.nds:nds_pnas",
-        "nds_resnet": "ogive.spaces.nds_residual:nds_resnet",
-        "nds_resnext": "ogive.spaces.nds_residual:nds_resnext",
-        "ddarts": "ogive.spaces.ddarts:ddarts",
-        "dartopti": "ogive.spaces.ddarts:dartopti",
-        "ddarts_dense": "ogive.spaces.unrestricted:ddarts_dense",
-        "dartopti_from": "ogive.spaces.unrestricted:dartopti_from",
-        "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
-        "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
-        "autogan": "ogive.spaces.autogan:autogan",
-        "mlp": "ogive.spaces.mlp:mlp",
-    },
-    "strategy": {
-        "random": "ogive.strategies.local:RandomSearch",
-        "local_search": "ogive.strategies.local:LocalSearch",
-        "evolution": "ogive.strategies.local:RegularizedEvolution",
-        "nsga2": "ogive.strategies.nsga2:NSGA2",
-        "reinforce": "ogive.strategies.reinforce:Reinforce",
-        "guided": "ogive.strategies.guided:Guided",
-        "naswot": "ogive.strategies.scored:BestScored",
-        "area": "ogive.strategies.scored:Area",
-        "one_shot": "ogive.strategies.scored:BestEvolved",
-        **{
-            name: f"ogive.strategies.gradient:{name}"
-            for name in ("darts", "gdas", "pc_darts", "fair_darts", "darts_pt", "r_darts")
-        },
-        "ddarts": "ogive.strategies.nested:ddarts",
-        "spos": "ogive.strategies.single_path:spos",
-        "enas": "ogive.strategies.enas:enas",
-        "few_shot": "ogive.strategies.few_shot:FewShot",
-        "darts_language": "ogive.strategies.recurrent:DartsLanguage",
-    },
-    "evaluator": {
-        "tabular": "ogive.evaluators.tabular:Tabular",
-        "trained": "ogive.evaluators.trained:Trained",
-        "training_free": "ogive.evaluators.training_free:TrainingFree",
-        "score_table": "ogive.evaluators.score_table:ScoreTable",
-        "inherited": "ogive.evaluators.inherited:Inherited",
-        "latency": "ogive.evaluators.latency:Latency",
-        "ranked": "ogive.evaluators.ranked:Ranked",
-        "predicted": "ogive.evaluators.predicted:Predicted",
-        "together": "ogive.core.evaluator:Together",
-        "cached": "ogive.core.evaluator:Cached",
-        "screened": "ogive.core.evaluator:Screened",
-    },
-    "weights": {
-        "supernet": "ogive.weights.shared:supernet",
-        "parts": "ogive.weights.shared:parts",
-        "given": "ogive.weights.given:Given",
-    },
-    "objective": {
-        "maximize": "ogive.core.objective:Maximize",
-        "minimize": "ogive.core.objective:Minimize",
-        "latency_tradeoff": "ogive.core.objective:LatencyTradeoff",
-    },
-    "task": {
-        "classification": "ogive.training.tasks.classification:Classification",
-        "language": "ogive.training.tasks.language:Language",
-        "generation": "ogive.training.tasks.generation:Generation",
-        "regression": "ogive.training.tasks.regression:Regression",
-    },
-    "predictor": {
-        "trees": "ogive.predictors.trees:ExtraTrees",
-        "boosted_trees": "ogive.predictors.trees:BoostedTrees",
-        "ranks": "ogive.predictors.ranks:Ranks",
-        "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
-    },
-    "encoder": {
-        "one_hot": "ogive.features:OneHot",
-        "ordinal": "ogive.features:Ordinal",
-        "adjacency": "ogive.features:Adjacency",
-        "paths": "ogive.features:Paths",
-    },
-    "proposer": {
-        "exhaustive": "ogive.strategies.proposers:Exhaustive",
-        "evolution": "ogive.strategies.proposers:Evolved",
-        "random": "ogive.strategies.proposers:RandomOffers",
-    },
-    "executor": {
-        "serial": "ogive.executors.serial:Serial",
-        "processes": "ogive.executors.processes:Processes",
-    },
-    "gate": {
-        "softmax": "ogive.supernets.gates:Softmax",
-        "sigmoid": "ogive.supernets.gates:Sigmoid",
-        "gumbel": "ogive.supernets.gates:GumbelOneHot",
-    },
-    "rule": {
-        "skips": "ogive.supernets.rules:Skips",
-        "settled": "ogive.supernets.rules:Settled",
-        "eigenvalue": "ogive.supernets.rules:Eigenvalue",
-    },
-    "regulariser": {"zero_one": "ogive.supernets.search:ZeroOne"},
-    "optimiser": {
-        "sgd": "ogive.training.optimisers:SGD",
-        "adam": "ogive.training.optimisers:Adam",
-        "adamw": "ogive.training.optimisers:adamw",
-    },
-    "operation": {"published": "ogive.networks.own:Published"},
-    "score": SCORES,
-    "data": {
-        "digits": "ogive.training.published:read_digits",
-        **dict.fromkeys(("fashion-mnist", "cifar10", "cifar100"), "ogive.training.published:read_published"),
-        "images:FOLDER": "ogive.training.folders:read_images",
-        "arrays:FILE.npz": "ogive.training.row_arrays:load",
-        "csv:FILE": "ogive.training.csv_files:load",
-        "text:FOLDER": "ogive.training.text:load",
-    },
-}
 # Data that load themselves by their whole name; all others are images, which `load_data` reads.
 _LOADING = ("arrays:FILE.npz", "csv:FILE", "text:FOLDER")
 # What a part's name stands for where the task of the search is that one.
 _FOR_TASK = {("strategy", "darts", "language"): "darts_language"}
-# What was called otherwise before, and its name now.
-_FORMER = {("evaluator", "language"): "trained", ("evaluator", "generative"): "trained"}
 # What somebody gives who is asked for it.
 _WORDS = {"task": "data"}
 # What is written in the brackets of a part that works with another one.
@@ -201,62 +76,6 @@ _FLAGS: dict[str, str] = {
 }
 # Parameters that are filled from the context, so that the options of a part leave them out.
 _GIVEN = frozenset(_FLAGS) | {"task", "device", "folder"}
-
-# What else is reached by name, so that the commands import torch only when they need it.
-_TOOLS: dict[str, str] = {
-    "usable_device": "ogive.training.devices:usable_device",
-    "load_data": "ogive.training.data:load",
-    "get_data": "ogive.training.data:get",
-    "open_table": "ogive.tables.store:open_table",
-    "import_table": "ogive.tables.importers:import_table",
-    "name_of_table": "ogive.tables.importers:suggested_name",
-    "mapped": "ogive.tables.importers:Mapped",
-    "in_closed_world": "ogive.strategies.closed_world:in_closed_world",
-    "group": "ogive.training.distributed:group",
-    "replicated": "ogive.evaluators.replicated:replicated",
-    "write_page": "ogive.report.page:write_page",
-    "write_score_page": "ogive.report.score_page:write_score_page",
-    "train_winner": "ogive.winner:train_winner",
-    "evaluate_published": "ogive.published_training:evaluate_published",
-    "published_names": "ogive.published_training:published_names",
-    "export_winner": "ogive.winner:export_winner",
-    "measure_latency": "ogive.winner:measure_latency",
-    "winner_facts": "ogive.winner:winner_facts",
-    "doctor": "ogive.machine:doctor",
-}
-
-
-def names(kind: str) -> list[str]:
-    """The names of all parts of a kind, plug-ins included."""
-    return sorted(_known(kind))
-
-
-def resolve(kind: str, name: str) -> Any:
-    """The class or function that makes the part; UnknownName if there is none."""
-    known = _known(kind)
-    if (kind, name) in _FORMER:
-        raise SpecError(
-            f"The {kind} {name} is now written {_FORMER[kind, name]}, which goes by the task of the search."
-        )
-    if name not in known:
-        raise UnknownName(kind, name, known)
-    return load(known[name])
-
-
-def load(target: str) -> Any:
-    """Import ``module:attribute``, or a tool by its name in this catalog."""
-    module, _, attribute = _TOOLS.get(target, target).partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "ogive":
-            raise
-        raise MissingData(f"{target} needs the package {error.name!r}: pip install {error.name}.") from error
-    for name in attribute.split("."):
-        if not hasattr(found, name):
-            raise SpecError(f"The module {module} has no {attribute!r}: the plug-in that names {target} is broken.")
-        found = getattr(found, name)
-    return found
 
 
 def build(kind: str, text: str | Spec, context: Context | None = None, **options: Any) -> Any:
@@ -309,7 +128,7 @@ def options(kind: str, name: str) -> dict[str, Any]:
 def loader(name: str) -> Callable[..., Any]:
     """What loads data of this name, given the name and options as keywords: ``digits``, ``csv:houses.csv``."""
     kind, colon, _ = name.partition(":")
-    alike = [own for own in _known("data") if own == name or (colon and own.startswith(f"{kind}:"))]
+    alike = [own for own in known("data") if own == name or (colon and own.startswith(f"{kind}:"))]
     own = alike[0] if alike else ""
     found: Callable[..., Any] = resolve("data", own) if own in (*_LOADING, *plugins("data")) else load("load_data")
     return found
@@ -325,11 +144,6 @@ def inner_parts(kind: str, name: str) -> list[str]:
 def parameter_names(function: Callable[..., Any]) -> list[str]:
     """The keyword-only parameters of a function."""
     return [p.name for p in _parameters(function).values() if p.kind is p.KEYWORD_ONLY]
-
-
-def version() -> str:
-    """The version of ogive that is installed."""
-    return metadata_version("ogive")
 
 
 def summary(kind: str, name: str) -> str:
@@ -394,15 +208,6 @@ def _meant(kind: str, spec: Spec, context: Context) -> Spec:
     return Spec(names[task.name], spec.args, spec.options) if task is not None and task.name in names else spec
 
 
-# -- names ------------------------------------------------------------------------------------------------------------
-
-
-def _known(kind: str) -> dict[str, str]:
-    if kind not in _PARTS:
-        raise UnknownName("kind of part", kind, _PARTS)
-    return {**plugins(kind), **_PARTS[kind]}
-
-
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -434,7 +239,7 @@ def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], context
     before: list[str] = []
     for target, value in zip(targets, spec.args, strict=False):
         kinds = map(_kind_of, _alternatives(target.annotation))
-        kind = next((one for one in kinds if one in _PARTS), "")
+        kind = next((one for one in kinds if one in PARTS), "")
         values.append(_value(spec, target, value, _inside(context, kind, before.count(kind))))
         before.append(kind)
     return values
@@ -551,11 +356,11 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
         kind = kinds[0] if kinds else None
         if of_task or len(kinds) > 1:
             task = context["task"]() if "task" in context else None
-            task = load(_PARTS["task"]["classification"]) if task is None else task
+            task = load(PARTS["task"]["classification"]) if task is None else task
             # Of several dataclasses the one for the task; the first is for all others.
             kind = next((a for a in kinds if getattr(a, "task", "") == task.name), kind)
             kind = getattr(task, name, None) if of_task else kind
-        if kind is None or _kind_of(kind) in _PARTS or name in _GIVEN:
+        if kind is None or _kind_of(kind) in PARTS or name in _GIVEN:
             continue
         fields = _fields(kind)
         options = {f"{name}_{field}" if field in taken else field: p for field, p in fields.items()}
@@ -583,7 +388,7 @@ def _plain(annotation: Any) -> bool:
     if origin in (list, tuple, Sequence):
         return all(_plain(inner) for inner in typing.get_args(annotation) if inner is not ...)
     plain = annotation in (Any, bool, int, float, str) or getattr(annotation, "__name__", "") == "Path"
-    return origin is Literal or plain or _kind_of(annotation) in _PARTS
+    return origin is Literal or plain or _kind_of(annotation) in PARTS
 
 
 def _kind_of(annotation: Any) -> str:
@@ -634,7 +439,7 @@ def _converted(wanted: Any, name: str, value: Any, context: Context) -> tuple[bo
 def _spelt(value: Any) -> Any:
     """A default as somebody would write it: a part by its name in the catalog."""
     target = f"{type(value).__module__}:{type(value).__qualname__}"
-    return next((name for parts in _PARTS.values() for name, known in parts.items() if known == target), value)
+    return next((name for parts in PARTS.values() for name, known in parts.items() if known == target), value)
 
 
 def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
@@ -647,7 +452,7 @@ def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) 
 def _built(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
     """A nested part: which kind is told by the annotation's name (Evaluator, Strategy, ...)."""
     kind = _kind_of(wanted)
-    if isinstance(value, (str, Spec)) and kind in _PARTS:
+    if isinstance(value, (str, Spec)) and kind in PARTS:
         return True, build(kind, value, context)
     if name == "table" and isinstance(value, (str, Spec)):
         return True, load("open_table")(str(value))

@@ -27,7 +27,7 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.metric import LATENCY, MACS, PARAMS, of_part
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
-from ogive.evaluators.latency import LatencyReport, measure
+from ogive.evaluators.latency import LatencyReport, Timing, measure
 from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
 from ogive.networks.export import Exported, export
@@ -190,7 +190,7 @@ def measure_latency(
         weights = count.parameters(build(arch, skeleton))
     refuse_too_large("The network's weights", (weights,), item=4, way_out="give smaller --channels or --cells")
     network = build(arch, skeleton, seed=0)
-    return arch, measure(network, inputs, batch_size=batch_size, device=device, threads=threads)
+    return arch, measure(network, inputs, Timing(batch_size=batch_size, threads=threads), device=device)
 
 
 def _chosen(run: Run, number: int | None) -> Trial:

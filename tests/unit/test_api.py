@@ -347,3 +347,8 @@ def test_a_run_of_objects_says_what_they_were(tmp_path: Path) -> None:
         "evaluator": "Widths",
         "objectives": ["maximize(params)"],
     }
+
+
+def test_a_keyword_that_search_does_not_know_is_named() -> None:
+    with pytest.raises(TypeError, match=r"search\(\) got an unexpected keyword argument 'chanels'"):
+        ogive.search(space="nasbench201", chanels=4)  # type: ignore[call-arg]

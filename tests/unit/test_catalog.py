@@ -16,6 +16,7 @@ from ogive.core.objective import LatencyTradeoff, Maximize
 from ogive.core.rng import Seed
 from ogive.core.trial import Proposal
 from ogive.evaluators.training_free import TrainingFree
+from ogive.registry import TOOLS
 from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RegularizedEvolution
@@ -39,7 +40,7 @@ def test_every_part_can_be_imported_and_says_what_it_is(kind: str, name: str) ->
     assert isinstance(catalog.options(kind, name), dict)
 
 
-@pytest.mark.parametrize("tool", sorted(catalog._TOOLS))
+@pytest.mark.parametrize("tool", sorted(TOOLS))
 def test_every_tool_can_be_imported(tool: str) -> None:
     assert callable(catalog.load(tool))
 

@@ -29,7 +29,7 @@ from ogive.training.threads import threads as torch_threads
 if TYPE_CHECKING:
     from ogive.training.data import Data
 
-__all__ = ["Latency", "LatencyReport", "measure"]
+__all__ = ["Latency", "LatencyReport", "Timing", "measure"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,32 @@ CHUNK = 5  # runs of the warm-up whose medians are compared
 STEADY = 0.05  # by so much may two of them differ in a network that is warm
 LEAST = 3  # runs that are timed however slow they are
 SMALLER = "give smaller images, a smaller batch or a smaller network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What is timed, and how long.
+
+    A module is warmed up until the times have settled, at most `warm_up_s`. After that it is run `min_runs` times and
+    for `min_seconds`, but not for longer than `max_seconds`.
+    """
+
+    batch_size: int = 1
+    threads: int = 1
+    warm_up_s: float = 0.1
+    min_runs: int = 30
+    min_seconds: float = 0.1
+    max_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, count in (("batch_size", self.batch_size), ("threads", self.threads), ("min_runs", self.min_runs)):
+            if count < 1:
+                raise SpecError(f"{name} of a latency measurement must be at least 1, but got {count}.")
+        if self.warm_up_s < 0 or not (0 <= self.min_seconds <= self.max_seconds):
+            raise SpecError(
+                f"A latency measurement needs warm_up_s >= 0 and 0 <= min_seconds <= max_seconds, but got "
+                f"warm_up_s={self.warm_up_s}, min_seconds={self.min_seconds}, max_seconds={self.max_seconds}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +90,29 @@ class LatencyReport:
 def measure(
     module: nn.Module,
     shape: Sequence[int],
+    timing: Timing = Timing(),
     *,
-    batch_size: int = 1,
-    threads: int = 1,
     device: torch.device | str = "cpu",
-    warm_up_s: float = 0.1,
-    min_runs: int = 30,
-    min_seconds: float = 0.1,
-    max_seconds: float = 2.0,
     seed: Seed = Seed(0),  # noqa: B008
 ) -> LatencyReport:
     """Time forward passes of `module` on random inputs of shape (batch_size, *shape), in evaluation mode.
 
-    Once the busy threads of earlier work sleep, it is warmed up. After that (until the times have settled, at most
-    `warm_up_s`) it is run `min_runs` times and for `min_seconds`, but not for longer than `max_seconds`. torch's number
-    of threads, the collector of garbage and the mode of the module are as before afterwards; the module stays on
-    `device`. On a GPU every run waits for its end.
+    It is warmed up once the busy threads of earlier work sleep. torch's number of threads, the collector of garbage and
+    the mode of the module are as before afterwards; the module stays on `device`. On a GPU every run waits for its end.
     Raises SpecError where the images, or the maps that the module makes of them, are more than the memory holds;
     whatever else the module raises passes through.
     """
-    _check(batch_size, threads, warm_up_s, min_runs, min_seconds, max_seconds)
+    batch_size = timing.batch_size
     device = torch.device(device)
     refuse_too_large("The batch of images", (batch_size, *shape), item=4, device=device, way_out=SMALLER)
     generator = torch.Generator().manual_seed(seed.integer("latency"))
     with _explained(batch_size, shape, device):
         batch = torch.randn(batch_size, *shape, generator=generator).to(device)
         module = module.to(device)
-        with _prepared(module, threads), torch.inference_mode():
+        with _prepared(module, timing.threads), torch.inference_mode():
             settle()
-            warm, steady = _warm_up(module, batch, warm_up_s)
-            walls, cpus = _timed(module, batch, min_runs, min_seconds, max_seconds)
+            warm, steady = _warm_up(module, batch, timing.warm_up_s)
+            walls, cpus = _timed(module, batch, timing)
     p10, median, p90 = _deciles(walls)
     return LatencyReport(
         median_ms=1e3 * median,
@@ -104,7 +123,7 @@ def measure(
         warm_up_runs=warm,
         steady=steady,
         batch_size=batch_size,
-        threads=threads,
+        threads=timing.threads,
         device=_name(device),
     )
 
@@ -130,21 +149,12 @@ class Latency:
         classes: int = 10,
         channels: int | None = None,
         cells: int | None = None,
-        batch_size: int = 1,
-        threads: int = 1,
-        warm_up_s: float = 0.05,
-        min_runs: int = 30,
-        min_seconds: float = 0.05,
-        max_seconds: float = 2.0,
+        timing: Timing = Timing(warm_up_s=0.05, min_seconds=0.05),
     ) -> None:
-        _check(batch_size, threads, warm_up_s, min_runs, min_seconds, max_seconds)
         self._shape = shape if data is None else data.shape
         self._classes = classes if data is None else len(data.classes)
         self._channels, self._cells = channels, cells
-        self._device, self._seed = _available(device), seed
-        self._batch_size, self._threads = batch_size, threads
-        self._warm_up_s, self._min_runs = warm_up_s, min_runs
-        self._min_seconds, self._max_seconds = min_seconds, max_seconds
+        self._device, self._seed, self._timing = _available(device), seed, timing
         self._space = space if isinstance(space, ExtendedSpace) else None  # others need not be such as can be sent
         if space is not None:
             self._skeleton(space.name)  # refuses now what would fail at the first trial
@@ -169,18 +179,7 @@ class Latency:
     def report(self, arch: Architecture) -> LatencyReport:
         """Build the network of an architecture and measure it, with all that `measure` reports."""
         network = build(arch, self._skeleton(arch.space), seed=self._seed.integer("weights"), space=self._space)
-        return measure(
-            network,
-            self._shape,
-            batch_size=self._batch_size,
-            threads=self._threads,
-            device=self._device,
-            warm_up_s=self._warm_up_s,
-            min_runs=self._min_runs,
-            min_seconds=self._min_seconds,
-            max_seconds=self._max_seconds,
-            seed=self._seed,
-        )
+        return measure(network, self._shape, self._timing, device=self._device, seed=self._seed)
 
     def _skeleton(self, space: str) -> Skeleton:
         return fitted_skeleton(space, self._shape, self._classes, channels=self._channels, cells=self._cells)
@@ -205,13 +204,13 @@ def _warm_up(module: nn.Module, batch: Tensor, seconds: float) -> tuple[int, boo
         before = now
 
 
-def _timed(
-    module: nn.Module, batch: Tensor, min_runs: int, min_seconds: float, max_seconds: float
-) -> tuple[list[float], list[float]]:
+def _timed(module: nn.Module, batch: Tensor, timing: Timing) -> tuple[list[float], list[float]]:
     walls: list[float] = []
     cpus: list[float] = []
     spent = 0.0
-    while len(walls) < LEAST or (spent < max_seconds and (len(walls) < min_runs or spent < min_seconds)):
+    while len(walls) < LEAST or (
+        spent < timing.max_seconds and (len(walls) < timing.min_runs or spent < timing.min_seconds)
+    ):
         wall, cpu = _run(module, batch)
         walls.append(wall)
         cpus.append(cpu)
@@ -269,19 +268,6 @@ def _prepared(module: nn.Module, threads: int) -> Iterator[None]:
             gc.enable()
         for part, training in modes:
             part.training = training
-
-
-def _check(
-    batch_size: int, threads: int, warm_up_s: float, min_runs: int, min_seconds: float, max_seconds: float
-) -> None:
-    for name, count in (("batch_size", batch_size), ("threads", threads), ("min_runs", min_runs)):
-        if count < 1:
-            raise SpecError(f"{name} of a latency measurement must be at least 1, but got {count}.")
-    if warm_up_s < 0 or not (0 <= min_seconds <= max_seconds):
-        raise SpecError(
-            f"A latency measurement needs warm_up_s >= 0 and 0 <= min_seconds <= max_seconds, but got "
-            f"warm_up_s={warm_up_s}, min_seconds={min_seconds}, max_seconds={max_seconds}."
-        )
 
 
 def _available(device: str) -> torch.device:

@@ -17,7 +17,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
-from ogive.spaces.extended import ExtendedSpace, Operation, checked_name
+from ogive.spaces.extended import Operation, extended
 from ogive.spaces.notation import arguments
 
 __all__ = [
@@ -66,16 +66,7 @@ def darts(*, operation: Operation | None = None) -> SearchSpace:
     """
     if operation is None:
         return _published()
-    name, ops = checked_name(NAME, operation, OPS), (*CHOOSABLE, operation.name)
-    return ExtendedSpace(
-        name=name,
-        variables=_variables(ops),
-        draw=functools.partial(draw, ops=ops),
-        read=functools.partial(read, space=name, ops=ops),
-        write=functools.partial(write, ops=ops),
-        base=NAME,
-        operation=operation,
-    )
+    return extended(_published(), operation, CHOOSABLE, variables=_variables, draw=draw, read=read, write=write)
 
 
 @functools.cache

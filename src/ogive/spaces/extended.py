@@ -6,15 +6,18 @@ published space is taken for one of it. The operation is the last choice of ever
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
-from ogive.core.space import SearchSpace
+from ogive.core.graph import Graph
+from ogive.core.space import Choice, SearchSpace
 
-__all__ = ["ExtendedSpace", "Operation", "base_of", "checked_name", "own_operations"]
+__all__ = ["ExtendedSpace", "Operation", "base_of", "extended", "own_operations"]
 
 EXTENDED = ("nasbench201", "darts")
 _NAME = re.compile("[a-z][a-z0-9_]*")
@@ -52,11 +55,33 @@ def base_of(space: str) -> str:
     return base if operation and base in EXTENDED else space
 
 
-def checked_name(base: str, operation: Operation, known: Sequence[str]) -> str:
-    """The name of the space with an operation more; SpecError for a name that the operation cannot have."""
-    if not _NAME.fullmatch(operation.name) or operation.name in known:
+def extended(
+    base: SearchSpace,
+    operation: Operation,
+    ops: Sequence[str],
+    *,
+    variables: Callable[[Sequence[str]], tuple[Choice, ...]],
+    draw: Callable[..., Graph],
+    read: Callable[..., Architecture],
+    write: Callable[..., str],
+) -> ExtendedSpace:
+    """`base`, whose edges hold one of `ops`, with one operation more: its functions take the longer `ops`.
+
+    SpecError for a name that the operation cannot have.
+    """
+    taken = tuple(dict.fromkeys(("none", *ops)))
+    if not _NAME.fullmatch(operation.name) or operation.name in taken:
         raise SpecError(
-            f"An operation is named in small letters, digits and underscores, and as none of {', '.join(known)}, but "
+            f"An operation is named in small letters, digits and underscores, and as none of {', '.join(taken)}, but "
             f"got {operation.name!r}."
         )
-    return f"{base}.{operation.name}"
+    name, more = f"{base.name}.{operation.name}", (*ops, operation.name)
+    return ExtendedSpace(
+        name=name,
+        variables=variables(more),
+        draw=functools.partial(draw, ops=more),
+        read=functools.partial(read, space=name, ops=more),
+        write=functools.partial(write, ops=more),
+        base=base.name,
+        operation=operation,
+    )

@@ -20,7 +20,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
-from ogive.spaces.extended import ExtendedSpace, Operation, checked_name
+from ogive.spaces.extended import Operation, extended
 
 __all__ = [
     "EDGES",
@@ -53,16 +53,7 @@ def nasbench201(*, operation: Operation | None = None) -> SearchSpace:
     """The space of 6 edges with 5 operations each: 15,625 cells; with an `operation` of one's own 6 each, 46,656."""
     if operation is None:
         return _published()
-    name, ops = checked_name(NAME, operation, OPS), (*OPS, operation.name)
-    return ExtendedSpace(
-        name=name,
-        variables=_variables(ops),
-        draw=functools.partial(draw, ops=ops),
-        read=functools.partial(read, space=name, ops=ops),
-        write=functools.partial(write, ops=ops),
-        base=NAME,
-        operation=operation,
-    )
+    return extended(_published(), operation, OPS, variables=_variables, draw=draw, read=read, write=write)
 
 
 @functools.cache

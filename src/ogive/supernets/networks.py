@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
@@ -27,7 +28,7 @@ Pair = tuple[Tensor, Tensor]  # what a cell reads: the outputs of the cell befor
 JOINED = 4
 
 
-class Supernet(nn.Module):
+class Supernet(nn.Module, ABC):
     """Every network of a cell space in one, with the weights that they share.
 
     `mixed` are its cells in their order, `kinds` what kind each of them is. It is a source of weights: `network` gives
@@ -38,9 +39,9 @@ class Supernet(nn.Module):
     mixed: list[MixedCell]
     kinds: tuple[str, ...]
 
+    @abstractmethod
     def forward(self, x: Tensor, mixture: Sequence[Mix] | None = None) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W), with one mix for each cell."""
-        raise NotImplementedError
 
     @property
     def choices(self) -> tuple[CellChoices, ...]:

@@ -5,24 +5,27 @@ import pickle
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.metric import names_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Proposal
-from ogive.evaluators.latency import Latency, LatencyReport, measure
+from ogive.evaluators.latency import Latency, LatencyReport, Timing, measure
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
+from ogive.spec import Spec
 
-QUICK = {"warm_up_s": 0.0, "min_runs": 3, "min_seconds": 0.0}
+QUICK = Timing(warm_up_s=0.0, min_runs=3, min_seconds=0.0)
 
 
 class Spy(nn.Module):
@@ -61,7 +64,9 @@ def test_a_network_runs_in_evaluation_and_inference_mode_with_fixed_threads_and_
     before = torch.get_num_threads()
     spy.train()
     spy.inner.eval()
-    report = measure(spy, (2, 5, 4), batch_size=3, threads=before + 1, warm_up_s=0.01, min_runs=7, min_seconds=0.0)
+    report = measure(
+        spy, (2, 5, 4), Timing(batch_size=3, threads=before + 1, warm_up_s=0.01, min_runs=7, min_seconds=0.0)
+    )
     expected = {
         "shape": (3, 2, 5, 4),
         "training": False,
@@ -86,7 +91,7 @@ def test_everything_is_as_it_was_after_a_network_that_raises() -> None:
 
     spy, before = Spy(fail).train(), torch.get_num_threads()
     with pytest.raises(RuntimeError, match="a broken network"):
-        measure(spy, (3, 4, 4), threads=before + 1, **QUICK)  # type: ignore[arg-type]
+        measure(spy, (3, 4, 4), replace(QUICK, threads=before + 1))
     assert torch.get_num_threads() == before
     assert gc.isenabled()
     assert spy.training
@@ -96,14 +101,14 @@ def test_everything_is_as_it_was_after_a_network_that_raises() -> None:
 def test_a_collector_that_was_off_stays_off() -> None:
     gc.disable()
     try:
-        measure(Spy(), (3, 4, 4), **QUICK)  # type: ignore[arg-type]
+        measure(Spy(), (3, 4, 4), QUICK)
         assert not gc.isenabled()
     finally:
         gc.enable()
 
 
 def test_the_median_of_a_sleeping_network_is_its_sleep_and_its_processor_time_is_not() -> None:
-    report = measure(Spy(lambda run: time.sleep(0.02)), (3, 4, 4), **QUICK)  # type: ignore[arg-type]
+    report = measure(Spy(lambda run: time.sleep(0.02)), (3, 4, 4), QUICK)
     # time.sleep never returns early (since Python 3.5), so the lower bounds are exact.
     assert 20.0 <= report.p10_ms <= report.median_ms <= report.p90_ms
     assert report.cpu_ms < 15.0
@@ -112,12 +117,12 @@ def test_the_median_of_a_sleeping_network_is_its_sleep_and_its_processor_time_is
 def test_threads_that_still_look_for_work_are_waited_for() -> None:
     square = np.random.default_rng(0).random((400, 400))
     square @ square  # numpy's threads, where it has several, are busy for a tenth of a second from here
-    report = measure(Spy(lambda run: time.sleep(0.02)), (3, 4, 4), **QUICK)  # type: ignore[arg-type]
+    report = measure(Spy(lambda run: time.sleep(0.02)), (3, 4, 4), QUICK)
     assert report.cpu_ms < 15.0
 
 
 def test_the_processor_time_of_a_busy_network_is_counted() -> None:
-    report = measure(Spy(lambda run: busy(0.01)), (3, 4, 4), **QUICK)  # type: ignore[arg-type]
+    report = measure(Spy(lambda run: busy(0.01)), (3, 4, 4), QUICK)
     assert report.cpu_ms >= 10.0
     assert report.median_ms >= 10.0 * 0.99
 
@@ -128,10 +133,7 @@ def test_median_and_deciles_are_those_of_the_timed_runs_only() -> None:
     report = measure(
         Spy(lambda run: time.sleep(naps[run - 1])),
         (3, 4, 4),
-        warm_up_s=0.1,
-        min_runs=11,
-        min_seconds=0.0,
-        max_seconds=9.0,
+        Timing(warm_up_s=0.1, min_runs=11, min_seconds=0.0, max_seconds=9.0),
     )
     assert (report.warm_up_runs, report.runs, report.steady) == (1, 11, False)
     expected = [1e3 * q for q in (0.015, statistics.median(naps[1:]), 0.055)]
@@ -141,7 +143,9 @@ def test_median_and_deciles_are_those_of_the_timed_runs_only() -> None:
 
 def test_the_warm_up_ends_when_the_times_have_settled() -> None:
     report = measure(
-        Spy(lambda run: time.sleep(0.08 if run <= 5 else 0.02)), (1, 1, 1), warm_up_s=30.0, min_runs=3, min_seconds=0.0
+        Spy(lambda run: time.sleep(0.08 if run <= 5 else 0.02)),
+        (1, 1, 1),
+        Timing(warm_up_s=30.0, min_runs=3, min_seconds=0.0),
     )
     assert report.steady
     # Chunks of five: one slow, then two that agree (or a few more on a machine that stutters).
@@ -151,14 +155,15 @@ def test_the_warm_up_ends_when_the_times_have_settled() -> None:
 
 
 def test_a_quick_network_is_run_until_the_least_time_is_over() -> None:
-    report = measure(Spy(), (1, 1, 1), warm_up_s=0.0, min_runs=3, min_seconds=0.05)
+    report = measure(Spy(), (1, 1, 1), Timing(warm_up_s=0.0, min_runs=3, min_seconds=0.05))
     assert report.runs > 30
 
 
 def test_a_slow_network_is_run_at_least_three_times_and_then_no_longer_than_asked() -> None:
     spy = Spy(lambda run: time.sleep(0.05))
-    assert measure(spy, (1, 1, 1), warm_up_s=0.0, min_runs=100, min_seconds=0.0, max_seconds=0.01).runs == 3
-    assert 3 < measure(spy, (1, 1, 1), warm_up_s=0.0, min_runs=100, min_seconds=0.0, max_seconds=0.5).runs <= 10
+    many = Timing(warm_up_s=0.0, min_runs=100, min_seconds=0.0, max_seconds=0.01)
+    assert measure(spy, (1, 1, 1), many).runs == 3
+    assert 3 < measure(spy, (1, 1, 1), replace(many, max_seconds=0.5)).runs <= 10
 
 
 def test_the_inputs_depend_on_the_seed_only() -> None:
@@ -172,7 +177,7 @@ def test_the_inputs_depend_on_the_seed_only() -> None:
 
 def measure_first(seed: Seed) -> object:
     spy = Spy()
-    measure(spy, (3, 4, 4), seed=seed, **QUICK)  # type: ignore[arg-type]
+    measure(spy, (3, 4, 4), QUICK, seed=seed)
     return spy.seen[0]["first"]
 
 
@@ -209,7 +214,7 @@ def test_a_device_that_computes_nothing_is_refused() -> None:
 )
 def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, object], complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
-        Latency(**options)  # type: ignore[arg-type]
+        catalog.build("evaluator", Spec("latency", options=options))
 
 
 # -- the evaluator ----------------------------------------------------------------------------------------------------
@@ -226,7 +231,7 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, objec
 )
 def test_candidates_of_every_space_are_measured(space, size) -> None:  # type: ignore[no-untyped-def]
     arch = space().sample(Seed(3).numpy("arch"))
-    evaluator = Latency(space=space(), shape=(3, 8, 8), **size, **QUICK)
+    evaluator = Latency(space=space(), shape=(3, 8, 8), **size, timing=QUICK)
     (measurement,) = evaluator.evaluate([Proposal(arch)])
     assert measurement.error is None
     assert tuple(measurement.metrics) == names_of(evaluator.metrics)
@@ -239,8 +244,8 @@ def test_a_larger_batch_of_a_wider_network_takes_longer() -> None:
     arch = nasbench201().parse(
         "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
     )
-    small = Latency(channels=2, cells=1, shape=(3, 8, 8), **QUICK).report(arch)  # type: ignore[arg-type]
-    large = Latency(channels=16, cells=1, shape=(3, 32, 32), batch_size=16, **QUICK).report(arch)  # type: ignore[arg-type]
+    small = Latency(channels=2, cells=1, shape=(3, 8, 8), timing=QUICK).report(arch)
+    large = Latency(channels=16, cells=1, shape=(3, 32, 32), timing=replace(QUICK, batch_size=16)).report(arch)
     assert isinstance(small, LatencyReport)
     # A thousand times the multiplications; only the direction is asserted.
     assert large.median_ms > small.median_ms
@@ -258,7 +263,7 @@ def test_the_shape_and_the_classes_of_the_data_are_taken() -> None:
         )
     )
     with hook:
-        evaluator = Latency(data=data, channels=2, cells=1, batch_size=2, **QUICK)  # type: ignore[arg-type]
+        evaluator = Latency(data=data, channels=2, cells=1, timing=replace(QUICK, batch_size=2))
         evaluator.evaluate([Proposal(nasbench201().sample(Seed(0).numpy("arch")))])
     assert set(seen) == {((2, 1, 12, 10), (2, 3))}
 
@@ -271,7 +276,7 @@ def test_a_candidate_that_cannot_be_built_is_a_failed_measurement_and_the_others
     chain = [0] * 26
     chain[0] = chain[10] = 1  # (0, 1) and (1, 6)
     proposals = [Proposal(nasbench101().check(choices)) for choices in (wide, chain)]
-    failed, measured = Latency(channels=3, cells=1, shape=(3, 8, 8), **QUICK).evaluate(proposals)  # type: ignore[arg-type]
+    failed, measured = Latency(channels=3, cells=1, shape=(3, 8, 8), timing=QUICK).evaluate(proposals)
     assert failed.error is not None
     assert failed.error.startswith("SpecError: ")
     assert not failed.metrics
@@ -291,14 +296,14 @@ def test_a_skeleton_that_cannot_be_is_refused_when_the_space_is_known() -> None:
 
 
 def test_the_evaluator_can_be_sent_to_another_process() -> None:
-    evaluator = pickle.loads(pickle.dumps(Latency(channels=2, cells=1, shape=(3, 8, 8), **QUICK)))  # type: ignore[arg-type]
+    evaluator = pickle.loads(pickle.dumps(Latency(channels=2, cells=1, shape=(3, 8, 8), timing=QUICK)))
     (measurement,) = evaluator.evaluate([Proposal(nasbench201().sample(Seed(0).numpy("arch")))])
     assert measurement.error is None
 
 
 def test_random_state_and_weights_of_others_are_left_alone() -> None:
     before = torch.get_rng_state()
-    Latency(channels=2, cells=1, shape=(3, 8, 8), **QUICK).report(nasbench201().sample(Seed(0).numpy("a")))  # type: ignore[arg-type]
+    Latency(channels=2, cells=1, shape=(3, 8, 8), timing=QUICK).report(nasbench201().sample(Seed(0).numpy("a")))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -310,6 +315,6 @@ def test_a_gpu_is_waited_for() -> None:
                 x = x @ x * 1e-3
             return x
 
-    report = measure(Multiply(), (2048, 2048), device="cuda", min_runs=5, min_seconds=0.0)
+    report = measure(Multiply(), (2048, 2048), Timing(min_runs=5, min_seconds=0.0), device="cuda")
     # 200 products of 2048×2048: 3.4e12 operations, which no GPU does in 10 ms; launching them takes 2 or 3.
     assert report.median_ms > 10.0

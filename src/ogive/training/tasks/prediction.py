@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -28,7 +29,7 @@ __all__ = ["Prediction"]
 logger = logging.getLogger(__name__)
 
 
-class Prediction:
+class Prediction(ABC):
     """Inputs of which each has one target: networks for them, their size, their training and how they are taken away.
 
     `builder` makes networks in place of ogive's own, for a space of one's own: a function of an architecture and of a
@@ -47,9 +48,9 @@ class Prediction:
             self.recipe = data.recipe
 
     @property
+    @abstractmethod
     def score(self) -> Score:
         """What is watched while a network trains."""
-        raise NotImplementedError
 
     @property
     def digest(self) -> str:
@@ -61,9 +62,9 @@ class Prediction:
         """Channels, rows and columns of every image, or the length of every row."""
         return self.data.shape
 
+    @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
         """What is made small."""
-        raise NotImplementedError
 
     def fitted(self, recipe: Recipe, size: Size, space: SearchSpace | None) -> Recipe:
         """The recipe as it is; a size of which nothing can be built is refused now."""

@@ -1,3 +1,5 @@
+"""The loop: alone, with executors and with workers. Over 500 lines: all its tests share one space and its evaluators."""
+
 from __future__ import annotations
 
 import importlib

@@ -1,3 +1,5 @@
+"""Searches by gradients, with every option. Over 500 lines: they share tiny images and one maker of strategies."""
+
 from __future__ import annotations
 
 import logging

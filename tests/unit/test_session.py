@@ -1,4 +1,4 @@
-"""Searches from their settings to their last trial. Over 500 lines: they share made-up parts and one way to interrupt."""
+"""Searches from their settings to their last trial. Over 500 lines: they share parts and one way to interrupt."""
 
 from __future__ import annotations
 

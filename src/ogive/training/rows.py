@@ -131,7 +131,10 @@ def divided(source: RowsOf, *, task: TaskName, validation: float | None = None, 
             kept, off = _split(parts["train"].codes, portion, streams.numpy(f"{part} split"), goal.classes)
             parts |= {part: parts["train"].take(off), "train": parts["train"].take(kept)}
     if limit is not None:
-        parts = {name: part.take(_first(part.codes, limit, goal.classes)) for name, part in parts.items()}
+        parts = {
+            name: part.take(_some(part.codes, limit, streams.numpy(f"{name} limit"), goal.classes))
+            for name, part in parts.items()
+        }
     return _prepared(source, parts, goal.classes, chosen, why)
 
 
@@ -274,6 +277,6 @@ def _split(
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def _first(codes: Numbers, limit: int, classes: tuple[str, ...]) -> Integers:
-    """At most so many rows; of classes, each by its share."""
-    return first_of_each(codes.astype(np.int64), limit) if classes else np.arange(min(limit, len(codes)))
+def _some(codes: Numbers, limit: int, rng: np.random.Generator, classes: tuple[str, ...]) -> Integers:
+    """At most so many rows; of classes, each by its share, of quantities any, for a file may be sorted by them."""
+    return first_of_each(codes.astype(np.int64), limit) if classes else np.sort(rng.permutation(len(codes))[:limit])

@@ -1,4 +1,4 @@
-"""The loop: alone, with executors and with workers. Over 500 lines: all its tests share one space and its evaluators."""
+"""The loop: alone, with executors and with workers. Over 500 lines: its tests share one space and its evaluators."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A conformance check is worth what it catches: every promise is broken once here, each in its
-few lines beside the check that must notice, which takes over 500 of them.
+"""A conformance check is worth what it catches: every promise is broken once here.
+
+Over 500 lines, since each broken part stands beside the check that must notice it.
 """
 
 from __future__ import annotations

@@ -280,3 +280,13 @@ def test_arrays_that_make_no_sense_as_rows_are_refused(
     np.savez(tmp_path / "x.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match=message):
         ogive.data(f"arrays:{tmp_path / 'x.npz'}")
+
+
+def test_a_limit_takes_any_rows_of_a_sorted_file(tmp_path: Path) -> None:
+    path = tmp_path / "sorted.csv"
+    path.write_text("x,y\n" + "".join(f"{place % 7},{place / 2}\n" for place in range(400)))
+    found = load(f"csv:{path}", target="y", limit=40)
+    quantities = found.train.labels * found.target.deviation + found.target.mean
+    assert len(quantities) == 40
+    assert float(quantities.min()) < 40
+    assert float(quantities.max()) > 160  # the first 40 rows end at about 30

@@ -152,7 +152,7 @@ TOOLS: dict[str, str] = {
     "group": "ogive.training.distributed:group",
     "replicated": "ogive.evaluators.replicated:replicated",
     "write_page": "ogive.report.page:write_page",
-    "write_score_page": "ogive.report.score_page:write_score_page",
+    "write_score_page": "ogive.report.scores:write_score_page",
     "train_winner": "ogive.winner:train_winner",
     "evaluate_published": "ogive.published_training:evaluate_published",
     "published_names": "ogive.published_training:published_names",

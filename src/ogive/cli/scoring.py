@@ -246,7 +246,7 @@ def _write_page(
     above: float | None,
 ) -> None:
     """Write the page beside the table; its three networks are chosen by the first column, or by the first score."""
-    from ogive.report.score_page import Judged
+    from ogive.report.scores import Judged
 
     judged = [
         Judged(

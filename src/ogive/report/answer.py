@@ -6,56 +6,60 @@ With several objectives there is a front instead of a winner; a search that answ
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from ogive.core.architecture import Architecture
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric
-from ogive.report.commands import command_block, sources
-from ogive.report.evidence import doubts, verdict
+from ogive.report.cells import Drawing
+from ogive.report.evidence import command_block, doubts, sources, verdict
 from ogive.report.facts import Facts
-from ogive.report.markup import Html, joined, picture_figure, table, tag
+from ogive.report.markup import (
+    Html,
+    direction,
+    joined,
+    listed,
+    number,
+    picture_figure,
+    section,
+    table,
+    tag,
+    title,
+    told,
+)
 from ogive.report.member import Member, Winner, score
-from ogive.report.wording import direction, listed, number, title, told
 
 __all__ = ["answer_section"]
 
-Draw = Callable[[Architecture], str | None]
 # Where a run keeps pictures of what its generators make, among its artifacts.
 SAMPLES = ("unfinished", "samples")
 
 
-def answer_section(facts: Facts, draw: Draw, spell: Callable[[Architecture], str]) -> Html:
+def answer_section(facts: Facts, drawing: Drawing) -> Html:
     """The winner with its picture and numbers, what random search reached, and how much that proves."""
     best = facts.winner
     if best is None:
         text = "No candidate has been measured yet, so there is no winner."
-        return tag("section", tag("h2", "The answer"), tag("p", text, class_="lead"), doubts(facts), id="answer")
-    picture = draw(best.arch)
+        return section("answer", "The answer", tag("p", text, class_="lead"), doubts(facts))
+    picture = drawing.picture(best.arch)
     said = tag("div", _front(facts, best), _lead(facts, best), *(tag("p", line) for line in verdict(facts)))
-    spelled = spell(best.arch)
+    spelled = drawing.spelled(best.arch)
     name = tag(
         "div",
         tag("p", tag("code", str(best.arch))),
         tag("p", tag("code", spelled), class_="source") if spelled != str(best.arch) else None,
     )
-    drawn = (
-        picture_figure(picture)
-        if picture
-        else tag("p", "There is no picture: this space is not known here.", class_="source")
-    )
-    return tag(
-        "section",
-        tag("h2", "The answer"),
-        tag("div", said, drawn, class_="answer"),
+    missing = tag("p", "There is no picture: this space is not known here.", class_="source")
+    return section(
+        "answer",
+        "The answer",
+        tag("div", said, picture_figure(picture) if picture else missing, class_="answer"),
         name,
         _tiles(facts, best),
-        _last_epoch(facts, best, draw),
+        _last_epoch(facts, best, drawing),
         _exports(best.one.final.get("exports")),
         tag("h3", "The command that made it"),
         command_block(best.one),
         sources([best.one], trained=best.one if best.trained else None),
         doubts(facts),
-        id="answer",
     )
 
 
@@ -125,10 +129,8 @@ def _front(facts: Facts, best: Winner) -> Html | None:
     """With several objectives: how many trials no other beats, and where they stand; None with one."""
     if len(best.one.sought) < 2:
         return None
-    count, measured = (
-        len(facts.front),
-        sum(len(one.working) for one in facts.runs if one.objectives == best.one.objectives),
-    )
+    count = len(facts.front)
+    measured = sum(len(one.working) for one in facts.runs if one.objectives == best.one.objectives)
     sought = " and ".join(sought.noun for sought in best.one.sought)
     where = tag("a", "the table of candidates", href="#trials")
     chart = joined("; ", tag("a", "a chart", href="#pareto"), " sets quality against cost") if facts.fronts else None
@@ -163,11 +165,8 @@ def _of_epochs(best: Winner) -> str:
     """How the winner of a search that answers with its last epoch was chosen."""
     one = best.one
     looked = "by looking at the table" if one.config.get("table") else "by the measurements of this run"
-    most = (
-        f"the best of {len(one.evaluated)} epochs, chosen {looked}"
-        if best.trial == one.best and len(one.evaluated) > 1
-        else None
-    )
+    several = best.trial == one.best and len(one.evaluated) > 1
+    most = f"the best of {len(one.evaluated)} epochs, chosen {looked}" if several else None
     if best.trial == one.evaluated[-1]:
         also = f" It is also {most}." if most else ""
         return f" It is the cell of the last epoch, the answer of the search itself.{also}"
@@ -184,20 +183,18 @@ def _tiles(facts: Facts, best: Winner) -> Html:
     quality = [metric for metric in best.metrics.values() if facts.quality and metric.name == facts.quality.name]
     spent = [metric for metric in best.metrics.values() if metric.spent and metric not in LATENCY_SPREAD]
     wanted = [metric for metric in best.metrics.values() if metric.name in sought]
-    shown = list(dict.fromkeys([*best.tests, *quality, *spent, *wanted]))
     tiles = [
-        _tile(
-            title(one), told(one, best.values[one.name]), _about(best, one, sought), first=one.test and one is shown[0]
-        )
-        for one in shown
+        (title(one), told(one, best.values[one.name]), _about(best, one, sought))
+        for one in dict.fromkeys([*best.tests, *quality, *spent, *wanted])
     ]
     scores = best.trial.scores if best.trial is not None and best.trial.scores is not None else ()
     tiles += [
-        _tile("score in the search", number(reached), one.written)
+        ("score in the search", number(reached), one.written)
         for one, reached in zip(best.one.sought, scores, strict=False)
         if one.metric is None
     ]
-    return tag("dl", tiles, class_="tiles")
+    drawn = [_tile(*tile, first=place == 0 and bool(best.tests)) for place, tile in enumerate(tiles)]
+    return tag("dl", drawn, class_="tiles")
 
 
 def _about(best: Winner, metric: Metric, sought: Mapping[str, Metric]) -> str:
@@ -229,7 +226,7 @@ def _searched(best: Winner, metric: Metric) -> str:
     return "after full training" + ("" if before is None else f"; {told(metric, before)} in the search")
 
 
-def _tile(name: str, value: str, about: str, *, first: bool = False) -> Html:
+def _tile(name: str, value: str, about: str, *, first: bool) -> Html:
     below = tag("div", about, class_="about") if about else None
     return tag("div", tag("dt", name), tag("dd", value, below), class_="first" if first else None)
 
@@ -249,23 +246,18 @@ def _exports(exports: object) -> Html | None:
     return joined(tag("h3", "Its files"), table(headers, rows))
 
 
-def _last_epoch(facts: Facts, best: Winner, draw: Draw) -> Html | None:
+def _last_epoch(facts: Facts, best: Winner, drawing: Drawing) -> Html | None:
     """Of a search that answers with its last epoch: that cell and what it reached, where another was put on top."""
     one = best.one
     if one.answer == "best" or best.trial is None or best.trial == one.evaluated[-1]:
         return None
     last = one.evaluated[-1]
-    picture = draw(last.arch)
+    picture = drawing.picture(last.arch)
     reached = ", ".join(listed(facts.metrics, last.metrics))
-    said = tag(
-        "div",
-        tag(
-            "p",
-            f"Trial {last.number}, {reached or 'which failed'}. This, and not the best of all epochs, is what the "
-            "paper of such a strategy reports.",
-        ),
-        tag("p", tag("code", str(last.arch))),
+    text = (
+        f"Trial {last.number}, {reached or 'which failed'}. This, and not the best of all epochs, is what the paper of "
+        "such a strategy reports."
     )
-    drawn = picture_figure(picture) if picture else None
+    said = tag("div", tag("p", text), tag("p", tag("code", str(last.arch))))
     heading = tag("h3", "The answer of the search itself: the cell of its last epoch")
-    return joined(heading, tag("div", said, drawn, class_="answer"))
+    return joined(heading, tag("div", said, picture_figure(picture) if picture else None, class_="answer"))

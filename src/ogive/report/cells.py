@@ -5,13 +5,15 @@ The same architecture always gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ogive.core.architecture import Architecture
+from ogive.core.errors import OgiveError
 from ogive.core.graph import Graph
 from ogive.core.space import SearchSpace
 from ogive.report import drawing
-from ogive.report.drawing import BOX, GAP, MARGIN, OUTLINE, Layout, family, label, place, short
+from ogive.report.drawing import BOX, GAP, MARGIN, OUTLINE, Layout, family, group, label, place, short, text_at
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, Cell, Entry, Kind, cell_of
 from ogive.spaces.ddarts import genotype_of
@@ -20,12 +22,16 @@ from ogive.spaces.natssize import LAYERS, widths_of
 from ogive.spaces.nested import NestedGenotype, nodes_of
 from ogive.spaces.unrestricted import UNRESTRICTED, outline_of_architecture
 
-__all__ = ["picture"]
+__all__ = ["Draw", "Drawing", "picture"]
 
 # How wide the boxes of inputs and outputs are in the picture of a DARTS cell.
 END = 70.0
 # How many cells stand beside each other.
 ROW = 4
+
+Draw = Callable[[Architecture], str | None]
+
+logger = logging.getLogger(__name__)
 
 
 def picture(space: SearchSpace, arch: Architecture) -> str:
@@ -56,14 +62,10 @@ def _nasbench201(space: SearchSpace, arch: Architecture) -> str:
         # A cubic with both handles at `bend` reaches three quarters of it.
         if family(op) != "none":
             pills.append(((x[source] + x[target]) / 2, middle + 0.75 * bend, drawing.pill_width(op), op))
-    circles = "".join(f'<circle cx="{short(at)}" cy="{short(middle)}" r="{short(radius)}"/>' for at in x)
-    names = "".join(drawing.text_at(at, middle, name) for at, name in zip(x, ("in", "1", "2", "out"), strict=True))
-    body = (
-        "".join(lines)
-        + f'<g fill="none" stroke="currentColor" stroke-width="1.4">{circles}</g>'
-        + f'<g fill="currentColor">{names}</g>'
-        + drawing.draw_pills(pills)
-    )
+    circles = [f'<circle cx="{short(at)}" cy="{short(middle)}" r="{short(radius)}"/>' for at in x]
+    names = [text_at(at, middle, name) for at, name in zip(x, ("in", "1", "2", "out"), strict=True)]
+    nodes = group("none", circles, OUTLINE) + group("currentColor", names)
+    body = "".join(lines) + nodes + drawing.draw_pills(pills)
     said = ", ".join(f"{source} to {target} {label(op)}" for (source, target), op in sorted(edges.items()))
     return drawing.svg_document(x[-1] + radius + MARGIN, 190.0, f"{arch}: {said}", body)
 
@@ -114,13 +116,11 @@ def _bars(values: Sequence[int], names: Sequence[tuple[str, ...]], title: str) -
         rects.append(
             f'<rect x="{short(x)}" y="{short(base - height)}" width="{short(bar)}" height="{short(height)}" rx="3"/>'
         )
-        texts.append(drawing.text_at(x + bar / 2, base - height - 10, str(value)))
-        texts += [drawing.text_at(x + bar / 2, base + 14 * line, text) for line, text in enumerate(lines, start=1)]
+        texts.append(text_at(x + bar / 2, base - height - 10, str(value)))
+        texts += [text_at(x + bar / 2, base + 14 * line, text) for line, text in enumerate(lines, start=1)]
     right = MARGIN + 24 + step * (len(values) - 1) + bar
     axis = f'<path d="M{short(MARGIN)} {short(base)}H{short(right)}" stroke="currentColor" stroke-opacity=".5"/>'
-    body = (
-        f'<g fill="{drawing.colour_of("conv")}">{"".join(rects)}</g><g fill="currentColor">{"".join(texts)}</g>{axis}'
-    )
+    body = group(drawing.colour_of("conv"), rects) + group("currentColor", texts) + axis
     return drawing.svg_document(right + MARGIN, base + 16 + 14 * max(map(len, names)), title, body)
 
 
@@ -174,7 +174,7 @@ def _side_by_side(cells: Sequence[tuple[str, tuple[float, float, str]]], title: 
     for start in range(0, len(cells), ROW):
         x, tall = 0.0, 0.0
         for caption, (width, height, body) in cells[start : start + ROW]:
-            heading = f'<g fill="currentColor" font-weight="600">{drawing.text_at(width / 2, 14, caption)}</g>'
+            heading = group("currentColor", text_at(width / 2, 14, caption), ' font-weight="600"')
             moved = f"translate({short(x)} {short(down)})" if down else f"translate({short(x)})"
             parts.append(f'<g transform="{moved}">{heading}<g transform="translate(0 22)">{body}</g></g>')
             x, tall = x + width + 10, max(tall, height + 22)
@@ -210,12 +210,8 @@ def _cell_of_sums(sums: Mapping[int, Sequence[Entry]], joined: Sequence[int]) ->
             pills.append((at + MARGIN, y + MARGIN, half - 1, op))
         if len(lines) > 1:
             signs.append((x + MARGIN, y + MARGIN))
-    body = (
-        drawing.draw_lines(routes)
-        + drawing.draw_pills(pills)
-        + _signs(signs)
-        + _ends(layout, {0: "cell k−2", 1: "cell k−1", last: "concat"})
-    )
+    ends = _ends(layout, {0: "cell k−2", 1: "cell k−1", last: "concat"})
+    body = drawing.draw_lines(routes) + drawing.draw_pills(pills) + _signs(signs) + ends
     return layout.width + 2 * MARGIN, layout.height + 2 * MARGIN, body
 
 
@@ -227,20 +223,16 @@ def _darts_rnn(space: SearchSpace, arch: Architecture) -> str:
 
 
 def _signs(points: Sequence[tuple[float, float]]) -> str:
-    circles = "".join(f'<circle cx="{short(x)}" cy="{short(y)}" r="8"/>' for x, y in points)
-    texts = "".join(drawing.text_at(x, y, "+") for x, y in points)
-    return (
-        f'<g fill="{drawing.colour_of("sum")}" stroke="#fff">{circles}</g><g fill="#fff" font-weight="700">{texts}</g>'
-    )
+    circles = [f'<circle cx="{short(x)}" cy="{short(y)}" r="8"/>' for x, y in points]
+    texts = [text_at(x, y, "+") for x, y in points]
+    return group(drawing.colour_of("sum"), circles, ' stroke="#fff"') + group("#fff", texts, ' font-weight="700"')
 
 
 def _ends(layout: Layout, names: dict[int, str]) -> str:
-    rects, texts = [], []
-    for node, name in names.items():
-        x, y = layout.nodes[node][0] + MARGIN, layout.nodes[node][1] + MARGIN
-        rects.append(drawing.box_at(x, y, END))
-        texts.append(drawing.text_at(x, y, name))
-    return f'<g fill="none"{OUTLINE}>{"".join(rects)}</g><g fill="currentColor">{"".join(texts)}</g>'
+    places = [(x + MARGIN, y + MARGIN) for x, y in (layout.nodes[node] for node in names)]
+    rects = [drawing.box_at(x, y, END) for x, y in places]
+    texts = [text_at(x, y, name) for (x, y), name in zip(places, names.values(), strict=True)]
+    return group("none", rects, OUTLINE) + group("currentColor", texts)
 
 
 PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
@@ -255,3 +247,26 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     "dartopti": _nested,
     **dict.fromkeys(UNRESTRICTED, _dense),
 }
+
+
+class Drawing:
+    """Pictures and published names of architectures, as far as their spaces are known here."""
+
+    def __init__(self, spaces: Iterable[SearchSpace | None]) -> None:
+        self._spaces = {space.name: space for space in spaces if space is not None}
+
+    def picture(self, arch: Architecture) -> str | None:
+        """The picture as SVG, or None."""
+        return self._told(arch, picture)
+
+    def spelled(self, arch: Architecture) -> str:
+        """The published text form, or ogive's own."""
+        return self._told(arch, SearchSpace.format) or str(arch)
+
+    def _told(self, arch: Architecture, tell: Callable[[SearchSpace, Architecture], str]) -> str | None:
+        space = self._spaces.get(arch.space)
+        try:
+            return None if space is None else tell(space, space.admit(arch))
+        except OgiveError as error:
+            logger.warning("No picture of %s: %s", arch, error)
+            return None

@@ -16,22 +16,22 @@ import numpy as np
 
 from ogive.core.metric import Metric, of_part
 from ogive.metrics import stepwise
-from ogive.report.commands import sources
+from ogive.report.evidence import sources
 from ogive.report.facts import Facts, Line
-from ogive.report.markup import Html, joined, table, tag
+from ogive.report.markup import Html, axis, joined, listed, number, section, table, tag
 from ogive.report.member import Floats, Member, Winner, by_strategy
-from ogive.report.wording import axis, number, title, told
 
 __all__ = [
     "JSON",
     "ROWS",
     "Figure",
     "anytime_figure",
+    "chart",
     "colour",
-    "drawing",
+    "cut_axis",
     "figure_section",
     "label",
-    "short",
+    "trace",
     "training_figure",
     "whole_ticks",
 ]
@@ -68,11 +68,11 @@ class Figure:
 def figure_section(figure: Figure, runs: Sequence[Member], within: str, *, after: Html | None = None) -> Html:
     """A chart with its buttons, its table and where its numbers come from."""
     numbers = tag("details", tag("summary", "The numbers as a table"), table(figure.headers, figure.rows))
-    drawn = drawing(figure, within)
-    return tag("section", tag("h2", figure.title), drawn, numbers, after, sources(runs), id=figure.name)
+    drawn = chart(figure, within)
+    return section(figure.name, figure.title, drawn, numbers, after, sources(runs))
 
 
-def drawing(figure: Figure, within: str = "") -> Html:
+def chart(figure: Figure, within: str = "") -> Html:
     """A chart with its buttons and its note."""
     return tag(
         "figure",
@@ -150,23 +150,11 @@ def _traces(runs: Sequence[Member], line: Line, clock: str) -> list[JSON]:
 
 
 def _trace(one: Member, xs: list[float], ys: list[float], name: str, *, thin: bool) -> JSON:
-    line = {
-        "shape": "hv",
-        "color": colour(one),
-        "width": 1 if thin else 2.5,
-        "dash": "dash" if one.is_random else "solid",
-    }
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": short(xs),
-        "y": short(ys),
-        "name": html.escape(name),
-        "line": line,
-        "opacity": 0.45 if thin else 1,
-        "showlegend": not thin,
-        "hovertemplate": f"%{{y:.6~g}} at %{{x:.5~g}}<extra>{html.escape(name)}</extra>",
-    }
+    dash = "dash" if one.is_random else "solid"
+    line = {"shape": "hv", "color": colour(one), "width": 1 if thin else 2.5, "dash": dash}
+    hover = f"%{{y:.6~g}} at %{{x:.5~g}}<extra>{html.escape(name)}</extra>"
+    shown = {"opacity": 0.45 if thin else 1, "showlegend": not thin, "hovertemplate": hover}
+    return trace("lines", xs, ys, name, line=line, **shown)
 
 
 def _mean_line(curves: Sequence[tuple[Floats, Floats]]) -> tuple[list[float], list[float]]:
@@ -205,11 +193,7 @@ def _zoom(runs: Sequence[Member], line: Line, clock: str) -> JSON:
     top = max(float(np.nanmax(values)) for _, values in found)
     bottom = min(float(np.nanmin(values)) for _, values in found)
     late = [float(value) for times, values in found for value in values[times >= tenth][:1] if math.isfinite(value)]
-    start = min(late, default=bottom)
-    if not 0 < top - start < (top - bottom) / 3:
-        return {}
-    margin = 0.08 * (top - start)
-    return {"range": sorted((sign * (start - margin), sign * (top + margin)))}
+    return cut_axis(min(late, default=bottom), top, sign, (top - bottom) / 3)
 
 
 # -- the winner's training --------------------------------------------------------------------------------------------
@@ -226,39 +210,26 @@ def training_figure(best: Winner) -> Figure | None:
     if not shown:
         return None
     steps = [float(entry.get("epoch", place)) for place, entry in enumerate(epochs, start=1)]
-    last = ", ".join(f"{title(metric)} {told(metric, float(epochs[-1][metric.name]))}" for metric in shown)
+    values = [[float(entry[metric.name]) for entry in epochs] for metric in shown]
+    last = ", ".join(listed(shown, epochs[-1]))
     titles = [axis(metric) for metric in shown]
     return Figure(
         "training",
         "The winner's full training",
         f"Lines over {len(epochs)} epochs. After the last: {last}.",
         [("Value", titles)],
-        [_training_view(metric, steps, [entry[metric.name] for entry in epochs]) for metric in shown],
+        [_training_view(metric, steps, own) for metric, own in zip(shown, values, strict=True)],
         ["Epoch", *titles],
-        [
-            [number(step), *(number(float(entry[metric.name])) for metric in shown)]
-            for step, entry in zip(steps, epochs, strict=True)
-        ],
+        [[number(value) for value in row] for row in zip(steps, *values, strict=True)],
     )
 
 
 def _training_view(metric: Metric, steps: list[float], values: Sequence[float]) -> JSON:
-    trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": steps,
-        "y": short(values),
-        "name": html.escape(axis(metric)),
-        "line": {"color": "var(--series-1)", "width": 2},
-        "marker": {"size": 5},
-        "hovertemplate": "%{y:.5~g} after epoch %{x}<extra></extra>",
-    }
-    layout = {
-        "xaxis": {"title": {"text": "epoch"}, **whole_ticks(max(steps))},
-        "yaxis": {"title": label(axis(metric))},
-        "showlegend": False,
-    }
-    return {"traces": [trace], "layout": layout}
+    style = {"line": {"color": "var(--series-1)", "width": 2}, "marker": {"size": 5}}
+    hover = "%{y:.5~g} after epoch %{x}<extra></extra>"
+    line = trace("lines+markers", steps, values, axis(metric), hovertemplate=hover, **style)
+    across, up = {"title": {"text": "epoch"}, **whole_ticks(max(steps))}, {"title": label(axis(metric))}
+    return {"traces": [line], "layout": {"xaxis": across, "yaxis": up, "showlegend": False}}
 
 
 def _numeric(entries: Sequence[Mapping[str, Any]], key: str) -> bool:
@@ -273,6 +244,11 @@ def colour(one: Member) -> str:
     return "var(--series-0)" if one.colour == 0 else f"var(--series-{1 + (one.colour - 1) % SERIES})"
 
 
+def trace(mode: str, xs: Iterable[float], ys: Iterable[float], name: str, **more: object) -> JSON:
+    """Lines or dots of a chart."""
+    return {"type": "scatter", "mode": mode, "x": _short(xs), "y": _short(ys), "name": html.escape(name), **more}
+
+
 def label(title: str) -> JSON:
     """The title of an axis, on as many lines as the height of a chart asks for, away from the numbers."""
     return {"text": "<br>".join(html.escape(line) for line in textwrap.wrap(title, TITLE) or [""]), "standoff": 12}
@@ -283,6 +259,14 @@ def whole_ticks(most: float) -> JSON:
     return {"tick0": 0, "dtick": 1} if most <= FEW else {}
 
 
-def short(values: Iterable[float]) -> list[float | None]:
+def cut_axis(start: float, top: float, sign: float, most: float) -> JSON:
+    """An axis from `start` to `top`, in values times `sign`; nothing where they are `most` or more apart, or equal."""
+    if not 0 < top - start < most:
+        return {}
+    margin = 0.08 * (top - start)
+    return {"range": sorted((sign * (start - margin), sign * (top + margin)))}
+
+
+def _short(values: Iterable[float]) -> list[float | None]:
     """Numbers with six significant digits, which is more than a chart can show; JSON has no NaN."""
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]

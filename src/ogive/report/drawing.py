@@ -28,6 +28,7 @@ __all__ = [
     "draw_lines",
     "draw_pills",
     "family",
+    "group",
     "label",
     "pill_width",
     "place",
@@ -106,12 +107,9 @@ def draw_boxes(graph: Graph, labels: Sequence[str]) -> tuple[float, float, str]:
     texts = [text_at(x, y, text) for (x, y), text in zip(points, labels, strict=True)]
     body = [
         draw_lines(layout.routes.values()),
-        *(
-            f'<g fill="{colour}"{OUTLINE if colour == "none" else ""}>{"".join(rects)}</g>'
-            for colour, rects in sorted(groups.items())
-        ),
-        f'<g fill="#fff">{"".join(text for node, text in enumerate(texts) if node not in hollow)}</g>',
-        f'<g fill="currentColor">{"".join(texts[node] for node in sorted(hollow))}</g>',
+        *(group(colour, rects, OUTLINE if colour == "none" else "") for colour, rects in sorted(groups.items())),
+        group("#fff", [text for node, text in enumerate(texts) if node not in hollow]),
+        group("currentColor", [texts[node] for node in sorted(hollow)]),
     ]
     return layout.width + 2 * MARGIN, layout.height + 2 * MARGIN, "".join(body)
 
@@ -154,7 +152,7 @@ def _dotted(graph: Graph, title: str) -> str:
     for colour, marks in sorted(dots.items()):
         ink = "currentColor" if colour == "none" else colour
         body.append(f'<path d="{"".join(marks)}" stroke="{ink}" stroke-width="8" stroke-linecap="round"/>')
-    body.append(f'<g fill="currentColor" text-anchor="start">{_legend(graph.ops, layout.height + 2 * MARGIN)}</g>')
+    body.append(group("currentColor", _legend(graph.ops, layout.height + 2 * MARGIN), ' text-anchor="start"'))
     return svg_document(max(layout.width, 260.0) + 2 * MARGIN, layout.height + 2 * MARGIN + 34, title, "".join(body))
 
 
@@ -175,8 +173,7 @@ def draw_pills(pills: Iterable[tuple[float, float, float, str]]) -> str:
         ink = ' stroke="currentColor" stroke-opacity=".5" stroke-dasharray="2 3"' if colour == "none" else ""
         rects.append(f'<rect {corner} width="{short(width)}" height="22" rx="11" fill="{colour}"{ink}/>')
         texts["currentColor" if ink else "#fff"].append(text_at(x, y, label(op)))
-    groups = (f'<g fill="{ink}">{"".join(lines)}</g>' for ink, lines in texts.items() if lines or ink == "#fff")
-    return f"{''.join(rects)}{''.join(groups)}"
+    return "".join([*rects, *(group(ink, lines) for ink, lines in texts.items() if lines or ink == "#fff")])
 
 
 def pill_width(op: str) -> float:
@@ -194,6 +191,11 @@ def colour_of(op: str) -> str:
     """The colour of an operation's family."""
     name = family(op)
     return next((colour for known, _, colour in FAMILIES if known == name), OTHER[1])
+
+
+def group(fill: str, parts: Iterable[str], style: str = "") -> str:
+    """Parts of one colour."""
+    return f'<g fill="{fill}"{style}>{"".join(parts)}</g>'
 
 
 def text_at(x: float, y: float, text: str) -> str:

@@ -16,8 +16,8 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
 from ogive.metrics import Interval, anytime, bootstrap_interval, hypervolume, kendall_tau, non_dominated
+from ogive.report.markup import Sought, axis
 from ogive.report.member import Floats, Member, Winner, by_strategy, member_of, score, winner_of
-from ogive.report.wording import Sought, axis
 from ogive.runs import Run
 
 __all__ = [

@@ -1,16 +1,49 @@
-"""HTML as values: whatever is not built here is escaped, so no name in a run folder can become part of the page."""
+"""How a page writes things: HTML as values, metrics and numbers in words, and the whole file.
+
+Whatever is not built here is escaped, so no name in a run folder can become part of the page. The file opens offline
+and loads nothing: its security policy names the two scripts by their digests and forbids every request, so that no text
+of a run can become a script or leave the page.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from ogive.report.wording import number
+from ogive.catalog import version
+from ogive.core.errors import StoreError
+from ogive.core.metric import Metric
 
-__all__ = ["Html", "cell", "joined", "number_cell", "picture_figure", "script_json", "table", "tag"]
+__all__ = [
+    "Html",
+    "Sought",
+    "axis",
+    "badge",
+    "direction",
+    "document",
+    "duration",
+    "joined",
+    "listed",
+    "number",
+    "number_cell",
+    "picture_figure",
+    "script_json",
+    "section",
+    "table",
+    "tag",
+    "title",
+    "told",
+    "write_text",
+]
 
 Child = str | None | Iterable["Child"]
 
@@ -41,6 +74,16 @@ def joined(*children: Child) -> Html:
     return Html("".join(_written(child) for child in children))
 
 
+def section(name: str, heading: str, *children: Child) -> Html:
+    """A section of the page, with the name by which its beginning links to it."""
+    return tag("section", tag("h2", heading), *children, id=name)
+
+
+def badge(text: str) -> Html:
+    """The tag of a run."""
+    return tag("span", text, class_="badge")
+
+
 def script_json(value: object) -> Html:
     """JSON that may stand inside a script element: without ``<``, ``>`` and ``&``, and without NaN."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -51,15 +94,14 @@ def script_json(value: object) -> Html:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str | Html]], *, sortable: bool = False) -> Html:
-    """A table in a box that scrolls; rows hold texts, HTML or finished cells."""
+    """A table in a box that scrolls; rows hold texts, HTML or cells of numbers."""
     head = tag("thead", tag("tr", [tag("th", header, scope="col") for header in headers]))
-    body = tag("tbody", [tag("tr", [cell(value) for value in row]) for row in rows])
+    cells = (
+        [value if isinstance(value, Html) and value.startswith("<td") else tag("td", value) for value in row]
+        for row in rows
+    )
+    body = tag("tbody", [tag("tr", row) for row in cells])
     return tag("div", tag("table", head, body, class_="sortable" if sortable else None), class_="scroll", tabindex=0)
-
-
-def cell(value: str | Html) -> Html:
-    """A cell of a table; a finished one stays as it is."""
-    return value if isinstance(value, Html) and value.startswith("<td") else tag("td", value)
 
 
 def number_cell(value: float, text: str | None = None) -> Html:
@@ -91,3 +133,186 @@ def _attribute(key: str, value: object) -> str:
     if value is None or value is False:
         return ""
     return f" {name}" if value is True else f' {name}="{html.escape(str(value))}"'
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """An objective as it was written; `metric` is what it is about where it is one metric and nothing else.
+
+    The metric is better as it was sought. Scores are always maximised, so that of a metric of which less is better is
+    its value with the sign turned. `needs` names the metrics that a score is made of.
+    """
+
+    written: str
+    metric: Metric | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """Its name in a sentence: "latency (lower is better)"."""
+        return _named(self.metric, direction(self.metric)) if self.metric else self.written
+
+    @property
+    def heading(self) -> str:
+        """Its name above numbers without units: "latency (ms, lower is better)"."""
+        return _named(self.metric, self.metric.unit, direction(self.metric)) if self.metric else self.written
+
+    @property
+    def falls(self) -> bool:
+        """Whether its value is better the lower it is."""
+        return self.metric is not None and self.metric.better == "smaller"
+
+    def value(self, score: float) -> float:
+        """The metric that a score stands for, or the score itself."""
+        return -score if self.falls else score
+
+    def told(self, score: float) -> str:
+        """The same in words, with its unit."""
+        return number(score) if self.metric is None else told(self.metric, self.value(score))
+
+    def span(self, low: float, high: float) -> str:
+        """Two scores as the range of what they stand for, without units."""
+        return " to ".join(number(value) for value in sorted((self.value(low), self.value(high))))
+
+
+def title(metric: Metric) -> str:
+    """A metric in words, such as "validation accuracy"."""
+    return metric.title.replace("_", " ")
+
+
+def direction(metric: Metric) -> str:
+    """Which way is better; empty for a share of which more is better, such as an accuracy, where everybody knows."""
+    if metric.better == "smaller":
+        return "lower is better"
+    return "" if metric.unit == "%" else "higher is better"
+
+
+def axis(metric: Metric) -> str:
+    """A metric with its unit: "latency (ms)"."""
+    return _named(metric, metric.unit)
+
+
+def _named(metric: Metric, *about: str) -> str:
+    inside = ", ".join(filter(None, about))
+    return f"{title(metric)} ({inside})" if inside else title(metric)
+
+
+def told(metric: Metric, value: float | None) -> str:
+    """A value with its unit: "94.31 %", "1.84 ms", "1,073,466"; a dash where there is none.
+
+    The space before a unit does not break.
+    """
+    if value is None:
+        return "–"
+    if metric.unit == "%":
+        return f"{value:.2f}\u00a0%"
+    return f"{number(value)}\u00a0{metric.unit}" if metric.unit else number(value)
+
+
+def listed(metrics: Iterable[Metric], values: Mapping[str, float]) -> list[str]:
+    """Each metric that has a value, with it: "latency 1.84 ms"."""
+    return [f"{title(metric)} {told(metric, values[metric.name])}" for metric in metrics if metric.name in values]
+
+
+def number(value: float) -> str:
+    """Whole numbers in full with thousands separators, others to two decimals or four significant digits."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1e4:
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that people would use: "0.4 s", "92 s", "14.2 min", "3.1 h"."""
+    for limit, unit, name in ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (math.inf, 3600.0, "h")):
+        if seconds < limit:
+            amount = seconds / unit
+            return f"{amount:.3g} {name}" if amount < 100 else f"{amount:,.0f} {name}"
+    return f"{seconds} s"
+
+
+# -- the whole file ----------------------------------------------------------------------------------------------------
+
+SECTIONS = (
+    ("answer", "Answer"),
+    ("anytime", "Best so far"),
+    ("pareto", "Quality against cost"),
+    ("agreement", "Other scores"),
+    ("ranking", "How the scores rank"),
+    ("kernels", "What NASWOT sees"),
+    ("training", "Training"),
+    ("epochs", "Epochs"),
+    ("trials", "Candidates"),
+    ("failures", "Failures"),
+    ("environment", "Environment"),
+    ("reproduce", "How to reproduce"),
+)
+
+
+def document(title: str, told: str, body: Html, data: Html) -> str:
+    """The whole file: a title, a line that says where the numbers are from, sections, and the data of the charts."""
+    plotly, own = _plotly(), _asset("page.js")
+    policy = (
+        f"default-src 'none'; script-src {_digest(plotly)} {_digest(own)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    present = [(name, words) for name, words in SECTIONS if f'<section id="{name}"' in body]
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="generator", content=f"ogive {version()}"),
+        tag("title", title),
+        tag("style", _asset("page.css")),
+    )
+    main = tag(
+        "main",
+        tag(
+            "header",
+            tag("h1", title),
+            tag("p", told),
+            tag("nav", [tag("a", words, href=f"#{name}") for name, words in present], aria_label="Sections"),
+        ),
+        tag("noscript", tag("p", "The charts need JavaScript; the tables below them hold the same numbers.")),
+        body,
+        tag("footer", f"Made by ogive {version()}. This file loads nothing from anywhere."),
+    )
+    scripts = joined(
+        tag("script", data, type="application/json", id="ogive-data"), tag("script", plotly), tag("script", own)
+    )
+    card = tag("div", id="card", role="tooltip", hidden=True)
+    return f"<!doctype html>\n{tag('html', head, tag('body', main, card, scripts), lang='en')}\n"
+
+
+@cache
+def _plotly() -> Html:
+    from plotly.offline import get_plotlyjs
+
+    # A parser of HTML turns CR LF into LF before it digests a script.
+    return Html(get_plotlyjs().replace("\r\n", "\n"))
+
+
+@cache
+def _asset(name: str) -> Html:
+    return Html(files("ogive.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _digest(script: Html) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Write a page; missing folders are made, and StoreError says why it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"The page cannot be written to {path} ({error.strerror}); choose another --out.") from error
+    return path

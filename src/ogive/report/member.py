@@ -20,7 +20,7 @@ from ogive.core.objective import Maximize, Minimize
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
 from ogive.metrics import Interval, binomial_interval
-from ogive.report.wording import Sought
+from ogive.report.markup import Sought
 from ogive.runs import Run, best
 
 __all__ = ["Floats", "Member", "Winner", "by_strategy", "member_of", "score", "winner_of"]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from ogive.core.architecture import Architecture
 from ogive.core.metric import Metric
 from ogive.core.trial import Trial
-from ogive.report.curves import JSON, ROWS, Figure, colour, label, short
+from ogive.report.cells import Draw
+from ogive.report.curves import JSON, ROWS, Figure, colour, cut_axis, label, trace
 from ogive.report.facts import Agreement, Facts, Front, Point
+from ogive.report.markup import axis, listed, title, told
 from ogive.report.member import Member, Winner, by_strategy, score
-from ogive.report.wording import axis, listed, title, told
 
-__all__ = ["POINTS", "Album", "agreement_figure", "pareto_figure", "window"]
+__all__ = ["POINTS", "Album", "agreement_figure", "pareto_figure", "thinned", "window"]
 
+T = TypeVar("T")
 # More points than this make a scatter slow to draw and no clearer; fronts are always drawn in full.
 POINTS = 2000
 # Each picture is a few kilobytes, so only so many travel with the page.
@@ -29,7 +31,7 @@ PICTURES = 200
 class Album:
     """The points that show a picture when they are pointed at, and which architectures get one."""
 
-    draw: Callable[[Architecture], str | None]
+    draw: Draw
     metrics: Sequence[Metric] = ()
     archs: dict[Architecture, int] = field(default_factory=dict)
     wanted: dict[Architecture, None] = field(default_factory=dict)
@@ -75,12 +77,8 @@ def pareto_figure(facts: Facts, album: Album) -> Figure | None:
     )
     rows = [
         [
-            front.strategy,
-            title(front.cost),
-            told(front.cost, point.x),
-            told(quality, point.y),
-            str(point.trial.arch),
-            f"[{point.one.tag}] {point.trial.number}",
+            *(front.strategy, title(front.cost), told(front.cost, point.x), told(quality, point.y)),
+            *(str(point.trial.arch), f"[{point.one.tag}] {point.trial.number}"),
         ]
         for front in facts.fronts
         for point in (front.points[place] for place in front.places)
@@ -107,7 +105,7 @@ def _pareto_view(facts: Facts, cost: Metric, quality: Metric, album: Album) -> J
         album.add(star.one, star.trial, picture=True)
         marker = {"symbol": "star-open", "size": 20, "color": "var(--ink)", "line": {"width": 1.8}}
         name = "the one shown on top" if len(star.one.sought) > 1 else "the winner"
-        traces.append({**_scatter([star], album), "mode": "markers", "name": name, "marker": marker})
+        traces.append(_cloud([star], album, name, marker))
     return {"traces": traces, "layout": _axes(cost, quality, heights, [star.y] if star else [])}
 
 
@@ -117,14 +115,19 @@ def _front_traces(front: Front, album: Album, limit: int) -> list[JSON]:
     one, edge_points = front.points[0].one, [front.points[place] for place in front.places]
     for point in edge_points:
         album.add(point.one, point.trial, picture=True)
-    rest = [front.points[p] for p in _thinned(sorted(set(range(len(front.points))) - set(front.places)), limit)]
-    name = html.escape(front.strategy)
-    marker = {"color": colour(one), "symbol": "circle-open" if one.is_random else "circle", "size": 7}
+    on_it = set(front.places)
+    rest = thinned([point for place, point in enumerate(front.points) if place not in on_it], limit)
     shape = "hv" if front.cost.sign < 0 else "vh"
     line = {"shape": shape, "color": colour(one), "width": 1.5, "dash": "dash" if one.is_random else "solid"}
-    cloud = {"mode": "markers", "name": name, "marker": {**marker, "opacity": 0.55}}
-    edge = {"mode": "lines+markers", "name": f"{name}, Pareto front", "marker": {**marker, "size": 10}, "line": line}
-    return [{**_scatter(rest, album), **cloud}, {**_scatter(edge_points, album), **edge}]
+    edge = _cloud(edge_points, album, f"{front.strategy}, Pareto front", _marker(one, 10))
+    return [
+        _cloud(rest, album, front.strategy, {**_marker(one, 7), "opacity": 0.55}),
+        {**edge, "mode": "lines+markers", "line": line},
+    ]
+
+
+def _marker(one: Member, size: int) -> JSON:
+    return {"color": colour(one), "symbol": "circle-open" if one.is_random else "circle", "size": size}
 
 
 def _star(best: Winner | None, cost: Metric, quality: Metric) -> Point | None:
@@ -135,22 +138,17 @@ def _star(best: Winner | None, cost: Metric, quality: Metric) -> Point | None:
     return Point(x, y, best.one, best.trial) if math.isfinite(x) and math.isfinite(y) else None
 
 
-def _scatter(points: Iterable[Point], album: Album) -> JSON:
-    shown = list(points)
-    return {
-        "type": "scatter",
-        "x": short(point.x for point in shown),
-        "y": short(point.y for point in shown),
-        "customdata": [album.add(point.one, point.trial) for point in shown],
-        "hoverinfo": "none",
-    }
+def _cloud(points: Sequence[Point], album: Album, name: str, marker: JSON) -> JSON:
+    xs, ys = [point.x for point in points], [point.y for point in points]
+    shown = [album.add(point.one, point.trial) for point in points]
+    return trace("markers", xs, ys, name, customdata=shown, hoverinfo="none", marker=marker)
 
 
-def _thinned(positions: Sequence[int], limit: int) -> list[int]:
-    """At most `limit` of the positions, evenly spread."""
-    if len(positions) <= limit:
-        return list(positions)
-    return [positions[step * len(positions) // limit] for step in range(limit)]
+def thinned(points: Sequence[T], limit: int) -> Sequence[T]:
+    """At most `limit` of the points, evenly spread."""
+    if len(points) <= limit:
+        return points
+    return [points[step * len(points) // limit] for step in range(limit)]
 
 
 def _axes(x: Metric, y: Metric, heights: Sequence[float], keep: Sequence[float] = ()) -> JSON:
@@ -169,11 +167,8 @@ def window(heights: Sequence[float], keep: Sequence[float], sign: float) -> JSON
     values = sign * np.asarray(heights, np.float64)
     low, high = (float(end) for end in np.quantile(values, (0.25, 0.75), method="higher"))
     kept = [*values[values >= low - 3 * (high - low)].tolist(), *(sign * value for value in keep)]
-    start, top = min(kept), float(values.max())
-    if not 0 < top - start < (top - float(values.min())) / 2:
-        return {}
-    margin = 0.08 * (top - start)
-    return {"range": sorted((sign * (start - margin), sign * (top + margin)))}
+    top = float(values.max())
+    return cut_axis(min(kept), top, sign, (top - float(values.min())) / 2)
 
 
 def _left_out(views: Sequence[JSON], quality: Metric) -> str:
@@ -217,9 +212,6 @@ def agreement_figure(facts: Facts, album: Album) -> Figure | None:
 def _agreement_view(one: Agreement, quality: Metric, album: Album) -> JSON:
     traces = []
     for strategy, members in by_strategy(point.one for point in one.points).items():
-        own = [point for point in one.points if point.one.strategy == strategy]
-        kept = [own[position] for position in _thinned(range(len(own)), POINTS // 2)]
-        symbol = "circle-open" if members[0].is_random else "circle"
-        marker = {"color": colour(members[0]), "symbol": symbol, "size": 8, "opacity": 0.8}
-        traces.append({**_scatter(kept, album), "mode": "markers", "name": html.escape(strategy), "marker": marker})
+        own = thinned([point for point in one.points if point.one.strategy == strategy], POINTS // 2)
+        traces.append(_cloud(own, album, strategy, {**_marker(members[0], 8), "opacity": 0.8}))
     return {"traces": traces, "layout": _axes(one.metric, quality, [point.y for point in one.points])}

@@ -18,8 +18,8 @@ from plotly.offline import get_plotlyjs
 
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.trial import Budget, Trial
+from ogive.report.markup import number
 from ogive.report.page import page, write_page
-from ogive.report.wording import number
 from ogive.runs import Run, read_run
 from ogive.session import Settings, search
 from ogive.tables.keys import MixedRadix

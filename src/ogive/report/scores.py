@@ -1,26 +1,48 @@
-"""One HTML file about a table of scores: how the scores rank, and what NASWOT sees of three networks."""
+"""One HTML file about a table of scores: how the scores rank, and what NASWOT sees of three networks.
+
+That is their kernels, as pictures beside each other: a good, a middling and a poor network.
+"""
 
 from __future__ import annotations
 
+import base64
 import math
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ogive.core.architecture import Architecture
 from ogive.core.metric import PARAMS, Metric, of_version_1
-from ogive.report.curves import JSON, Figure, drawing, label, short
+from ogive.report.cells import Draw, Drawing
+from ogive.report.curves import JSON, Figure, chart, label, trace
 from ogive.report.facts import spaces_of
-from ogive.report.kernels import kernels_section
-from ogive.report.markup import Html, joined, script_json, table, tag
-from ogive.report.page import Drawing, document, write_text
-from ogive.report.scatter import POINTS, window
-from ogive.report.wording import number, title
+from ogive.report.markup import (
+    Html,
+    document,
+    joined,
+    number,
+    script_json,
+    section,
+    table,
+    tag,
+    title,
+    write_text,
+)
+from ogive.report.scatter import POINTS, thinned, window
 from ogive.tables.kernels import Kernel
 from ogive.tables.scores import Row
 
-__all__ = ["Judged", "write_score_page"]
+__all__ = ["Judged", "heat_map", "kernels_section", "write_score_page"]
+
+# From few units in common to all: colours of one hue family, evenly darker to the eye.
+STOPS = ((247, 251, 255), (198, 219, 239), (107, 174, 214), (33, 113, 181), (8, 48, 107), (3, 19, 43))
 
 
 @dataclass(frozen=True)
@@ -45,14 +67,15 @@ def write_score_page(
 ) -> Path:
     """Write the page of the table of scores in `file`; without columns to judge by it has the kernels alone."""
     proxies = [str(name) for name in settings["proxies"]]
-    pictures = Drawing(spaces_of([str(settings["space"])]).values())
     scores = {row.arch: row.scores for row in rows if row.scores is not None}
     figure = _figure(proxies, scores, judged) if judged else None
     told = {kernel.arch: _told(kernel.arch, proxies, scores, judged) for kernel in kernels}
     kept = str(file.with_suffix(".kernels.npz"))
     body = joined(
         _ranking(figure, proxies, judged, file) if figure else None,
-        kernels_section(kernels, told, pictures.picture, kept) if kernels else None,
+        kernels_section(kernels, told, Drawing(spaces_of([str(settings["space"])]).values()).picture, kept)
+        if kernels
+        else None,
         _settings(settings, rows, command),
     )
     charts = [figure.data()] if figure else []
@@ -99,25 +122,14 @@ def _figure(proxies: Sequence[str], scores: Mapping[Architecture, Sequence[float
 def _view(name: str, place: int, scores: Mapping[Architecture, Sequence[float]], one: Judged) -> JSON:
     pairs = [(scores[arch][place], value) for arch, value in one.values.items() if arch in scores]
     finite = [pair for pair in pairs if math.isfinite(pair[0])]
-    kept = [finite[step * len(finite) // POINTS] for step in range(POINTS)] if len(finite) > POINTS else finite
+    kept = thinned(finite, POINTS)
     colour = "var(--series-0)" if name == PARAMS.name else "var(--series-1)"
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": short(x for x, _ in kept),
-        "y": short(y for _, y in kept),
-        "marker": {"color": colour, "size": 5, "opacity": 0.5},
-        "hovertemplate": "%{x:.5~g}, %{y:.4~g}<extra></extra>",
-    }
-    axis: JSON = {"title": label(_with_unit(one.metric)), **window([y for _, y in finite], (), one.metric.sign)}
-    return {
-        "traces": [trace],
-        "layout": {"xaxis": {"title": label(title(of_version_1(name)))}, "yaxis": axis, "showlegend": False},
-    }
-
-
-def _with_unit(metric: Metric) -> str:
-    return f"{metric.name} ({metric.unit})" if metric.unit else metric.name
+    marker, hover = {"color": colour, "size": 5, "opacity": 0.5}, "%{x:.5~g}, %{y:.4~g}<extra></extra>"
+    dots = trace("markers", [x for x, _ in kept], [y for _, y in kept], name, marker=marker, hovertemplate=hover)
+    named = f"{one.metric.name} ({one.metric.unit})" if one.metric.unit else one.metric.name
+    up = {"title": label(named), **window([y for _, y in finite], (), one.metric.sign)}
+    across = {"title": label(title(of_version_1(name)))}
+    return {"traces": [dots], "layout": {"xaxis": across, "yaxis": up, "showlegend": False}}
 
 
 def _ranking(figure: Figure, proxies: Sequence[str], judged: Sequence[Judged], file: Path) -> Html:
@@ -131,16 +143,15 @@ def _ranking(figure: Figure, proxies: Sequence[str], judged: Sequence[Judged], f
         "Kendall's τ with its 95 % bootstrap interval, and Spearman's ρ. 1 is the order of the column, 0 no order. A "
         "score that ranks no better than the number of parameters is not worth its time."
     )
-    return tag(
-        "section",
-        tag("h2", figure.title),
-        drawing(figure),
+    return section(
+        figure.name,
+        figure.title,
+        chart(figure),
         table(headers, lines),
         tag("p", explained),
         [tag("p", sentence) for sentence in _sentences(judged)],
         tag("div", f"Only architectures above it count: {', '.join(above)}." if above else None, class_="source"),
         tag("div", "Source: ", tag("code", str(file)), class_="source"),
-        id=figure.name,
     )
 
 
@@ -181,7 +192,77 @@ def _settings(settings: Mapping[str, Any], rows: Sequence[Row], command: str) ->
         "Machine": f"{machine.get('cpu', '–')}, {settings.get('device', 'cpu')}",
         "ogive": f"{settings.get('ogive', '–')}, commit {machine.get('commit') or 'unknown'}",
     }
-    rows_of_table = [[name, value] for name, value in told.items()]
-    return tag(
-        "section", tag("h2", "How to reproduce"), tag("pre", command), table(["", ""], rows_of_table), id="reproduce"
+    return section("reproduce", "How to reproduce", tag("pre", command), table(["", ""], list(told.items())))
+
+
+# -- what NASWOT sees --------------------------------------------------------------------------------------------------
+
+
+def kernels_section(
+    kernels: Sequence[Kernel], told: Mapping[Architecture, Sequence[str]], draw: Draw, source: str
+) -> Html:
+    """The section of the page. `told` holds lines about each architecture, `source` where the kernels are kept."""
+    named = {1: ("the network",), 2: ("better", "poorer")}.get(len(kernels), ("good", "middling", "poor"))
+    low = math.floor(20 * min(float(kernel.shares.min()) for kernel in kernels)) / 20
+    pairs = zip(named, kernels, strict=True)
+    cards = [_card(name, kernel, told.get(kernel.arch, ()), draw, low) for name, kernel in pairs]
+    explained = (
+        f"Each square compares the same {len(kernels[0].labels)} images two by two: the pixel in row i and column j is "
+        "the share of the untrained network's ReLU units that are in the same state, on or off, for images i and j. "
+        "Dark off the diagonal are images that the network takes for alike. NASWOT is the logarithm of the determinant "
+        "of these numbers of units: it is large where there are many units and the ground is even."
     )
+    kept = joined("Source: ", tag("code", source), ", one byte for each pair of images.")
+    grid, source_line = tag("div", cards, class_="kernels"), tag("div", kept, class_="source")
+    return section("kernels", "What NASWOT sees", tag("p", explained), grid, _bar(low), source_line)
+
+
+def _card(name: str, kernel: Kernel, told: Sequence[str], draw: Draw, low: float) -> Html:
+    said = f"two images agree in {100 * kernel.agreement:.0f} % of {number(kernel.units)} ReLU units on average"
+    drawn = draw(kernel.arch)
+    image = _image(heat_map(kernel.shares, low), f"{name}: {said}")
+    below = tag("span", "image j, both in the order of the classes")
+    return tag(
+        "figure",
+        tag("h3", name),
+        tag("div", tag("span", "image i"), image, below, class_="map"),
+        tag("figcaption", tag("ul", [tag("li", line) for line in (*told, said)])),
+        tag("div", Html(drawn), class_="picture") if drawn else None,
+        tag("code", str(kernel.arch)),
+    )
+
+
+def _bar(low: float) -> Html:
+    """What the colours mean, from the lowest share of all kernels to one."""
+    colours = heat_map(np.linspace(low, 1, 256)[None, :], low)
+    ends = [tag("span", f"{100 * low:.0f} %"), _image(colours, "the scale of colours"), tag("span", "100 %")]
+    return tag("div", tag("span", "units in the same state"), ends, class_="colourbar")
+
+
+def _image(png: bytes, words: str) -> Html:
+    """A picture inside the page, with words for those who cannot see it."""
+    text = base64.b64encode(png).decode()
+    return tag("img", src=f"data:image/png;base64,{text}", alt=words)
+
+
+def heat_map(shares_BB: npt.NDArray[np.float64], low: float) -> bytes:
+    """A PNG with one pixel for each entry, coloured from `low` to 1."""
+    span = max(1 - low, 1e-9)
+    indices = np.rint(255 * np.clip((shares_BB - low) / span, 0, 1)).astype(np.uint8)
+    height, width = indices.shape
+    rows = np.hstack([np.zeros((height, 1), np.uint8), indices]).tobytes()  # each row begins with its filter, none
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"PLTE", _palette()), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in chunks)
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+@cache
+def _palette() -> bytes:
+    places = np.linspace(0, len(STOPS) - 1, 256)
+    channels = [np.interp(places, range(len(STOPS)), channel) for channel in zip(*STOPS, strict=True)]
+    colours: bytes = np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes()
+    return colours

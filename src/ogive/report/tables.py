@@ -1,4 +1,4 @@
-"""The sections of the page that follow the charts: candidates, failures, environment, commands."""
+"""The sections of the page that are tables: candidates, epochs of a supernet, failures, environment, commands."""
 
 from __future__ import annotations
 
@@ -6,16 +6,37 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
+from ogive.core.architecture import Architecture
 from ogive.core.metric import Metric
+from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Trial
-from ogive.report.commands import comparisons, sources
+from ogive.report.drawing import family
+from ogive.report.evidence import comparisons, sources
 from ogive.report.facts import Facts
-from ogive.report.markup import Html, cell, number_cell, table, tag
+from ogive.report.markup import (
+    Html,
+    badge,
+    duration,
+    joined,
+    number_cell,
+    section,
+    table,
+    tag,
+    title,
+    told,
+)
 from ogive.report.member import Member, score
 from ogive.report.scatter import Album
-from ogive.report.wording import duration, title, told
 
-__all__ = ["Columns", "environment_section", "failures_section", "reproduce_section", "trials_section"]
+__all__ = [
+    "environment_section",
+    "epochs_section",
+    "failures_section",
+    "reproduce_section",
+    "skip_connections",
+    "trials_section",
+    "weightless_cells",
+]
 
 TRIALS = 50
 FAILURES = 50
@@ -61,9 +82,8 @@ def trials_section(facts: Facts, album: Album) -> Html:
     rows = []
     for one, trial in ranked:
         arch = tag("span", str(trial.arch), data_point=album.add(one, trial, picture=True), tabindex=0, class_="mono")
-        cells = [cell(tag("span", one.tag, class_="badge")), number_cell(trial.number), cell(arch)]
-        cells += [cell("on it" if trial.arch in front else "–")] if several else []
-        rows.append([*cells, *columns.cells(trial)])
+        place = ["on it" if trial.arch in front else "–"] if several else []
+        rows.append([badge(one.tag), number_cell(trial.number), arch, *place, *columns.cells(trial)])
     text = (
         f"{len(working):,} candidates were measured, {len(first):,} of them different. Here are the best "
         f"{len(ranked)}, each with its best trial{', those of the Pareto front first' if several else ''}. Click on a "
@@ -71,7 +91,7 @@ def trials_section(facts: Facts, album: Album) -> Html:
     )
     headers = ["Run", "Trial", "Architecture", *(["Front"] if several else []), *columns.headers]
     listed = table(headers, rows, sortable=True)
-    return tag("section", tag("h2", "Candidates"), tag("p", text), listed, sources(runs), id="trials")
+    return section("trials", "Candidates", tag("p", text), listed, sources(runs))
 
 
 def failures_section(facts: Facts) -> Html:
@@ -91,7 +111,7 @@ def failures_section(facts: Facts) -> Html:
         for reason, members in list(failures.items())[:FAILURES]
     ]
     listed = table(["Reason", "How often", "Run and trial"], rows) if rows else None
-    return tag("section", tag("h2", "Failures"), tag("p", text), listed, sources(runs), id="failures")
+    return section("failures", "Failures", tag("p", text), listed, sources(runs))
 
 
 # -- environment and commands -----------------------------------------------------------------------------------------
@@ -105,7 +125,7 @@ def environment_section(runs: Sequence[Member]) -> Html:
         if (rows := _shared(runs, keys))
     ]
     machine = table(["", "Value"], _shared(runs, ("ogive", "machine", "device", "threads", "workers")))
-    return tag("section", tag("h2", "Environment"), machine, folded, sources(runs), id="environment")
+    return section("environment", "Environment", machine, folded, sources(runs))
 
 
 def _shared(runs: Sequence[Member], keys: Iterable[str]) -> list[list[str]]:
@@ -148,24 +168,21 @@ def reproduce_section(facts: Facts, page: str) -> Html:
     lines.append(f"ogive report {' '.join(folders)} --out {shlex.quote(page)}")
     # One command may have made several runs.
     commands = list(dict.fromkeys(lines))
-    text = ("An interrupted run goes on with ", tag("code", "ogive resume FOLDER"), ". ")
-    same = "Clocks and latencies will differ, trials will not."
-    return tag(
-        "section",
-        tag("h2", "How to reproduce"),
-        tag("p", *text, same),
-        tag("pre", "\n".join(commands)),
-        tag("h3", "Runs"),
-        _runs_table(runs),
-        id="reproduce",
+    again = "ogive resume FOLDER"
+    text = (
+        "An interrupted run goes on with ",
+        tag("code", again),
+        ". Clocks and latencies will differ, trials will not.",
     )
+    pre = tag("pre", "\n".join(commands))
+    return section("reproduce", "How to reproduce", tag("p", *text), pre, tag("h3", "Runs"), _runs_table(runs))
 
 
 def _runs_table(runs: Sequence[Member]) -> Html:
     """One line a run: folder, strategy, seed, what became of its trials."""
     rows: list[list[str | Html]] = [
         [
-            tag("span", one.tag, class_="badge"),
+            badge(one.tag),
             str(one.run.folder),
             one.strategy,
             one.seed,
@@ -180,3 +197,84 @@ def _runs_table(runs: Sequence[Member]) -> Html:
     reached = f"Best {runs[0].sought[0].noun}" if same else "Best by its first objective"
     headers = ["Run", "Folder", "Strategy", "Seed", "Measured", "Failed", "Screened out", reached, "Time", "Begun"]
     return table(headers, rows, sortable=True)
+
+
+# -- epochs of a supernet ----------------------------------------------------------------------------------------------
+
+SKIP = "skip_connect"
+WEIGHTLESS = frozenset({"none", "skip", "pool"})
+
+
+def skip_connections(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
+    """How many of the operations that an architecture chooses are skip connections, and how many could be."""
+    chosen = [op for ops in _chosen(space, arch).values() for op in ops]
+    return chosen.count(SKIP), len(chosen)
+
+
+def weightless_cells(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
+    """In how many of the cells that an architecture chooses no operation has weights, and how many cells there are.
+
+    A skip connection that halves the image has some in many networks; it counts as one without, as in the papers.
+    """
+    cells = _chosen(space, arch).values()
+    return sum(WEIGHTLESS.issuperset(map(family, ops)) for ops in cells), len(cells)
+
+
+def _chosen(space: SearchSpace, arch: Architecture) -> dict[str, list[str]]:
+    """The chosen operations of each cell, where one could be a skip connection."""
+    cells: dict[str, list[str]] = {}
+    for variable, choice in zip(space.variables, arch.choices, strict=True):
+        if isinstance(variable, Choice) and SKIP in variable.options:
+            # "normal.3.lower" belongs to the cell "normal"; where there is one cell, its edges are called "0>1".
+            cell = variable.name.partition(".")[0] if "." in variable.name else ""
+            cells.setdefault(cell, []).append(str(variable.options[int(choice)]))
+    return cells
+
+
+def epochs_section(facts: Facts) -> Html | None:
+    """For each search that answers with its last epoch, the cell of every epoch; None if there is no such."""
+    shown = [one for one in facts.runs if one.answer == "last" and _chooses_operations(one)]
+    if not shown:
+        return None
+    text = (
+        "Each proposal is what the search would have derived after that epoch. The paper of such a strategy takes the "
+        "last one: the best of all epochs was chosen with the measurements of this run."
+    )
+    parts = [_of_run(one, one.space, facts) for one in shown if one.space is not None]
+    return section("epochs", "Epochs of the supernet", tag("p", text), parts, sources(shown))
+
+
+def _chooses_operations(one: Member) -> bool:
+    return one.space is not None and bool(one.evaluated) and skip_connections(one.space, one.evaluated[0].arch)[1] > 0
+
+
+def _of_run(one: Member, space: SearchSpace, facts: Facts) -> Html:
+    columns = Columns([one], facts.metrics)
+    rows = []
+    for place, trial in enumerate(one.evaluated, start=1):
+        skips, among = skip_connections(space, trial.arch)
+        arch, chosen = tag("span", str(trial.arch), class_="mono"), number_cell(skips, f"{skips} of {among}")
+        rows.append([number_cell(place, str(place)), arch, chosen, *columns.cells(trial)])
+    headers = ["Epoch", "Derived", "Skip connections", *columns.headers]
+    heading = tag("p", badge(one.tag), f" {one.strategy}, seed {one.seed}. {_collapse(one.evaluated, space)}")
+    return joined(heading, table(headers, rows, sortable=True))
+
+
+def _collapse(trials: Sequence[Trial], space: SearchSpace) -> str:
+    """Whether, and from when on, nothing that was chosen has weights."""
+    counts = [weightless_cells(space, trial.arch) for trial in trials]
+    whole = [empty == cells for empty, cells in counts]
+    if not any(whole):
+        some = sum(empty > 0 for empty, _ in counts)
+        if not some:
+            return "It did not collapse: every derived cell has an operation with weights."
+        return (
+            "It did not collapse as a whole, since some operation with weights is left after every epoch. But after "
+            f"{some} of {len(trials)} epochs there is a cell without any."
+        )
+    since = whole.index(True) + 1
+    ever = " and ever after" if all(whole[since - 1 :]) else ""
+    skips, among = skip_connections(space, trials[since - 1].arch)
+    what = "a skip connection" if skips == among else "a skip connection, a pooling or none"
+    said = f"in epoch {since} every operation is {what}."
+    return f"It collapsed: in epoch {since}{ever} no operation has weights; {said}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -695,20 +696,30 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path, patience_s: float) -> None:
-    process = start("search", *TABULAR, "--budget", "1000000", "--out", "run")
-    log = Path("run/trials.jsonl")
+def interrupt(process: subprocess.Popen[str], patience_s: float, ready: Callable[[], bool]) -> Said:
+    """Ctrl-C, as soon as the process has come so far."""
     deadline = time.monotonic() + patience_s
-    while not (log.exists() and log.stat().st_size > 5000):
+    while not ready():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=patience_s)
-    assert process.returncode == 130
-    assert out.splitlines()[-1] == "Interrupted. Every finished trial is stored; go on with: ogive resume run"
-    assert "Traceback" not in err
+    return Said(process.returncode, out, err)
+
+
+def holds(log: str, least: int) -> bool:
+    """Whether the trials of the run that a pattern finds take so many bytes."""
+    return any(path.stat().st_size > least for path in Path().glob(log))
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path, patience_s: float) -> None:
+    process = start("search", *TABULAR, "--budget", "1000000", "--out", "run")
+    said = interrupt(process, patience_s, lambda: holds("run/trials.jsonl", 5000))
+    assert said.code == 130
+    assert said.out.splitlines()[-1] == "Interrupted. Every finished trial is stored; go on with: ogive resume run"
+    assert "Traceback" not in said.err
     stored = read_run(Path("run")).trials
     assert [trial.number for trial in stored] == list(range(len(stored)))
     assert ogive("resume", "run", "--budget", len(stored) + 20).code == 0
@@ -718,39 +729,54 @@ def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path, 
     assert [trial.arch for trial in read_run(Path("whole")).trials] == [trial.arch for trial in resumed]
 
 
-def test_ctrl_c_before_the_first_trial_promises_nothing(
-    ogive: Run, table_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a file that keeps its reader waiting is a pipe of Unix")
+def test_ctrl_c_before_the_first_trial_promises_nothing(ogive: Run, patience_s: float) -> None:
+    Path("table").mkdir()
+    os.mkfifo("table/table.json")
 
-    monkeypatch.setattr("ogive.cli.searching.search", interrupted)
-    said = ogive("search", *TABULAR, "--out", "run")
+    def is_read() -> bool:
+        with contextlib.suppress(OSError):  # while nobody reads
+            writers.append(os.open("table/table.json", os.O_WRONLY | os.O_NONBLOCK))
+        return bool(writers)
+
+    writers: list[int] = []
+    process = start("search", "--space", "nasbench201", "--table", "./table", "--budget", "5", "--out", "run")
+    said = interrupt(process, patience_s, is_read)
+    os.close(writers[0])
     assert said == Said(130, "Interrupted before the first trial; nothing was stored.\n", "")
+    assert not Path("run").exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
-    ("work", "command", "way"),
+    ("command", "log", "way"),
     [
-        ("cli.searching.resume", "resume run", "go on with: ogive resume run"),
-        ("cli.searching.compare", "compare random {t} --out kept", "kept in kept, and the same command completes them"),
-        ("reproduce.reproduce", "reproduce nasbench201-random", "`ogive reproduce nasbench201-random --preset small`"),
-        ("demo.demo", "demo --seed 3 --out d", "`ogive demo --seed 3 --out d` goes on where it stopped"),
+        ("resume run --budget 1000000", "run/trials.jsonl", "go on with: ogive resume run"),
+        (
+            "compare random {t} --budget 100000 --out kept",
+            "kept/*/trials.jsonl",
+            "kept in kept, and the same command completes them",
+        ),
+        (
+            "reproduce nasbench201-random --preset paper",
+            "reproductions/runs/*/*/trials.jsonl",
+            "`ogive reproduce nasbench201-random --preset paper` does not repeat what is in reproductions/runs",
+        ),
+        ("demo --seed 3 --out d", "d/evolution/trials.jsonl", "`ogive demo --seed 3 --out d` goes on where it stopped"),
     ],
 )
 def test_ctrl_c_says_how_to_go_on(
-    ogive: Run, table_home: Path, monkeypatch: pytest.MonkeyPatch, work: str, command: str, way: str
+    ogive: Run, table_home: Path, patience_s: float, command: str, log: str, way: str
 ) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
     ogive("search", *TABULAR, "--budget", 3, "--out", "run")
-    monkeypatch.setattr(f"ogive.{work}", interrupted)
-    said = ogive(*(word for part in command.split(" ") for word in (TABULAR if part == "{t}" else (part,))))
+    least = Path("run/trials.jsonl").stat().st_size if command.startswith("resume") else 0
+    words = (word for part in command.split(" ") for word in (TABULAR if part == "{t}" else (part,)))
+    said = interrupt(start(*words), patience_s, lambda: holds(log, least))
     assert said.code == 130
     assert said.out.startswith("Interrupted")
     assert way in said.out
-    assert said.err == ""
+    assert "Traceback" not in said.err
 
 
 def limited() -> None:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Scheduled, fidelity_of, rehearsed, walk
@@ -82,7 +81,8 @@ def _measured(parts: Parts, settings: Settings) -> tuple[Measurement, float]:
     multiplied. So one candidate warms up, unless it takes so long that this does not matter, and of the next one the
     second epoch is what counts.
     """
-    epochs = _epochs(parts.evaluator)
+    fidelity = fidelity_of(parts.evaluator)
+    epochs = fidelity.full if fidelity is not None and fidelity.rungs is None else None  # one of which can be measured
     rng = Seed(settings.seed).numpy("estimate")
     first, second = parts.space.sample(rng), parts.space.sample(rng)
     measured, one_s = _timed(parts.evaluator, first, 1 if epochs else None)
@@ -100,19 +100,3 @@ def _timed(evaluator: Evaluator, arch: Architecture, fidelity: int | None) -> tu
     started = time.perf_counter()
     measured = attempt(evaluator, [Proposal(arch, fidelity=fidelity)])[0]
     return measured, time.perf_counter() - started
-
-
-@runtime_checkable
-class _InEpochs(Protocol):
-    """An evaluator whose fidelity is a number of epochs."""
-
-    @property
-    def epochs(self) -> int:
-        """All of them."""
-        ...
-
-
-def _epochs(evaluator: Evaluator) -> int | None:
-    """The epochs of the first part that trains, if any does."""
-    inside = (part for part in walk(evaluator) if isinstance(part, Evaluator))  # a predictor's epochs are its own
-    return next((part.epochs for part in inside if isinstance(part, _InEpochs)), None)

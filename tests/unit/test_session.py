@@ -20,7 +20,7 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
 from ogive.core.metric import Metric
 from ogive.core.rng import Seed
-from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Trial
 from ogive.estimate import estimate
 from ogive.machine import facts
 from ogive.report.page import page
@@ -482,11 +482,11 @@ class Epochs:
     metrics = (Metric("val_acc"),)
 
     def __init__(self, epochs: int) -> None:
-        self.epochs, self.cold = epochs, True
+        self.fidelity, self.cold = Fidelity("epochs", epochs), True
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         for proposal in proposals:
-            time.sleep(0.3 * self.cold + 0.02 + 0.02 * (proposal.fidelity or self.epochs))
+            time.sleep(0.3 * self.cold + 0.02 + 0.02 * (proposal.fidelity or self.fidelity.full))
             self.cold = False
         return [Measurement({"val_acc": 1.0}) for _ in proposals]
 

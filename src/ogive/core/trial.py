@@ -48,12 +48,14 @@ class Fidelity:
     """What the fidelities of an evaluator count, and how many of them a whole measurement takes.
 
     `continued` says that more of it goes on from less, so that the less of an architecture is part of the more: epochs
-    of one training, not trainings whose schedules have other ends.
+    of one training, not trainings whose schedules have other ends. `rungs` are those that there are, in ascending
+    order; None for every number from 1 to the full one.
     """
 
     unit: str
     full: int
     continued: bool = False
+    rungs: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,11 +75,12 @@ class Tabular:
     @property
     def fidelity(self) -> Fidelity | None:
         """Epochs, where the table has the metric at several; trainings of their own unless they are one curve."""
-        full = self.table.columns[self.metric].fidelity
-        lower = [column for epochs, column in self.table.fidelities(self.metric).items() if epochs != full]
+        full, rungs = self.table.columns[self.metric].fidelity, self.table.fidelities(self.metric)
+        lower = [column for epochs, column in rungs.items() if epochs != full]
         if full is None or not lower:
             return None
-        return Fidelity("epochs", full, continued=all(self.table.columns[column].curve for column in lower))
+        continued = all(self.table.columns[column].curve for column in lower)
+        return Fidelity("epochs", full, continued, tuple(rungs))
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         """One row of the table for each proposal."""

@@ -35,16 +35,19 @@ MEGABYTE = 1 << 20
 
 
 class Trained:
-    """Trains every candidate from scratch; the fidelity of a proposal is a number of epochs, or steps, of the recipe.
+    """Trains every candidate; the fidelity of a proposal is how many epochs, or steps, of the whole training it gets.
 
     Measures what its task measures (the mean over `repeats` trainings with different weights and batches), ``params``
     and ``macs``. What comes out depends on the seed, the architecture and the fidelity alone. A candidate that diverges
-    or runs out of memory is a failed measurement.
+    or runs out of memory is a failed measurement. At a lower fidelity, a rung, a candidate is trained to there on the
+    schedule of the whole and its state is kept in `folder`: a higher rung goes on from it, and ends with the weights of
+    one training without a pause, to the bit.
 
-    `recipe`: how it trains, by default as the task does; with another fidelity the warm-up takes the same share.
+    `recipe`: how it trains, by default as the task does.
     `size`: of the networks. `threads`: of torch, while this evaluator works. `memory_limit_mb`: candidates that would
-    need more are failed before they are trained; None for what the device has. `folder`: where unfinished trainings
-    leave checkpoints, so that a killed run goes on in the middle of one. `progress` is told where a training stands.
+    need more are failed before they are trained; None for what the device has. `folder`: where trainings that are not
+    whole leave checkpoints, so that a killed run goes on in the middle of one, too; without it a rung starts at 0.
+    `progress` is told where a training stands.
     """
 
     def __init__(
@@ -77,11 +80,6 @@ class Trained:
         # Who watches stays in the process that watches: a callback cannot be sent to a worker.
         return {**self.__dict__, "progress": None}
 
-    @property
-    def epochs(self) -> int:
-        """The full fidelity: epochs, or steps."""
-        return int(self._recipe.length)
-
     def rehearse(self) -> float:
         """About how many seconds the task takes before its first candidate."""
         if not isinstance(self._task, Prepared):
@@ -91,8 +89,8 @@ class Trained:
 
     @property
     def fidelity(self) -> Fidelity:
-        """Its epochs or steps; each number of them is a training with a schedule of its own."""
-        return Fidelity(self._recipe.unit, self.epochs)
+        """Its epochs or steps, of which any number is a rung of the whole training."""
+        return Fidelity(self._recipe.unit, int(self._recipe.length), continued=True)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         with torch_threads(self.threads):
@@ -102,24 +100,25 @@ class Trained:
 
     def _measured(self, proposal: Proposal) -> Measurement:
         started = time.perf_counter()
-        arch, recipe = proposal.arch, self._recipe
-        if proposal.fidelity is not None:
-            recipe = recipe.lasting(proposal.fidelity)
-        place = own_folder(self._folder, arch, recipe.length)
+        arch, recipe, full = proposal.arch, self._recipe, int(self._recipe.length)
+        rung = full if proposal.fidelity is None else proposal.fidelity
+        if not 1 <= rung <= full:
+            return Measurement(error=f"a whole training has {full} {recipe.unit}, but {rung} were asked")
+        place = None if self._folder is None else own_folder(self._folder, arch, full)
         metrics: dict[str, float] = {}
         error = None
         try:
             outline = self._task.network(arch, self._size, recipe, seed=None)
             metrics |= self._task.counted(outline)
             self._refuse_too_large(outline, recipe)
-            metrics |= mean([self._trained(arch, recipe, repeat, place) for repeat in range(self.repeats)])
+            metrics |= mean([self._trained(arch, rung, repeat, place) for repeat in range(self.repeats)])
         except Diverged as diverged:
             error = f"diverged: {diverged}"
         except OgiveError:
             raise
         except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
             error = reason_of(mishap)
-        if place is not None and current().writes:
+        if place is not None and current().writes and (rung == full or error is not None):
             shutil.rmtree(place, ignore_errors=True)
         if error is not None:
             logger.info("%s failed: %s", arch, error)
@@ -134,13 +133,13 @@ class Trained:
                 f"and the limit is {self._limit / MEGABYTE:,.0f} MiB"
             )
 
-    def _trained(self, arch: Architecture, recipe: Any, repeat: int, place: Path | None) -> dict[str, float]:
+    def _trained(self, arch: Architecture, rung: int, repeat: int, place: Path | None) -> dict[str, float]:
         """The metrics of one training: what it found itself, and what its task promises beside that."""
-        task, seed = self._task, self._seed.child(str(arch)).child(f"repeat {repeat}")
+        task, recipe, seed = self._task, self._recipe, self._seed.child(str(arch)).child(f"repeat {repeat}")
         network = task.network(arch, self._size, recipe, seed=seed.integer("weights"))
         training = task.training(network, recipe, seed=seed, device=self._device)
-        folder = None if place is None else place / f"repeat-{repeat}"
-        found = dict(drive(training, folder=folder, tell=self.progress))
+        folder, lower = (None, []) if place is None else _rungs(place, rung, recipe.length, f"repeat-{repeat}")
+        found = dict(drive(training, folder=folder, until=rung, lower=lower, tell=self.progress))
         parts: tuple[tuple[Part, bool], ...] = (("val", False), ("test", True))
         for part, test in parts:
             if any(metric.name not in found for metric in task.metrics if metric.test == test):
@@ -153,9 +152,21 @@ class Trained:
             torch.cuda.empty_cache()
 
 
-def own_folder(folder: Path | None, arch: Architecture, length: int) -> Path | None:
-    """A folder of a proposal's own inside `folder`: another process may be training another one."""
-    return None if folder is None else folder / hashlib.sha256(f"{arch} {length}".encode()).hexdigest()[:16]
+def own_folder(folder: Path, arch: Architecture, length: int) -> Path:
+    """A folder of an architecture's own inside `folder`: another process may be training another one."""
+    return folder / hashlib.sha256(f"{arch} {length}".encode()).hexdigest()[:16]
+
+
+def _rungs(place: Path, rung: int, full: int, name: str) -> tuple[Path, list[Path]]:
+    """Where a rung keeps what has this name, and where those below it do that are there, the highest first.
+
+    Each rung has a folder of its own, since another process may be training another one; the whole training is in the
+    folder around them.
+    """
+    own = f"rung-{rung:06d}"
+    below = (path for path in place.glob("rung-*") if rung == full or path.name < own)
+    lower = [path / name for path in sorted(below, reverse=True)]
+    return (place if rung == full else place / own) / name, lower
 
 
 def reason_of(mishap: Exception) -> str:

@@ -12,9 +12,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,10 +76,6 @@ class AdversarialRecipe:
     def length(self) -> int:
         """The steps of the whole training."""
         return self.steps
-
-    def lasting(self, length: int) -> Self:
-        """The same recipe for so many steps."""
-        return replace(self, steps=length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +182,7 @@ class Duel:
             "critic": optim.Adam(self.critic.parameters(), fused=True, **rates),
         }
         self.batches = math.ceil(len(self.images) / recipe.batch_size)
+        self.until = recipe.steps
         self.order: tuple[int, Sequence[Tensor]] = (-1, ())
         self.history: list[Round] = []
 
@@ -208,7 +205,7 @@ class Duel:
         """Run the next steps and add them to the history; Diverged if a loss was no finite number."""
         started = reported = time.perf_counter()
         first, steps = self.done, self.recipe.steps
-        last = min(steps, first + min(ROUND, math.ceil(steps / 10)))
+        last = min(self.until, first + min(ROUND, math.ceil(steps / 10)))
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         for number in range(first, last):
             totals += self._step(number)

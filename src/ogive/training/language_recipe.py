@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 from ogive.core.errors import SpecError, UnknownName
@@ -97,10 +97,6 @@ class LanguageRecipe:
     def length(self) -> int:
         """The epochs of the whole training."""
         return self.epochs
-
-    def lasting(self, length: int) -> LanguageRecipe:
-        """The same recipe for so many epochs."""
-        return replace(self, epochs=length)
 
 
 def recipe_of(preset: Preset = "small", **changes: Any) -> LanguageRecipe:

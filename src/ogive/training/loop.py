@@ -6,11 +6,11 @@ so a checkpoint needs to hold no state of a generator, and a round that was inte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from ogive.training import checkpoint
 from ogive.training.distributed import current
 from ogive.training.journal import Journal
 
-__all__ = ["Diverged", "Tell", "Training", "drive"]
+__all__ = ["Diverged", "Paced", "Tell", "Training", "drive"]
 
 # Whoever watches is told a record that says in one line where the training stands, or the line itself.
 Tell = Callable[[Any], None]
@@ -78,10 +78,28 @@ class Training(Protocol):
         ...
 
 
+@runtime_checkable
+class Paced(Protocol):
+    """A training whose rounds are several units of its `done`, so that it has to know where it is to pause."""
+
+    until: int
+
+
 def drive(
-    training: Training, *, folder: Path | None = None, tensorboard: bool = False, tell: Tell | None = None
+    training: Training,
+    *,
+    folder: Path | None = None,
+    until: int | None = None,
+    lower: Sequence[Path] = (),
+    tensorboard: bool = False,
+    tell: Tell | None = None,
 ) -> Mapping[str, float]:
     """Run a training to its end, and return what it measured of the weights that it leaves in its network.
+
+    With `until`, it pauses when so much is done: that is a rung of the training, whose schedule is that of the whole,
+    so that a training that goes on from the rung ends as one that never paused, to the bit. `lower` are the folders of
+    rungs that lie below, the highest first: the first that holds a checkpoint is where a training begins whose own
+    `folder` has none.
 
     With a `folder`, every round ends with a checkpoint and a line in ``metrics.jsonl``, and a call with an equal
     training goes on from there: to the bit, on the same machine with as many threads. Networks may draw (dropout,
@@ -93,12 +111,14 @@ def drive(
     writes = folder is not None and current().writes
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=cuda))
-        _resume(training, folder, fingerprint)
+        _resume(training, [] if folder is None else [folder, *lower], fingerprint)
+        if until is not None and isinstance(training, Paced):
+            training.until = until
         journal: Journal | None = None
         if folder is not None and writes:
             journal = Journal(folder, [asdict(one) for one in training.history], tensorboard=tensorboard)
             stack.callback(journal.close)
-        while not training.over:
+        while not (training.over or (until is not None and training.done >= until)):
             before = len(training.history)
             training.round(tell)
             if len(training.history) == before or folder is None or journal is None:
@@ -110,9 +130,9 @@ def drive(
     return training.finish()
 
 
-def _resume(training: Training, folder: Path | None, fingerprint: Mapping[str, Any]) -> None:
-    """Go back to the last checkpoint in the folder, if there is one; else every process starts equal."""
-    found = checkpoint.latest(folder, fingerprint) if folder is not None else None
+def _resume(training: Training, folders: Sequence[Path], fingerprint: Mapping[str, Any]) -> None:
+    """Go back to the last checkpoint in the first folder that has one; else every process starts equal."""
+    found = next(filter(None, (checkpoint.latest(folder, fingerprint) for folder in folders)), None)
     current().check_same_epoch(found[1]["epoch"] if found else 0, training.device)
     if found is None:
         training.begin()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn, optim
@@ -86,12 +86,6 @@ class Recipe:
     def length(self) -> int:
         """The epochs of the whole training."""
         return self.epochs
-
-    def lasting(self, length: int) -> Recipe:
-        """The same recipe for so many epochs, of which the warm-up takes the same share."""
-        if length == self.epochs:
-            return self
-        return replace(self, epochs=length, warmup_epochs=self.warmup_epochs / self.epochs * length)
 
     def _check_ranges(self) -> None:
         for name in ("epochs", "batch_size"):

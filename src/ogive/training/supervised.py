@@ -390,11 +390,13 @@ class Supervised:
 
     def finish(self) -> dict[str, float]:
         """Leave the averaged weights, if they were kept, in the network, and its tensors in their usual layout."""
+        name = f"val_{self.score.name}"
+        last = asdict(self.history[-1])[name]
+        found = self._validate() if last is None else last  # where it pauses, nobody may have measured it
         if self.average is not None:
             self.network.load_state_dict(self.average.state_dict())
         self.network.to(memory_format=torch.contiguous_format)
-        name = f"val_{self.score.name}"
-        return {name: asdict(self.history[-1])[name]}
+        return {name: found}
 
     def fingerprint(self) -> dict[str, Any]:
         """Recipe, seed, data, the shapes of the network, and the number of processes."""

@@ -65,10 +65,6 @@ class Scheduled(Protocol):
         """How many of them the whole training has: the full fidelity."""
         ...
 
-    def lasting(self, length: int) -> Any:
-        """The same recipe for a training of another length."""
-        ...
-
 
 R = TypeVar("R", bound=Scheduled)
 

@@ -187,7 +187,7 @@ def test_a_table_says_whether_more_epochs_go_on_from_fewer(curve: bool, tmp_path
     }
     about = {"space": "toy", "source": "", "licence": "", "importer": ""}
     table = write_table(tmp_path / "toy", columns, name="toy", key=MixedRadix([2, 2]), **about)
-    assert Tabular(table, metric="val_200", report=None).fidelity == Fidelity("epochs", 200, continued=curve)
+    assert Tabular(table, metric="val_200", report=None).fidelity == Fidelity("epochs", 200, curve, (12, 200))
 
 
 def test_a_table_of_one_length_of_training_has_no_fidelity(table: Table) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ogive.core.errors import SpecError
 from ogive.core.metric import TEST_ACC, VAL_ACC, Better, Metric, better_of, of_version_1
 
-__all__ = ["PUBLISHED_ROLES", "Column", "Role", "check_column", "file_of", "settled", "usable"]
+__all__ = ["PUBLISHED_ROLES", "Column", "Role", "as_stored", "check_column", "file_of", "settled", "usable"]
 
 # What a search does with a column that it goes by, or reports.
 Role = Literal["searched", "reported"]
@@ -22,6 +22,8 @@ PUBLISHED_ROLES: Mapping[str, Metric] = {"searched": VAL_ACC, "reported": TEST_A
 
 # Units that only say what is counted, as the name of the column does.
 _COUNTED = ("1", "parameters", "MACs")
+# Formats of whose trainings every epoch was measured.
+_OF_CURVES = ("nasbench301-results ",)
 # File systems hold names of 255 bytes.
 _LONGEST = 200
 
@@ -63,6 +65,16 @@ def settled(name: str, column: Column) -> Column:
         better=column.better or better_of(name, column.unit),
         words=(of_version_1(name).words or column.meaning) if column.words is None else column.words,
     )
+
+
+def as_stored(name: str, entries: Mapping[str, Any], importer: str) -> Column:
+    """The column that table.json describes, settled.
+
+    Version 0.1 could not say what is of a learning curve, which is then known by what imported it.
+    """
+    told = {entry.name: entries[entry.name] for entry in fields(Column) if entry.name in entries}
+    curve = importer.startswith(_OF_CURVES) and told.get("family", name) != name
+    return settled(name, Column(**{"curve": curve, **told}))
 
 
 def usable(name: str) -> bool:

@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
 from ogive.core.metric import Metric, is_of_test_set
 from ogive.home import tables_folder
-from ogive.tables.column import PUBLISHED_ROLES, Column, Role, check_column, file_of, settled, usable
+from ogive.tables.column import PUBLISHED_ROLES, Column, Role, as_stored, check_column, file_of, settled, usable
 from ogive.tables.keys import Key, key_from
 from ogive.tables.published import PUBLISHED
 
@@ -64,11 +64,7 @@ class Table:
         self.complete = bool(description.get("complete", True))
         self.predicted = description.get("kind") == "surrogate"
         files = description["columns"]
-        known = [field.name for field in fields(Column)]
-        self.columns = {
-            name: settled(name, Column(**{key: file[key] for key in known if key in file}))
-            for name, file in files.items()
-        }
+        self.columns = {name: as_stored(name, file, self.importer) for name, file in files.items()}
         _check_description(self.columns, self.key, self.rows, (self.clock, self.metric, self.report))
         files = files | {f"key.{name}": file for name, file in description["key"].get("files", {}).items()}
         self._sizes = {name: int(file["bytes"]) for name, file in files.items()}

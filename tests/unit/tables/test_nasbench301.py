@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
-from ogive.core.trial import Proposal
+from ogive.core.trial import Fidelity, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.spaces import darts
 from ogive.tables.importers import import_table, suggested_name
+from ogive.tables.store import Table
 from ogive.tables.world import ClosedWorld
 
 PREFIX = "NetworkSelectorDatasetInfo:darts:"
@@ -146,6 +148,20 @@ def test_epochs_of_the_learning_curve_are_fidelities_charged_by_their_share(tree
     assert short.metrics["val_acc"] == 47.0
     assert short.cost.benchmark_s == pytest.approx(60)
     assert missing.error == f"nb301 has no val_acc_3 for {second}"
+
+
+def test_tables_that_could_not_say_so_yet_have_learning_curves_too(tree: Path, tmp_path: Path) -> None:
+    table = import_table(tree, tmp_path / "table", name="nb301")
+    wanted = Fidelity("epochs", 100, continued=True, rungs=(1, 2, 3, 4, 100))
+    assert Tabular(table).fidelity == wanted
+    file = tmp_path / "table" / "table.json"
+    before = json.loads(file.read_text())
+    for column in before["columns"].values():
+        column.pop("curve")
+    file.write_text(json.dumps({**before, "schema": 1}))
+    assert Tabular(Table.open(tmp_path / "table")).fidelity == wanted
+    file.write_text(json.dumps({**before, "importer": "nats-bench 1"}))  # whose 12 and 200 epochs end two schedules
+    assert Tabular(Table.open(tmp_path / "table")).fidelity == replace(wanted, continued=False)
 
 
 def test_a_search_stays_among_the_trainings(tree: Path, tmp_path: Path) -> None:

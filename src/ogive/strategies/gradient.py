@@ -5,6 +5,7 @@ Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +42,8 @@ __all__ = [
     "recorded",
 ]
 
+logger = logging.getLogger(__name__)
+
 # What a state of a search says of its options, in the words of version 0.1; what was added since stands only where set.
 RECORDED: Mapping[str, Any] = {
     "gate": "softmax",
@@ -55,6 +58,7 @@ RECORDED: Mapping[str, Any] = {
     "most_bending": None,
     "bending_from": 10,
 }
+PUBLISHED_THRESHOLD = 0.85  # xiaomi-automl/FairDARTS
 GATES: Mapping[Gate, str] = {Softmax(): "softmax", Sigmoid(): "sigmoid", GumbelOneHot(): "gumbel"}
 
 
@@ -140,13 +144,14 @@ class Deriving:
     """How a cell is derived in the end.
 
     `threshold`: up to two operations a node, with gates of at least so much (FairDARTS), which makes cells of `ddarts`
-    with the supernet of `darts`. With `select` "perturbation", each ask after the epochs decides one edge by what the
-    supernet loses without its operations, and tunes the weights for `tune_epochs` (DARTS-PT).
+    with the supernet of `darts`; "published" is 0.85 there and none where it can derive nothing. With `select`
+    "perturbation", each ask after the epochs decides one edge by what the supernet loses without its operations, and
+    tunes the weights for `tune_epochs` (DARTS-PT).
     """
 
     select: Literal["strongest", "perturbation"] = "strongest"
     tune_epochs: int = 5  # ruocwang/darts-pt
-    threshold: float | None = None  # xiaomi-automl/FairDARTS: 0.85
+    threshold: float | Literal["published"] | None = None
 
     def __post_init__(self) -> None:
         Perturbation(tune_epochs=self.tune_epochs)
@@ -156,10 +161,21 @@ class Deriving:
         """The decisions after the epochs, if there are any."""
         return Perturbation(tune_epochs=self.tune_epochs) if self.select == "perturbation" else None
 
-    def check(self, gate: Gate, space: SearchSpace) -> None:
-        """SpecError for a threshold where it can derive nothing."""
+    def threshold_in(self, gate: Gate, space: SearchSpace) -> float | None:
+        """The number that stands for the threshold; SpecError for one where it can derive nothing."""
         if self.threshold is None:
-            return
+            return None
+        if self.threshold == "published":
+            if not is_independent(gate) or self.select != "strongest":
+                return None
+            if space.name == "ddarts":
+                return PUBLISHED_THRESHOLD
+            logger.warning(
+                "A cell of %s cannot leave out a node, so that the strongest gates are derived and not, as published, "
+                'those of at least %g: give --space "ddarts(distinct=8)" for that.',
+                *(space.name, PUBLISHED_THRESHOLD),
+            )
+            return None
         if not 0 < self.threshold < 1:
             raise SpecError(f"The threshold of gates must be between 0 and 1, but got {self.threshold}.")
         if space.name != "ddarts":
@@ -172,6 +188,7 @@ class Deriving:
                 f"A threshold is a rule of sigmoid gates, but got gate={_written(gate)} and select={self.select}: "
                 "write gate=sigmoid."
             )
+        return self.threshold
 
 
 def darts(
@@ -197,16 +214,15 @@ def darts(
     """
     if alpha.zero_one and not is_independent(gate):
         raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {_written(gate)}: write gate=sigmoid.")
-    derive.check(gate, space)
-    sharing = None
-    if derive.threshold is not None:  # the supernet is that of `darts`, with the layers of the space
+    threshold, sharing = derive.threshold_in(gate, space), None
+    if threshold is not None:  # the supernet is that of `darts`, with the layers of the space
         sharing, size = SHARED["darts"], replace(size, cells=len(space.variables) // WIDTH)
     options = recorded(
         size,
         gate=_written(gate),
         edge_normalisation=alpha.edge_normalisation,
         zero_one=alpha.zero_one,
-        open_from=derive.threshold,
+        open_from=threshold,
         most_skips=stop.most_skips,
         settled=stop.settled,
         select=derive.select,
@@ -216,9 +232,7 @@ def darts(
     )
     own = {"rule": stop.rule, "regulariser": alpha.regulariser, "alpha_optimiser": alpha.optimiser}
     options |= {name: described(part) for name, part in own.items() if part is not None}
-    method = Method(
-        Differentiable(gate, alpha), Strongest(derive.threshold), stop.rules, derive.selection, sharing, options
-    )
+    method = Method(Differentiable(gate, alpha), Strongest(threshold), stop.rules, derive.selection, sharing, options)
     return SupernetStrategy(
         method, space, data, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
     )
@@ -252,6 +266,7 @@ fair_darts = partial(
     gate=Sigmoid(),
     weights=WeightsRecipe(batch_size=128, learning_rate=0.005),  # xiaomi-automl/FairDARTS, train_search.py
     alpha=ArchitectureRecipe(learning_rate=3e-3, momentum=0.9, zero_one=10.0),  # the same
+    derive=Deriving(threshold="published"),
 )
 fair_darts.__doc__ = """FairDARTS: operations do not compete, and gates are pushed to 0 or 1 (Chu et al., ECCV 2020)."""
 

@@ -19,6 +19,7 @@ from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import ddarts, genotype_of
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.strategies.gradient import Strongest
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.perturbation import Decision, _operation_for
 from ogive.supernets.search import halved
@@ -167,6 +168,25 @@ def test_the_threshold_of_fair_darts_proposes_cells_of_ddarts_that_can_be_built(
     assert search.search.supernet.kinds == ("normal", "reduce", "reduce")
     assert any(len(cell) != 8 for arch in found for cell in genotype_of(arch).cells)
     build(found[-1], default_skeleton("ddarts", channels=4, cells=3))(torch.zeros(2, 3, 8, 8))[0, 0].backward()
+
+
+def test_fair_darts_derives_as_published_where_cells_may_leave_out_nodes(caplog: pytest.LogCaptureFixture) -> None:
+    def fair(space: Any, **options: Any) -> SupernetStrategy:
+        sizes = {"channels": 4, "epochs": 1, "batch_size": 8, "alpha_learning_rate": 0.5}
+        given = {"space": lambda: space, "data": lambda: DATA, "seed": lambda: Seed(0)}
+        found: SupernetStrategy = catalog.build("strategy", "fair_darts", given, **sizes, **options)
+        return found
+
+    space = ddarts(distinct=3)
+    published, same, other = (fair(space, **one).ask() for one in ({}, {"threshold": 0.85}, {"threshold": None}))
+    assert published[0].arch == same[0].arch != other[0].arch
+    for own in ({"select": "perturbation"}, {"gate": "softmax", "zero_one": 0.0}):
+        assert fair(space, **own).method.derive == Strongest()
+    assert not caplog.records
+    fair(darts(), cells=3)
+    (record,) = caplog.records
+    assert record.message.startswith("A cell of darts cannot leave out a node")
+    assert 'give --space "ddarts(distinct=8)"' in record.message
 
 
 def test_skip_connections_of_fair_darts_are_counted_in_its_first_cell() -> None:

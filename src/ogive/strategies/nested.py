@@ -33,7 +33,9 @@ from ogive.training.data import Data
 
 __all__ = ["Cellwise", "NearStart", "Nested", "Opening", "ddarts"]
 
-SETTLED = 4  # train_search.py of the published code: how many distances before the last are compared with it
+# train_search.py of the published code, as is the next: how many epochs after the warm ones no distance is taken.
+UNTAKEN = 5
+SETTLED = 4  # how many distances before the last are compared with it
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,10 @@ class Nested:
 
 @dataclass(frozen=True)
 class NearStart:
-    """Ends a search from a handcrafted network that stays about as far from it as it was, after the warm epochs."""
+    """Ends a search from a handcrafted network that stays about as far from it as it was.
+
+    Distances count from the sixth epoch after the warm ones, so that the first end is at epoch 14, counted from 0.
+    """
 
     outline: Outline
     least_change: float
@@ -117,8 +122,8 @@ class NearStart:
         return distance(self.outline.genotype(arch), self.outline.start)
 
     def ends(self, notes: Sequence[Any]) -> bool:
-        *before, last = notes[-1 - SETTLED :] or [0.0]
-        return len(notes) > self.after + SETTLED and all(abs(last - one) <= self.least_change for one in before)
+        *before, last = notes[self.after + UNTAKEN :][-1 - SETTLED :] or [0.0]
+        return len(before) == SETTLED and all(abs(last - one) <= self.least_change for one in before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +176,9 @@ def ddarts(
 
     The architecture waits for `warm_epochs`, which come on top of `epochs`; None is 5 from a handcrafted network and 0
     otherwise. That network's own operations start at `start`. The search from it ends early when the distance to it has
-    changed by `least_change` at most against each of the four epochs before. `final_alpha_learning_rate` is where every
-    cosine ends, not a share of its start. `reference_leaks` sums up gradients as published (see `CellSearch`).
+    changed by `least_change` at most against each of the four epochs before, all after the fifth since the warm ones.
+    `final_alpha_learning_rate` is the floor of every cosine, not a share of its start; the cosines begin with the warm
+    epochs and are `epochs` long, as published. `reference_leaks` sums up gradients as published (see `CellSearch`).
     """
     nested = derive.made(space)
     if not 0 < start < math.inf:
@@ -195,6 +201,8 @@ def ddarts(
             "final_learning_rate": alpha.final_alpha_learning_rate,
             "warm_epochs": alpha.waits,
             "leaks": alpha.reference_leaks,
+            # A state whose cosine waited with the architecture cannot go on with this one.
+            **({"cosine": "from the first epoch"} if alpha.waits else {}),
         },
         rule=derive.rule,
         threshold=derive.threshold,

@@ -71,10 +71,13 @@ class CellRecipe:
 
 
 def cell_learning_rate(recipe: CellRecipe, epochs: int, epoch: int) -> float:
-    """Half a cosine over the epochs in which the architecture is trained, of `epochs` in all, counted from 0."""
-    passed = max(0, epoch - recipe.waits) / (epochs - recipe.waits)
+    """Half a cosine as long as the architecture is trained, from the first of `epochs` in all on, counted from 0.
+
+    So it is at its floor `waits` epochs before the end and rises again, as in train_search.py of the published code.
+    """
+    passed = epoch / (epochs - recipe.waits)
     span = recipe.learning_rate - recipe.final_alpha_learning_rate
-    return recipe.final_alpha_learning_rate + span * (1 + math.cos(math.pi * min(1.0, passed))) / 2
+    return recipe.final_alpha_learning_rate + span * (1 + math.cos(math.pi * passed)) / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,12 +146,24 @@ def test_a_step_of_the_architecture_changes_each_cell_as_an_adam_of_its_own_woul
         torch.testing.assert_close(own, alone)
 
 
-def test_rates_of_cells_follow_a_cosine_to_an_absolute_floor_after_the_warm_epochs() -> None:
-    recipe = CellRecipe(warm_epochs=5)
-    rates = [cell_learning_rate(recipe, 55, epoch) for epoch in range(55)]
-    assert rates[:6] == [3e-3] * 6
-    assert rates[30] == pytest.approx(2e-3)
-    assert rates[54] == pytest.approx(1e-3 + 1e-3 * (1 + math.cos(math.pi * 49 / 50)))
+@pytest.mark.parametrize("waits", [0, 5])
+def test_rates_of_cells_are_those_of_a_torch_scheduler_that_counts_from_the_first_epoch(waits: int) -> None:
+    """train_search.py of D-DARTS: T_max is `epochs`, to which the warm epochs come on top while the scheduler steps."""
+    alone = torch.nn.Parameter(torch.zeros(1))
+    adam = torch.optim.Adam([alone], lr=3e-3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=50, eta_min=1e-3)
+    published = []
+    for _ in range(50 + waits):
+        published.append(adam.param_groups[0]["lr"])
+        adam.step()
+        scheduler.step()
+    recipe = CellRecipe(warm_epochs=waits)
+    rates = [cell_learning_rate(recipe, 50 + waits, epoch) for epoch in range(50 + waits)]
+    assert rates == pytest.approx(published, rel=1e-9)
+    assert rates[waits] == pytest.approx(3e-3 if waits == 0 else 1e-3 + 1e-3 * (1 + math.cos(math.pi * 5 / 50)))
+
+
+def test_the_floor_of_the_rates_is_no_share_of_their_start() -> None:
     assert cell_learning_rate(CellRecipe(learning_rate=1e-4), 10, 10) == pytest.approx(1e-3)
 
 

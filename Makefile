@@ -16,7 +16,7 @@ PINS       := pyproject.toml constraints.txt
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(USER_STAMP)  ## make .venv with what a user needs: ogive, torch, ONNX, tables, pictures
+setup: $(USER_STAMP)  ## make .venv with what a user needs: ogive, torch, ONNX, benchmark tables, pictures
 
 setup-dev: $(DEV_STAMP)  ## the same, and what tests and checks need
 
@@ -57,7 +57,7 @@ $(BIN)/python:
 
 $(USER_STAMP): $(PINS) | $(BIN)/python
 	@echo "Installing ogive, torch and ONNX into $(VENV): about a minute, most of it torch ..."
-	@$(PIP) -e '.[onnx,parquet,images]'
+	@$(PIP) -e '.[onnx,parquet,images,tables]'
 	@touch $@
 
 $(DEV_STAMP): $(PINS) | $(BIN)/python

@@ -33,6 +33,7 @@ EXTRAS = {
     "onnx": "export to onnx",
     "parquet": "import of benchmark tables in parquet files",
     "images": "folders of images",
+    "tables": "ogive tables get",
     "bo": "Bayesian optimisation",
     "optuna": "Optuna's samplers",
     "ray": "runs on a cluster",
@@ -74,7 +75,7 @@ def doctor() -> list[Finding]:
         *([] if isinstance(torch, Finding) else [_accelerator(torch), _threads(torch)]),
         _memory(),
         _home(),
-        _holdings("tables", tables_folder(), "*/table.json", "ogive tables import FILE"),
+        _holdings("tables", tables_folder(), "*/table.json", "ogive tables get nasbench201"),
         _holdings("data sets", data_folder(), "*/", "ogive data get cifar10 (digits are always there)"),
         *(_extra(name, purpose) for name, purpose in EXTRAS.items()),
     ]

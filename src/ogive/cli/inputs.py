@@ -19,6 +19,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
     tables = typer.Typer(help="Import, list and query benchmark tables.", no_args_is_help=True, rich_markup_mode=None)
+    tables.command("get")(get_table_command)
     tables.command("import")(import_command)
     tables.command("list")(list_tables_command)
     tables.command("info")(info_command)
@@ -29,6 +30,26 @@ def register(app: typer.Typer) -> None:
     data.command("get")(get_command)
     data.command("list")(list_data_command)
     app.add_typer(data, name="data")
+
+
+def get_table_command(
+    which: Annotated[str | None, typer.Argument(help="nasbench201 or nasbench_graph.  [default: list them]")] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="The name of the table from now on.  [default: the same]")
+    ] = None,
+) -> None:
+    """Make a benchmark table of a package that anybody can install; without a name, list what there is.
+
+    Example: ogive tables get nasbench201
+    """
+    if which is None:
+        packages = catalog.load("packages").items()
+        table(None, ("table", "package", "holds"), [(name, p.distribution, p.holds) for name, p in packages])
+        return
+    called = name or which
+    with Bar(called, None):
+        made = catalog.load("get_table")(which, tables_folder() / called, name=called)
+    _print_imported(made)
 
 
 def import_command(
@@ -90,15 +111,19 @@ def import_command(
             mapped=mapped,
             progress=lambda done, total: bar.at(done, total=total),
         )
-    rows = f"predictions of all {imported.rows:.3g}" if imported.predicted else f"{imported.rows:,}"
-    console.print(
-        f"{called}: {rows} architectures of {imported.space}, digest {imported.digest[:16]}{_goes_by(imported)}"
-    )
+    _print_imported(imported)
+
+
+def _print_imported(made: Any) -> None:
+    rows = f"predictions of all {made.rows:.3g}" if made.predicted else f"{made.rows:,}"
+    console.print(f"{made.name}: {rows} architectures of {made.space}, digest {made.digest[:16]}{_goes_by(made)}")
+    if made.missing:
+        console.print(f"Not in it: {', '.join(made.missing)}.")
 
 
 def _goes_by(imported: Any) -> str:
     """What a search in a table of one's own goes by, which nobody published."""
-    return "" if imported.roles else f", searched on {_as_metric(imported, 'searched', imported.metric)}"
+    return "" if imported.published else f", searched on {_as_metric(imported, 'searched', imported.metric)}"
 
 
 def _as_metric(opened: Any, role: str, column: str | None) -> str | None:
@@ -130,7 +155,7 @@ def list_tables_command() -> None:
     """
     folders = sorted(path.parent for path in tables_folder().glob("*/table.json"))
     if not folders:
-        console.print(f"No table is imported in {tables_folder()}. Example: ogive tables import nb201.parquet")
+        console.print(f"No table is imported in {tables_folder()}. Example: ogive tables get nasbench201")
         return
     opened = [catalog.load("open_table")(str(folder)) for folder in folders]
     rows = [(t.name, t.space, *_part(t), f"{len(t.columns)}") for t in opened]
@@ -154,6 +179,7 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
         ("searched on", _as_metric(opened, "searched", opened.metric) or "whatever tabular(metric=...) names"),
         ("reported", _as_metric(opened, "reported", opened.report) or "nothing"),
         ("clock", (opened.clock_of(opened.metric) if opened.metric else opened.clock) or "none"),
+        ("not in it", ", ".join(opened.missing) or "–"),
         ("folder", str(opened.folder)),
     )
     console.print(opened.name if opened.predicted else f"{opened.name}, {count} rows")
@@ -165,12 +191,14 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
             about.unit,
             _epochs(about.fidelity),
             "test" if about.test else "",
+            _trainings(about),
+            about.cell or "",
             *(("–", "–", "") if opened.predicted else _range(opened.column(column))),
             about.meaning,
         )
         for column, about in opened.columns.items()
     ]
-    table(None, ("column", "unit", "epochs>", "", "from>", "to>", "missing>", "meaning"), rows)
+    table(None, ("column", "unit", "epochs>", "", "seeds", "cells", "from>", "to>", "missing>", "meaning"), rows)
 
 
 def query_command(
@@ -189,7 +217,7 @@ def query_command(
     space = catalog.build("space", opened.space) if opened.space in catalog.names("space") else None
     found = [opened.row(_read(text, space, opened.complete)) for text in archs]
     rows = [
-        (column, opened.columns[column].unit, *(_written(of_column.item(row)) for row in found))
+        (column, opened.about(column).unit, *(_written(of_column.item(row)) for row in found))
         for column, of_column in zip(wanted, values, strict=True)
     ]
     table(None, ("column", "unit", *(f"{text}>" for text in archs)), rows)
@@ -213,6 +241,11 @@ def _read(text: str, space: Any, complete: bool) -> Architecture:
 
 def _epochs(fidelity: int | None) -> str:
     return "" if fidelity is None else str(fidelity)
+
+
+def _trainings(about: Any) -> str:
+    """Which of several trainings a number stands for."""
+    return str(about.seed) if about.seed is not None else about.seeds or ""
 
 
 def _range(values: Any) -> tuple[str, str, str]:

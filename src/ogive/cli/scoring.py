@@ -250,7 +250,7 @@ def _write_page(
 
     judged = [
         Judged(
-            truth.columns[column].metric(column),
+            truth.about(column).metric(column),
             {row.arch: truth.value(row.arch, column) for row in rows},
             [it.to_json() for it in scores],
             above,

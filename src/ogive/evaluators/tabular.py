@@ -67,7 +67,7 @@ class Tabular:
             raise SpecError(f"Each metric of tabular(...) may be given once, but {twice} is given twice.")
         self._full = self._reading(wanted, table.clock_of(self.metric), 1.0)
         self._lower: dict[int, _Reading] = {}
-        if table.columns[self.metric].test:
+        if table.about(self.metric).test:
             raise SpecError(
                 f"The search never sees the test set, but {self.metric} was measured on it: give it as report."
             )
@@ -75,7 +75,7 @@ class Tabular:
     @property
     def fidelity(self) -> Fidelity | None:
         """Epochs, where the table has the metric at several; trainings of their own unless they are one curve."""
-        full, rungs = self.table.columns[self.metric].fidelity, self.table.fidelities(self.metric)
+        full, rungs = self.table.about(self.metric).fidelity, self.table.fidelities(self.metric)
         lower = [column for epochs, column in rungs.items() if epochs != full]
         if full is None or not lower:
             return None
@@ -117,7 +117,7 @@ class Tabular:
             if metric is None:
                 return None
             columns = {name: table.fidelities(c).get(fidelity, c) for name, c in self._full.columns.items()}
-            own, full = table.columns[metric].clock, table.columns[self.metric].fidelity
+            own, full = table.about(metric).clock, table.about(self.metric).fidelity
             scale = 1.0 if own is not None or full is None else fidelity / full
             self._lower[fidelity] = self._reading(columns, own or table.clock_of(self.metric), scale)
         return self._lower[fidelity]

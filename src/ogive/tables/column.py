@@ -13,10 +13,17 @@ import numpy.typing as npt
 from ogive.core.errors import SpecError
 from ogive.core.metric import TEST_ACC, VAL_ACC, Better, Metric, better_of, of_version_1
 
-__all__ = ["PUBLISHED_ROLES", "Column", "Role", "as_stored", "check_column", "file_of", "settled", "usable"]
+__all__ = [
+    "PUBLISHED_ROLES", "Cell", "Column", "Role", "Seeds", "as_stored", "check_column", "file_of", "settled", "usable",
+]  # fmt: skip
 
 # What a search does with a column that it goes by, or reports.
 Role = Literal["searched", "reported"]
+# Which of the published trainings of an architecture a number stands for: the mean over all of them; over some, not the
+# same ones for every architecture; or one.
+Seeds = Literal["all", "some", "one"]
+# Whether architectures were measured as they are written, or without their dead branches.
+Cell = Literal["raw", "pruned"]
 # What published accuracies are called there, whichever of them it is; tables of one's own keep their names.
 PUBLISHED_ROLES: Mapping[str, Metric] = {"searched": VAL_ACC, "reported": TEST_ACC}
 
@@ -38,6 +45,10 @@ class Column:
     Columns of one `family` are the same measurement at several fidelities (epochs), and `curve` marks those that were
     measured on the way through one longer training instead of at the end of a training of their own. `clock` names
     the column with the seconds that the training behind this one took.
+
+    `seeds` says which trainings a number stands for and `seed` which one where it is the same for all architectures,
+    `mean` names the column with the mean over this training and others. `cell` says what was trained or counted. None
+    stands for what nobody published.
     """
 
     unit: str
@@ -50,6 +61,10 @@ class Column:
     curve: bool = False
     better: Better | None = None
     words: str | None = None
+    seeds: Seeds | None = None
+    seed: int | None = None
+    mean: str | None = None
+    cell: Cell | None = None
 
     def metric(self, name: str) -> Metric:
         """The metric that a column is, under a name."""

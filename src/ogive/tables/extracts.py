@@ -17,7 +17,7 @@ from ogive.tables.nasbench101 import canonical_cells
 from ogive.tables.rows import Published, Values, accuracy, converted, count, scaled, seconds
 from ogive.tables.store import Table, write_table
 
-__all__ = ["EXTRACTS", "Extract"]
+__all__ = ["EXTRACTS", "GRAPHS", "NASBENCH_GRAPH", "Extract"]
 
 logger = logging.getLogger(__name__)
 
@@ -245,9 +245,9 @@ def _cells_of_graphs(columns: Mapping[str, Values]) -> Integers:
 
 
 # The columns of `proteins` are keyed by another code (base 6, five operations): not these architectures.
-_GRAPHS = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
+GRAPHS = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
 
-_GRAPH = Extract(
+NASBENCH_GRAPH = Extract(
     name="nasbench_graph",
     space=nasbench_graph.NAME,
     needs=frozenset({"arch_hash", "cora_valid"}),
@@ -255,16 +255,16 @@ _GRAPH = Extract(
     columns={
         **{
             f"{data}_{short}": accuracy(f"{data}_{split}", f"{data}, {split}", test=split == "test", factor=100.0)
-            for data in _GRAPHS
+            for data in GRAPHS
             for short, split in (("val", "valid"), ("test", "test"))
         },
         **{
             f"{data}_latency_ms": scaled(f"{data}_latency", "ms", f"latency of one pass over {data}", 1e3)
-            for data in _GRAPHS
+            for data in GRAPHS
         },
         **{
             f"{data}_params": count(f"{data}_params_M", f"trainable parameters of the network for {data}", factor=1e6)
-            for data in _GRAPHS
+            for data in GRAPHS
         },
     },
     source="NAS-Bench-Graph (https://github.com/THUMNLab/NAS-Bench-Graph)",
@@ -277,4 +277,4 @@ _GRAPH = Extract(
 )
 
 # In the order in which a file is tried; a file that fits several is the first of them.
-EXTRACTS = (_NASBENCH101_30K, _ECNAS, _ACCEL, _GRAPH)
+EXTRACTS = (_NASBENCH101_30K, _ECNAS, _ACCEL, NASBENCH_GRAPH)

@@ -3,7 +3,8 @@
 Dong et al., "NATS-Bench", TPAMI 2021, and Dong and Yang, "NAS-Bench-201", ICLR 2020. For each architecture and each
 number of epochs there are several trainings on each of four sets: CIFAR-10's half ("cifar10-valid"), CIFAR-10's train
 and validation images ("cifar10"), CIFAR-100 and ImageNet16-120. What is imported are means over the trainings, after
-the last epoch, as the authors' package answers with ``is_random=False``.
+the last epoch, as the authors' package answers with ``is_random=False``, and where there are several trainings, what
+each of them reached, as it answers with ``is_random=SEED``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ogive.tables import pickles
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
 
-__all__ = ["import_folder", "import_pth"]
+__all__ = ["MEANINGS", "SEEDS", "import_folder", "import_pth"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ _SPLITS = {
 # By these keys the dictionaries of one training, and of all trainings of an architecture with one schedule, are known.
 _TRAINING = frozenset({"eval_acc1es", "train_acc1es", "epochs"})
 _RESULTS = frozenset({"all_results", "dataset_seed", "arch_str"})
+# The seeds of the long trainings, in the order in which they are published; many architectures have the first two only.
+SEEDS = (777, 888, 999)
 _TRUSTED_SEED = 888  # the package's own choice where trainings disagree on parameters and operations
 
 
@@ -178,15 +181,20 @@ def _of_set(data: str, epochs: int, trainings: Mapping[int, Mapping[str, Any]]) 
     short, runs = _SETS[data], list(trainings.values())
     numbers = {f"{short}_train_{epochs}": _mean(run["accuracies"]["train"] for run in runs)}
     for split, published in _SPLITS[data].items():
-        numbers[f"{short}_{split}_{epochs}"] = _mean(run["accuracies"][published] for run in runs)
+        reached = {seed: run["accuracies"][published] for seed, run in trainings.items()}
+        numbers[f"{short}_{split}_{epochs}"] = _mean(reached.values())
+        if len(reached) > 1:
+            numbers |= {f"{short}_{split}_{epochs}_seed{seed}": value for seed, value in sorted(reached.items())}
     numbers[f"{short}_train_seconds_{epochs}"] = _mean(run["seconds"] for run in runs)
     if "val" in _SPLITS[data]:
         # What a search pays for one query, as the package's simulate_train_eval counts it.
         numbers[f"{short}_query_seconds_{epochs}"] = _mean(run["seconds"] + run["val_seconds"] for run in runs)
     latencies = [value for run in runs for value in run["latency"]]
     numbers[f"{short}_latency_ms"] = 1e3 * _mean(latencies) if latencies else math.nan
-    for name, key in (("params", "params"), ("flops", "flop")):
-        numbers[f"{short}_{name}"] = 1e6 * _agreed({seed: run[key] for seed, run in trainings.items()})
+    for name, key in (("params", "params"), ("macs", "flop")):
+        # The network for ten classes is the one whose size is meant where nothing else is said.
+        called = name if short == "c10v" else f"{short}_{name}"
+        numbers[called] = 1e6 * _agreed({seed: run[key] for seed, run in trainings.items()})
     return numbers
 
 
@@ -253,7 +261,7 @@ def _written(
         values = np.array([found[number].get(column, math.nan) for number in numbers[order].tolist()])
         about = _about(column, names)
         whole = about.dtype == "int64" and not np.isnan(values).any()
-        about = about if whole or about.dtype != "int64" else Column(about.unit, about.meaning, "float64")
+        about = about if whole or about.dtype != "int64" else replace(about, dtype="float64")
         columns[column] = about, (np.rint(values) if whole else values).astype(about.dtype)
     return write_table(
         folder,
@@ -270,25 +278,29 @@ def _written(
     )
 
 
-_MEANINGS = {
+MEANINGS = {
     "c10v": "CIFAR-10 trained on its 25,000-image half",
     "c10": "CIFAR-10 trained on train + validation images",
     "c100": "CIFAR-100",
     "in16": "ImageNet16-120",
 }
+_COUNTS = {
+    "params": ("parameters", "trainable parameters", "int64"),
+    "macs": ("MACs", "operations as the authors count them", "float64"),
+}
 
 
 def _about(column: str, names: list[str]) -> Column:
     """What a column is, told by its name."""
-    data, _, rest = column.partition("_")
-    trained = _MEANINGS[data]
+    data, _, rest = f"c10v_{column}".partition("_") if column in _COUNTS else column.partition("_")
+    trained = MEANINGS[data]
     if rest == "latency_ms":
-        return Column("ms", f"latency of a batch of 256 on the authors' GPU, {trained}", "float64")
-    if rest == "params":
-        return Column("parameters", f"trainable parameters, {trained}", "int64")
-    if rest == "flops":
-        return Column("MACs", f"operations as the authors count them, {trained}", "float64")
-    what, _, epochs = rest.rpartition("_")
+        return Column("ms", f"latency of a batch of 256 on the authors' GPU, {trained}", "float64", cell="raw")
+    if rest in _COUNTS:
+        unit, counted, dtype = _COUNTS[rest]
+        return Column(unit, f"{counted}, {trained}", dtype, cell="raw")
+    measured, _, seed = rest.partition("_seed")
+    what, _, epochs = measured.rpartition("_")
     family = f"{data}_{what}"
     if what.endswith("seconds"):
         spent = "training and one validation" if what == "query_seconds" else "training"
@@ -296,5 +308,13 @@ def _about(column: str, names: list[str]) -> Column:
     clocks = (f"{data}_query_seconds_{epochs}", f"{data}_train_seconds_{epochs}")
     clock = next((clock for clock in clocks if clock in names), None)
     test = what in ("test", "valtest")
-    meaning = f"{what} accuracy after {epochs} epochs, {trained}, mean over seeds"
-    return Column("%", meaning, "float64", test=test, family=family, fidelity=int(epochs), clock=clock)
+    meaning = f"{what} accuracy after {epochs} epochs, {trained}"
+    if seed:
+        return Column(
+            "%", f"{meaning}, seed {seed}", "float64", test=test, clock=clock, seeds="one", seed=int(seed),
+            mean=f"{data}_{measured}", cell="raw",
+        )  # fmt: skip
+    return Column(
+        "%", f"{meaning}, mean over seeds", "float64", test=test, family=family, fidelity=int(epochs), clock=clock,
+        seeds="all", cell="raw",
+    )  # fmt: skip

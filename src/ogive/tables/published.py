@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["PUBLISHED"]
+__all__ = ["GETTABLE", "PUBLISHED"]
+
+# Tables that come with packages of the Python index: `ogive.tables.packages` makes them.
+GETTABLE = ("nasbench201", "nasbench_graph")
 
 # The names that tables are imported under, and what FILE in the command is.
 PUBLISHED = {

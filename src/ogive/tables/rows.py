@@ -12,9 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.errors import MissingData, SpecError
-from ogive.tables.store import Column
+from ogive.tables.column import Cell, Column, Seeds
 
-__all__ = ["Published", "Values", "accuracy", "as_is", "converted", "count", "read_columns", "scaled", "seconds"]
+__all__ = [
+    "Columns",
+    "Published",
+    "Values",
+    "accuracy",
+    "as_is",
+    "converted",
+    "count",
+    "read_columns",
+    "scaled",
+    "seconds",
+]
 
 Values = npt.NDArray[Any]
 Columns = dict[str, tuple[Column, Values]]
@@ -31,6 +42,10 @@ class Published:
     def at(self, family: str, fidelity: int, clock: str | None = None) -> Published:
         """The same, as one fidelity of a family, with the column that tells what its training took."""
         return replace(self, about=replace(self.about, family=family, fidelity=fidelity, clock=clock))
+
+    def of(self, cell: Cell, seeds: Seeds | None = None) -> Published:
+        """The same, of architectures as they are written or pruned, and of some of their trainings."""
+        return replace(self, about=replace(self.about, cell=cell, seeds=seeds))
 
 
 # -- kinds of columns -------------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ from ogive.core.metric import Metric, is_of_test_set
 from ogive.home import tables_folder
 from ogive.tables.column import PUBLISHED_ROLES, Column, Role, as_stored, check_column, file_of, settled, usable
 from ogive.tables.keys import Key, key_from
-from ogive.tables.published import PUBLISHED
+from ogive.tables.names import missing, same
+from ogive.tables.published import GETTABLE, PUBLISHED
 
 __all__ = ["SCHEMA", "Column", "Table", "open_table", "write_folder", "write_table"]
 
@@ -116,9 +117,26 @@ class Table:
 
         Of a surrogate, they are worked out when they are looked up.
         """
+        name = self.named(name)
         if name not in self._mapped:
             self._mapped[name] = self._map(name)
         return self._mapped[name]
+
+    def named(self, name: str) -> str:
+        """The column of this name, or the one that holds the same numbers under another; UnknownName if there is none.
+
+        Publications of one benchmark call their columns differently (`ogive.tables.names`).
+        """
+        if name in self.columns:
+            return name
+        found = same(self.space, name, self.columns) if self.published else None
+        if found is None:
+            raise UnknownName(f"column of the table {self.name}", name, self.columns)
+        return found
+
+    def about(self, name: str) -> Column:
+        """What the numbers of a column are; UnknownName if there is none."""
+        return self.columns[self.named(name)]
 
     def value(self, arch: Architecture, column: str) -> float:
         """One number; nan where the benchmark has none."""
@@ -138,9 +156,9 @@ class Table:
 
     def fidelities(self, column: str) -> dict[int, str]:
         """The columns that hold the same measurement at other fidelities, itself included, by ascending fidelity."""
-        about = self._about(column)
+        about = self.about(column)
         if about.family is None:
-            return {} if about.fidelity is None else {about.fidelity: column}
+            return {} if about.fidelity is None else {about.fidelity: self.named(column)}
         found = {
             other.fidelity: name
             for name, other in self.columns.items()
@@ -154,18 +172,28 @@ class Table:
         A published accuracy is called by its role. Everything else keeps its name, with ``test_`` before it if it was
         measured on a test set and does not say so itself.
         """
-        about = self._about(column)
+        about = self.about(column)
         known = self.roles.get(role or "")
         if known is not None and about.better == known.better and about.unit in ("", known.unit):
             return known
         hidden = about.test or role == "reported"
         # Beside a role of that name, a published column with the name needs another one.
-        plain = is_of_test_set(column) and (role is not None or not self.roles)
+        plain = is_of_test_set(column) and (role is not None or not self.published)
         return about.metric(f"test_{column}" if hidden and not plain else column)
+
+    @property
+    def published(self) -> bool:
+        """Whether it is of a published benchmark, whose accuracies are called by their roles, and not one's own."""
+        return bool(self.roles)
+
+    @property
+    def missing(self) -> list[str]:
+        """What other publications of the benchmark hold and this table does not; nothing of a table of one's own."""
+        return missing(self.space, self.columns) if self.published else []
 
     def clock_of(self, column: str) -> str | None:
         """The column with the training seconds behind a column, if there is one."""
-        return self._about(column).clock or self.clock
+        return self.about(column).clock or self.clock
 
     def verify(self) -> None:
         """Read everything and compare it with the digests of the import; StoreError names what differs."""
@@ -206,11 +234,6 @@ class Table:
                     f"remove {self.folder} and import the table again."
                 )
 
-    def _about(self, name: str) -> Column:
-        if name not in self.columns:
-            raise UnknownName(f"column of the table {self.name}", name, self.columns)
-        return self.columns[name]
-
     def _load(self, name: str) -> npt.NDArray[Any]:
         """An array of the key."""
         return np.asarray(self._read(f"key.{name}"))
@@ -223,7 +246,6 @@ class Table:
         return values
 
     def _map(self, name: str) -> Any:
-        self._about(name)
         if self.predicted:
             from ogive.tables.predictions import predictions
 
@@ -246,9 +268,12 @@ def open_table(name: str | Path) -> Table:
         if (folder / FILE).exists():
             return Table.open(folder)
     about = f" ({PUBLISHED[name]})" if name in PUBLISHED else ""
+    way = f"ogive tables get {name}, or: " if name in GETTABLE else ""
     imported = sorted(path.parent.name for path in tables_folder().glob(f"*/{FILE}"))
     others = f" Imported are: {', '.join(imported)}." if imported else ""
-    raise MissingData(f"No table named {name!r} is imported. Run: ogive tables import FILE --as {name}{about}.{others}")
+    raise MissingData(
+        f"No table named {name!r} is imported. Run: {way}ogive tables import FILE --as {name}{about}.{others}"
+    )
 
 
 def write_table(

@@ -63,16 +63,25 @@ def test_means_over_the_trainings_after_the_last_epoch_are_imported(folder: Path
     arch = natssize().parse("8:16:24:32:40")
     wanted = {
         "c10v_val_12": 62.0,
+        "c10v_val_12_seed777": 61.0,
+        "c10v_val_12_seed888": 63.0,
         "c10v_test_12": 61.0,
         "c10v_train_12": 63.0,
         "c10v_train_seconds_12": 24.0,
         "c10v_query_seconds_12": 24.5,
         "c10v_latency_ms": 10.0,
+        "params": 500_000,
         "c10v_params": 500_000,
+        "macs": 10e6,
         "index": 1,
     }
     assert {name: table.value(arch, name) for name in wanted} == pytest.approx(wanted)
-    assert [name for name, column in table.columns.items() if column.test] == ["c10v_test_12"]
+    tested = [name for name, column in table.columns.items() if column.test]
+    assert tested == ["c10v_test_12", "c10v_test_12_seed777", "c10v_test_12_seed888"]
+    mean, one = table.about("c10v_val_12"), table.about("c10v_val_12_seed888")
+    assert (mean.seeds, mean.seed, mean.mean, mean.cell) == ("all", None, None, "raw")
+    assert (one.seeds, one.seed, one.mean, one.cell) == ("one", 888, "c10v_val_12", "raw")
+    assert table.fidelities("c10v_val_12") == {12: "c10v_val_12"}
     assert heard == [(1, 2), (2, 2)]
     assert suggested_name(folder) == "natssize"
 

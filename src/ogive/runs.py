@@ -445,16 +445,19 @@ def _locked(folder: Path) -> int:
     return descriptor
 
 
-def lock_file(descriptor: int) -> None:
-    """Lock an open file until it is closed; OSError if another process holds it."""
+def lock_file(descriptor: int, *, wait: bool = False) -> None:
+    """Lock an open file until it is closed; if another process holds it, wait for that, or OSError.
+
+    The system gives the file free when the process ends, even after kill -9.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
         import msvcrt
 
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
     else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def _sync(path: Path) -> None:

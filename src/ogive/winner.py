@@ -27,7 +27,7 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.metric import LATENCY, MACS, PARAMS, of_part
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
-from ogive.evaluators.latency import LatencyReport, Timing, measure
+from ogive.evaluators.timing import LatencyReport, Timing, measure
 from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
 from ogive.networks.export import Exported, export

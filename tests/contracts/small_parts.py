@@ -73,7 +73,7 @@ WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas", "few_shot"), tuple(SHAR
 # The same in their smallest space: in the others they are tried by their own tests and in searches.
 SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense", "darts_language": "darts_rnn"}
 TRAINED = "trained(epochs=1, batch_size=16)"
-LATENCY = "latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)"
+LATENCY = "latency(min_runs=2, min_seconds=0.001, max_seconds=0.01, warm_up_s=0.0)"
 BOTH = f"together({TRAINED}, {LATENCY})"
 JUDGED = "images=20, statistics_images=20, feature_channels=2, feature_epochs=1"
 ADVERSARIAL = "critic_channels=2, steps=1, batch_size=16, generator_batch=8, critic_steps=1"

@@ -376,7 +376,7 @@ def test_trainings_in_other_processes_and_all_evaluators_know_the_operation() ->
         ("trained(epochs=1, batch_size=16)", 2),
         ("inherited(supernet(epochs=1))", 1),
         ("training_free(params, batch_size=8)", 1),
-        ("latency(min_runs=2, min_seconds=0.001, warm_up_s=0.0)", 1),
+        ("latency(min_runs=2, min_seconds=0.001, max_seconds=0.01, warm_up_s=0.0)", 1),
     ):
         found = ogive.search(**given, evaluator=evaluator, workers=workers)
         assert [trial.measurement.error for trial in found.trials] == [None] * 2

@@ -31,7 +31,7 @@ folder = Path(sys.argv[1])
 settings = Settings(
     space="nasbench201", data="digits(limit=64)", channels=4, cells=1, budget=Budget(trials=2),
     strategy="darts(epochs=3, batch_size=16)",
-    evaluator="together(trained(epochs=1, batch_size=16), latency(min_runs=3, min_seconds=0.01))",
+    evaluator="together(trained(epochs=1, batch_size=16), latency(min_runs=3, min_seconds=0.01, max_seconds=0.01))",
 )
 with group() as ranks:
     # Each process has a name of its own in mind for the folder: that of the first one counts.

@@ -298,7 +298,8 @@ def test_options_that_rows_have_not_are_refused(diabetes: str, options: dict[str
 
 
 def test_scores_latency_and_images_work_with_perceptrons(diabetes: str, wine: str, tmp_path: Path) -> None:
-    timed = "together(training_free([naswot_smooth, synflow, params]), latency(min_runs=2, warm_up_s=0.0))"
+    quick = "latency(min_runs=2, min_seconds=0.0, max_seconds=0.01, warm_up_s=0.0)"
+    timed = f"together(training_free([naswot_smooth, synflow, params]), {quick})"
     for data in (diabetes, wine):
         (trial,) = ogive.search(**{**QUICK, "evaluator": timed}, data=data, budget=1).trials
         assert trial.measurement.error is None

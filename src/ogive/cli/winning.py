@@ -188,9 +188,12 @@ def latency_command(
         f"{arch} on {report.device}, batch of {report.batch_size}, {report.threads} thread(s)", highlight=False
     )
     console.print(
-        f"median {report.median_ms:.3f} ms, p10 {report.p10_ms:.3f}, p90 {report.p90_ms:.3f}; "
-        f"processor time {report.cpu_ms:.3f} ms; {report.runs} runs after {report.warm_up_runs} to warm up",
+        f"median {report.median_ms:.3f} ms [{report.low_ms:.3f}, {report.high_ms:.3f}], p10 {report.p10_ms:.3f}, "
+        f"p90 {report.p90_ms:.3f}; processor time {report.cpu_ms:.3f} ms; "
+        f"{report.runs} runs after {report.warm_up_runs} to warm up",
     )
+    for doubt in report.doubts:
+        console.print(doubt)
     if not report.steady:
         console.print("The times had not settled when the warm-up ended: the machine is busy, or was.")
 

@@ -102,11 +102,13 @@ TEST_ACC = Metric("test_acc", "%", "larger", "test accuracy")
 PARAMS = Metric("params", "", "smaller", "parameters")
 MACS = Metric("macs", "", "smaller", "multiply-accumulates")
 LATENCY = Metric("latency_ms", "ms", "smaller", "latency")
-# How sure a latency is: its 10th and 90th percentiles and the processor's own time.
+# How sure a latency is: its 10th and 90th percentiles, the processor's own time, and the ends of the median's interval.
 LATENCY_SPREAD = (
     Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),
     Metric("latency_p90_ms", "ms", "smaller", "latency, 90th percentile"),
     Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency"),
+    Metric("latency_low_ms", "ms", "smaller", "latency, lower end of the median's 95 % interval"),
+    Metric("latency_high_ms", "ms", "smaller", "latency, upper end of the median's 95 % interval"),
 )
 
 

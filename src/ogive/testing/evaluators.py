@@ -11,7 +11,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import OgiveError, ProtocolError
 from ogive.core.evaluator import Evaluator, Labelled
-from ogive.core.metric import Metric, names_of
+from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal, Trial
@@ -20,7 +20,7 @@ from ogive.testing.parts import made, require, require_picklable, require_same_e
 __all__ = ["CLOCKED", "check_evaluator", "trace_of_evaluator"]
 
 # What is measured with a clock differs from one time to the next.
-CLOCKED = ("latency_ms", "latency_p10_ms", "latency_p90_ms", "latency_cpu_ms")
+CLOCKED = names_of((LATENCY, *LATENCY_SPREAD))
 
 
 def check_evaluator(

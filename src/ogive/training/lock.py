@@ -1,8 +1,10 @@
-"""One process at a time trains in a folder: the others wait, and then find what it left there."""
+"""One process at a time trains in a folder, or measures on a machine: the others wait."""
 
 from __future__ import annotations
 
+import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,9 @@ from ogive.core.errors import StoreError
 from ogive.runs import lock_file
 from ogive.training.distributed import current
 
-__all__ = ["lock"]
+__all__ = ["lock", "machine_lock"]
+
+logger = logging.getLogger(__name__)
 
 WAIT_S = 1.0  # between two looks at a folder in which another process trains
 
@@ -48,3 +52,36 @@ def lock(folder: Path, what: str, tell: Callable[[str], None] | None) -> Iterato
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def machine_lock(file: Path | None = None) -> Iterator[None]:
+    """Wait until no other process of this machine, whoever's it is, measures a time; then keep the others waiting.
+
+    `file` is one of the system's temporary folder: a home may be shared with other machines.
+    """
+    file = file or Path(tempfile.gettempdir()) / "ogive-latency.lock"
+    descriptor = _opened(file)
+    try:
+        try:
+            lock_file(descriptor)
+        except OSError:
+            logger.info("Another process measures a latency; waiting for it.")
+            lock_file(descriptor, wait=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(file: Path) -> int:
+    """The file, made if need be; one that another user made can only be read, which is enough to lock it."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        try:
+            return os.open(file, os.O_RDONLY)
+        except OSError:
+            raise StoreError(
+                f"{file} cannot be written ({error.strerror}): latencies are measured one at a time, by a lock on it. "
+                "Make room, or set TMPDIR to another folder."
+            ) from None

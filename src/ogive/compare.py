@@ -196,12 +196,14 @@ def compare(
     seeds: int,
     workers: int | str = 1,
     folder: Path | None = None,
+    command: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run every strategy, and random search, with the seeds ``settings.seed`` to ``settings.seed + seeds - 1``.
 
     Searches are spread over `workers` processes, each of them serial, so that the number of workers never changes a
-    result. With `folder`, every search is a run folder in it; runs that are there already are completed, not repeated.
+    result. With `folder`, every search is a run folder in it, which keeps the `command` that was given; runs that are
+    there already are completed, not repeated.
     """
     everybody, notes = check(strategies, settings, seeds=seeds, workers=workers)
     names, parts = list(everybody), next(iter(everybody.values()))
@@ -215,7 +217,7 @@ def compare(
     ]
     histories: list[list[Trial]] = [[] for _ in jobs]
     projected = [0 for _ in jobs]
-    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers), start=1):
+    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers, command), start=1):
         histories[index], projected[index] = trials, projections
         if progress is not None:
             progress(done, len(jobs))
@@ -303,7 +305,9 @@ def _with_random(strategies: Sequence[str]) -> list[str]:
 Found = tuple[list[Trial], int]
 
 
-def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int | str) -> Iterator[tuple[int, Found]]:
+def _searched(
+    jobs: Sequence[Settings], folder: Path | None, workers: int | str, command: str | None
+) -> Iterator[tuple[int, Found]]:
     """Every job's trials and number of projections, as they are finished."""
     folders = [None if folder is None else folder / f"{_slug(job.strategy)}-seed{job.seed}" for job in jobs]
     waiting = deque(enumerate(zip(jobs, folders, strict=True)))
@@ -312,16 +316,16 @@ def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int | str)
         while waiting or running:
             while waiting and len(running) < pool.ahead:
                 index, job = waiting.popleft()
-                running[pool.submit(_search_one, *job)] = index
+                running[pool.submit(_search_one, *job, command)] = index
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
 
 
-def _search_one(settings: Settings, folder: Path | None) -> Found:
+def _search_one(settings: Settings, folder: Path | None, command: str | None) -> Found:
     if folder is None:
         return searched(settings)
     if not (folder / "run.json").exists():
-        run = search(settings, folder, role="compare")
+        run = search(settings, folder, command=command, role="compare")
     else:
         refuse_other_settings(read_run(folder), settings)
         run = resume(folder, budget=settings.budget)

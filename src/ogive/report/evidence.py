@@ -272,7 +272,7 @@ def sources(runs: Sequence[Member], *, trained: Member | None = None) -> Html:
 def _origin(one: Member) -> Html | str:
     """What started a run, in a few words."""
     command = one.config.get("command")
-    if command:
+    if command and not one.compared:
         return tag("code", str(command))
     return "one search of a comparison" if one.compared else "started from Python"
 
@@ -299,6 +299,7 @@ def search_command(config: Mapping[str, Any]) -> str:
     """A command that does what a search from Python did."""
     strategy, ahead = str(config.get("strategy", "")), config.get("in_flight", 1)
     more = ["--in-flight", str(ahead)] if ahead != 1 else []  # it decides what is found
+    more += ["--order", "finish"] if config.get("order") == "finish" else []
     return shlex.join(["ogive", "search", *_settings(config, strategy), *more, "--seed", str(config.get("seed", 0))])
 
 

@@ -73,7 +73,7 @@ class Member:
 
     @property
     def compared(self) -> bool:
-        """Whether it is one of the searches of `ogive compare`, which have no command of their own."""
+        """Whether it is one of the searches of `ogive compare`."""
         return self.config.get("role") == "compare"
 
     @property

@@ -203,7 +203,7 @@ def test_a_home_that_cannot_be_written_is_named_with_the_way_out(
 def test_tables_and_data_sets_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OGIVE_HOME", str(tmp_path))
     assert not found("tables").ok
-    assert "ogive tables import" in found("tables").detail
+    assert "ogive tables get" in found("tables").detail
     assert "ogive data get cifar10" in found("data sets").detail
     write(tmp_path / "tables" / "nasbench201" / "table.json", "{}")
     (tmp_path / "tables" / "unfinished").mkdir()

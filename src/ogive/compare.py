@@ -208,7 +208,7 @@ def compare(
     everybody, notes = check(strategies, settings, seeds=seeds, workers=workers)
     names, parts = list(everybody), next(iter(everybody.values()))
     settings = replace(settings, objectives=parts.written)
-    reported = next((metric for metric in parts.evaluator.metrics if metric.test), None)
+    reported = next((metric for metric in parts.evaluator.metrics if metric.reported), None)
     threads = threads_of(settings, workers_of(workers))
     jobs = [
         replace(settings, strategy=name, seed=settings.seed + offset, workers=1, threads=threads)

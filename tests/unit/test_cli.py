@@ -61,6 +61,7 @@ COMMANDS: dict[str, set[str]] = {
         "--space",
         "--metric",
         "--report",
+        "--test",
         "--clock",
         "--minimize",
         "--on",
@@ -415,7 +416,11 @@ def test_names_of_columns_are_kept_all_the_way(ogive: Run, few_cells: Path, tmp_
     assert re.search(r"best: trial \d, nasbench201:0,0,0,0,0,2, val-loss@5 0\.250$", out, re.MULTILINE)
     config = json.loads((tmp_path / "run" / "run.json").read_text())
     assert config["objectives"] == ["minimize(val-loss@5)"]
-    assert [metric["name"] for metric in config["metrics"]] == ["val-loss@5", "test_final"]
+    assert [metric["name"] for metric in config["metrics"]] == ["val-loss@5", "final"]
+    assert [metric.get("reported", False) for metric in config["metrics"]] == [False, True]
+    assert all(
+        "final" in json.loads(line)["metrics"] for line in (tmp_path / "run" / "trials.jsonl").read_text().splitlines()
+    )
     resumed = ogive("resume", tmp_path / "run", "--budget", "6")
     assert resumed.code == 0, resumed.err
     assert ogive("report", tmp_path / "run").code == 0

@@ -246,7 +246,7 @@ def test_a_file_of_losses_of_ones_own_is_compared_under_its_own_names(settings: 
     chosen = replace(settings, evaluator="tabular", table=str(table.folder), budget=Budget(trials=30))
     found = compare(["local_search"], chosen, seeds=6)
     assert found.settings.objectives == ("minimize(val-loss@5)",)
-    assert found.reported == Metric("test_test.loss", "", "smaller", "")
+    assert found.reported == Metric("test.loss", "", "smaller", "", reported=True)
     assert (found.score_optimum, found.reported_optimum) == (losses.min(), tested.min())
     cells = choices_of(np.argsort(official_indices())[:200]).tolist()
     for outcome in found.outcomes:

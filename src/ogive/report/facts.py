@@ -208,11 +208,11 @@ def _metrics(runs: Sequence[Member]) -> tuple[tuple[Metric, ...], Metric | None,
         name for one in runs for trial in one.run.trials if trial.status == "screened" for name in trial.metrics
     }
     spread = {metric.name for metric in LATENCY_SPREAD} - needed
-    told = [metric for metric in records if not metric.test and metric.name not in spread]
+    told = [metric for metric in records if not metric.reported and metric.name not in spread]
     told.sort(key=lambda m: (m.spent, not m.validated, m.name not in needed, m.name in screened))
     quality = next((metric for metric in told if not metric.spent or metric.name in needed), None)
     costs = [metric for metric in told if metric is not quality and (metric.spent or metric.name in needed)]
-    order = [*told[:1], *(metric for metric in records if metric.test), *told[1:]]
+    order = [*told[:1], *(metric for metric in records if metric.reported), *told[1:]]
     order += [metric for metric in records if metric not in order]
     return tuple(order), quality, costs
 
@@ -234,7 +234,7 @@ def _lines(
         name = f"best {axis(quality)}"
         lines.append(Line(name, tuple(_best_metric(one, quality) for one in runs), quality.better == "smaller"))
     for metric in metrics:
-        if metric.test:
+        if metric.reported:
             name = f"{axis(metric)} of the candidate that is best so far"
             lines.append(Line(name, tuple(_incumbents(one, metric) for one in runs), metric.better == "smaller"))
     return tuple(lines)
@@ -353,7 +353,7 @@ def _agreements(runs: Sequence[Member], metrics: Sequence[Metric], quality: Metr
     """
     if quality is None:
         return
-    others = [metric for metric in metrics if metric is not quality and not metric.test and not metric.takes_time]
+    others = [metric for metric in metrics if metric is not quality and not metric.reported and not metric.takes_time]
     for metric in sorted(others, key=lambda one: (one.spent, one.name)):
         distinct: dict[Architecture, tuple[Member, Trial]] = {}
         for one in runs:

@@ -29,7 +29,7 @@ from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective,
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, Real, SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
-from ogive.core.study import Order, Study
+from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.metrics import non_dominated
 from ogive.runs import best, read_run
@@ -86,13 +86,11 @@ class Numbers(TypedDict, total=False):
     """What the settings of a search take as it is: all of it may be left out.
 
     `seed` is the root of all randomness, `channels` and `cells` the size of the networks, `device` and `threads` those
-    of each process, and `in_flight` how many proposals are asked for before the first is told. With the `order`
-    "finish" each trial is told as soon as it is measured, and no second run of several workers finds the same.
+    of each process, and `in_flight` how many proposals are asked for before the first is told.
     """
 
     seed: int
     in_flight: int | None
-    order: Order
     channels: int | None
     cells: int | None
     device: str
@@ -184,7 +182,7 @@ def search(
     ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on the seed and on `in_flight`,
     by default 4 for each of several workers. With `out`, every trial is stored in that folder as it finishes; with
     ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written. `numbers` are
-    seed, in_flight, order, channels, cells, device and threads, as in `Numbers`.
+    seed, in_flight, channels, cells, device and threads, as in `Numbers`.
     """
     for name in numbers.keys() - Numbers.__annotations__.keys():
         raise TypeError(f"search() got an unexpected keyword argument {name!r}")

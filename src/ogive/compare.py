@@ -22,7 +22,7 @@ from ogive.core.objective import Minimize, best_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
-from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
+from ogive.metrics import Interval, anytime, holm, hypervolume, interval_name, mean_interval, paired_permutation_test
 from ogive.runs import best, read_run
 from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, searched, threads_of
 from ogive.spec import parse
@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """One strategy over all seeds: means, 95 % bootstrap intervals of the means, and mean regrets where known."""
+    """One strategy over all seeds: means, 95 % intervals of the means, and mean regrets where known."""
 
     strategy: str
     seeds: int
@@ -108,6 +108,11 @@ class Comparison:
         known = all(math.isfinite(outcome.reported) for outcome in self.outcomes)
         return "reported" if known else "score"
 
+    @property
+    def interval_name(self) -> str:
+        """What the intervals are, in words."""
+        return interval_name(len(self.seeds))
+
     def of(self, strategy: str) -> list[Outcome]:
         """The outcomes of one strategy, by seed."""
         return sorted((o for o in self.outcomes if o.strategy == strategy), key=lambda o: o.seed)
@@ -128,7 +133,7 @@ class Comparison:
                 continue
             difference = a - b
             p_value = paired_permutation_test(a, b, self._rng(f"{first} {second}"))
-            interval = bootstrap_interval(difference, self._rng(f"difference {first} {second}"))
+            interval = mean_interval(difference, self._rng(f"difference {first} {second}"))
             found.append((first, second, float(difference.mean()), interval, p_value))
         adjusted = holm([p_value for *_, p_value in found]).tolist() if found else []
         return [
@@ -143,6 +148,7 @@ class Comparison:
             "settings": self.settings.config(),
             "world": self.world,
             "seeds": list(self.seeds),
+            "interval": self.interval_name,
             "reported": None if self.reported is None else self.reported.to_json(),
             "optimum": {"score": self.score_optimum, "reported": self.reported_optimum},
             "rows": [asdict(row) for row in self.rows()],
@@ -183,7 +189,7 @@ class Comparison:
     def _interval(self, values: Floats, name: str) -> Interval:
         if np.isnan(values).any():
             return Interval(math.nan, math.nan)
-        return bootstrap_interval(values, self._rng(name))
+        return mean_interval(values, self._rng(name))
 
     def _rng(self, name: str) -> np.random.Generator:
         return Seed(self.settings.seed).child("compare").numpy(name)
@@ -196,19 +202,17 @@ def compare(
     seeds: int,
     workers: int | str = 1,
     folder: Path | None = None,
-    command: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run every strategy, and random search, with the seeds ``settings.seed`` to ``settings.seed + seeds - 1``.
 
     Searches are spread over `workers` processes, each of them serial, so that the number of workers never changes a
-    result. With `folder`, every search is a run folder in it, which keeps the `command` that was given; runs that are
-    there already are completed, not repeated.
+    result. With `folder`, every search is a run folder in it; runs that are there already are completed, not repeated.
     """
     everybody, notes = check(strategies, settings, seeds=seeds, workers=workers)
     names, parts = list(everybody), next(iter(everybody.values()))
     settings = replace(settings, objectives=parts.written)
-    reported = next((metric for metric in parts.evaluator.metrics if metric.reported), None)
+    reported = next((metric for metric in parts.evaluator.metrics if metric.test), None)
     threads = threads_of(settings, workers_of(workers))
     jobs = [
         replace(settings, strategy=name, seed=settings.seed + offset, workers=1, threads=threads)
@@ -217,7 +221,7 @@ def compare(
     ]
     histories: list[list[Trial]] = [[] for _ in jobs]
     projected = [0 for _ in jobs]
-    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers, command), start=1):
+    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers), start=1):
         histories[index], projected[index] = trials, projections
         if progress is not None:
             progress(done, len(jobs))
@@ -305,9 +309,7 @@ def _with_random(strategies: Sequence[str]) -> list[str]:
 Found = tuple[list[Trial], int]
 
 
-def _searched(
-    jobs: Sequence[Settings], folder: Path | None, workers: int | str, command: str | None
-) -> Iterator[tuple[int, Found]]:
+def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int | str) -> Iterator[tuple[int, Found]]:
     """Every job's trials and number of projections, as they are finished."""
     folders = [None if folder is None else folder / f"{_slug(job.strategy)}-seed{job.seed}" for job in jobs]
     waiting = deque(enumerate(zip(jobs, folders, strict=True)))
@@ -316,16 +318,16 @@ def _searched(
         while waiting or running:
             while waiting and len(running) < pool.ahead:
                 index, job = waiting.popleft()
-                running[pool.submit(_search_one, *job, command)] = index
+                running[pool.submit(_search_one, *job)] = index
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
 
 
-def _search_one(settings: Settings, folder: Path | None, command: str | None) -> Found:
+def _search_one(settings: Settings, folder: Path | None) -> Found:
     if folder is None:
         return searched(settings)
     if not (folder / "run.json").exists():
-        run = search(settings, folder, command=command, role="compare")
+        run = search(settings, folder, role="compare")
     else:
         refuse_other_settings(read_run(folder), settings)
         run = resume(folder, budget=settings.budget)

@@ -22,7 +22,7 @@ from typing import Any
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError
-from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_version_1
+from ogive.core.metric import Metric, metrics_from, of_version_1
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
@@ -85,21 +85,6 @@ class Run:
             return {metric.name: metric for metric in metrics_from(stored)}
         except (TypeError, SpecError) as error:
             raise StoreError(f"{self.folder / 'run.json'} does not hold the metrics of a search: {error}.") from error
-
-    @property
-    def chances(self) -> tuple[str, ...]:
-        """Why a second search with these settings may find something else, a sentence each."""
-        names, ahead = self.config.get("unrepeatable"), self.config.get("in_flight", 1)
-        if names is None:  # of version 0.1, which measured only latencies twice as long as the percentiles of one
-            timed = LATENCY_SPREAD[0].name in self.metrics and "latency" in str(self.config.get("objectives"))
-            names = [LATENCY.name] if timed else []
-        told = []
-        if names:
-            titles = ", ".join(self.metrics[name].title if name in self.metrics else str(name) for name in names)
-            told.append(f"What it finds depends on {titles}, which no second measurement repeats.")
-        if self.config.get("order") == "finish" and ahead != 1:
-            told.append("Its trials are told in the order in which they finish, which no second run repeats.")
-        return tuple(told)
 
     @property
     def elapsed_s(self) -> float:

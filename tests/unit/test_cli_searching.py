@@ -67,28 +67,6 @@ def test_one_trial_is_not_called_trials(ogive: Run, table_home: Path) -> None:
     assert more.startswith("1 new trial.\n2 trials (0 failed")
 
 
-def test_an_order_of_finishing_is_an_option_that_resume_speaks_of(ogive: Run, table_home: Path) -> None:
-    finishing = ("--order", "finish", "--in-flight", 3)
-    assert ogive("search", *TABULAR, "--budget", 3, *finishing, "--out", "run")[0] == 0
-    assert read_run(Path("run")).config["order"] == "finish"
-    code, out, _ = ogive("resume", "run", "--budget", 5)
-    assert code == 0
-    assert out.startswith("Its trials are told in the order in which they finish, which no second run repeats. An unin")
-    refused(ogive("search", *TABULAR, "--budget", 3, "--order", "chance"), "no order of telling trials named 'chance'")
-    assert "not reproducible" in " ".join(ogive("search", "--help")[1].replace("│", " ").split())
-
-
-def test_the_runs_of_a_comparison_keep_its_command(ogive: Run, table_home: Path) -> None:
-    assert ogive("compare", "random", *TABULAR, "--budget", 2, "--seeds", 2, "--out", "both")[0] == 0
-    command = "ogive compare random --space nasbench201 --table nasbench201 --budget 2 --seeds 2 --out both"
-    assert [read_run(path.parent).config["command"] for path in sorted(Path("both").glob("*/run.json"))] == [
-        command
-    ] * 2
-    page = Path("both/report.html").read_text(encoding="utf-8")
-    assert command in page
-    assert "one search of a comparison" in page
-
-
 def test_a_budget_may_have_an_exponent(ogive: Run, table_home: Path) -> None:
     assert "budget     1000 trials" in ogive("search", *TABULAR, "--budget", "1e3", "--dry-run")[1]
 

@@ -50,17 +50,11 @@ Workers = Annotated[
 InFlight = Annotated[
     int | None, typer.Option("--in-flight", help="Proposals in flight.  [default: 4 a worker; 1 of 1]")
 ]
-Order = Annotated[
-    str | None,
-    typer.Option(
-        "--order", help="Tell trials by number, or as they finish, which is not reproducible: number, finish."
-    ),
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")]
 
 # The keys of a recipe, and what each of them takes.
 _KEYS = {
-    **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "weights", "device", "order"), "text"),
+    **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "weights", "device"), "text"),
     **dict.fromkeys(("seed", "channels", "cells", "threads", "in_flight"), "a whole number"),
     "workers": "text or a whole number",
     "objective": "text or a list of texts",
@@ -91,7 +85,6 @@ def search_command(
     threads: Threads = None,
     workers: Workers = None,
     in_flight: InFlight = None,
-    order: Order = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A TOML file with the same keys.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder.  [default: runs/SPACE-STRATEGY-seedN]")
@@ -110,7 +103,7 @@ def search_command(
     flags = {
         "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "budget": budget,
         "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels, "cells": cells,
-        "device": device, "threads": threads, "workers": workers, "in_flight": in_flight, "order": order,
+        "device": device, "threads": threads, "workers": workers, "in_flight": in_flight,
     }  # fmt: skip
     settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
     if dry_run:
@@ -142,8 +135,6 @@ def resume_command(
     granted = None if budget is None else budget_of(budget)
     limit = granted or settings_of(before.config).budget
     done = len(before.evaluated)
-    for chance in before.chances:
-        console.print(f"{chance} An uninterrupted run might have found something else.")
     try:
         sign = _sign(catalog.build("objective", settings_of(before.config).objectives[0]))
         with SearchProgress(limit, done=done, sign=sign) as progress:
@@ -201,7 +192,6 @@ def compare_command(
                 seeds=seeds,
                 workers=processes,
                 folder=out,
-                command=command_line(),
                 progress=lambda done, total: bar.at(done, total=total),
             )
     except KeyboardInterrupt:
@@ -390,7 +380,7 @@ def _print_comparison(result: Comparison) -> None:
     ]
     objective = ", ".join(result.settings.objectives)
     where = result.settings.space if result.world is None else f"{result.settings.space} ({result.world})"
-    title = f"{where}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
+    title = f"{where}, {result.settings.budget}, mean [{result.interval_name}], {objective}"
     table(title, ("strategy", "seeds>", f"{score}>", "regret>", f"{reported}>", "regret>", "failed>"), rows)
     if result.world is not None:
         projected = ", ".join(

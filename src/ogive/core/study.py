@@ -7,21 +7,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from ogive.core.capabilities import fidelity_of, objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
 from ogive.core.executor import Pool
+from ogive.core.metric import names_of
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
-__all__ = ["ORDERS", "Evaluation", "OpenChunk", "Order", "Study"]
-
-# In which order trials are told: as they were proposed, or as they finish, which no second run repeats.
-Order = Literal["number", "finish"]
-ORDERS: tuple[Order, ...] = ("number", "finish")
+__all__ = ["Evaluation", "OpenChunk", "Study"]
 
 # So many failures before the first success mean that the set-up is wrong, not that candidates are unlucky.
 HOPELESS = 20
@@ -69,7 +65,7 @@ class Study:
         self._batched = evaluator if isinstance(evaluator, Batched) else None
         self.objectives = tuple(objectives) if isinstance(objectives, Sequence) else (objectives,)
         check_objectives(self.objectives, evaluator.metrics)
-        self._metrics = {metric.name: metric for metric in evaluator.metrics}
+        self._promised = frozenset(names_of(evaluator.metrics))
         wanted = objectives_of(strategy)
         if wanted is not None and wanted != len(self.objectives):
             raise SpecError(
@@ -104,7 +100,6 @@ class Study:
         *,
         executor: Executor | None = None,
         in_flight: int = 1,
-        order: Order = "number",
         past: Sequence[Trial] = (),
         elapsed_s: float = 0.0,
     ) -> Iterator[Trial]:
@@ -112,12 +107,11 @@ class Study:
 
         `in_flight` chunks of proposals are asked for before the first of them is told. They are measured by the
         `executor`, or here one after the other, and yielded as they finish. They are told in the order in which they
-        were asked for, so that the trials depend on the seed and on `in_flight`, not on who was faster; in the `order`
-        "finish" each is told as soon as it is measured, and no second run finds the same. `past` are trials of an
-        interrupted run that this study has not been told yet, in the order in which they finished: the loop makes the
-        same calls of ask and tell as it did then, whatever the budget was, checks that the strategy asks for the same
-        architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the interrupted
-        run had taken. When the wall-clock budget ends, what has not begun is dropped.
+        were asked for, so that the trials depend on the seed and on `in_flight`, not on who was faster. `past` are
+        trials of an interrupted run that this study has not been told yet: the loop makes the same calls of ask and
+        tell as it did then, whatever the budget was, checks that the strategy asks for the same architectures, and goes
+        on; StoreError names the first difference. `elapsed_s` is the time that the interrupted run had taken. When the
+        wall-clock budget ends, what has not begun is dropped.
         """
         self._check_units(budget)
         started = time.perf_counter() - elapsed_s
@@ -134,7 +128,7 @@ class Study:
             if not self.open:
                 self._ask(budget, clock(), in_flight, recorded)
             while self.open:
-                while (measured := self._to_tell(order)) is None:
+                while self.open[0].trials is None:
                     # What has learned from labels did so in this process, and asks nothing expensive any more.
                     if executor is not None and (self._learner is None or self.told < len(self._sample)):
                         self._submit(executor, evaluator, recorded, ahead)
@@ -142,10 +136,9 @@ class Study:
                     chunk = self._next(recorded, left_s)
                     if chunk is not None:
                         yield from self._finish(chunk, recorded)
-                    elif next(self._left(), None) is None:
+                    elif self.open[0].dropped:
                         return
-                self.open.remove(measured)
-                self._tell(measured)
+                self._tell(self.open.pop(0))
                 self._ask(budget, clock(), in_flight, recorded)
         finally:
             for chunk in self.open:
@@ -230,26 +223,20 @@ class Study:
                 if ahead == 0:
                     break
 
-    def _to_tell(self, order: Order) -> OpenChunk | None:
-        """The chunk that the strategy is told next, if it is measured."""
-        candidates = self.open[:1] if order == "number" else self.open
-        return next((chunk for chunk in candidates if chunk.trials is not None), None)
-
     def _left(self) -> Iterator[OpenChunk]:
         return (chunk for chunk in self.open if chunk.trials is None and not chunk.dropped)
 
     def _next(self, recorded: Mapping[int, Trial], left_s: float) -> OpenChunk | None:
-        """The chunk to finish now: the one that was recorded first, else one that is ready.
+        """The chunk to finish now: the oldest that is recorded, else one that is ready.
 
         None after `left_s` seconds, when what has not begun is dropped, but for the oldest, and if nothing is left.
         """
         oldest = self.open[0]
         if oldest.future is None and not recorded and left_s > 0 and not oldest.dropped:
             return oldest  # nobody else measures it
-        ready = [c for c in self._left() if (c.future is not None and c.future.done()) or _all_in(recorded, c)]
-        if ready:
-            first = next(iter(recorded), None)
-            return next((chunk for chunk in ready if first in chunk.numbers), ready[0])
+        for chunk in self._left():
+            if (chunk.future is not None and chunk.future.done()) or _all_in(recorded, chunk):
+                return chunk
         if left_s <= 0:
             for chunk in self.open[1:]:
                 if chunk.trials is None and (chunk.future is None or chunk.future.cancel()):
@@ -296,7 +283,7 @@ class Study:
             return Trial(number, proposal, measurement, "screened")
         if measurement.error is not None:
             return Trial(number, proposal, measurement, "failed")
-        missing = self._metrics.keys() - measurement.metrics.keys()
+        missing = self._promised - measurement.metrics.keys()
         if missing:
             raise ProtocolError(
                 f"{type(self.evaluator).__name__} promised the metrics {', '.join(sorted(missing))} "
@@ -325,13 +312,13 @@ class Study:
             self._watch(trial)
         self._learn(trials)
         self.told += len(trials)
-        self.strategy.tell([trial.blind(self._metrics) for trial in trials])
+        self.strategy.tell([trial.blind() for trial in trials])
 
     def _learn(self, trials: Sequence[Trial]) -> None:
         """Keep the labels among the trials until the evaluator can be given all of them."""
         if self._learner is None or len(self._labels) == len(self._sample):
             return
-        self._labels += [trial.blind(self._metrics) for trial in trials if trial.number < len(self._sample)]
+        self._labels += [trial.blind() for trial in trials if trial.number < len(self._sample)]
         if len(self._labels) == len(self._sample):
             self._learner.learn(sorted(self._labels, key=lambda trial: trial.number))
 

@@ -73,7 +73,7 @@ class Member:
 
     @property
     def compared(self) -> bool:
-        """Whether it is one of the searches of `ogive compare`."""
+        """Whether it is one of the searches of `ogive compare`, which have no command of their own."""
         return self.config.get("role") == "compare"
 
     @property
@@ -126,7 +126,7 @@ class Winner:
     @property
     def tests(self) -> list[Metric]:
         """What was measured of it on a test set."""
-        return [metric for metric in self.metrics.values() if metric.reported]
+        return [metric for metric in self.metrics.values() if metric.test]
 
 
 def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | None = None) -> Member:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
-from ogive.core.capabilities import Listening, Projecting, SideBySide, walk
+from ogive.core.capabilities import Listening, Projecting, walk
 from ogive.core.errors import SpecError
-from ogive.core.evaluator import Evaluator, Screened
-from ogive.core.metric import names_of
+from ogive.core.evaluator import Evaluator
 from ogive.core.objective import Objective
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -24,7 +23,7 @@ from ogive.session.settings import Settings, threads_of
 from ogive.spec import Spec, parse
 from ogive.tables.world import closing, tables_of
 
-__all__ = ["Parts", "assemble", "listen", "load_data", "projections", "unrepeatable"]
+__all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
 
 logger = logging.getLogger(__name__)
 
@@ -134,15 +133,6 @@ def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
 def projections(parts: Parts) -> int:
     """How many proposals were projected onto rows of a closed world."""
     return sum(part.projections for part in walk(parts.strategy) if isinstance(part, Projecting))
-
-
-def unrepeatable(parts: Parts) -> list[str]:
-    """The metrics that decide what the search finds and that no second measurement repeats."""
-    inside = list(walk(parts.evaluator))
-    deciding = [*parts.objectives, *(part.by for part in inside if isinstance(part, Screened))]
-    needed = {name for objective in deciding for name in objective.needs}
-    clocked = (part for part in inside if isinstance(part, SideBySide) and isinstance(part, Evaluator))
-    return [name for part in clocked for name in names_of(part.metrics) if name in needed]
 
 
 def listen(part: Strategy | Evaluator, on_note: Callable[[str], None] | None) -> None:

@@ -27,7 +27,7 @@ from ogive.core.trial import Budget, Spent, Trial, counted
 from ogive.executors import at_work
 from ogive.machine import facts
 from ogive.runs import Followed, Run, RunStore, read_run
-from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
+from ogive.session.assembly import Parts, assemble, listen, projections
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 
 __all__ = ["ran", "resume", "search", "search_trials", "searched", "unfinished"]
@@ -66,7 +66,6 @@ def search(
         study, header = parts.study(), {**_header(command, role), **settings.config(), **_inputs(parts, settings)}
         header["answer"] = answer_of(parts.strategy)
         header["objectives"] = list(parts.written)
-        header["unrepeatable"] = unrepeatable(parts)
         header["metrics"] = [metric.to_json() for metric in parts.evaluator.metrics]
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
             for trial in _drive(settings, study, store, workers, past=(), save_every=save_every):
@@ -106,7 +105,7 @@ def resume(
         study = parts.study()
         settings = replace(settings, budget=_granted(store, settings.budget, budget))
         loaded = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else frozenset()
-        past = [record.trial for record in store.run.records if record.trial.number not in loaded]
+        past = [trial for trial in store.run.trials if trial.number not in loaded]
         _wait(ranks)  # before the first process replaces what the others read
         for trial in _drive(settings, study, store, at_hand, past=past, save_every=save_every):
             if on_trial is not None:
@@ -164,7 +163,7 @@ def searched(settings: Settings) -> tuple[list[Trial], int]:
 def ran(settings: Settings, parts: Parts, pool: Pool | None = None) -> Iterator[Trial]:
     """The trials of a search that nobody stores, as they finish."""
     with at_work(settings.workers if pool is None else pool) as workers:
-        found = parts.study().run(settings.budget, executor=workers, in_flight=settings.ahead, order=settings.order)
+        found = parts.study().run(settings.budget, executor=workers, in_flight=settings.ahead)
         yield from ticking(found, settings.budget)
 
 
@@ -201,8 +200,7 @@ def _drive(
     saved = study.told
     asked = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
     save_every = min([save_every, *asked])
-    ahead, order = settings.ahead, settings.order
-    trials = study.run(settings.budget, executor=pool, in_flight=ahead, order=order, past=past, elapsed_s=elapsed)
+    trials = study.run(settings.budget, executor=pool, in_flight=settings.ahead, past=past, elapsed_s=elapsed)
     for trial in ticking(trials, settings.budget):
         store.append(trial, time.perf_counter() - started)
         yield trial

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ogive.core.errors import SpecError, StoreError, UnknownName
-from ogive.core.study import ORDERS, Order
+from ogive.core.errors import SpecError, StoreError
 from ogive.core.trial import Budget
 from ogive.executors import normal, workers_of
 from ogive.machine import facts
@@ -55,9 +54,8 @@ class Settings:
     for the best value of the evaluator's first metric; a run stores which that is. `weights` are one source of weights
     for all parts that want one and do not name their own. `workers` is a number of processes or an executor, such as
     ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight` instead: how many proposals
-    (or pools of them) are asked for before the first is told. `order` is "finish" where each trial is told as soon as
-    it is measured: then no second run finds the same, unless there is one worker. `own_streams` says that parts of
-    one kind inside another draw from random streams of their own, as they did not in version 0.1.
+    (or pools of them) are asked for before the first is told. `own_streams` says that parts of one kind inside another
+    draw from random streams of their own, as they did not in version 0.1.
     """
 
     space: str
@@ -75,7 +73,6 @@ class Settings:
     threads: int | None = None
     workers: int | str = 1
     in_flight: int | None = None
-    order: Order = "number"
     own_streams: bool = True
 
     def __post_init__(self) -> None:
@@ -84,8 +81,6 @@ class Settings:
             raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
         if self.in_flight is not None and self.in_flight < 1:
             raise SpecError(f"A search has at least one proposal in flight, but got in_flight={self.in_flight}.")
-        if self.order not in ORDERS:
-            raise UnknownName("order of telling trials", self.order, ORDERS)
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
 
@@ -96,12 +91,8 @@ class Settings:
 
     @property
     def ahead(self) -> int:
-        """How many chunks of proposals are in flight: as was asked for, or a few for each of several workers.
-
-        Who is told each trial at once wants no more of them than there are workers: the fewer, the more each knows.
-        """
-        each = 1 if self.count == 1 or self.order == "finish" else IN_FLIGHT
-        return self.in_flight or each * self.count
+        """How many chunks of proposals are in flight: as was asked for, or a few for each of several workers."""
+        return self.in_flight or (1 if self.count == 1 else IN_FLIGHT * self.count)
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""
@@ -120,7 +111,6 @@ class Settings:
             "threads": self.threads,
             "workers": self.workers,
             "in_flight": self.ahead,
-            "order": self.order,
             "own_streams": self.own_streams,
         }
 
@@ -134,7 +124,6 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             objectives=tuple(_today("objectives", text, config) for text in config["objectives"]),
             budget=Budget(**config["budget"]),
             in_flight=config.get("in_flight"),
-            order=config.get("order", "number"),
             own_streams=bool(config.get("own_streams", False)),
             **config["skeleton"],
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from ogive import catalog
+from ogive.choice import Chosen, Limit, check_limits, choose, limits_of, pareto_front
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Named
 from ogive.core.errors import (
@@ -29,10 +30,9 @@ from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective,
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, Real, SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
-from ogive.core.study import Study
+from ogive.core.study import Order, Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
-from ogive.metrics import non_dominated
-from ogive.runs import best, read_run
+from ogive.runs import Run, read_run
 from ogive.session import Parts, Settings, assemble, budget_of, ran, refuse_other_settings, settings_of, unfinished
 from ogive.session import resume as _resume
 from ogive.session import search as _search
@@ -86,11 +86,13 @@ class Numbers(TypedDict, total=False):
     """What the settings of a search take as it is: all of it may be left out.
 
     `seed` is the root of all randomness, `channels` and `cells` the size of the networks, `device` and `threads` those
-    of each process, and `in_flight` how many proposals are asked for before the first is told.
+    of each process, and `in_flight` how many proposals are asked for before the first is told. With the `order`
+    "finish" each trial is told as soon as it is measured, and no second run of several workers finds the same.
     """
 
     seed: int
     in_flight: int | None
+    order: Order
     channels: int | None
     cells: int | None
     device: str
@@ -99,27 +101,43 @@ class Numbers(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found: its trials in the order in which they were proposed."""
+    """What a search found: its trials in the order in which they were proposed.
+
+    `objectives` are as they were written, and `limits` those within which the best trial is chosen.
+    """
 
     trials: tuple[Trial, ...]
     folder: Path | None = None
+    objectives: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def choice(self) -> Chosen:
+        """The best trial and, in words, the rule by which it is the best."""
+        return choose(self.trials, self.objectives, self.limits)
 
     @property
     def best(self) -> Trial:
-        """The trial with the largest first score; SpecError if none succeeded."""
-        winner = best(self.trials)
-        if winner is None:
-            raise SpecError(f"None of the {len(self.trials)} trials succeeded; their `measurement.error` says why.")
-        return winner
+        """The best trial by the rule of `choice`; SpecError if none succeeded, or none keeps the limits.
+
+        With one objective that is the largest score, with several the knee of the Pareto front; with limits the largest
+        first score of those that keep them, on the front where there are several objectives.
+        """
+        return self.choice.found
+
+    def preferring(self, *limits: str) -> Result:
+        """The same result, with its best trial chosen within limits such as ``"latency_ms<=5"``; ``"knee"`` for none.
+
+        UnknownName for a limit of what no trial has.
+        """
+        known = {name: Metric(name) for trial in self.trials for name in trial.metrics}
+        read = limits_of(limits)
+        check_limits(read, tuple(known.values()))
+        return replace(self, limits=read)
 
     def pareto(self) -> list[Trial]:
         """The trials that no other beats in all objectives, by falling first score."""
-        scored = [(trial, trial.scores) for trial in self.trials if trial.scores is not None]
-        if not scored:
-            return []
-        front = non_dominated([scores for _, scores in scored])
-        kept = [trial for (trial, _), stays in zip(scored, front, strict=True) if stays]
-        return sorted(kept, key=lambda trial: trial.scores or (), reverse=True)
+        return pareto_front(self.trials)
 
 
 def space(name: str, **options: Any) -> SearchSpace:
@@ -150,7 +168,11 @@ def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) ->
 
 def open_run(folder: str | Path) -> Result:
     """What a run folder holds."""
-    return Result(tuple(read_run(Path(folder)).trials), Path(folder))
+    return _result(read_run(Path(folder)))
+
+
+def _result(run: Run) -> Result:
+    return Result(tuple(run.trials), run.folder, run.objectives, run.limits)
 
 
 def search(
@@ -159,6 +181,7 @@ def search(
     strategy: str | Strategy = "evolution",
     evaluator: str | Evaluator | Callable[[Architecture], float] | None = None,
     objective: str | Objective | Sequence[str | Objective] | None = None,
+    prefer: str | Sequence[str] = (),
     budget: int | str | Budget = 100,
     data: Any = None,
     task: Any = None,
@@ -178,11 +201,12 @@ def search(
     ``network(arch)``, are for every part that wants some and names none itself. `task` is a task of one's own, such as
     a Classification with another loss, or with a builder of networks; its data are those of the search. `budget` is a
     number of trials, a text such as ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's
-    first metric is sought; the name of a metric stands for its best value. `workers` are processes, as in 4 or
+    first metric is sought; the name of a metric stands for its best value. `prefer` are limits within which
+    the best trial is chosen, such as ``"latency_ms<=5"``. `workers` are processes, as in 4 or
     ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on the seed and on `in_flight`,
     by default 4 for each of several workers. With `out`, every trial is stored in that folder as it finishes; with
     ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written. `numbers` are
-    seed, in_flight, channels, cells, device and threads, as in `Numbers`.
+    seed, in_flight, order, channels, cells, device and threads, as in `Numbers`.
     """
     for name in numbers.keys() - Numbers.__annotations__.keys():
         raise TypeError(f"search() got an unexpected keyword argument {name!r}")
@@ -198,6 +222,7 @@ def search(
     settings = Settings(
         **told,
         objectives=tuple(_told(part) for part in objectives),
+        prefer=(prefer,) if isinstance(prefer, str) else tuple(prefer),
         budget=_budget(budget),
         workers=workers.count if isinstance(workers, Pool) else workers,
         **numbers,
@@ -213,15 +238,22 @@ def search(
             found.append(trial)
             if on_trial is not None:
                 on_trial(trial)
-        return Result(tuple(sorted(found, key=lambda trial: trial.number)))
+        ordered = tuple(sorted(found, key=lambda trial: trial.number))
+        return Result(ordered, None, parts.written, limits_of(settings.prefer))
     if resume and (folder / "run.json").exists():
         refuse_other_settings(read_run(folder), settings, may_differ=("budget",))
         run = _resume(
-            folder, budget=settings.budget, workers=settings.workers, on_trial=on_trial, parts=parts, pool=pool
+            folder,
+            budget=settings.budget,
+            prefer=settings.prefer,
+            workers=settings.workers,
+            on_trial=on_trial,
+            parts=parts,
+            pool=pool,
         )
     else:
         run = _search(settings, folder, on_trial=on_trial, parts=parts, pool=pool)
-    return Result(tuple(run.trials), folder)
+    return _result(run)
 
 
 def _several(objective: str | Objective | Sequence[str | Objective] | None) -> list[str | Objective]:

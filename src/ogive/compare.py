@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ogive.choice import KNEE, choose, limits_of
 from ogive.core.capabilities import Answer, Finite, Populated, answer_of, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
@@ -22,8 +23,8 @@ from ogive.core.objective import Minimize, best_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
-from ogive.metrics import Interval, anytime, holm, hypervolume, interval_name, mean_interval, paired_permutation_test
-from ogive.runs import best, read_run
+from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
+from ogive.runs import read_run
 from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, searched, threads_of
 from ogive.spec import parse
 
@@ -56,7 +57,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """One strategy over all seeds: means, 95 % intervals of the means, and mean regrets where known."""
+    """One strategy over all seeds: means, 95 % bootstrap intervals of the means, and mean regrets where known."""
 
     strategy: str
     seeds: int
@@ -103,15 +104,15 @@ class Comparison:
     minimized: bool = False
 
     @property
+    def rule(self) -> str:
+        """By what a search that answers with its best architecture chooses it."""
+        return choose((), self.settings.objectives, limits_of(self.settings.prefer)).rule
+
+    @property
     def value(self) -> str:
         """What the strategies are compared by: the test accuracy if it is known, otherwise the objective."""
         known = all(math.isfinite(outcome.reported) for outcome in self.outcomes)
         return "reported" if known else "score"
-
-    @property
-    def interval_name(self) -> str:
-        """What the intervals are, in words."""
-        return interval_name(len(self.seeds))
 
     def of(self, strategy: str) -> list[Outcome]:
         """The outcomes of one strategy, by seed."""
@@ -133,7 +134,7 @@ class Comparison:
                 continue
             difference = a - b
             p_value = paired_permutation_test(a, b, self._rng(f"{first} {second}"))
-            interval = mean_interval(difference, self._rng(f"difference {first} {second}"))
+            interval = bootstrap_interval(difference, self._rng(f"difference {first} {second}"))
             found.append((first, second, float(difference.mean()), interval, p_value))
         adjusted = holm([p_value for *_, p_value in found]).tolist() if found else []
         return [
@@ -146,9 +147,9 @@ class Comparison:
         body = {
             "schema": 1,
             "settings": self.settings.config(),
+            "rule": self.rule,
             "world": self.world,
             "seeds": list(self.seeds),
-            "interval": self.interval_name,
             "reported": None if self.reported is None else self.reported.to_json(),
             "optimum": {"score": self.score_optimum, "reported": self.reported_optimum},
             "rows": [asdict(row) for row in self.rows()],
@@ -189,7 +190,7 @@ class Comparison:
     def _interval(self, values: Floats, name: str) -> Interval:
         if np.isnan(values).any():
             return Interval(math.nan, math.nan)
-        return mean_interval(values, self._rng(name))
+        return bootstrap_interval(values, self._rng(name))
 
     def _rng(self, name: str) -> np.random.Generator:
         return Seed(self.settings.seed).child("compare").numpy(name)
@@ -202,12 +203,14 @@ def compare(
     seeds: int,
     workers: int | str = 1,
     folder: Path | None = None,
+    command: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run every strategy, and random search, with the seeds ``settings.seed`` to ``settings.seed + seeds - 1``.
 
     Searches are spread over `workers` processes, each of them serial, so that the number of workers never changes a
-    result. With `folder`, every search is a run folder in it; runs that are there already are completed, not repeated.
+    result. With `folder`, every search is a run folder in it, which keeps the `command` that was given; runs that are
+    there already are completed, not repeated.
     """
     everybody, notes = check(strategies, settings, seeds=seeds, workers=workers)
     names, parts = list(everybody), next(iter(everybody.values()))
@@ -221,7 +224,7 @@ def compare(
     ]
     histories: list[list[Trial]] = [[] for _ in jobs]
     projected = [0 for _ in jobs]
-    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers), start=1):
+    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers, command), start=1):
         histories[index], projected[index] = trials, projections
         if progress is not None:
             progress(done, len(jobs))
@@ -240,8 +243,8 @@ def compare(
         tuple(names),
         tuple(range(settings.seed, settings.seed + seeds)),
         outcomes,
-        _score_optimum(parts),
-        None if reported is None else _optimum(parts.evaluator, reported),
+        _score_optimum(parts, settings.prefer),
+        None if reported is None or settings.prefer else _optimum(parts.evaluator, reported),
         notes,
         parts.world,
         reported,
@@ -255,9 +258,12 @@ def _optimum(evaluator: Evaluator, metric: Metric) -> float | None:
     return next((part.optimum(metric.name) for part in measuring if isinstance(part, Finite)), None)
 
 
-def _score_optimum(parts: Parts) -> float | None:
-    """The best value that there is, where the one objective is a metric that is sought in its own direction."""
-    if len(parts.objectives) > 1:
+def _score_optimum(parts: Parts, within: Sequence[str]) -> float | None:
+    """The best value that there is, where the one objective is a metric that is sought in its own direction.
+
+    Of what keeps to limits it is not known.
+    """
+    if len(parts.objectives) > 1 or within:
         return None
     metric = metric_named(parts.evaluator.metrics, parts.objectives[0].needs[0])
     if parts.objectives[0] != best_of(metric):
@@ -309,7 +315,9 @@ def _with_random(strategies: Sequence[str]) -> list[str]:
 Found = tuple[list[Trial], int]
 
 
-def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int | str) -> Iterator[tuple[int, Found]]:
+def _searched(
+    jobs: Sequence[Settings], folder: Path | None, workers: int | str, command: str | None
+) -> Iterator[tuple[int, Found]]:
     """Every job's trials and number of projections, as they are finished."""
     folders = [None if folder is None else folder / f"{_slug(job.strategy)}-seed{job.seed}" for job in jobs]
     waiting = deque(enumerate(zip(jobs, folders, strict=True)))
@@ -318,19 +326,19 @@ def _searched(jobs: Sequence[Settings], folder: Path | None, workers: int | str)
         while waiting or running:
             while waiting and len(running) < pool.ahead:
                 index, job = waiting.popleft()
-                running[pool.submit(_search_one, *job)] = index
+                running[pool.submit(_search_one, *job, command)] = index
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
 
 
-def _search_one(settings: Settings, folder: Path | None) -> Found:
+def _search_one(settings: Settings, folder: Path | None, command: str | None) -> Found:
     if folder is None:
         return searched(settings)
     if not (folder / "run.json").exists():
-        run = search(settings, folder, role="compare")
+        run = search(settings, folder, command=command, role="compare")
     else:
         refuse_other_settings(read_run(folder), settings)
-        run = resume(folder, budget=settings.budget)
+        run = resume(folder, budget=settings.budget, prefer=settings.prefer or (KNEE,))
     return run.trials, run.projections
 
 
@@ -343,8 +351,9 @@ def _outcome(
     sign: float,
 ) -> Outcome:
     """What a search found; `sign` turns its scores into values of its objective."""
-    counted = [trial for trial in trials if trial.status != "screened"]
-    scores = [trial.scores[0] if trial.scores is not None else None for trial in counted]
+    counted, limits = [trial for trial in trials if trial.status != "screened"], limits_of(settings.prefer)
+    kept = [trial.scores is not None and all(limit.kept_by(trial) for limit in limits) for trial in counted]
+    scores = [trial.scores[0] if trial.scores and keeps else None for trial, keeps in zip(counted, kept, strict=True)]
     values = [math.nan if score is None else sign * score for score in scores]
     reports = [math.nan if metric is None else trial.metrics.get(metric.name, math.nan) for trial in counted]
     # The last that worked is the best by its place.
@@ -352,7 +361,8 @@ def _outcome(
     curve = anytime(ranks, values) if counted else np.array([math.nan])
     reported = anytime(ranks, reports) if counted else np.array([math.nan])
     worked = [trial for trial in counted if trial.scores is not None]
-    chosen = best(worked) if answer == "best" else next(reversed(worked), None)
+    by_rule = choose(worked, settings.objectives, limits).trial
+    chosen = by_rule if answer == "best" else next(reversed(worked), None)
     points = [trial.scores for trial in worked if trial.scores is not None]
     volume = None if reference is None else hypervolume(points, reference) if points else 0.0
     return Outcome(

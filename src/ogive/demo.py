@@ -16,7 +16,7 @@ from ogive import catalog
 from ogive.core.errors import StoreError
 from ogive.core.trial import Budget, Trial
 from ogive.metrics import Interval, binomial_interval
-from ogive.runs import Run, best, read_run
+from ogive.runs import Run, read_run
 from ogive.session import Settings, resume, search
 
 __all__ = ["Demo", "Side", "demo"]
@@ -86,7 +86,7 @@ def demo(
         _searched(_settings(seed, strategy, evaluator, trainings), out / name, index * SEARCH_SHARE, progress)
         for index, (name, strategy, evaluator) in enumerate(sides)
     ]
-    winning = max(runs, key=lambda run: _score(best(run.trials)))
+    winning = max(runs, key=lambda run: _score(run.choice.trial))
     kept = sum(len(run.records) for run in runs) == before and (winning.artifacts / "winner.json").exists()
     facts = _trained(winning, full_epochs, 2 * SEARCH_SHARE, progress)
     progress(2 * SEARCH_SHARE + TRAIN_SHARE, "exporting the winner")
@@ -174,8 +174,7 @@ def _score(trial: Trial | None) -> float:
 
 
 def _side(run: Run) -> Side:
-    winner = best(run.trials)
-    assert winner is not None
+    winner = run.choice.found
     return Side(
         run.config["strategy"].partition("(")[0],
         len(run.evaluated),

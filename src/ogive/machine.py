@@ -19,11 +19,16 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+from threadpoolctl import threadpool_info
+
+from ogive import plugins
 from ogive.home import data_folder, home, tables_folder
 
 __all__ = ["Finding", "doctor", "facts"]
 
 RECORDED = ("ogive", "torch", "numpy", "scipy", "scikit-learn", "safetensors")
+# What decides on how many threads, and on which cores, torch and the libraries of linear algebra work.
+THREADS = re.compile(r"(OMP|GOMP|KMP|MKL|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|ACCELERATE)_")
 OLDEST_PYTHON = (3, 11)
 GIB = 1 << 30
 LITTLE_SPACE_GIB = 1.0
@@ -61,6 +66,11 @@ def facts() -> dict[str, object]:
         "gpu": _gpu(sys.modules.get("torch")),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "plugins": plugins.packages(),
+        "thread_environment": {name: value for name, value in sorted(os.environ.items()) if THREADS.match(name)},
+        "thread_pools": [
+            {key: value for key, value in pool.items() if key != "filepath"} for pool in threadpool_info()
+        ],
         "packages": {name: found for name in RECORDED if (found := _version(name)) is not None},
         "commit": _commit(Path(__file__).resolve().parents[2]),
     }

@@ -7,7 +7,9 @@ from importlib.metadata import entry_points
 
 from ogive.core.errors import SpecError
 
-__all__ = ["KINDS", "plugins"]
+__all__ = ["KINDS", "packages", "plugins"]
+
+GROUP = "ogive.plugins"
 
 KINDS = (
     "space",
@@ -38,10 +40,16 @@ def plugins(kind: str) -> dict[str, str]:
     return _installed().get(kind, {})
 
 
+def packages() -> dict[str, str]:
+    """The installed packages that add parts, with their versions."""
+    found = {point.dist.name: point.dist.version for point in entry_points(group=GROUP) if point.dist is not None}
+    return dict(sorted(found.items()))
+
+
 @cache
 def _installed() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for point in entry_points(group="ogive.plugins"):
+    for point in entry_points(group=GROUP):
         kind, _, name = point.name.partition(".")
         if kind not in KINDS or not name:
             raise SpecError(

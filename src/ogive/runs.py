@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ogive.choice import Chosen, Limit, check_limits, choose, limits_of
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError
-from ogive.core.metric import Metric, metrics_from, of_version_1
+from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_version_1
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
@@ -30,6 +31,9 @@ from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
 __all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "write_json"]
 
 logger = logging.getLogger(__name__)
+
+# The limits of the choice, among the artifacts, where they were given after the search began.
+PREFERENCE = "prefer.json"
 
 SCHEMA = 2  # 1, of version 0.1, held no metrics and no answer; it is read as well
 
@@ -75,6 +79,33 @@ class Run:
         return "last" if len(costs) > 1 and min(costs) > 0 else "best"
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives as they were written."""
+        return tuple(str(text) for text in self.config.get("objectives") or ())
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Within which its best trial is chosen: as was said last, by the search or after it."""
+        path = self.artifacts / PREFERENCE
+        try:
+            later = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+            return limits_of(self.config.get("prefer") or () if later is None else later)
+        except (OSError, ValueError, TypeError) as error:
+            raise StoreError(f"{path} is damaged ({error}): delete it and give --prefer again.") from error
+
+    @property
+    def choice(self) -> Chosen:
+        """The trial that is the best of all that are there today, and by which rule."""
+        return choose(self.trials, self.objectives, self.limits)
+
+    def prefer(self, written: Sequence[str]) -> None:
+        """Choose the best trial within these limits from now on; SpecError for one of nothing that was measured."""
+        limits = limits_of(written)
+        check_limits(limits, tuple(self.metrics.values()))
+        if limits != self.limits:
+            write_json(self.artifacts / PREFERENCE, [str(limit) for limit in limits])
+
+    @property
     def metrics(self) -> dict[str, Metric]:
         """What was measured, by name, in the evaluator's order; of a run of version 0.1, what the names stood for."""
         stored = self.config.get("metrics")
@@ -85,6 +116,21 @@ class Run:
             return {metric.name: metric for metric in metrics_from(stored)}
         except (TypeError, SpecError) as error:
             raise StoreError(f"{self.folder / 'run.json'} does not hold the metrics of a search: {error}.") from error
+
+    @property
+    def chances(self) -> tuple[str, ...]:
+        """Why a second search with these settings may find something else, a sentence each."""
+        names, ahead = self.config.get("unrepeatable"), self.config.get("in_flight", 1)
+        if names is None:  # of version 0.1, which measured only latencies twice as long as the percentiles of one
+            timed = LATENCY_SPREAD[0].name in self.metrics and "latency" in str(self.config.get("objectives"))
+            names = [LATENCY.name] if timed else []
+        told = []
+        if names:
+            titles = ", ".join(self.metrics[name].title if name in self.metrics else str(name) for name in names)
+            told.append(f"What it finds depends on {titles}, which no second measurement repeats.")
+        if self.config.get("order") == "finish" and ahead != 1:
+            told.append("Its trials are told in the order in which they finish, which no second run repeats.")
+        return tuple(told)
 
     @property
     def elapsed_s(self) -> float:
@@ -476,9 +522,3 @@ def _explained(folder: Path, way_out: str | None = None) -> Iterator[None]:
     except OSError as error:
         way_out = way_out or f"The finished trials are kept; mend it and go on with `ogive resume {folder}`."
         raise StoreError(f"{error.filename or folder} cannot be written ({error.strerror}). {way_out}") from error
-
-
-def best(trials: Sequence[Trial]) -> Trial | None:
-    """The trial with the largest first score, the earliest among equals; None if none succeeded."""
-    scored = [trial for trial in trials if trial.scores is not None]
-    return max(scored, key=lambda trial: (trial.scores or (-math.inf,))[0], default=None)

@@ -31,7 +31,7 @@ from ogive.evaluators.timing import LatencyReport, Timing, measure
 from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
 from ogive.networks.export import Exported, export
-from ogive.runs import Run, best, read_run, write_json
+from ogive.runs import Run, read_run, write_json
 from ogive.session import load_data, settings_of
 from ogive.spec import parse_options
 from ogive.training.checkpoint import save_tensors
@@ -195,10 +195,10 @@ def measure_latency(
 
 def _chosen(run: Run, number: int | None) -> Trial:
     if number is None:
-        winner = best(run.trials)
-        if winner is None:
-            raise StoreError(f"No trial of {run.folder} succeeded, so there is no winner.")
-        return winner
+        choice = run.choice
+        if choice.trial is None:
+            raise StoreError(f"{run.folder} has no winner. {choice.missing}")
+        return choice.trial
     for trial in run.trials:
         if trial.number == number:
             return trial

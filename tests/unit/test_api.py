@@ -247,6 +247,37 @@ def test_names_and_objects_mix_in_several_objectives() -> None:
         assert beaten != (trial.scores in scores)
 
 
+def test_the_best_of_several_objectives_is_a_stated_choice_from_the_front() -> None:
+    parts = {"space": "natssize", "strategy": "random", "evaluator": Widths(), "budget": 60}
+    found = ogive.search(**parts, objective=["maximize(val_acc)", "minimize(params)"])
+    assert found.best in found.pareto()
+    assert found.choice.rule.startswith("the knee of the Pareto front")
+    assert found.best.scores != max(trial.scores for trial in found.trials if trial.scores)
+    limit = sorted(trial.metrics["params"] for trial in found.pareto())[1]
+    within = found.preferring(f"params<={limit}")
+    assert within.best is found.pareto()[-2]
+    assert within.choice.rule == f"of the Pareto front, the best in maximize(val_acc) with params<={limit:g}"
+    assert within.preferring("knee").best is found.best
+    with pytest.raises(ogive.SpecError, match=r"No trial of the Pareto front has params<0: the nearest .* is trial"):
+        _ = found.preferring("params<0").best
+    with pytest.raises(ogive.UnknownName, match="Did you mean 'params'"):
+        found.preferring("param<=3")
+
+
+def test_what_is_preferred_is_stored_with_the_run_and_may_change(tmp_path: Path) -> None:
+    parts = {"space": "natssize", "strategy": "random", "evaluator": Widths(), "out": tmp_path / "run"}
+    parts["objective"] = ["maximize(val_acc)", "minimize(params)"]
+    with pytest.raises(ogive.SpecError, match="never goes by the test set"):
+        ogive.search(**parts, budget=5, prefer="test_acc>=1")
+    found = ogive.search(**parts, budget=30, prefer="val_acc>=20")
+    opened = ogive.open_run(tmp_path / "run")
+    assert opened == found
+    assert opened.best.metrics["val_acc"] >= 20
+    again = ogive.search(**parts, budget=40, prefer=["val_acc<=12"], resume=True)
+    assert again.best.metrics["val_acc"] <= 12
+    assert ogive.open_run(tmp_path / "run").best == again.best
+
+
 def test_the_front_of_one_objective_is_its_best() -> None:
     found = ogive.search(space="natssize", strategy="random", evaluator=Widths(), budget=40)
     assert {trial.scores for trial in found.pareto()} == {found.best.scores}

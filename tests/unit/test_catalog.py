@@ -306,6 +306,7 @@ def test_an_installed_plug_in_is_a_part_like_any_other(
     assert "tabu_for_ogive" not in sys.modules  # naming it does not import it
     assert catalog.summary("strategy", "tabu") == "Never looks back."
     assert catalog.options("strategy", "tabu") == {"memory": 7}
+    assert plugins.packages()["tabu-for-ogive"] == "1.0"
     assert catalog.build("strategy", "tabu(memory=3)", context).memory == 3
     with pytest.raises(UnknownName, match="Did you mean 'tabu'"):
         catalog.build("strategy", "tabo", context)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ogive.api import open_run
 from ogive.cli import main
 from ogive.runs import read_run
+from ogive.spaces.nasbench201 import nasbench201
 
 TABULAR = ("--space", "nasbench201", "--table", "nasbench201")
 Run = Callable[..., tuple[int, str, str]]
@@ -65,6 +67,28 @@ def test_one_trial_is_not_called_trials(ogive: Run, table_home: Path) -> None:
     assert "budget     1 trial: about" in dry
     _, more, _ = ogive("resume", "run", "--budget", 2)
     assert more.startswith("1 new trial.\n2 trials (0 failed")
+
+
+def test_an_order_of_finishing_is_an_option_that_resume_speaks_of(ogive: Run, table_home: Path) -> None:
+    finishing = ("--order", "finish", "--in-flight", 3)
+    assert ogive("search", *TABULAR, "--budget", 3, *finishing, "--out", "run")[0] == 0
+    assert read_run(Path("run")).config["order"] == "finish"
+    code, out, _ = ogive("resume", "run", "--budget", 5)
+    assert code == 0
+    assert out.startswith("Its trials are told in the order in which they finish, which no second run repeats. An unin")
+    refused(ogive("search", *TABULAR, "--budget", 3, "--order", "chance"), "no order of telling trials named 'chance'")
+    assert "not reproducible" in " ".join(ogive("search", "--help")[1].replace("│", " ").split())
+
+
+def test_the_runs_of_a_comparison_keep_its_command(ogive: Run, table_home: Path) -> None:
+    assert ogive("compare", "random", *TABULAR, "--budget", 2, "--seeds", 2, "--out", "both")[0] == 0
+    command = "ogive compare random --space nasbench201 --table nasbench201 --budget 2 --seeds 2 --out both"
+    assert [read_run(path.parent).config["command"] for path in sorted(Path("both").glob("*/run.json"))] == [
+        command
+    ] * 2
+    page = Path("both/report.html").read_text(encoding="utf-8")
+    assert command in page
+    assert "one search of a comparison" in page
 
 
 def test_a_budget_may_have_an_exponent(ogive: Run, table_home: Path) -> None:
@@ -151,9 +175,57 @@ def test_several_objectives_have_a_front(ogive: Run, table_home: Path) -> None:
     both = ("--objective", "maximize(val_acc)", "--objective", "minimize(params)")
     both = (*both, "--strategy", "nsga2(population=4)")
     _, out, _ = ogive("search", *TABULAR, "--evaluator", "tabular(also=[params])", *both, "--budget", 9, "--out", "run")
-    assert re.search(
-        r"^front: \d trials? that no other beats; best in the first objective: trial \d, ", out, re.MULTILINE
+    assert re.search(r"^front: \d trials? that no other beats; ogive front run lists them$", out, re.MULTILINE)
+    assert re.search(r"^best: trial \d, nasbench201:\S+, val_acc [\d.]+, params [\d,]+$", out, re.MULTILINE)
+    assert "\n      the knee of the Pareto front, which alone has the largest hypervolume" in out
+
+
+def test_the_front_is_listed_with_text_forms_and_the_best_by_its_rule(ogive: Run, table_home: Path) -> None:
+    both = ("--objective", "maximize(val_acc)", "--objective", "minimize(params)", "--strategy", "random")
+    ogive("search", *TABULAR, "--evaluator", "tabular(also=[params])", *both, "--budget", 30, "--out", "run")
+    front = open_run("run").pareto()
+    _, out, _ = ogive("front", "run")
+    for trial in front:
+        form = re.escape(nasbench201().format(trial.arch))
+        values = rf"{trial.metrics['val_acc']:.3f} +{trial.metrics['params']:,.0f}"
+        assert re.search(rf"^ *(\* )?{trial.number} +{values} +{trial.arch} +{form} *$", out, re.MULTILINE)
+    (starred,) = re.findall(r"^ *\* (\d+) ", out, re.MULTILINE)
+    assert int(starred) == open_run("run").best.number
+    assert "\n* the knee of the Pareto front" in out
+    least = front[-1]
+    _, out, _ = ogive("front", "run", "--prefer", f"params<={least.metrics['params']}")
+    assert re.search(rf"^ *\* {least.number} ", out, re.MULTILINE)
+    assert "\n* of the Pareto front, the best in maximize(val_acc) with params<=" in out
+    assert (
+        "\nNo trial of the Pareto front has params<1: the nearest" in ogive("front", "run", "--prefer", "params<1")[1]
     )
+    refused(ogive("front", "run", "--prefer", "test_acc>1"), "never goes by the test set")
+
+
+def test_what_is_preferred_is_kept_by_the_run_until_something_else_is(ogive: Run, table_home: Path) -> None:
+    both = (
+        "--objective",
+        "maximize(val_acc)",
+        "--objective",
+        "minimize(params)",
+        "--strategy",
+        "random",
+        "--out",
+        "run",
+    )
+    limited = (*TABULAR, "--evaluator", "tabular(also=[params])", *both, "--prefer", "val_acc<90")
+    code, out, _ = ogive("search", *limited, "--budget", 10)
+    assert code == 0
+    assert "\n      of the Pareto front, the best in maximize(val_acc) with val_acc<90" in out
+    _, out, _ = ogive("resume", "run", "--budget", 12, "--prefer", "knee")
+    assert "\n      the knee of the Pareto front" in out
+    code, out, _ = ogive("resume", "run", "--budget", 14, "--prefer", "val_acc>99", "--prefer", "params<5")
+    assert code == 1
+    assert re.search(
+        r"^No trial of the Pareto front has val_acc>99 and params<5: the nearest to val_acc>99 is", out, re.M
+    )
+    refused(ogive("search", *limited, "--prefer", "latency<5"), "no metric named 'latency'")
+    refused(ogive("search", *limited, "--prefer", "fast"), "such as latency_ms<=5")
 
 
 def test_a_metric_that_nobody_measures_comes_with_the_ways_to_measure_it(ogive: Run, table_home: Path) -> None:

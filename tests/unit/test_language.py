@@ -17,7 +17,7 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.trial import Budget
 from ogive.networks.recurrent import build_language_model
 from ogive.report.page import write_page
-from ogive.runs import best, read_run
+from ogive.runs import read_run
 from ogive.training.language import LanguageProgress, perplexity
 from ogive.training.language_recipe import DROPOUTS, recipe_of
 from ogive.training.text import load
@@ -65,8 +65,7 @@ def facts_of(run: Path) -> dict[str, Any]:
 
 def test_the_winner_is_trained_anew_and_measured_on_the_test_text(run: Path, folder: Path) -> None:
     facts, text = facts_of(run), load(f"text:{folder}")
-    winner = best(read_run(run).trials)
-    assert winner is not None
+    winner = read_run(run).choice.found
     assert facts["arch"] == str(winner.arch)
     assert facts["val_ppl"] < winner.metrics["val_ppl"]  # three epochs instead of one
     assert facts["recipe"]["width"] == 6  # as in the search

@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ogive import machine
@@ -27,7 +28,8 @@ def found(what: str) -> Finding:
 def test_facts_are_json_and_name_what_a_reader_needs() -> None:
     told = facts()
     assert json.loads(json.dumps(told)) == told
-    assert list(told) == ["cpu", "cores", "memory_gib", "gpu", "os", "python", "packages", "commit"]
+    where = ["cpu", "cores", "memory_gib", "gpu", "os", "python"]
+    assert list(told) == [*where, "plugins", "thread_environment", "thread_pools", "packages", "commit"]
     packages = told["packages"]
     assert isinstance(packages, dict)
     assert packages["torch"] == metadata.version("torch")
@@ -35,6 +37,24 @@ def test_facts_are_json_and_name_what_a_reader_needs() -> None:
     assert str(told["python"]).endswith(".".join(map(str, sys.version_info[:3])))
     assert isinstance(told["cores"], int)
     assert 1 <= told["cores"] <= (os.cpu_count() or 1)
+
+
+def test_facts_name_the_libraries_of_linear_algebra_and_what_sets_their_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("KMP_AFFINITY", "compact")
+    monkeypatch.setenv("OMPHALE", "no")
+    told = facts()
+    environment, pools = told["thread_environment"], told["thread_pools"]
+    assert isinstance(environment, dict)
+    assert isinstance(pools, list)
+    assert (environment["OMP_NUM_THREADS"], environment["KMP_AFFINITY"]) == ("3", "compact")
+    assert "OMPHALE" not in environment
+    np.linalg.norm(np.eye(3))
+    blas = [pool for pool in pools if pool["user_api"] == "blas"]
+    assert blas
+    assert all(pool["num_threads"] >= 1 and pool["internal_api"] and "filepath" not in pool for pool in blas)
 
 
 def test_facts_start_no_program_and_import_nothing_heavy() -> None:
@@ -183,7 +203,7 @@ def test_a_home_that_cannot_be_written_is_named_with_the_way_out(
 def test_tables_and_data_sets_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OGIVE_HOME", str(tmp_path))
     assert not found("tables").ok
-    assert "ogive tables import" in found("tables").detail
+    assert "ogive tables get" in found("tables").detail
     assert "ogive data get cifar10" in found("data sets").detail
     write(tmp_path / "tables" / "nasbench201" / "table.json", "{}")
     (tmp_path / "tables" / "unfinished").mkdir()

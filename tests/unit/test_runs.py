@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import RunInUse, StoreError
+from ogive.core.errors import RunInUse, StoreError, UnknownName
 from ogive.core.metric import Metric
 from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
-from ogive.runs import RunStore, best, read_run, write_json
+from ogive.runs import RunStore, read_run, write_json
 from ogive.spaces.natssize import natssize
 from ogive.strategies.local import RegularizedEvolution
 
@@ -130,12 +130,24 @@ def test_reading_does_not_touch_the_folder(tmp_path: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_the_best_trial_is_the_earliest_of_the_largest_scores() -> None:
-    trials = [trial(2, scores=(1.0,)), trial(5, scores=(3.0,)), trial(4, scores=(3.0,)), EVERY_KIND[1]]
-    winner = best(trials)
-    assert winner is not None
-    assert winner.number == 5
-    assert best(EVERY_KIND[1:3]) is None
+def test_the_best_trial_is_chosen_by_the_limits_that_were_given_last(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with RunStore.create(folder, {"objectives": ["a", "b"], "prefer": ["latency_ms<=3"]}) as store:
+        for number, latency in enumerate([5.0, 3.0, 2.0, 1.0]):
+            measured = Measurement({"latency_ms": latency})
+            store.append(trial(number, measurement=measured, scores=(latency**2, -latency)), float(number))
+    run = read_run(folder)
+    assert run.choice.found.number == 1
+    assert run.choice.rule == "of the Pareto front, the best in a with latency_ms<=3"
+    run.prefer(["latency_ms<=2"])
+    assert read_run(folder).choice.found.number == 2
+    run.prefer(["knee"])
+    assert read_run(folder).limits == ()
+    with pytest.raises(UnknownName, match="Did you mean 'latency_ms'"):
+        run.prefer(["latency<=2"])
+    (folder / "artifacts" / "prefer.json").write_text("{")
+    with pytest.raises(StoreError, match=r"prefer\.json is damaged .* give --prefer again"):
+        _ = run.limits
 
 
 # -- torn and damaged files -------------------------------------------------------------------------------------------

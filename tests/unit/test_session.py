@@ -6,7 +6,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ogive import session
 from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
+from ogive.core.executor import Pool
 from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Trial
@@ -255,6 +257,106 @@ def test_a_run_of_version_0_1_goes_on_with_the_random_streams_that_it_had(tmp_pa
     lines = (shared.folder / "trials.jsonl").read_bytes().splitlines(keepends=True)
     (shared.folder / "trials.jsonl").write_bytes(b"".join(lines[:2]))
     assert plain(resume(shared.folder).trials) == plain(shared.trials)
+
+
+class Threads(Pool):
+    """An executor of one's own."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count, self._inner = count, ThreadPoolExecutor(count)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._inner.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._inner.shutdown(wait, cancel_futures=cancel_futures)
+
+
+class Uneven(Weighted):
+    """Takes longer for some candidates than for others."""
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        time.sleep(sum(sum(proposal.arch.choices) for proposal in proposals) % 5 / 200)
+        return super().evaluate(proposals)
+
+
+@pytest.mark.parametrize("save_every", [4, 50])
+def test_a_search_in_the_order_of_finishing_goes_on_as_it_went(tmp_path: Path, save_every: int) -> None:
+    chosen = settings(order="finish", workers=3)
+    assert chosen.ahead == 3
+    with Threads(3) as pool:
+        whole = search(chosen, tmp_path / "run", parts=parts(chosen, Uneven("val_acc", 1.5)), pool=pool)
+        finished = [record.trial.number for record in whole.records]
+        assert (whole.config["order"], whole.config["in_flight"]) == ("finish", 3)
+        assert settings_of(whole.config).order == "finish"
+        assert finished != sorted(finished)
+        interrupted(
+            tmp_path / "cut", 17, chosen, parts(chosen, Uneven("val_acc", 1.5)), pool=pool, save_every=save_every
+        )
+        before = read_run(tmp_path / "cut").records
+        run = resume(tmp_path / "cut", parts=parts(chosen), pool=pool, workers=1)
+    assert run.records[:17] == before
+    assert [trial.number for trial in run.trials] == list(range(30))
+    with pytest.raises(StoreError, match="with the order finish, but now it is number"):
+        session.refuse_other_settings(run, replace(chosen, order="number", in_flight=3))
+
+
+TIMED = "latency(max_seconds=0.01, min_seconds=0.0, warm_up_s=0.0)"
+SCORED = "training_free(naswot, batch_size=8)"
+ON_DIGITS = Settings(
+    space="nasbench201",
+    data="digits(size=8, limit=40)",
+    evaluator=f"together({SCORED}, {TIMED})",
+    channels=4,
+    cells=1,
+    threads=1,
+    budget=Budget(trials=2),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "unrepeatable"),
+    [
+        ({"objectives": ("latency_tradeoff(target_ms=1, accuracy=naswot)",)}, ["latency_ms"]),
+        ({"objectives": ("maximize(naswot)", "minimize(latency_ms)"), "strategy": "random"}, ["latency_ms"]),
+        ({"objectives": ("maximize(naswot)",)}, []),
+        (
+            {
+                "objectives": ("maximize(naswot)",),
+                "evaluator": f"screened({TIMED}, {SCORED}, keep=1, pool=2)",
+            },
+            ["latency_ms"],
+        ),
+    ],
+)
+def test_a_run_says_whether_it_depends_on_a_clock(
+    tmp_path: Path, changes: dict[str, Any], unrepeatable: list[str]
+) -> None:
+    run = search(replace(ON_DIGITS, **changes), tmp_path / "run")
+    assert run.config["unrepeatable"] == unrepeatable
+    said = "What it finds depends on latency, which no second measurement repeats."
+    assert run.chances == ((said,) if unrepeatable else ())
+    before = replace(run, config={name: value for name, value in run.config.items() if name != "unrepeatable"})
+    if len(changes) == 1 or "strategy" in changes:  # in version 0.1 the objectives told
+        assert before.chances == run.chances
+    text = page([run])
+    assert (said in text) == bool(unrepeatable)
+    assert ("Clocks and latencies will differ, trials will not." in text) != bool(unrepeatable)
+
+
+def test_a_run_in_the_order_of_finishing_says_so(tmp_path: Path) -> None:
+    chosen = settings(order="finish", in_flight=3, budget=Budget(trials=4))
+    run = search(chosen, tmp_path / "run", parts=parts(chosen))
+    (said,) = run.chances
+    assert said == "Its trials are told in the order in which they finish, which no second run repeats."
+    assert said in page([run])
+    assert "--in-flight 3 --order finish" in page([run])
+
+
+def test_an_order_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UnknownName, match="finish, number"):
+        settings(order="chance")
 
 
 def test_a_finished_search_has_nothing_to_resume(tmp_path: Path) -> None:

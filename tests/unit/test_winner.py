@@ -16,7 +16,7 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget
 from ogive.networks.build import build, fitted_skeleton
-from ogive.runs import best, read_run
+from ogive.runs import read_run
 from ogive.training.data import load
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import train
@@ -64,7 +64,7 @@ def facts_of(run: Path) -> dict[str, Any]:
 
 def test_the_winner_is_trained_on_training_and_validation_images_together(run: Path) -> None:
     data = load("digits", limit=80)
-    arch = best(read_run(run).trials).arch  # type: ignore[union-attr]
+    arch = read_run(run).choice.found.arch
     seed = Seed(5).child("winner")
     skeleton = fitted_skeleton("nasbench201", data.shape, 10, channels=2, cells=1)
     network = build(arch, skeleton, seed=seed.integer(str(arch)))

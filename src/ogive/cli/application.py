@@ -23,6 +23,7 @@ OWNERS = {
     "resume": "searching",
     "compare": "searching",
     "train": "winning",
+    "front": "winning",
     "export": "winning",
     "latency": "winning",
     "demo": "inspecting",

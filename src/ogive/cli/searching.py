@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ogive import catalog
+from ogive.choice import pareto_front
 from ogive.cli.show import Bar, SearchProgress, console, duration, measured, number, size_of, table
 from ogive.compare import Comparison, check, compare
 from ogive.core.capabilities import Choosing
@@ -22,16 +23,19 @@ from ogive.core.objective import Maximize, Minimize
 from ogive.core.objective import Objective as Objective_
 from ogive.core.trial import Trial, counted
 from ogive.estimate import Estimate, estimate
-from ogive.metrics import Interval, non_dominated
-from ogive.runs import Run, best, read_run, write_json
+from ogive.metrics import Interval
+from ogive.runs import Run, read_run, write_json
 from ogive.session import Parts, Settings, assemble, budget_of, resume, search, settings_of, unfinished
 
-__all__ = ["command_line", "register"]
+__all__ = ["Prefer", "command_line", "reached", "register"]
 
 Space = Annotated[str | None, typer.Option("--space", help="The search space; `ogive list` names them.")]
 Evaluator = Annotated[str | None, typer.Option("--evaluator", help="How candidates are measured.")]
 Objective = Annotated[
     list[str] | None, typer.Option("--objective", help="What to maximise; repeat for a Pareto front.")
+]
+Prefer = Annotated[
+    list[str] | None, typer.Option("--prefer", help='Limits of the best, "latency_ms<=5".  [default: knee of a front]')
 ]
 BudgetText = Annotated[str | None, typer.Option("--budget", help="200 trials, 15m, 2h, benchmark=1e5, 600 epochs, …")]
 SeedNumber = Annotated[int | None, typer.Option("--seed", help="The root of all randomness.  [default: 0]")]
@@ -50,14 +54,20 @@ Workers = Annotated[
 InFlight = Annotated[
     int | None, typer.Option("--in-flight", help="Proposals in flight.  [default: 4 a worker; 1 of 1]")
 ]
+Order = Annotated[
+    str | None,
+    typer.Option(
+        "--order", help="Tell trials by number, or as they finish, which is not reproducible: number, finish."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")]
 
 # The keys of a recipe, and what each of them takes.
 _KEYS = {
-    **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "weights", "device"), "text"),
+    **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "weights", "device", "order"), "text"),
     **dict.fromkeys(("seed", "channels", "cells", "threads", "in_flight"), "a whole number"),
     "workers": "text or a whole number",
-    "objective": "text or a list of texts",
+    **dict.fromkeys(("objective", "prefer"), "text or a list of texts"),
     "budget": "text or a whole number",
 }
 
@@ -74,6 +84,7 @@ def search_command(
     strategy: Annotated[str | None, typer.Option("--strategy", help="Who to try next.  [default: evolution]")] = None,
     evaluator: Evaluator = None,
     objective: Objective = None,
+    prefer: Prefer = None,
     budget: BudgetText = None,
     seed: SeedNumber = None,
     data: DataName = None,
@@ -85,6 +96,7 @@ def search_command(
     threads: Threads = None,
     workers: Workers = None,
     in_flight: InFlight = None,
+    order: Order = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A TOML file with the same keys.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder.  [default: runs/SPACE-STRATEGY-seedN]")
@@ -101,9 +113,10 @@ def search_command(
     --objective "latency_tradeoff(target_ms=5)" --budget 2h --workers 2
     """
     flags = {
-        "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "budget": budget,
-        "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels, "cells": cells,
-        "device": device, "threads": threads, "workers": workers, "in_flight": in_flight,
+        "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "prefer": prefer,
+        "budget": budget, "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels,
+        "cells": cells, "device": device, "threads": threads, "workers": workers, "in_flight": in_flight,
+        "order": order,
     }  # fmt: skip
     settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
     if dry_run:
@@ -125,6 +138,7 @@ def search_command(
 def resume_command(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     budget: BudgetText = None,
+    prefer: Prefer = None,
     workers: Workers = None,
 ) -> None:
     """Go on with an interrupted search, or with a finished one under a larger budget.
@@ -135,10 +149,19 @@ def resume_command(
     granted = None if budget is None else budget_of(budget)
     limit = granted or settings_of(before.config).budget
     done = len(before.evaluated)
+    for chance in before.chances:
+        console.print(f"{chance} An uninterrupted run might have found something else.")
     try:
         sign = _sign(catalog.build("objective", settings_of(before.config).objectives[0]))
         with SearchProgress(limit, done=done, sign=sign) as progress:
-            finished = resume(run, budget=granted, workers=workers, on_trial=progress, on_note=progress.note)
+            finished = resume(
+                run,
+                budget=granted,
+                prefer=prefer or (),
+                workers=workers,
+                on_trial=progress,
+                on_note=progress.note,
+            )
     except KeyboardInterrupt:
         _interrupted(run)
     console.print(f"{counted(len(finished.records) - len(before.records), 'new trial')}.")
@@ -150,6 +173,7 @@ def compare_command(
     space: Space = None,
     evaluator: Evaluator = None,
     objective: Objective = None,
+    prefer: Prefer = None,
     budget: BudgetText = None,
     seeds: Annotated[int, typer.Option("--seeds", help="How many seeds each strategy gets.")] = 10,
     seed: SeedNumber = None,
@@ -171,9 +195,9 @@ def compare_command(
     Example: ogive compare random evolution --space nasbench201 --table nasbench201 --budget 200 --seeds 50
     """
     flags = {
-        "space": space, "evaluator": evaluator, "objective": objective, "budget": budget, "seed": seed, "data": data,
-        "table": table, "weights": weights, "channels": channels, "cells": cells, "device": device,
-        "threads": threads,
+        "space": space, "evaluator": evaluator, "objective": objective, "prefer": prefer, "budget": budget,
+        "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels, "cells": cells,
+        "device": device, "threads": threads,
     }  # fmt: skip
     settings = _settings({key: value for key, value in flags.items() if value is not None})
     processes = workers or 1
@@ -192,6 +216,7 @@ def compare_command(
                 seeds=seeds,
                 workers=processes,
                 folder=out,
+                command=command_line(),
                 progress=lambda done, total: bar.at(done, total=total),
             )
     except KeyboardInterrupt:
@@ -239,9 +264,10 @@ def _settings(entries: dict[str, Any]) -> Settings:
     if "space" not in entries:
         raise SpecError("A search needs a space: give --space nasbench201 (`ogive list` names them all).")
     plain = dict(entries)
-    objective = plain.pop("objective", None)
-    if objective is not None:
-        plain["objectives"] = (objective,) if isinstance(objective, str) else tuple(objective)
+    for key, name in (("objective", "objectives"), ("prefer", "prefer")):
+        texts = plain.pop(key, None)
+        if texts is not None:
+            plain[name] = (texts,) if isinstance(texts, str) else tuple(texts)
     if "budget" in plain:
         plain["budget"] = budget_of(str(plain["budget"]))
     return Settings(**plain)
@@ -295,8 +321,7 @@ def _print_choice(parts: Parts) -> None:
 
 
 def _print_found(run: Run) -> None:
-    trials = run.trials
-    winner = best(trials)
+    trials, choice = run.trials, run.choice
     failed = sum(trial.status == "failed" for trial in trials)
     screened = sum(trial.status == "screened" for trial in trials)
     done = counted(len(trials) - screened, "trial")
@@ -305,11 +330,13 @@ def _print_found(run: Run) -> None:
         console.print(
             f"Searched in a {run.config['world']}; {run.projections:,} proposals were projected onto its rows."
         )
+    winner = choice.trial
     if winner is None:
-        console.print(_why_nothing(trials))
+        failed_all = all(trial.scores is None for trial in trials)
+        console.print(_why_nothing(trials) if failed_all else choice.missing, highlight=False)
         raise typer.Exit(1)
     space = assemble_space(run)
-    console.print(f"{_best_of(run, winner)}")
+    console.print(_best_of(run, winner, choice.rule), highlight=False)
     size = ", ".join(f"{key}={value}" for key, value in run.config["skeleton"].items() if value is not None)
     console.print(f"      {space.format(winner.arch)}{f'   in networks of {size}' if size else ''}")
     table("", ("metric", "value>"), [(name, measured(name, value)) for name, value in winner.metrics.items()])
@@ -321,22 +348,29 @@ def _sign(objective: Objective_) -> float:
     return -1.0 if isinstance(objective, Minimize) else 1.0
 
 
-def _best_of(run: Run, winner: Trial) -> str:
-    """The winner and what it won by; of several objectives also how many are on the front."""
-    objectives = [catalog.build("objective", text) for text in run.config["objectives"]]
-    scores = winner.scores or ()
-    reached = ", ".join(
-        f"{objective.metric} {measured(objective.metric, winner.metrics[objective.metric])}"
-        if isinstance(objective, (Maximize, Minimize))
-        else f"{text} {score:.3f}"
-        for objective, text, score in zip(objectives, run.config["objectives"], scores, strict=True)
-    )
-    chosen = f"trial {winner.number}, {winner.arch}, {reached}"
-    if len(objectives) > 1:
-        scored = [trial.scores for trial in run.trials if trial.scores is not None]
-        front = int(non_dominated(scored).sum())
-        return f"front: {counted(front, 'trial')} that no other beats; best in the first objective: {chosen}"
-    return f"best: {chosen}{_last_epoch(run, winner)}"
+def _best_of(run: Run, winner: Trial, rule: str) -> str:
+    """The winner, what it won by and by which rule; of several objectives also how many are on the front."""
+    values = ", ".join(f"{name} {value}" for name, value in reached(run.objectives, winner))
+    chosen = f"trial {winner.number}, {winner.arch}, {values}"
+    by = f"\n      {rule}" if run.limits or len(run.objectives) > 1 else ""
+    if len(run.objectives) > 1:
+        count = counted(len(pareto_front(run.trials)), "trial")
+        front = shlex.join(["ogive", "front", str(run.folder)])
+        return f"front: {count} that no other beats; {front} lists them\nbest: {chosen}{by}"
+    return f"best: {chosen}{by}{_last_epoch(run, winner)}"
+
+
+def reached(objectives: Sequence[str], trial: Trial) -> list[tuple[str, str]]:
+    """What a trial reached in each objective, for people: the metric or the objective as it is written, and a value."""
+    found = []
+    for text, score in zip(objectives, trial.scores or (), strict=True):
+        try:
+            objective = catalog.build("objective", text)
+        except SpecError:  # of somebody's own, named as they like
+            objective = None
+        name = objective.metric if isinstance(objective, (Maximize, Minimize)) else text
+        found.append((name, measured(name, trial.metrics.get(name, score))))
+    return found
 
 
 def _last_epoch(run: Run, winner: Trial) -> str:
@@ -380,7 +414,7 @@ def _print_comparison(result: Comparison) -> None:
     ]
     objective = ", ".join(result.settings.objectives)
     where = result.settings.space if result.world is None else f"{result.settings.space} ({result.world})"
-    title = f"{where}, {result.settings.budget}, mean [{result.interval_name}], {objective}"
+    title = f"{where}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
     table(title, ("strategy", "seeds>", f"{score}>", "regret>", f"{reported}>", "regret>", "failed>"), rows)
     if result.world is not None:
         projected = ", ".join(
@@ -398,6 +432,8 @@ def _print_comparison(result: Comparison) -> None:
         for pair in result.pairs()
     ]
     table(f"paired permutation tests of the {what}", ("pair", "difference>", "p>", "p (Holm)>"), pairs)
+    if len(result.settings.objectives) > 1 or result.settings.prefer:
+        console.print(f"Of each search, the best is {result.rule}.", highlight=False)
     if len(result.seeds) < 5:
         console.print(f"{len(result.seeds)} seed(s) are no evidence; use at least 5.")
     _print_notes(result.notes)

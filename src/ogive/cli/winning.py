@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from ogive import catalog
-from ogive.cli.searching import command_line
+from ogive.choice import check_limits, choose, limits_of, pareto_front
+from ogive.cli.searching import Prefer, command_line, reached
 from ogive.cli.show import COUNTS, Bar, console, duration, number, table
 from ogive.core.errors import SpecError, UnknownName, nearest
+from ogive.runs import read_run
 
 __all__ = ["register"]
 
@@ -29,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
     app.command("train", short_help="Train the winner fully, and test it once.")(train_command)
     app.command("export", short_help="Write the trained winner as plain files.")(export_command)
+    app.command("front", short_help="List the Pareto front of a search.")(front_command)
     app.command("latency")(latency_command)
 
 
@@ -154,6 +157,31 @@ def export_command(
         for entry in exported
     ]
     table(None, ("format", "files", "largest difference>"), rows)
+
+
+def front_command(run: RunFolder, prefer: Prefer = None) -> None:
+    """List the trials of a search that no other beats in all objectives, and which of them is the best by its rule.
+
+    Example: ogive front runs/nasbench201-nsga2-seed0 --prefer "params<=500000"
+    """
+    read = read_run(run)
+    limits = read.limits if prefer is None else limits_of(prefer)
+    check_limits(limits, tuple(read.metrics.values()))
+    choice = choose(read.trials, read.objectives, limits)
+    name = str(read.config["space"])
+    # A space of one's own has no other form of its text.
+    space = catalog.build("space", name) if name.partition("(")[0] in catalog.names("space") else None
+    rows = [
+        (
+            f"{'* ' if trial == choice.trial else ''}{trial.number}",
+            *(value for _, value in reached(read.objectives, trial)),
+            str(trial.arch),
+            "" if space is None else space.format(trial.arch),
+        )
+        for trial in pareto_front(read.trials)
+    ]
+    table(None, ("trial>", *(f"{text}>" for text in read.objectives), "architecture", "text form"), rows)
+    console.print(choice.missing if choice.trial is None else f"* {choice.rule}", highlight=False)
 
 
 def latency_command(

@@ -189,8 +189,8 @@ class Screened:
         self.keep, self.batch = keep, pool
         wanted = cheap.metrics[0].name if by is None else by
         kind = "metric of the cheap evaluator"
-        self._by = best_of(metric_named(cheap.metrics, wanted, kind)) if isinstance(wanted, str) else wanted
-        for metric in self._by.needs:
+        self.by = best_of(metric_named(cheap.metrics, wanted, kind)) if isinstance(wanted, str) else wanted
+        for metric in self.by.needs:
             metric_named(cheap.metrics, metric, kind)
 
     def proposals_for(self, trials: int) -> int:
@@ -212,7 +212,7 @@ class Screened:
     def _rank(self, proposal: Proposal, measurement: Measurement) -> float:
         if measurement.error is not None:
             return -math.inf
-        value = self._by(proposal.arch, measurement.metrics)
+        value = self.by(proposal.arch, measurement.metrics)
         return -math.inf if math.isnan(value) else value
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from ogive.core.capabilities import fidelity_of, objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
@@ -17,7 +18,11 @@ from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
-__all__ = ["Evaluation", "OpenChunk", "Study"]
+__all__ = ["ORDERS", "Evaluation", "OpenChunk", "Order", "Study"]
+
+# In which order trials are told: as they were proposed, or as they finish, which no second run repeats.
+Order = Literal["number", "finish"]
+ORDERS: tuple[Order, ...] = ("number", "finish")
 
 # So many failures before the first success mean that the set-up is wrong, not that candidates are unlucky.
 HOPELESS = 20
@@ -100,6 +105,7 @@ class Study:
         *,
         executor: Executor | None = None,
         in_flight: int = 1,
+        order: Order = "number",
         past: Sequence[Trial] = (),
         elapsed_s: float = 0.0,
     ) -> Iterator[Trial]:
@@ -107,11 +113,12 @@ class Study:
 
         `in_flight` chunks of proposals are asked for before the first of them is told. They are measured by the
         `executor`, or here one after the other, and yielded as they finish. They are told in the order in which they
-        were asked for, so that the trials depend on the seed and on `in_flight`, not on who was faster. `past` are
-        trials of an interrupted run that this study has not been told yet: the loop makes the same calls of ask and
-        tell as it did then, whatever the budget was, checks that the strategy asks for the same architectures, and goes
-        on; StoreError names the first difference. `elapsed_s` is the time that the interrupted run had taken. When the
-        wall-clock budget ends, what has not begun is dropped.
+        were asked for, so that the trials depend on the seed and on `in_flight`, not on who was faster; in the `order`
+        "finish" each is told as soon as it is measured, and no second run finds the same. `past` are trials of an
+        interrupted run that this study has not been told yet, in the order in which they finished: the loop makes the
+        same calls of ask and tell as it did then, whatever the budget was, checks that the strategy asks for the same
+        architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the interrupted
+        run had taken. When the wall-clock budget ends, what has not begun is dropped.
         """
         self._check_units(budget)
         started = time.perf_counter() - elapsed_s
@@ -128,7 +135,7 @@ class Study:
             if not self.open:
                 self._ask(budget, clock(), in_flight, recorded)
             while self.open:
-                while self.open[0].trials is None:
+                while (measured := self._to_tell(order)) is None:
                     # What has learned from labels did so in this process, and asks nothing expensive any more.
                     if executor is not None and (self._learner is None or self.told < len(self._sample)):
                         self._submit(executor, evaluator, recorded, ahead)
@@ -136,9 +143,10 @@ class Study:
                     chunk = self._next(recorded, left_s)
                     if chunk is not None:
                         yield from self._finish(chunk, recorded)
-                    elif self.open[0].dropped:
+                    elif next(self._left(), None) is None:
                         return
-                self._tell(self.open.pop(0))
+                self.open.remove(measured)
+                self._tell(measured)
                 self._ask(budget, clock(), in_flight, recorded)
         finally:
             for chunk in self.open:
@@ -223,20 +231,26 @@ class Study:
                 if ahead == 0:
                     break
 
+    def _to_tell(self, order: Order) -> OpenChunk | None:
+        """The chunk that the strategy is told next, if it is measured."""
+        candidates = self.open[:1] if order == "number" else self.open
+        return next((chunk for chunk in candidates if chunk.trials is not None), None)
+
     def _left(self) -> Iterator[OpenChunk]:
         return (chunk for chunk in self.open if chunk.trials is None and not chunk.dropped)
 
     def _next(self, recorded: Mapping[int, Trial], left_s: float) -> OpenChunk | None:
-        """The chunk to finish now: the oldest that is recorded, else one that is ready.
+        """The chunk to finish now: the one that was recorded first, else one that is ready.
 
         None after `left_s` seconds, when what has not begun is dropped, but for the oldest, and if nothing is left.
         """
         oldest = self.open[0]
         if oldest.future is None and not recorded and left_s > 0 and not oldest.dropped:
             return oldest  # nobody else measures it
-        for chunk in self._left():
-            if (chunk.future is not None and chunk.future.done()) or _all_in(recorded, chunk):
-                return chunk
+        ready = [c for c in self._left() if (c.future is not None and c.future.done()) or _all_in(recorded, c)]
+        if ready:
+            first = next(iter(recorded), None)
+            return next((chunk for chunk in ready if first in chunk.numbers), ready[0])
         if left_s <= 0:
             for chunk in self.open[1:]:
                 if chunk.trials is None and (chunk.future is None or chunk.future.cancel()):

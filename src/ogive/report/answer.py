@@ -37,7 +37,8 @@ def answer_section(facts: Facts, drawing: Drawing) -> Html:
     """The winner with its picture and numbers, what random search reached, and how much that proves."""
     best = facts.winner
     if best is None:
-        text = "No candidate has been measured yet, so there is no winner."
+        nothing = "No candidate has been measured yet, so there is no winner."
+        text = f"Today there is no winner. {facts.lead.choice.missing}" if facts.lead.working else nothing
         return section("answer", "The answer", tag("p", text, class_="lead"), doubts(facts))
     picture = drawing.picture(best.arch)
     said = tag("div", _front(facts, best), _lead(facts, best), *(tag("p", line) for line in verdict(facts)))
@@ -88,8 +89,7 @@ def _subject(best: Winner) -> str:
     where = _found_at(best)
     if len(best.one.sought) < 2:
         return f"The winner, {where},"
-    top = ", the best in the first objective," if best.trial is not None and best.trial == best.one.best else ","
-    return f"Shown here is {where}{top} which"
+    return f"Shown here is {where}, which"
 
 
 def _found_at(best: Winner) -> str:
@@ -150,8 +150,11 @@ def _front(facts: Facts, best: Winner) -> Html | None:
 def _chosen_by(facts: Facts, best: Winner, about: Metric | None) -> str:
     """By what the winner was chosen, where that is not plain; `about` is the metric of the sentence before this one."""
     one = best.one
-    if len(one.sought) != 1 or best.trial is None or best.trial.scores is None:
+    if best.trial is None or best.trial.scores is None:
         return ""
+    if len(one.sought) > 1 or one.run.limits:
+        together = f"Of {len(facts.runs)} runs together, it is" if len(facts.runs) > 1 else "It is"
+        return f" {together} {one.choice.rule}." if best.trial == one.best else ""
     epochs, only = _of_epochs(best) if one.answer == "last" else "", one.sought[0]
     metric = only.metric
     plain = metric == about or (metric is not None and metric.validated and not direction(metric))

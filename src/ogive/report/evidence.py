@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ogive.core.errors import SpecError
-from ogive.metrics import interval_name
 from ogive.report.facts import ENOUGH_SEEDS, HYPERVOLUME, Facts
 from ogive.report.markup import Html, badge, joined, number, table, tag
 from ogive.report.member import Member, by_strategy
@@ -74,22 +73,16 @@ def equal_budgets(facts: Facts) -> Html:
             str(one.seeds),
             str(one.trials),
             number(sought.value(one.mean)),
-            sought.span(one.interval.low, one.interval.high) if one.interval else "one seed has none",
+            sought.span(one.interval.low, one.interval.high) if one.interval else f"fewer than {ENOUGH_SEEDS} seeds",
             sought.span(one.low, one.high) if one.seeds > 1 else "–",
         ]
         for one in facts.reached
     ]
-    headers = ["Strategy", "Runs", "Candidates", f"Mean of {sought.heading}", _intervals(facts), "Range"]
+    headers = ["Strategy", "Runs", "Candidates", f"Mean of {sought.heading}", "95 % interval", "Range"]
     by_last = dict.fromkeys(one.strategy for one in facts.runs if one.answer == "last")
     text = f"Of {', '.join(by_last)}, the last candidate counts, with which it answers; of others, the best."
     note = tag("p", text) if by_last and facts.measure is not HYPERVOLUME else None
     return joined(tag("h3", "At equal numbers of evaluated candidates"), table(headers, rows), note)
-
-
-def _intervals(facts: Facts) -> str:
-    """What the intervals of the means are: few seeds have others than many."""
-    names = dict.fromkeys(interval_name(one.seeds) for one in facts.reached if one.interval)
-    return " or ".join(names) or "95 % interval"
 
 
 # -- doubts -----------------------------------------------------------------------------------------------------------
@@ -279,7 +272,7 @@ def sources(runs: Sequence[Member], *, trained: Member | None = None) -> Html:
 def _origin(one: Member) -> Html | str:
     """What started a run, in a few words."""
     command = one.config.get("command")
-    if command:
+    if command and not one.compared:
         return tag("code", str(command))
     return "one search of a comparison" if one.compared else "started from Python"
 
@@ -306,6 +299,7 @@ def search_command(config: Mapping[str, Any]) -> str:
     """A command that does what a search from Python did."""
     strategy, ahead = str(config.get("strategy", "")), config.get("in_flight", 1)
     more = ["--in-flight", str(ahead)] if ahead != 1 else []  # it decides what is found
+    more += ["--order", "finish"] if config.get("order") == "finish" else []
     return shlex.join(["ogive", "search", *_settings(config, strategy), *more, "--seed", str(config.get("seed", 0))])
 
 
@@ -344,6 +338,8 @@ def _settings(config: Mapping[str, Any], strategy: str | None) -> list[str]:
     words += ["--evaluator", today(str(config["evaluator"]))] if config.get("evaluator") else []
     for objective in config.get("objectives") or []:
         words += ["--objective", str(objective)]
+    for limit in config.get("prefer") or []:
+        words += ["--prefer", str(limit)]
     for name in ("table", "data", "weights"):
         words += [f"--{name}", str(config[name])] if config.get(name) else []
     usual = {"device": "cpu", "threads": None, "workers": 1}

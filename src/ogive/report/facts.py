@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ogive.catalog import build
+from ogive.choice import choose
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError
 from ogive.core.metric import LATENCY_SPREAD, Metric, of_part
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
-from ogive.metrics import Interval, anytime, hypervolume, kendall_tau, mean_interval, non_dominated
+from ogive.metrics import Interval, anytime, bootstrap_interval, hypervolume, kendall_tau, non_dominated
 from ogive.report.markup import Sought, axis
 from ogive.report.member import Floats, Member, Winner, by_strategy, member_of, score, winner_of
 from ogive.runs import Run
@@ -137,6 +138,8 @@ def facts_of(runs: Sequence[Run]) -> Facts:
     first = next((one for one in members if not one.is_random), members[0])
     comparable = [one for one in members if one.objectives == first.objectives]
     lead = max(comparable, key=lambda one: (one.final != {}, score(one.best), not one.is_random))
+    if len(lead.sought) > 1:
+        lead, members, comparable = _lead_of_front(comparable, members)
     metrics, quality, costs = _metrics(members)
     corner = _worst_scores(comparable) if len(lead.sought) > 1 else []
     lines = _lines(members, lead, metrics, quality, corner)
@@ -156,6 +159,21 @@ def facts_of(runs: Sequence[Run]) -> Facts:
         failures=_failures(members),
         within=_within(members),
     )
+
+
+def _lead_of_front(
+    comparable: Sequence[Member], members: Sequence[Member]
+) -> tuple[Member, tuple[Member, ...], list[Member]]:
+    """The run with the best trial of the front that comparable runs make together, now its own best; and all of them.
+
+    The best of each run alone may be beaten by a trial of another one.
+    """
+    held = [(one, trial) for one in comparable for trial in one.working]
+    choice = choose([trial for _, trial in held], comparable[0].run.objectives, comparable[0].run.limits)
+    place = next((one.tag for one, trial in held if trial is choice.trial), comparable[0].tag)
+    chosen = tuple(replace(one, choice=choice) if one.tag == place else one for one in members)
+    tags = {one.tag for one in comparable}
+    return next(one for one in chosen if one.tag == place), chosen, [one for one in chosen if one.tag in tags]
 
 
 def spaces_of(written: Iterable[str]) -> dict[str, SearchSpace]:
@@ -288,7 +306,8 @@ def _reached(
 ) -> tuple[Reached, ...]:
     """Every strategy after the smallest number of trials that any of its comparable runs has, best mean first.
 
-    That is the best so far, or the last where a search answers with it. Means over seeds, with their intervals.
+    That is the best so far, or the last where a search answers with it. Means over seeds; their 95 % bootstrap interval
+    only from five seeds on, for fewer say nothing about the spread.
     """
     least = min(len(one.evaluated) for one in comparable.values())
     ends: dict[str, list[float]] = {}
@@ -301,7 +320,7 @@ def _reached(
     found = []
     for strategy, scores in ends.items():
         rng = Seed(0).numpy(f"report/{strategy}")
-        interval = mean_interval(scores, rng) if len(scores) > 1 else None
+        interval = bootstrap_interval(scores, rng) if len(scores) >= ENOUGH_SEEDS else None
         mean = float(np.mean(scores))
         found.append(Reached(strategy, len(scores), least, mean, min(scores), max(scores), interval))
     return tuple(sorted(found, key=lambda one: -one.mean))

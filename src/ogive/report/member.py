@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.catalog import build
+from ogive.choice import Chosen
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, OgiveError, SpecError, StoreError
@@ -21,7 +22,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
 from ogive.metrics import Interval, binomial_interval
 from ogive.report.markup import Sought
-from ogive.runs import Run, best
+from ogive.runs import Run
 
 __all__ = ["Floats", "Member", "Winner", "by_strategy", "member_of", "score", "winner_of"]
 
@@ -35,7 +36,7 @@ class Member:
     `strategy` is as it was written, such as "evolution(population=50)", `world` among what was searched where that is
     not the whole space, such as "closed world of 30,001 rows". `metrics` are the records of what it measured, better as
     they were sought; `sought` its objectives, at least one; `evaluated` the trials that cost budget, `working` those
-    without an error, `best` the first with the largest first score; `answer` says whether the search answers with that
+    without an error, `choice` the best of them and by which rule; `answer` says whether the search answers with that
     or with its last. `clocks` tell candidates, seconds of searching and seconds by the table's clock after each
     evaluated trial. `final` is what winner.json holds: nothing before the winner is trained in full.
     """
@@ -51,7 +52,7 @@ class Member:
     sought: tuple[Sought, ...]
     evaluated: tuple[Trial, ...]
     working: tuple[Trial, ...]
-    best: Trial | None
+    choice: Chosen
     answer: Answer
     clocks: Mapping[str, Floats]
     final: Mapping[str, Any]
@@ -60,6 +61,11 @@ class Member:
     def config(self) -> dict[str, Any]:
         """The settings, from run.json."""
         return self.run.config
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial by the rule of the run; None if there is none."""
+        return self.choice.trial
 
     @property
     def is_random(self) -> bool:
@@ -73,7 +79,7 @@ class Member:
 
     @property
     def compared(self) -> bool:
-        """Whether it is one of the searches of `ogive compare`, which have no command of their own."""
+        """Whether it is one of the searches of `ogive compare`."""
         return self.config.get("role") == "compare"
 
     @property
@@ -149,7 +155,7 @@ def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | No
         sought=sought,
         evaluated=evaluated,
         working=working,
-        best=best(working),
+        choice=run.choice,
         answer=run.answer,
         clocks=_clocks(run),
         final=_winner_file(run),

@@ -40,8 +40,8 @@ __all__ = [
 
 TRIALS = 50
 FAILURES = 50
-SOUGHT = ("space", "world", "strategy", "evaluator", "objectives", "budget")
-GIVEN = ("data", "table", "weights", "skeleton", "seed", "in_flight", "role")
+SOUGHT = ("space", "world", "strategy", "evaluator", "objectives", "prefer", "budget")
+GIVEN = ("data", "table", "weights", "skeleton", "seed", "in_flight", "order", "role")
 
 
 # -- trials -----------------------------------------------------------------------------------------------------------
@@ -169,11 +169,9 @@ def reproduce_section(facts: Facts, page: str) -> Html:
     # One command may have made several runs.
     commands = list(dict.fromkeys(lines))
     again = "ogive resume FOLDER"
-    text = (
-        "An interrupted run goes on with ",
-        tag("code", again),
-        ". Clocks and latencies will differ, trials will not.",
-    )
+    chances = [chance for one in runs for chance in one.run.chances]
+    same = "Clocks and latencies will differ, trials will not." if not chances else "Trials will differ."
+    text = ("An interrupted run goes on with ", tag("code", again), ". ", " ".join([*dict.fromkeys(chances), same]))
     pre = tag("pre", "\n".join(commands))
     return section("reproduce", "How to reproduce", tag("p", *text), pre, tag("h3", "Runs"), _runs_table(runs))
 

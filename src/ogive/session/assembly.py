@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
-from ogive.core.capabilities import Listening, Projecting, walk
+from ogive.choice import check_limits, limits_of
+from ogive.core.capabilities import Listening, Projecting, SideBySide, walk
 from ogive.core.errors import SpecError
-from ogive.core.evaluator import Evaluator
+from ogive.core.evaluator import Evaluator, Screened
+from ogive.core.metric import names_of
 from ogive.core.objective import Objective
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -23,7 +25,7 @@ from ogive.session.settings import Settings, threads_of
 from ogive.spec import Spec, parse
 from ogive.tables.world import closing, tables_of
 
-__all__ = ["Parts", "assemble", "listen", "load_data", "projections"]
+__all__ = ["Parts", "assemble", "listen", "load_data", "projections", "unrepeatable"]
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +111,7 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
         strategy = catalog.load("in_closed_world")(strategy, world)
     if settings.weights and "weights" not in given and not weights.cache_info().misses:
         logger.warning("Nothing in this search takes its weights, %s: write inherited, say.", settings.weights)
+    check_limits(limits_of(settings.prefer), evaluator.metrics)
     written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
     return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)
@@ -133,6 +136,15 @@ def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
 def projections(parts: Parts) -> int:
     """How many proposals were projected onto rows of a closed world."""
     return sum(part.projections for part in walk(parts.strategy) if isinstance(part, Projecting))
+
+
+def unrepeatable(parts: Parts) -> list[str]:
+    """The metrics that decide what the search finds and that no second measurement repeats."""
+    inside = list(walk(parts.evaluator))
+    deciding = [*parts.objectives, *(part.by for part in inside if isinstance(part, Screened))]
+    needed = {name for objective in deciding for name in objective.needs}
+    clocked = (part for part in inside if isinstance(part, SideBySide) and isinstance(part, Evaluator))
+    return [name for part in clocked for name in names_of(part.metrics) if name in needed]
 
 
 def listen(part: Strategy | Evaluator, on_note: Callable[[str], None] | None) -> None:

@@ -27,7 +27,7 @@ from ogive.core.trial import Budget, Spent, Trial, counted
 from ogive.executors import at_work
 from ogive.machine import facts
 from ogive.runs import Followed, Run, RunStore, read_run
-from ogive.session.assembly import Parts, assemble, listen, projections
+from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 
 __all__ = ["ran", "resume", "search", "search_trials", "searched", "unfinished"]
@@ -66,6 +66,7 @@ def search(
         study, header = parts.study(), {**_header(command, role), **settings.config(), **_inputs(parts, settings)}
         header["answer"] = answer_of(parts.strategy)
         header["objectives"] = list(parts.written)
+        header["unrepeatable"] = unrepeatable(parts)
         header["metrics"] = [metric.to_json() for metric in parts.evaluator.metrics]
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
             for trial in _drive(settings, study, store, workers, past=(), save_every=save_every):
@@ -80,6 +81,7 @@ def resume(
     folder: Path,
     *,
     budget: Budget | None = None,
+    prefer: Sequence[str] = (),
     workers: int | str | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     on_note: Callable[[str], None] | None = None,
@@ -88,7 +90,10 @@ def resume(
     parts: Parts | None = None,
     pool: Pool | None = None,
 ) -> Run:
-    """Go on with an interrupted run, or with a finished one under a larger budget, by other `workers` if need be."""
+    """Go on with an interrupted run, or with a finished one under a larger budget, by other `workers` if need be.
+
+    With `prefer`, its best trial is chosen within these limits from now on.
+    """
     before = read_run(folder)
     refuse_order_of_finishing(before)
     settings = settings_of(before.config)
@@ -100,12 +105,14 @@ def resume(
     ):
         parts = _replicated(parts or assemble(settings, folder=unfinished(folder)), ranks)
         _check_inputs(store, _inputs(parts, settings))
+        if prefer and (ranks is None or ranks.writes):
+            store.run.prefer(prefer)
         listen(parts.strategy, on_note)
         listen(parts.evaluator, on_note)
         study = parts.study()
         settings = replace(settings, budget=_granted(store, settings.budget, budget))
         loaded = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else frozenset()
-        past = [trial for trial in store.run.trials if trial.number not in loaded]
+        past = [record.trial for record in store.run.records if record.trial.number not in loaded]
         _wait(ranks)  # before the first process replaces what the others read
         for trial in _drive(settings, study, store, at_hand, past=past, save_every=save_every):
             if on_trial is not None:
@@ -163,7 +170,7 @@ def searched(settings: Settings) -> tuple[list[Trial], int]:
 def ran(settings: Settings, parts: Parts, pool: Pool | None = None) -> Iterator[Trial]:
     """The trials of a search that nobody stores, as they finish."""
     with at_work(settings.workers if pool is None else pool) as workers:
-        found = parts.study().run(settings.budget, executor=workers, in_flight=settings.ahead)
+        found = parts.study().run(settings.budget, executor=workers, in_flight=settings.ahead, order=settings.order)
         yield from ticking(found, settings.budget)
 
 
@@ -200,7 +207,8 @@ def _drive(
     saved = study.told
     asked = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
     save_every = min([save_every, *asked])
-    trials = study.run(settings.budget, executor=pool, in_flight=settings.ahead, past=past, elapsed_s=elapsed)
+    ahead, order = settings.ahead, settings.order
+    trials = study.run(settings.budget, executor=pool, in_flight=ahead, order=order, past=past, elapsed_s=elapsed)
     for trial in ticking(trials, settings.budget):
         store.append(trial, time.perf_counter() - started)
         yield trial

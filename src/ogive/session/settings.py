@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ogive.core.errors import SpecError, StoreError
+from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.study import ORDERS, Order
 from ogive.core.trial import Budget
 from ogive.executors import normal, workers_of
 from ogive.machine import facts
@@ -52,16 +53,19 @@ class Settings:
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
     parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without. No `objectives` stand
     for the best value of the evaluator's first metric; a run stores which that is. `weights` are one source of weights
-    for all parts that want one and do not name their own. `workers` is a number of processes or an executor, such as
-    ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight` instead: how many proposals
-    (or pools of them) are asked for before the first is told. `own_streams` says that parts of one kind inside another
-    draw from random streams of their own, as they did not in version 0.1.
+    for all parts that want one and do not name their own. `prefer` are limits within which the best trial is chosen,
+    such as ``latency_ms<=5``; they change nothing that is searched. `workers` is a number of processes or an executor,
+    such as ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight` instead: how many
+    proposals (or pools of them) are asked for before the first is told. `order` is "finish" where each trial is told as
+    soon as it is measured: then no second run finds the same, unless there is one worker. `own_streams` says that parts
+    of one kind inside another draw from random streams of their own, as they did not in version 0.1.
     """
 
     space: str
     strategy: str = "evolution"
     evaluator: str = ""
     objectives: tuple[str, ...] = ()
+    prefer: tuple[str, ...] = ()
     budget: Budget = field(default_factory=lambda: Budget(trials=100))
     seed: int = 0
     data: str | None = None
@@ -73,6 +77,7 @@ class Settings:
     threads: int | None = None
     workers: int | str = 1
     in_flight: int | None = None
+    order: Order = "number"
     own_streams: bool = True
 
     def __post_init__(self) -> None:
@@ -81,6 +86,8 @@ class Settings:
             raise SpecError(f"A search needs at least one worker, but got workers={self.workers}.")
         if self.in_flight is not None and self.in_flight < 1:
             raise SpecError(f"A search has at least one proposal in flight, but got in_flight={self.in_flight}.")
+        if self.order not in ORDERS:
+            raise UnknownName("order of telling trials", self.order, ORDERS)
         if not self.evaluator:
             object.__setattr__(self, "evaluator", "trained" if self.table is None else "tabular")
 
@@ -91,8 +98,12 @@ class Settings:
 
     @property
     def ahead(self) -> int:
-        """How many chunks of proposals are in flight: as was asked for, or a few for each of several workers."""
-        return self.in_flight or (1 if self.count == 1 else IN_FLIGHT * self.count)
+        """How many chunks of proposals are in flight: as was asked for, or a few for each of several workers.
+
+        Who is told each trial at once wants no more of them than there are workers: the fewer, the more each knows.
+        """
+        each = 1 if self.count == 1 or self.order == "finish" else IN_FLIGHT
+        return self.in_flight or each * self.count
 
     def config(self) -> dict[str, Any]:
         """The settings as JSON."""
@@ -101,6 +112,7 @@ class Settings:
             "strategy": self.strategy,
             "evaluator": self.evaluator,
             "objectives": list(self.objectives),
+            "prefer": list(self.prefer),
             "budget": self.budget.to_json(),
             "seed": self.seed,
             "data": self.data,
@@ -111,6 +123,7 @@ class Settings:
             "threads": self.threads,
             "workers": self.workers,
             "in_flight": self.ahead,
+            "order": self.order,
             "own_streams": self.own_streams,
         }
 
@@ -122,8 +135,10 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             **{key: _today(key, config[key], config) for key in _PLAIN},
             weights=config.get("weights"),
             objectives=tuple(_today("objectives", text, config) for text in config["objectives"]),
+            prefer=tuple(config.get("prefer", ())),
             budget=Budget(**config["budget"]),
             in_flight=config.get("in_flight"),
+            order=config.get("order", "number"),
             own_streams=bool(config.get("own_streams", False)),
             **config["skeleton"],
         )
@@ -197,7 +212,7 @@ def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str
     now["objectives"] = [run.metrics[text].objective if text in run.metrics else text for text in now["objectives"]]
     for name, value in now.items():
         usual = (name == "objectives" and not value) or (name == "in_flight" and settings.in_flight is None)
-        if name not in (*_MACHINE, *may_differ, "own_streams") and not usual and before[name] != value:
+        if name not in (*_MACHINE, *may_differ, "own_streams", "prefer") and not usual and before[name] != value:
             raise StoreError(
                 f"{run.folder} holds a search with the {name} {before[name]}, but now it is {value}: "
                 "choose another folder, or the settings of that search."

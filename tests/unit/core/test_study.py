@@ -375,6 +375,58 @@ def test_a_parallel_run_cut_off_anywhere_is_replayed_in_its_own_order(kind: str)
             assert sum(trial.status == "ok" for trial in found) == 20
 
 
+class Backwards(Quadratic):
+    """Keeps the first of three candidates back until the two after it are measured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock, self._asked, self._done = threading.Lock(), 0, threading.Semaphore(0)
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        with self._lock:
+            place, self._asked = self._asked % 3, self._asked + 1
+        if place == 0:
+            assert self._done.acquire(timeout=30)
+            assert self._done.acquire(timeout=30)
+        else:
+            self._done.release()
+        return super().evaluate(proposals)
+
+
+def test_in_the_order_of_finishing_each_trial_is_told_at_once() -> None:
+    strategy = Recording()
+    with threads() as executor:
+        study = Study(strategy, Backwards(), ACCURACY)
+        trials = list(study.run(Budget(trials=9), executor=executor, in_flight=3, order="finish"))
+    numbers = [trial.number for trial in trials]
+    assert [trial.number for trial in strategy.told] == numbers
+    assert sorted(numbers) == list(range(9))
+    assert 0 not in numbers[:2]
+
+
+@pytest.mark.parametrize("kind", ["evolution", "screened", "nsga2"])
+def test_a_run_in_the_order_of_finishing_is_replayed_in_that_order(kind: str) -> None:
+    expensive = Napping()
+    make = {
+        "evolution": lambda: Study(evolution(), expensive, ACCURACY),
+        "screened": lambda: Study(evolution(), Screened(Cheap(), expensive, keep=2, pool=6), ACCURACY),
+        "nsga2": lambda: Study(NSGA2(SPACE, Seed(0), population=4), expensive, [ACCURACY, Minimize("val_acc")]),
+    }[kind]
+    with threads() as executor:
+        whole = list(make().run(Budget(trials=20), executor=executor, in_flight=3, order="finish"))
+    numbers = [trial.number for trial in whole]
+    assert numbers != sorted(numbers)
+    # All are recorded: their replay asks for the same architectures, which no other order of telling does.
+    assert list(make().run(Budget(trials=20), in_flight=3, order="finish", past=whole)) == []
+    for cut in range(1, len(whole), 4):
+        rest = list(make().run(Budget(trials=20), in_flight=3, order="finish", past=whole[:cut]))
+        found = [*whole[:cut], *rest]
+        assert sorted(trial.number for trial in found) == list(range(len(found)))
+        assert sum(trial.status == "ok" for trial in found) == 20
+    with pytest.raises(StoreError, match="the strategy now asks for"):
+        list(make().run(Budget(trials=20), in_flight=3, past=whole))
+
+
 def test_closing_a_search_cancels_what_has_not_started() -> None:
     release, evaluated = threading.Event(), []
 

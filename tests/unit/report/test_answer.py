@@ -123,7 +123,26 @@ def test_with_several_objectives_the_headline_counts_the_front_and_points_to_it(
     assert 'href="#trials"' in text
     assert 'href="#pareto"' in text
     assert "The winner" not in text
-    assert "Shown here is trial 0 of nsga2, the best in the first objective, which has a test accuracy of" in text
+    assert "Shown here is trial 2 of nsga2, which has a test accuracy of" in text
+    assert "It is the knee of the Pareto front" in text
+
+
+def test_what_is_preferred_of_a_front_is_shown_with_its_limit(make: Make, trial: Of) -> None:
+    trials = [trial(k, *point) for k, point in enumerate(POINTS)]
+    text = answer(make("own", trials, **BOTH, **TABLE, prefer=["params<=150"]))
+    assert "Shown here is trial 3 of nsga2" in text
+    assert "It is of the Pareto front, the best in maximize(val_acc) with params&lt;=150." in text
+    text = answer(make("nobody", trials, **BOTH, **TABLE, prefer=["params<=50"]))
+    assert "Today there is no winner. No trial of the Pareto front has params&lt;=50: the nearest" in text
+
+
+def test_what_is_shown_of_several_runs_is_beaten_by_none_of_them(make: Make, trial: Of) -> None:
+    own = make("own", [trial(k, *point) for k, point in enumerate(POINTS)], **BOTH, **TABLE)
+    better = [pair(91.0, 400.0), pair(85.0, 150.0), pair(61.0, 90.0)]
+    chance = make("chance", [trial(k, *point) for k, point in enumerate(better)], **{**BOTH, "strategy": "random"})
+    text = answer(own, chance)
+    assert "Shown here is trial 1 of random search, which" in text
+    assert "Of 2 runs together, it is the knee of the Pareto front" in text
 
 
 def test_the_front_stands_first_among_the_candidates_and_is_marked(make: Make, trial: Of) -> None:

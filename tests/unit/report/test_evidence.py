@@ -209,6 +209,12 @@ def test_commands_name_the_weights_of_a_search_and_spell_those_of_version_0_1_as
     assert "--strategy 'naswot(inherited(supernet))'" in search_command(before)
 
 
+def test_commands_keep_what_is_preferred() -> None:
+    limited = {**CONFIG, "prefer": ["params<=5", "latency_ms<3"]}
+    assert "--prefer 'params<=5' --prefer 'latency_ms<3' --table" in search_command(limited)
+    assert "--prefer 'params<=5' --prefer 'latency_ms<3' --table" in compare_command(limited, 5)
+
+
 def test_the_command_of_a_search_in_processes_names_what_decides_its_trials() -> None:
     assert search_command({**CONFIG, "in_flight": 8}).endswith("--workers 2 --budget 200 --in-flight 8 --seed 3")
     assert "--in-flight" not in compare_command({**CONFIG, "in_flight": 8}, 5)

@@ -1,0 +1,164 @@
+"""Which trial a search answers with: the best one or, of several objectives, one of the Pareto front by a stated rule.
+
+Without limits that is the knee of the front, and with some the best in the first objective among those that keep them.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.errors import SpecError, UnknownName, shortened
+from ogive.core.metric import Metric, is_of_test_set, names_of, spelt
+from ogive.core.trial import Trial
+from ogive.metrics import non_dominated
+
+__all__ = ["KNEE", "Chosen", "Limit", "check_limits", "choose", "limits_of", "pareto_front"]
+
+# What stands for no limits, where some were given before.
+KNEE = "knee"
+
+_SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_LIMIT = re.compile(r"\s*(?P<metric>[^<>]+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[^<>=\s]+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a metric must keep to, such as ``latency_ms<=5``."""
+
+    metric: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """Read ``latency_ms<=5``; names with signs of their own may stand in quotes. SpecError for anything else."""
+        match = _LIMIT.fullmatch(text)
+        try:
+            bound = math.nan if match is None else float(match["bound"])
+        except ValueError:
+            bound = math.nan
+        if match is None or math.isnan(bound):
+            raise SpecError(
+                f"What is preferred is written as a limit of a metric, such as latency_ms<=5, or {KNEE}, but got "
+                f"{shortened(repr(text))}."
+            )
+        name = match["metric"]
+        quoted = len(name) > 2 and name[0] == name[-1] and name[0] in "\"'"
+        return cls(name[1:-1] if quoted else name, match["sign"], bound)
+
+    def kept_by(self, trial: Trial) -> bool:
+        """Whether the trial has the metric, within the limit."""
+        return bool(_SIGNS[self.sign](trial.metrics.get(self.metric, math.nan), self.bound))
+
+    def nearest(self, trials: Sequence[Trial]) -> Trial | None:
+        """The trial that comes nearest to it; None if none has the metric."""
+        known = [trial for trial in trials if math.isfinite(trial.metrics.get(self.metric, math.nan))]
+        side = 1.0 if self.sign.startswith("<") else -1.0
+        return min(known, key=lambda trial: side * trial.metrics[self.metric], default=None)
+
+    def __str__(self) -> str:
+        return f"{spelt(self.metric)}{self.sign}{self.bound:.12g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The trial that a search answers with, the rule in words, and where there is none, the reason in a sentence."""
+
+    trial: Trial | None
+    rule: str
+    missing: str = ""
+
+    @property
+    def found(self) -> Trial:
+        """The trial; SpecError, with the reason, if there is none."""
+        if self.trial is None:
+            raise SpecError(self.missing)
+        return self.trial
+
+
+def limits_of(written: Sequence[str]) -> tuple[Limit, ...]:
+    """The limits that are written; `KNEE` alone stands for none."""
+    return () if list(written) == [KNEE] else tuple(Limit.parse(text) for text in written)
+
+
+def check_limits(limits: Sequence[Limit], measured: Sequence[Metric]) -> None:
+    """Refuse limits of what nobody measures, and of what was measured on a test set."""
+    for limit in limits:
+        if is_of_test_set(limit.metric):
+            raise SpecError(f"A choice never goes by the test set, but {limit} does: prefer a validation metric.")
+        if limit.metric not in names_of(measured):
+            raise UnknownName("metric", limit.metric, names_of(measured))
+
+
+def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that no other beats: none is at least as good in all objectives and better in one.
+
+    By falling first score; of one objective, all that are equally good and the best.
+    """
+    scored = [(trial, trial.scores) for trial in trials if trial.scores is not None]
+    if not scored:
+        return []
+    kept = non_dominated([scores for _, scores in scored])
+    front = [trial for (trial, _), stays in zip(scored, kept, strict=True) if stays]
+    return sorted(front, key=lambda trial: trial.scores or (), reverse=True)
+
+
+def choose(trials: Sequence[Trial], objectives: Sequence[str] = (), limits: Sequence[Limit] = ()) -> Chosen:
+    """The trial that a search with these objectives, as they are written, answers with; the earliest of equals.
+
+    With one objective, that is the best of all trials that keep the limits. With several it is always a trial of the
+    Pareto front: the best in the first objective among those that keep the limits, or without limits the knee.
+    """
+    scored = [trial for trial in trials if trial.scores is not None]
+    several = len(objectives) > 1 or any(len(trial.scores or ()) > 1 for trial in scored)
+    rule = _words(objectives or ("the first objective",), several, limits)
+    if not scored:
+        reason = f"None of the {len(trials)} trials succeeded; their `measurement.error` says why."
+        return Chosen(None, rule, reason)
+    among = pareto_front(scored) if several else scored
+    if several and not limits:
+        return Chosen(_knee(among), rule)
+    keeping = [trial for trial in among if all(limit.kept_by(trial) for limit in limits)]
+    if not keeping:
+        return Chosen(None, rule, _nobody(among, limits, "trial of the Pareto front" if several else "trial"))
+    return Chosen(max(keeping, key=lambda trial: ((trial.scores or (-math.inf,))[0], -trial.number)), rule)
+
+
+def _words(objectives: Sequence[str], several: bool, limits: Sequence[Limit]) -> str:
+    kept = f" with {' and '.join(map(str, limits))}" if limits else ""
+    if not several:
+        return f"the best in {objectives[0]}{kept}"
+    if limits:
+        return f"of the Pareto front, the best in {objectives[0]}{kept}"
+    return "the knee of the Pareto front, which alone has the largest hypervolume above the front's worst scores"
+
+
+def _knee(front: Sequence[Trial]) -> Trial:
+    """The trial of a front that contributes most hypervolume by itself, above the worst of the front in each objective.
+
+    So neither the units of objectives count nor how many other trials crowd around it, as they would in the volume that
+    is lost with a trial. Ends of the front have none; of equals, as of two ends, the best in the first objective.
+    """
+    scores: npt.NDArray[np.float64] = np.array([trial.scores for trial in front], np.float64)
+    low, span = scores.min(axis=0), np.ptp(scores, axis=0)
+    volumes = np.prod(np.divide(scores - low, span, out=np.ones_like(scores), where=span > 0), axis=1)
+    ranked = zip(volumes.tolist(), front, strict=True)
+    return max(ranked, key=lambda pair: (pair[0], pair[1].scores or (), -pair[1].number))[1]
+
+
+def _nobody(among: Sequence[Trial], limits: Sequence[Limit], what: str) -> str:
+    told = []
+    for limit in limits:
+        nearest = limit.nearest(among)
+        if nearest is None:
+            told.append(f"none has {limit.metric}")
+        else:
+            told.append(f"the nearest to {limit} is trial {nearest.number} with {nearest.metrics[limit.metric]:.6g}")
+    return f"No {what} has {' and '.join(map(str, limits))}: {', '.join(told)}. Prefer something else, or {KNEE}."

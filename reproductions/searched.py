@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ogive import session
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Proposal
-from ogive.metrics import bootstrap_interval
+from ogive.metrics import mean_interval
 from ogive.runs import Run, read_run, write_json
 
 __all__ = ["finished", "interval", "markdown", "searching_s", "spread", "trained"]
@@ -50,8 +50,8 @@ def trained(settings: session.Settings, training: str, arch: Architecture, place
 
 
 def interval(values: npt.ArrayLike) -> list[float] | None:
-    """The 95 % bootstrap interval of a mean; None for fewer than two values."""
-    low, high = bootstrap_interval(values, np.random.default_rng(0))
+    """The 95 % interval of a mean; None for fewer than two values."""
+    low, high = mean_interval(values, np.random.default_rng(0))
     return None if np.isnan(low) else [low, high]
 
 

@@ -23,7 +23,7 @@ from ogive.core.objective import Minimize, best_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
-from ogive.metrics import Interval, anytime, bootstrap_interval, holm, hypervolume, paired_permutation_test
+from ogive.metrics import Interval, anytime, holm, hypervolume, interval_name, mean_interval, paired_permutation_test
 from ogive.runs import read_run
 from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, searched, threads_of
 from ogive.spec import parse
@@ -57,7 +57,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """One strategy over all seeds: means, 95 % bootstrap intervals of the means, and mean regrets where known."""
+    """One strategy over all seeds: means, 95 % intervals of the means, and mean regrets where known."""
 
     strategy: str
     seeds: int
@@ -114,6 +114,11 @@ class Comparison:
         known = all(math.isfinite(outcome.reported) for outcome in self.outcomes)
         return "reported" if known else "score"
 
+    @property
+    def interval_name(self) -> str:
+        """What the intervals are, in words."""
+        return interval_name(len(self.seeds))
+
     def of(self, strategy: str) -> list[Outcome]:
         """The outcomes of one strategy, by seed."""
         return sorted((o for o in self.outcomes if o.strategy == strategy), key=lambda o: o.seed)
@@ -134,7 +139,7 @@ class Comparison:
                 continue
             difference = a - b
             p_value = paired_permutation_test(a, b, self._rng(f"{first} {second}"))
-            interval = bootstrap_interval(difference, self._rng(f"difference {first} {second}"))
+            interval = mean_interval(difference, self._rng(f"difference {first} {second}"))
             found.append((first, second, float(difference.mean()), interval, p_value))
         adjusted = holm([p_value for *_, p_value in found]).tolist() if found else []
         return [
@@ -150,6 +155,7 @@ class Comparison:
             "rule": self.rule,
             "world": self.world,
             "seeds": list(self.seeds),
+            "interval": self.interval_name,
             "reported": None if self.reported is None else self.reported.to_json(),
             "optimum": {"score": self.score_optimum, "reported": self.reported_optimum},
             "rows": [asdict(row) for row in self.rows()],
@@ -190,7 +196,7 @@ class Comparison:
     def _interval(self, values: Floats, name: str) -> Interval:
         if np.isnan(values).any():
             return Interval(math.nan, math.nan)
-        return bootstrap_interval(values, self._rng(name))
+        return mean_interval(values, self._rng(name))
 
     def _rng(self, name: str) -> np.random.Generator:
         return Seed(self.settings.seed).child("compare").numpy(name)
@@ -215,7 +221,7 @@ def compare(
     everybody, notes = check(strategies, settings, seeds=seeds, workers=workers)
     names, parts = list(everybody), next(iter(everybody.values()))
     settings = replace(settings, objectives=parts.written)
-    reported = next((metric for metric in parts.evaluator.metrics if metric.test), None)
+    reported = next((metric for metric in parts.evaluator.metrics if metric.reported), None)
     threads = threads_of(settings, workers_of(workers))
     jobs = [
         replace(settings, strategy=name, seed=settings.seed + offset, workers=1, threads=threads)

@@ -7,25 +7,26 @@ Larger is better everywhere: of a score, and of every objective of a point. Arra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError
 
 __all__ = [
     "Interval",
     "anytime",
     "binomial_interval",
-    "bootstrap_interval",
     "crowding_distance",
     "front_ranks",
     "holm",
     "hypervolume",
     "incumbents",
+    "interval_name",
     "kendall_tau",
+    "mean_interval",
     "non_dominated",
     "paired_permutation_test",
     "regret",
@@ -34,10 +35,12 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-Statistic = Callable[..., Any]
 
 # Sign flips of up to so many pairs are all tried; of more, a random sample of them.
 EXACT_PAIRS = 14
+# So few values have a t-interval; a bootstrap of ten normal values that says 95 % covers their mean in 90 % of cases.
+FEW = 10
+RESAMPLES = 10_000
 # Resamples are drawn in blocks of about this many numbers, so that memory does not grow with the sample.
 BLOCK = 4_000_000
 
@@ -56,72 +59,35 @@ def kendall_tau(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Kendall's tau-b of two sequences, in [-1, 1]; nan if one of them is constant.
 
     A pair that is tied in one sequence counts as neither agreement nor disagreement, and the denominator is corrected
-    for ties (Kendall, Biometrika 1945). Infinite values rank first or last. O(n log n).
+    for ties (Kendall, Biometrika 1945). Infinite values rank first or last.
     """
-    x, y = _ranked_pair(a, b)
-    n = len(x)
-    if n < 2:
-        return math.nan
-    order = np.lexsort((y, x))
-    x, y = x[order], y[order]
-    pairs = n * (n - 1) // 2
-    tied_x, tied_y = _tied_pairs(x), _tied_pairs(y)
-    tied_both = _tied_pairs(x * (int(y.max()) + 1) + y)
-    # Pairs tied in x are in ascending order of y, so that every inversion is a true disagreement.
-    disagreements = _inversions(y)
-    agreements = pairs - tied_x - tied_y + tied_both - disagreements
-    scale = math.sqrt((pairs - tied_x) * (pairs - tied_y))
-    return (agreements - disagreements) / scale if scale else math.nan
+    from scipy.stats import kendalltau
+
+    x, y = _rankable(a, b)
+    return math.nan if _constant(x, y) else float(kendalltau(x, y).statistic)
 
 
 def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Spearman's rank correlation, in [-1, 1], ties at their mean rank; nan if one sequence is constant."""
-    x, y = (_mean_ranks(ranks) for ranks in _ranked_pair(a, b))
-    if len(x) < 2:
-        return math.nan
-    x, y = x - x.mean(), y - y.mean()
-    scale = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / scale if scale else math.nan
+    from scipy.stats import spearmanr
+
+    x, y = _rankable(a, b)
+    return math.nan if _constant(x, y) else float(spearmanr(x, y).statistic)
 
 
-def _ranked_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Dense ranks of both sequences, refused if they are no two sequences of the same length or hold NaN."""
+def _rankable(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Both sequences, refused if they are no two of the same length or hold NaN."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise SpecError(f"Two sequences of one length can be correlated, but the shapes are {x.shape} and {y.shape}.")
     missing = int(np.isnan(x).sum() + np.isnan(y).sum())
     if missing:
         raise SpecError(f"NaN has no rank, but {missing} of the values are NaN; drop them or rank them last (-inf).")
-    dense = [np.unique(values, return_inverse=True)[1].astype(np.int64) for values in (x, y)]
-    return dense[0], dense[1]
+    return x, y
 
 
-def _tied_pairs(ranks: npt.NDArray[np.int64]) -> int:
-    counts = np.unique(ranks, return_counts=True)[1]
-    return int((counts * (counts - 1) // 2).sum())
-
-
-def _mean_ranks(ranks: npt.NDArray[np.int64]) -> Floats:
-    counts = np.bincount(ranks)
-    mean: Floats = np.cumsum(counts) - (counts - 1) / 2
-    return mean[ranks]
-
-
-def _inversions(ranks: npt.NDArray[np.int64]) -> int:
-    """How many pairs i < j have ranks[i] > ranks[j], by merging sorted halves of doubling width."""
-    width, size, top = 1, 1 << (len(ranks) - 1).bit_length(), int(ranks.max()) + 1
-    values = np.full(size, top, np.int64)  # what fills up stands last and is largest, so it is in no inversion
-    values[: len(ranks)] = ranks
-    total = 0
-    while width < size:
-        halves = values.reshape(-1, 2, width)
-        shift = (np.arange(len(halves)) * (top + 1))[:, None]
-        left, right = (halves[:, 0] + shift).ravel(), (halves[:, 1] + shift).ravel()
-        ends = np.repeat(np.arange(1, len(halves) + 1) * width, width)
-        total += int((ends - np.searchsorted(left, right, side="right")).sum())
-        width *= 2
-        values = np.sort(values.reshape(-1, width), axis=1).ravel()
-    return total
+def _constant(x: Floats, y: Floats) -> bool:
+    return len(x) < 2 or bool((x == x[0]).all() or (y == y[0]).all())
 
 
 # -- the course of a search --------------------------------------------------------------------------------------------
@@ -276,82 +242,52 @@ def _points(points: npt.ArrayLike) -> Floats:
 # -- intervals and tests -----------------------------------------------------------------------------------------------
 
 
-def bootstrap_interval(
-    values: npt.ArrayLike,
-    rng: np.random.Generator,
-    *,
-    statistic: Statistic = np.mean,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    method: Literal["bca", "percentile"] = "bca",
-) -> Interval:
-    """A confidence interval of a statistic of independent values; (nan, nan) for fewer than two.
+def mean_interval(values: npt.ArrayLike, rng: np.random.Generator, *, level: float = 0.95) -> Interval:
+    """A confidence interval of the mean of independent values; (nan, nan) for fewer than two.
 
-    `statistic` is called with an array and ``axis=-1``. "bca" corrects the percentiles for bias and skewness (Efron,
-    JASA 1987); "percentile" takes them as they are.
+    Of fewer than `FEW` it is a t-interval, of more a bootstrap interval that is corrected for bias and skewness (BCa;
+    Efron, JASA 1987): of three normal values, a bootstrap that says 95 % covers their mean in 73 % of cases.
+    `interval_name` says which of them it is.
     """
+    from scipy import stats
+
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or np.any(np.isnan(sample)):
-        raise SpecError("A bootstrap needs a sequence of numbers without NaN.")
+        raise SpecError("An interval needs a sequence of numbers without NaN.")
     _check_level(level)
-    if method not in ("bca", "percentile"):
-        raise UnknownName("bootstrap method", method, ("bca", "percentile"))
     if len(sample) < 2:
         return Interval(math.nan, math.nan)
-    observed = float(statistic(sample, axis=-1))
-    rows = max(1, BLOCK // len(sample))
-    blocks = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    replicates = np.concatenate(
-        [statistic(sample[rng.integers(0, len(sample), (block, len(sample)))], axis=-1) for block in blocks]
-    )
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "bca":
-        tails = _corrected_tails(tails, sample, observed, replicates, statistic)
-    return Interval(*np.quantile(replicates, tails).tolist())
+    if np.ptp(sample) == 0:
+        return Interval(float(sample[0]), float(sample[0]))
+    if len(sample) < FEW:
+        found = stats.t.interval(level, len(sample) - 1, loc=sample.mean(), scale=stats.sem(sample))
+    else:
+        # In batches, so that memory does not grow with the sample.
+        batch = max(1, BLOCK // len(sample))
+        found = stats.bootstrap(
+            (sample,), np.mean, n_resamples=RESAMPLES, batch=batch, confidence_level=level, random_state=rng
+        ).confidence_interval
+    low, high = map(float, found)
+    return Interval(low, high)
 
 
-def _corrected_tails(tails: Floats, sample: Floats, observed: float, draws: Floats, statistic: Statistic) -> Floats:
-    from scipy.special import ndtr, ndtri
-
-    # Draws equal to the observed value count half, which keeps the bias of a symmetric discrete sample at zero.
-    below = float(np.mean(draws < observed) + 0.5 * np.mean(draws == observed))
-    if not 0 < below < 1:
-        return tails
-    without = np.array([statistic(np.delete(sample, index), axis=-1) for index in range(len(sample))])
-    centred = without.mean() - without
-    scale = float((centred**2).sum()) ** 1.5
-    acceleration = float((centred**3).sum()) / (6 * scale) if scale else 0.0
-    bias = ndtri(below)
-    moved = bias + ndtri(tails)
-    corrected: Floats = ndtr(bias + moved / (1 - acceleration * moved))
-    return corrected
+def interval_name(samples: int) -> str:
+    """What `mean_interval` makes of so many values, in words."""
+    return f"95 % {'t-interval' if samples < FEW else 'bootstrap interval'}"
 
 
-def binomial_interval(
-    successes: int, trials: int, *, level: float = 0.95, method: Literal["wilson", "clopper-pearson"] = "wilson"
-) -> Interval:
+def binomial_interval(successes: int, trials: int, *, level: float = 0.95) -> Interval:
     """A confidence interval of a share, such as an accuracy on `trials` test images; both ends in [0, 1].
 
-    "wilson" is close to the level on average (Wilson, JASA 1927), "clopper-pearson" never below it (Biometrika 1934).
+    It is close to the level on average (Wilson, JASA 1927).
     """
-    from scipy.special import betaincinv, ndtri
+    from scipy.stats import binomtest
 
     if not 0 <= successes <= trials or trials < 1:
         raise SpecError(f"A share needs 0 <= successes <= trials and a trial, but got {successes} of {trials}.")
     _check_level(level)
-    tail = (1 - level) / 2
-    if method == "clopper-pearson":
-        low = float(betaincinv(successes, trials - successes + 1, tail)) if successes else 0.0
-        high = float(betaincinv(successes + 1, trials - successes, 1 - tail)) if successes < trials else 1.0
-        return Interval(low, high)
-    if method != "wilson":
-        raise UnknownName("binomial interval", method, ("wilson", "clopper-pearson"))
-    z, share = float(ndtri(1 - tail)), successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return Interval(low, high)
+    found = binomtest(successes, trials).proportion_ci(level, "wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def paired_permutation_test(

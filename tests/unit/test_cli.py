@@ -62,6 +62,7 @@ COMMANDS: dict[str, set[str]] = {
         "--space",
         "--metric",
         "--report",
+        "--test",
         "--clock",
         "--minimize",
         "--on",
@@ -240,6 +241,7 @@ def test_a_comparison_prints_means_intervals_regrets_and_a_test(ogive: Run, tabl
     number_with_interval = r"\d\d\.\d{3} \[\d\d\.\d{3}, \d\d\.\d{3}\] +\d+\.\d{3}"
     for strategy in ("random", re.escape("evolution(population=5, tournament=3)")):
         assert re.search(rf"{strategy} +5  {number_with_interval}  {number_with_interval} +0", said.out)
+    assert "mean [95 % t-interval], maximize(val_acc)" in said.out
     assert "paired permutation tests of the test accuracy" in said.out
     assert "no evidence" not in said.out
     assert list(Path().iterdir()) == []
@@ -416,7 +418,11 @@ def test_names_of_columns_are_kept_all_the_way(ogive: Run, few_cells: Path, tmp_
     assert re.search(r"best: trial \d, nasbench201:0,0,0,0,0,2, val-loss@5 0\.250$", out, re.MULTILINE)
     config = json.loads((tmp_path / "run" / "run.json").read_text())
     assert config["objectives"] == ["minimize(val-loss@5)"]
-    assert [metric["name"] for metric in config["metrics"]] == ["val-loss@5", "test_final"]
+    assert [metric["name"] for metric in config["metrics"]] == ["val-loss@5", "final"]
+    assert [metric.get("reported", False) for metric in config["metrics"]] == [False, True]
+    assert all(
+        "final" in json.loads(line)["metrics"] for line in (tmp_path / "run" / "trials.jsonl").read_text().splitlines()
+    )
     resumed = ogive("resume", tmp_path / "run", "--budget", "6")
     assert resumed.code == 0, resumed.err
     assert ogive("report", tmp_path / "run").code == 0

@@ -148,10 +148,10 @@ def test_means_intervals_and_regrets_are_those_of_the_outcomes(settings: Setting
         assert row.reported == pytest.approx(np.mean(reports))
         assert row.score_regret == pytest.approx(best_val - np.mean(scores))
         assert row.reported_regret == pytest.approx(best_test - np.mean(reports))
-        assert min(scores) <= row.score_interval.low <= row.score <= row.score_interval.high <= max(scores)
-        assert row.reported_interval is not None
-        assert row.reported is not None
-        assert row.reported_interval.low <= row.reported <= row.reported_interval.high
+        for values, interval in ((scores, row.score_interval), (reports, row.reported_interval)):
+            half = 2.570582 * np.std(values, ddof=1) / 6**0.5  # Student's t at 0.975 with five degrees of freedom
+            assert interval == pytest.approx((np.mean(values) - half, np.mean(values) + half))
+    assert found.interval_name == found.to_json()["interval"] == "95 % t-interval"
     reported = [row.reported for row in found.rows() if row.reported is not None]
     assert reported == sorted(reported, reverse=True)
 
@@ -247,7 +247,7 @@ def test_a_file_of_losses_of_ones_own_is_compared_under_its_own_names(settings: 
     chosen = replace(settings, evaluator="tabular", table=str(table.folder), budget=Budget(trials=30))
     found = compare(["local_search"], chosen, seeds=6)
     assert found.settings.objectives == ("minimize(val-loss@5)",)
-    assert found.reported == Metric("test_test.loss", "", "smaller", "")
+    assert found.reported == Metric("test.loss", "", "smaller", "", reported=True)
     assert (found.score_optimum, found.reported_optimum) == (losses.min(), tested.min())
     cells = choices_of(np.argsort(official_indices())[:200]).tolist()
     for outcome in found.outcomes:
@@ -289,6 +289,12 @@ def test_pairs_are_corrected_for_their_number() -> None:
         assert (pair.adjusted_p_value < 0.05) == ("a" in (pair.first, pair.second))
 
 
+def test_the_difference_of_few_seeds_has_a_t_interval() -> None:
+    (pair,) = invented(a=[3.0, 4.0, 5.0], random=[2.0, 2.0, 2.0]).pairs()
+    half = 4.302653 / 3**0.5  # Student's t at 0.975 with two degrees of freedom
+    assert pair.interval == pytest.approx((2 - half, 2 + half))
+
+
 def test_equal_strategies_are_not_told_apart() -> None:
     pair = invented(a=[1.0, 2.0, 3.0], random=[1.0, 2.0, 3.0]).pairs()[0]
     assert pair.difference == 0
@@ -314,7 +320,7 @@ def test_what_is_written_is_strict_json(settings: Settings) -> None:
     for found in (compare(["evolution"], settings, seeds=2), invented(a=[1.0, math.nan], random=[math.nan, 2.0])):
         text = json.dumps(found.to_json(), allow_nan=False)
         keys = {"schema", "settings", "seeds", "optimum", "rows", "rule", "pairs", "notes", "outcomes", "reported"}
-        assert set(json.loads(text)) == keys | {"world"}
+        assert set(json.loads(text)) == keys | {"world", "interval"}
 
 
 def test_the_json_holds_every_outcome(settings: Settings) -> None:

@@ -71,6 +71,14 @@ def import_command(
     report: Annotated[
         str | None, typer.Option("--report", help="Your own file: the column that was measured on a test set.")
     ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            "--test",
+            help="Your own file: columns that were measured on a test set, with commas, or none.  "
+            "[default: those with the word test in their names]",
+        ),
+    ] = None,
     clock: Annotated[
         str | None, typer.Option("--clock", help="Your own file: the column with the seconds of each training.")
     ] = None,
@@ -99,8 +107,8 @@ def import_command(
 
     Example: ogive tables import a.parquet b.parquet --as both --space nasbench201 --on index --metric top1
     """
-    smaller = tuple(name.strip() for name in minimize.split(",") if name.strip())
-    roles = {"metric": metric, "report": report, "clock": clock, "minimize": smaller}
+    tested = None if test is None else () if test == "none" else _listed(test)
+    roles = {"metric": metric, "report": report, "test": tested, "clock": clock, "minimize": _listed(minimize)}
     mapped = _mapped(space, arch_column, columns, on=on, duplicates=duplicates, **roles)
     called = name or (paths[0].stem if mapped is not None else catalog.load("name_of_table")(paths[0]))
     with Bar(called, None) as bar:
@@ -121,6 +129,11 @@ def _print_imported(made: Any) -> None:
         console.print(f"Not in it: {', '.join(made.missing)}.")
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    """The names in a text with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _goes_by(imported: Any) -> str:
     """What a search in a table of one's own goes by, which nobody published."""
     return "" if imported.published else f", searched on {_as_metric(imported, 'searched', imported.metric)}"
@@ -137,7 +150,10 @@ def _as_metric(opened: Any, role: str, column: str | None) -> str | None:
 
 def _mapped(space: str | None, arch_column: str | None, columns: str | None, **roles: Any) -> Any:
     """What a file of one's own means, if it is one."""
-    said = [value for option, value in roles.items() if value and (option, value) != ("duplicates", "refuse")]
+    unsaid = (None, "", (), "refuse")
+    said = [
+        option for option, value in roles.items() if value not in unsaid or (option == "test" and value is not None)
+    ]
     if space is None and arch_column is None and columns is None and not said:
         return None
     if space is None:

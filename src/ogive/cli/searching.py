@@ -414,7 +414,7 @@ def _print_comparison(result: Comparison) -> None:
     ]
     objective = ", ".join(result.settings.objectives)
     where = result.settings.space if result.world is None else f"{result.settings.space} ({result.world})"
-    title = f"{where}, {result.settings.budget}, mean [95 % bootstrap interval], {objective}"
+    title = f"{where}, {result.settings.budget}, mean [{result.interval_name}], {objective}"
     table(title, ("strategy", "seeds>", f"{score}>", "regret>", f"{reported}>", "regret>", "failed>"), rows)
     if result.world is not None:
         projected = ", ".join(

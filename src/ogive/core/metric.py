@@ -20,6 +20,7 @@ __all__ = [
     "Metric",
     "better_of",
     "is_of_test_set",
+    "is_reported",
     "metric_named",
     "metrics_from",
     "names_of",
@@ -39,25 +40,23 @@ _BARE = re.compile(r"(?!(?:true|false|none)$)[A-Za-z_][A-Za-z0-9_.+@-]*")
 class Metric:
     """A metric: its key in every record, its unit ("%", "ms"), its better direction, and its name in words.
 
-    A name that begins with ``test_`` says that it was measured on a test set: for the record only, which no strategy
-    and no objective ever sees.
+    What is `reported` is for the record only, such as what was measured on a test set: no strategy and no objective
+    ever sees it. Where nobody says so, a name that begins with ``test_`` does.
     """
 
     name: str
     unit: str = ""
     better: Better = "larger"
     words: str = ""
+    reported: bool | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
             raise SpecError("A metric needs a name, such as val_acc.")
         if self.better not in ("larger", "smaller"):
             raise SpecError(f"Of {self.name}, larger or smaller is better, but got {shortened(repr(self.better))}.")
-
-    @property
-    def test(self) -> bool:
-        """Whether it was measured on a test set."""
-        return is_of_test_set(self.name)
+        if self.reported is None:
+            object.__setattr__(self, "reported", self.name.startswith(TEST))
 
     @property
     def validated(self) -> bool:
@@ -89,13 +88,17 @@ class Metric:
         """The search for its best value, as it is written."""
         return f"{'maximize' if self.better == 'larger' else 'minimize'}({spelt(self.name)})"
 
-    def to_json(self) -> dict[str, str]:
-        """The record, as run.json holds it."""
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """The record, as run.json holds it; its name says whether it is reported, or else the record does."""
+        record = asdict(self)
+        if self.reported == is_of_test_set(self.name):
+            del record["reported"]
+        return record
 
 
 # Units of what is spent: less of it is better.
-_SPENT = ("s", "ms", "us", "mJ")
+_SPENT = ("s", "ms", "us", "mJ", "kWh")
+_COUNTED = ("parameters", "MACs", "operations")
 
 VAL_ACC = Metric("val_acc", "%", "larger", "validation accuracy")
 TEST_ACC = Metric("test_acc", "%", "larger", "test accuracy")
@@ -113,8 +116,13 @@ LATENCY_SPREAD = (
 
 
 def is_of_test_set(name: str) -> bool:
-    """Whether a metric of this name was measured on a test set."""
+    """Whether a metric of this name was measured on a test set, where no record says it."""
     return name.startswith(TEST)
+
+
+def is_reported(name: str, known: Mapping[str, Metric]) -> bool:
+    """Whether the metric of this name is for the record only, as its record says where there is one."""
+    return bool(known[name].reported) if name in known else is_of_test_set(name)
 
 
 def spelt(name: str) -> str:
@@ -150,7 +158,7 @@ def of_part(name: str, metrics: Iterable[Metric]) -> Metric:
     known = {metric.name: metric for metric in metrics}
     twin = known.get(f"{VALIDATION}{name.removeprefix(TEST)}")
     if name not in known and twin is not None and is_of_test_set(name):
-        return replace(twin, name=name, words=twin.words.replace("validation", "test"))
+        return replace(twin, name=name, words=twin.words.replace("validation", "test"), reported=True)
     return known.get(name) or of_version_1(name)
 
 
@@ -185,6 +193,6 @@ def of_version_1(name: str) -> Metric:
 
 
 def better_of(name: str, unit: str) -> Better:
-    """Which way is better where nobody said: as of the known metric of that name; of time and energy, less."""
+    """Which way is better where nobody said: as of the known metric of that name; of what is spent or counted, less."""
     known = {metric.name: metric.better for metric in _VERSION_1}
-    return known.get(name, "smaller" if unit in _SPENT or name.endswith("_ms") else "larger")
+    return known.get(name, "smaller" if unit in (*_SPENT, *_COUNTED) or name.endswith("_ms") else "larger")

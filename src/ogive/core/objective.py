@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
-from ogive.core.metric import Metric, is_of_test_set, names_of, spelt
+from ogive.core.metric import Metric, is_reported, spelt
 
 __all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "best_of", "check_objectives", "written"]
 
@@ -108,18 +108,18 @@ def check_objectives(objectives: Sequence[Objective], measured: Sequence[Metric]
     """Refuse, before an hour is spent, objectives that nobody measures or that look at the test set."""
     if not objectives:
         raise SpecError("A search needs at least one objective, such as Maximize('val_acc').")
-    names = names_of(measured)
+    known = {metric.name: metric for metric in measured}
     for objective in objectives:
         for metric in objective.needs:
-            if is_of_test_set(metric):
+            if is_reported(metric, known):
                 raise SpecError(
                     f"The search never sees the test set, but {written(objective)} needs {metric!r}; use a validation "
                     "metric."
                 )
-            if metric not in names:
+            if metric not in known:
                 raise SpecError(
                     f"The objective {written(objective)} needs the metric {metric!r}, but the evaluator measures "
-                    f"{', '.join(sorted(names)) or 'nothing'}: add what measures it, as in "
+                    f"{', '.join(sorted(known)) or 'nothing'}: add what measures it, as in "
                     f"together(trained, training_free({spelt(metric)})) or, where a table has it, "
                     f"tabular(also=[{spelt(metric)}])."
                 )

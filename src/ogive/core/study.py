@@ -13,7 +13,6 @@ from ogive.core.capabilities import fidelity_of, objectives_of, walk
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
 from ogive.core.executor import Pool
-from ogive.core.metric import names_of
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
@@ -70,7 +69,7 @@ class Study:
         self._batched = evaluator if isinstance(evaluator, Batched) else None
         self.objectives = tuple(objectives) if isinstance(objectives, Sequence) else (objectives,)
         check_objectives(self.objectives, evaluator.metrics)
-        self._promised = frozenset(names_of(evaluator.metrics))
+        self._metrics = {metric.name: metric for metric in evaluator.metrics}
         wanted = objectives_of(strategy)
         if wanted is not None and wanted != len(self.objectives):
             raise SpecError(
@@ -297,7 +296,7 @@ class Study:
             return Trial(number, proposal, measurement, "screened")
         if measurement.error is not None:
             return Trial(number, proposal, measurement, "failed")
-        missing = self._promised - measurement.metrics.keys()
+        missing = self._metrics.keys() - measurement.metrics.keys()
         if missing:
             raise ProtocolError(
                 f"{type(self.evaluator).__name__} promised the metrics {', '.join(sorted(missing))} "
@@ -326,13 +325,13 @@ class Study:
             self._watch(trial)
         self._learn(trials)
         self.told += len(trials)
-        self.strategy.tell([trial.blind() for trial in trials])
+        self.strategy.tell([trial.blind(self._metrics) for trial in trials])
 
     def _learn(self, trials: Sequence[Trial]) -> None:
         """Keep the labels among the trials until the evaluator can be given all of them."""
         if self._learner is None or len(self._labels) == len(self._sample):
             return
-        self._labels += [trial.blind() for trial in trials if trial.number < len(self._sample)]
+        self._labels += [trial.blind(self._metrics) for trial in trials if trial.number < len(self._sample)]
         if len(self._labels) == len(self._sample):
             self._learner.learn(sorted(self._labels, key=lambda trial: trial.number))
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
-from ogive.core.metric import is_of_test_set
+from ogive.core.metric import Metric, is_reported
 
 __all__ = ["Budget", "Call", "Cost", "Fidelity", "Measurement", "Proposal", "Spent", "Status", "Trial", "counted"]
 
@@ -62,8 +62,9 @@ class Fidelity:
 class Measurement:
     """What an evaluator found out about one proposal, or the reason why it could not.
 
-    Names of metrics carry their units: ``val_acc`` (per cent), ``latency_ms``, ``params``, ``macs``. Metrics whose
-    name starts with ``test_`` are for the record only: no strategy and no objective ever sees them.
+    Names of metrics carry their units: ``val_acc`` (per cent), ``latency_ms``, ``params``, ``macs``. Metrics that
+    are `reported`, as those whose names start with ``test_``, are for the record only: no strategy and no objective
+    ever sees them.
     `screened` says that a cheap evaluator judged the proposal not worth the expensive one.
     """
 
@@ -112,10 +113,13 @@ class Trial:
         """What the proposal and its measurement took together."""
         return self.proposal.cost + self.measurement.cost
 
-    def blind(self) -> Trial:
-        """The same trial without its ``test_`` metrics: the form in which strategies are told."""
+    def blind(self, known: Mapping[str, Metric]) -> Trial:
+        """The same trial without what is for the record only: the form in which strategies are told.
+
+        `known` are the metrics of the evaluator by their names.
+        """
         metrics = self.measurement.metrics
-        seen = {name: value for name, value in metrics.items() if not is_of_test_set(name)}
+        seen = {name: value for name, value in metrics.items() if not is_reported(name, known)}
         if len(seen) == len(metrics):
             return self
         found = self.measurement

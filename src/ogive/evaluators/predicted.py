@@ -55,7 +55,7 @@ class Predicted:
         self.parts = (predictor, teacher)
         wanted = teacher.metrics[0].name if of is None else of
         metric = metric_named(teacher.metrics, wanted, "metric of the teacher")
-        if metric.test:
+        if metric.reported:
             raise SpecError(f"{wanted} is for the record: a search by its predictions would have seen the test set.")
         self.space, self.of, self.name = space, wanted, f"predicted_{wanted}"
         self.metrics = (replace(metric, name=self.name, words=f"predicted {metric.title}"),)

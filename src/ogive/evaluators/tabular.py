@@ -6,10 +6,11 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.metric import metric_named
+from ogive.core.rng import Seed
 from ogive.core.trial import FREE, Cost, Fidelity, Measurement, Proposal
 from ogive.tables.store import Table
 
@@ -23,10 +24,14 @@ Reader = Callable[[int], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What is read at one fidelity: a column for each metric, and the seconds, which are scaled where need be."""
+    """What is read at one fidelity: a column for each metric, and the seconds, which are scaled where need be.
+
+    `trainings` are the single ones of metrics of which one is drawn.
+    """
 
     columns: dict[str, str]
     readers: dict[str, Reader]
+    trainings: dict[str, list[Reader]]
     seconds: Reader | None
     scale: float = 1.0
 
@@ -43,7 +48,13 @@ class Tabular:
     A proposal's fidelity is a number of epochs: every column is then read at that fidelity, if it is there at several.
     A fidelity without seconds of its own is charged its share of those of `metric`.
 
-    Raises UnknownName for a column that the table does not have, SpecError for a `metric` measured on a test set.
+    With ``seeds="random"`` a query answers with one training, as a real search would see it, and not with the mean over
+    all: of what is searched on and of `also`, where the table has the single trainings; what is reported stays a mean.
+    Which one depends on `seed`, the architecture and the fidelity alone, so that an architecture that is proposed again
+    is answered alike.
+
+    Raises UnknownName for a column that the table does not have, SpecError for a `metric` measured on a test set, or
+    without single trainings where one is to be drawn.
     """
 
     def __init__(
@@ -53,8 +64,10 @@ class Tabular:
         metric: str = DEFAULT,
         report: str | None = DEFAULT,
         also: tuple[str, ...] = (),
+        seeds: Literal["mean", "random"] = "mean",
+        seed: Seed = Seed(0),  # noqa: B008 - frozen
     ) -> None:
-        self.table, self.also = table, tuple(also)
+        self.table, self.also, self.seeds, self.seed = table, tuple(also), seeds, seed
         self.metric = _default_metric(table) if metric == DEFAULT else metric
         self.report = table.report if report == DEFAULT else report
         columns = [(table.metric_of(self.metric, "searched"), self.metric)]
@@ -67,6 +80,11 @@ class Tabular:
             raise SpecError(f"Each metric of tabular(...) may be given once, but {twice} is given twice.")
         self._full = self._reading(wanted, table.clock_of(self.metric), 1.0)
         self._lower: dict[int, _Reading] = {}
+        if seeds == "random" and not self._full.trainings:
+            raise SpecError(
+                f"The table {table.name} has no single trainings of {self.metric}: leave out seeds=random, or take a "
+                "table that has them (ogive tables get nasbench201)."
+            )
         if table.about(self.metric).test:
             raise SpecError(
                 f"The search never sees the test set, but {self.metric} was measured on it: give it as report."
@@ -87,8 +105,11 @@ class Tabular:
         return [self._measured(proposal) for proposal in proposals]
 
     def optimum(self, metric: str) -> float | None:
-        """The best value of a metric in the whole table, from which regret is measured; None for predictions."""
-        if self.table.predicted:
+        """The best value of a metric in the whole table, from which regret is measured.
+
+        None for predictions, and for drawn trainings, of which the best is luck.
+        """
+        if self.table.predicted or metric in self._full.trainings:
             return None
         smaller = metric_named(self.metrics, metric).better == "smaller"
         return self.table.best(self._full.columns[metric], smallest=smaller)[1]
@@ -105,6 +126,8 @@ class Tabular:
                 error=f"the table {self.table.name} has {known} for {self.metric}, but {proposal.fidelity} was asked"
             )
         metrics = {name: float(read(row)) for name, read in reading.readers.items()}
+        if reading.trainings:
+            metrics |= self._drawn(reading, row, proposal)
         for name, value in metrics.items():
             if math.isnan(value):
                 return Measurement(error=f"{self.table.name} has no {reading.columns[name]} for {proposal.arch}")
@@ -124,7 +147,22 @@ class Tabular:
 
     def _reading(self, columns: dict[str, str], clock: str | None, scale: float) -> _Reading:
         readers: dict[str, Reader] = {name: self.table.column(column).item for name, column in columns.items()}
-        return _Reading(columns, readers, None if clock is None else self.table.column(clock).item, scale)
+        drawn = {metric.name for metric in self.metrics if not metric.reported} if self.seeds == "random" else set()
+        trainings: dict[str, list[Reader]] = {
+            name: [self.table.column(one).item for one in self.table.trainings(column).values()]
+            for name, column in columns.items()
+            if name in drawn and self.table.trainings(column)
+        }
+        return _Reading(columns, readers, trainings, None if clock is None else self.table.column(clock).item, scale)
+
+    def _drawn(self, reading: _Reading, row: int, proposal: Proposal) -> dict[str, float]:
+        """One training for each metric that has several; of one set of images, the same one."""
+        share = self.seed.child("training").numpy(f"{proposal.arch} {proposal.fidelity}").random()
+        drawn = {}
+        for name, readers in reading.trainings.items():
+            known = [value for read in readers if not math.isnan(value := float(read(row)))]
+            drawn[name] = known[int(share * len(known))] if known else math.nan
+        return drawn
 
     @staticmethod
     def _cost(reading: _Reading, row: int) -> Cost:
@@ -135,7 +173,8 @@ class Tabular:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process opens the table itself; the columns need not be sent.
-        return functools.partial(Tabular, metric=self.metric, report=self.report, also=self.also), (self.table,)
+        again = functools.partial(Tabular, metric=self.metric, report=self.report, also=self.also)
+        return functools.partial(again, seeds=self.seeds, seed=self.seed), (self.table,)
 
 
 def _default_metric(table: Table) -> str:

@@ -142,7 +142,7 @@ class Trained:
         found = dict(drive(training, folder=folder, until=rung, lower=lower, tell=self.progress))
         parts: tuple[tuple[Part, bool], ...] = (("val", False), ("test", True))
         for part, test in parts:
-            if any(metric.name not in found for metric in task.metrics if metric.test == test):
+            if any(metric.name not in found for metric in task.metrics if metric.reported == test):
                 found |= task.measured(network, part, recipe, seed=self._seed)
         return found
 

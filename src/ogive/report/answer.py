@@ -203,12 +203,12 @@ def _tiles(facts: Facts, best: Winner) -> Html:
 def _about(best: Winner, metric: Metric, sought: Mapping[str, Metric]) -> str:
     """Where a number is from, and which way is better where that was sought."""
     way = direction(metric) if metric.name in sought else ""
-    if metric.test and best.test_interval is not None:
+    if metric.reported and best.test_interval is not None:
         right, images, ends = best.test_interval
         about = f"{right:,} of {images:,} {best.test_kind}; 95 % interval {ends.low:.2f} to {ends.high:.2f} %"
-    elif metric.test and metric.unit == "%":
-        about = "as recorded; the number of test images is not known"
-    elif metric.test:
+    elif metric.reported and metric.unit == "%":
+        about = "as recorded; of how many images is not known"
+    elif metric.reported:
         about = "after full training" if best.trained else "as recorded"
     elif metric.name == LATENCY.name:
         about = "median"

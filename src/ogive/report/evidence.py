@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ogive.core.errors import SpecError
+from ogive.metrics import interval_name
 from ogive.report.facts import ENOUGH_SEEDS, HYPERVOLUME, Facts
 from ogive.report.markup import Html, badge, joined, number, table, tag
 from ogive.report.member import Member, by_strategy
@@ -73,16 +74,22 @@ def equal_budgets(facts: Facts) -> Html:
             str(one.seeds),
             str(one.trials),
             number(sought.value(one.mean)),
-            sought.span(one.interval.low, one.interval.high) if one.interval else f"fewer than {ENOUGH_SEEDS} seeds",
+            sought.span(one.interval.low, one.interval.high) if one.interval else "one seed has none",
             sought.span(one.low, one.high) if one.seeds > 1 else "–",
         ]
         for one in facts.reached
     ]
-    headers = ["Strategy", "Runs", "Candidates", f"Mean of {sought.heading}", "95 % interval", "Range"]
+    headers = ["Strategy", "Runs", "Candidates", f"Mean of {sought.heading}", _intervals(facts), "Range"]
     by_last = dict.fromkeys(one.strategy for one in facts.runs if one.answer == "last")
     text = f"Of {', '.join(by_last)}, the last candidate counts, with which it answers; of others, the best."
     note = tag("p", text) if by_last and facts.measure is not HYPERVOLUME else None
     return joined(tag("h3", "At equal numbers of evaluated candidates"), table(headers, rows), note)
+
+
+def _intervals(facts: Facts) -> str:
+    """What the intervals of the means are: few seeds have others than many."""
+    names = dict.fromkeys(interval_name(one.seeds) for one in facts.reached if one.interval)
+    return " or ".join(names) or "95 % interval"
 
 
 # -- doubts -----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ogive.core.metric import LATENCY_SPREAD, Metric, of_part
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
-from ogive.metrics import Interval, anytime, bootstrap_interval, hypervolume, kendall_tau, non_dominated
+from ogive.metrics import Interval, anytime, hypervolume, kendall_tau, mean_interval, non_dominated
 from ogive.report.markup import Sought, axis
 from ogive.report.member import Floats, Member, Winner, by_strategy, member_of, score, winner_of
 from ogive.runs import Run
@@ -226,11 +226,11 @@ def _metrics(runs: Sequence[Member]) -> tuple[tuple[Metric, ...], Metric | None,
         name for one in runs for trial in one.run.trials if trial.status == "screened" for name in trial.metrics
     }
     spread = {metric.name for metric in LATENCY_SPREAD} - needed
-    told = [metric for metric in records if not metric.test and metric.name not in spread]
+    told = [metric for metric in records if not metric.reported and metric.name not in spread]
     told.sort(key=lambda m: (m.spent, not m.validated, m.name not in needed, m.name in screened))
     quality = next((metric for metric in told if not metric.spent or metric.name in needed), None)
     costs = [metric for metric in told if metric is not quality and (metric.spent or metric.name in needed)]
-    order = [*told[:1], *(metric for metric in records if metric.test), *told[1:]]
+    order = [*told[:1], *(metric for metric in records if metric.reported), *told[1:]]
     order += [metric for metric in records if metric not in order]
     return tuple(order), quality, costs
 
@@ -252,7 +252,7 @@ def _lines(
         name = f"best {axis(quality)}"
         lines.append(Line(name, tuple(_best_metric(one, quality) for one in runs), quality.better == "smaller"))
     for metric in metrics:
-        if metric.test:
+        if metric.reported:
             name = f"{axis(metric)} of the candidate that is best so far"
             lines.append(Line(name, tuple(_incumbents(one, metric) for one in runs), metric.better == "smaller"))
     return tuple(lines)
@@ -306,8 +306,7 @@ def _reached(
 ) -> tuple[Reached, ...]:
     """Every strategy after the smallest number of trials that any of its comparable runs has, best mean first.
 
-    That is the best so far, or the last where a search answers with it. Means over seeds; their 95 % bootstrap interval
-    only from five seeds on, for fewer say nothing about the spread.
+    That is the best so far, or the last where a search answers with it. Means over seeds, with their intervals.
     """
     least = min(len(one.evaluated) for one in comparable.values())
     ends: dict[str, list[float]] = {}
@@ -320,7 +319,7 @@ def _reached(
     found = []
     for strategy, scores in ends.items():
         rng = Seed(0).numpy(f"report/{strategy}")
-        interval = bootstrap_interval(scores, rng) if len(scores) >= ENOUGH_SEEDS else None
+        interval = mean_interval(scores, rng) if len(scores) > 1 else None
         mean = float(np.mean(scores))
         found.append(Reached(strategy, len(scores), least, mean, min(scores), max(scores), interval))
     return tuple(sorted(found, key=lambda one: -one.mean))
@@ -371,7 +370,7 @@ def _agreements(runs: Sequence[Member], metrics: Sequence[Metric], quality: Metr
     """
     if quality is None:
         return
-    others = [metric for metric in metrics if metric is not quality and not metric.test and not metric.takes_time]
+    others = [metric for metric in metrics if metric is not quality and not metric.reported and not metric.takes_time]
     for metric in sorted(others, key=lambda one: (one.spent, one.name)):
         distinct: dict[Architecture, tuple[Member, Trial]] = {}
         for one in runs:

@@ -132,7 +132,7 @@ class Winner:
     @property
     def tests(self) -> list[Metric]:
         """What was measured of it on a test set."""
-        return [metric for metric in self.metrics.values() if metric.test]
+        return [metric for metric in self.metrics.values() if metric.reported]
 
 
 def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | None = None) -> Member:

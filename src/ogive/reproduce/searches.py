@@ -17,7 +17,7 @@ from ogive.compare import Comparison, compare
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData
 from ogive.core.rng import Seed
-from ogive.metrics import bootstrap_interval
+from ogive.metrics import mean_interval
 from ogive.reproduce.ledger import empty_row, verdict, write_row
 from ogive.reproduce.recipe import Column, Recipe
 from ogive.runs import read_run
@@ -149,7 +149,7 @@ def _answers(found: Comparison, strategy: str) -> list[Architecture]:
 def _column(column: Column, values: Values, seed: int) -> dict[str, Any]:
     own = values["ours"][column.column]
     mean = float(own.mean())
-    interval = bootstrap_interval(own, Seed(seed).child("reproduce").numpy(column.column))
+    interval = mean_interval(own, Seed(seed).child("reproduce").numpy(column.column))
     return {
         "column": column.column,
         "published": column.published,

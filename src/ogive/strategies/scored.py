@@ -175,7 +175,7 @@ class _FirstBest:
             raise SpecError(f"{type(scorer).__name__} screens proposals; scoring wants every one of them measured.")
         metric = metric_named(scorer.metrics, scorer.metrics[0].name if by is None else by, "metric of the scorer")
         self.by, self._sign = metric.name, metric.sign
-        if metric.test:
+        if metric.reported:
             raise SpecError(f"{self.by} is for the record: a strategy that chose by it would have seen the test set.")
         self._scorer, self._space, self._scored = scorer, space, scored
         self._rng, self._seed = seed.numpy("scored"), seed

@@ -66,11 +66,11 @@ class Column:
     mean: str | None = None
     cell: Cell | None = None
 
-    def metric(self, name: str) -> Metric:
-        """The metric that a column is, under a name."""
+    def metric(self, name: str, *, reported: bool = False) -> Metric:
+        """The metric that a column is, under a name; for the record only if it is of a test set or is `reported`."""
         unit = "" if self.unit in _COUNTED else self.unit
         words = self.meaning if self.words is None else self.words
-        return Metric(name, unit, self.better or better_of(name, unit), words)
+        return Metric(name, unit, self.better or better_of(name, unit), words, reported or self.test)
 
 
 def settled(name: str, column: Column) -> Column:

@@ -18,15 +18,17 @@ __all__ = ["DUPLICATES", "joined", "merged", "without_infinities"]
 logger = logging.getLogger(__name__)
 
 Integers = npt.NDArray[np.int64]
+Merge = Callable[[Values, Integers, Integers], Values]
 
 # A number this many times as large as the median of its column is said: it may stand for "diverged".
 _HUGE = 1e6
 
 
-def joined(paths: Sequence[Path], on: str) -> dict[str, Values]:
+def joined(paths: Sequence[Path], on: str, duplicates: str) -> dict[str, Values]:
     """The columns of all files, in the rows of the first one; what another file has no row for is missing.
 
-    Raises SpecError if files have a column in common beside `on`, or if one of the others has two rows for a key.
+    Several rows for a key in one of the others become one in a way of `DUPLICATES`. Raises SpecError if none is given
+    there, or if files have a column in common beside `on`.
     """
     if len(paths) > 1 and not on:
         raise SpecError(
@@ -36,12 +38,8 @@ def joined(paths: Sequence[Path], on: str) -> dict[str, Values]:
     found = read_columns(paths[0])
     keys = _keys(found, on, paths[0]) if on else []
     for path in paths[1:]:
-        others = read_columns(path)
+        others = _once(read_columns(path), on, duplicates, path)
         place = {key: row for row, key in enumerate(_keys(others, on, path))}
-        if len(place) != len(others[on]):
-            raise SpecError(
-                f"{path.name} has {len(others[on]):,} rows for {len(place):,} different {on}: join on others."
-            )
         both = [name for name in others if name in found and name != on]
         if both:
             raise SpecError(f"Both {paths[0].name} and {path.name} have the column {both[0]}: rename one of them.")
@@ -59,6 +57,24 @@ def _keys(columns: Mapping[str, Values], on: str, path: Path) -> list[str]:
     if on not in columns:
         raise UnknownName(f"column of {path.name}", on, columns)
     return [str(key).strip() for key in columns[on].tolist()]
+
+
+def _once(columns: Mapping[str, Values], on: str, how: str, path: Path) -> Mapping[str, Values]:
+    """One row for each key: numbers merged as asked, and of texts the first."""
+    _, first, place = np.unique(_keys(columns, on, path), return_index=True, return_inverse=True)
+    merge = _merging(how)
+    if len(first) == len(columns[on]):
+        return columns
+    what = f"{path.name} has {len(place):,} rows for {len(first):,} different {on}"
+    if merge is None:
+        raise SpecError(f"{what}: give --duplicates mean or --duplicates first, or join on others.")
+    logger.warning("%s: of each, the %s is kept.", what, "first row" if how == "first" else "mean")
+    return {
+        name: merge(without_infinities(values, name), first, place.reshape(-1))
+        if values.dtype.kind in "iuf" and name != on
+        else values[first]
+        for name, values in columns.items()
+    }
 
 
 def _aligned(values: Values, rows: Integers) -> Values:
@@ -86,24 +102,24 @@ def _mean(values: Values, first: Integers, place: Integers) -> Values:
 
 
 # What becomes of several rows about one architecture.
-DUPLICATES: Mapping[str, Callable[[Values, Integers, Integers], Values] | None] = {
-    "refuse": None,
-    "first": _first,
-    "mean": _mean,
-}
+DUPLICATES: Mapping[str, Merge | None] = {"refuse": None, "first": _first, "mean": _mean}
+
+
+def _merging(how: str) -> Merge | None:
+    if how not in DUPLICATES:
+        raise UnknownName("way to merge duplicates", how, DUPLICATES)
+    return DUPLICATES[how]
 
 
 def merged(
     space: str, choices_RV: Integers, columns: Mapping[str, Values], how: str, file: str
 ) -> tuple[Integers, dict[str, Values]]:
     """One row for each architecture, by a way of `DUPLICATES`; SpecError if there are more and none may be."""
-    if how not in DUPLICATES:
-        raise UnknownName("way to merge duplicates", how, DUPLICATES)
+    merge = _merging(how)
     distinct, first, place = np.unique(choices_RV, axis=0, return_index=True, return_inverse=True)
     place = place.reshape(-1)
     if len(distinct) == len(choices_RV):
         return choices_RV, dict(columns)
-    merge = DUPLICATES[how]
     if merge is None:
         twice = Architecture(space, tuple(distinct[int(np.bincount(place).argmax())].tolist()))
         raise SpecError(

@@ -41,7 +41,8 @@ class Mapped:
       each variable of the space is a column of its own, which holds options, or else `on` names the architecture;
     * `columns` become columns of the table, from the name in the table to the name in the file, empty for all numbers;
     * `metric`, which has to be said, `report` and `clock` are the columns (names in the table) that a search uses;
-      `report`, and columns whose name has the word "test", count as measured on a test set;
+    * `test` are the columns (names in the table) that were measured on a test set, beside `report`: by default those
+      whose name has the word "test";
     * `minimize` are the columns (names in the table) of which smaller is better, such as losses;
     * `on` is the column that several files are joined on, and `duplicates` what becomes of several rows about one
       architecture: ``refuse``, ``first`` or ``mean``.
@@ -52,6 +53,7 @@ class Mapped:
     columns: Mapping[str, str] = field(default_factory=dict)
     metric: str | None = None
     report: str | None = None
+    test: tuple[str, ...] | None = None
     clock: str | None = None
     minimize: tuple[str, ...] = ()
     on: str = ""
@@ -61,11 +63,12 @@ class Mapped:
 def import_mapped(paths: Sequence[Path], folder: Path, name: str, mapped: Mapped) -> Table:
     """Write the table; SpecError if no `metric` is said, or a row is no architecture of the space."""
     files = ", ".join(path.name for path in paths)
-    columns = joined(paths, mapped.on)
+    columns = joined(paths, mapped.on, mapped.duplicates)
     choices = _choices(columns, files, mapped)
     wanted = _wanted(columns, files, mapped)
     _check_roles(wanted, paths, name, mapped)
-    about = {column: _about(column, source, columns[source], mapped) for column, source in wanted.items()}
+    tested = _of_test_set(wanted, mapped)
+    about = {column: _about(column, source, columns[source], mapped, tested) for column, source in wanted.items()}
     numbers = {column: without_infinities(columns[source], column) for column, source in wanted.items()}
     choices, numbers = merged(mapped.space.name, choices, numbers, mapped.duplicates, files)
     key, order = SortedDigests.of(mapped.space.name, choices, by=_BY.get(mapped.space.name, "choices"))
@@ -118,15 +121,32 @@ def _check_roles(wanted: Mapping[str, str], paths: Sequence[Path], name: str, ma
             f"Say which column a search goes by: {_command(paths, name, mapped)} --metric COLUMN (and --minimize "
             f"COLUMN if less of it is better); the columns of numbers are {', '.join(list(wanted)[:_NAMED])}{more}."
         )
-    for column in (mapped.metric, mapped.report, mapped.clock, *mapped.minimize):
+    for column in (mapped.metric, mapped.report, mapped.clock, *mapped.minimize, *(mapped.test or ())):
         if column is not None and column not in wanted:
             raise UnknownName("column of the table", column, wanted)
-    if mapped.metric == mapped.report or _names_a_test_set(mapped.metric):
-        raise SpecError(
-            f"The search never sees the test set, but {mapped.metric} was measured on it, as "
-            f"{'--report' if mapped.metric == mapped.report else 'its name'} says: go by another column, or call this "
-            f"one something else, as in --columns val={mapped.metric}."
+
+
+def _of_test_set(wanted: Mapping[str, str], mapped: Mapped) -> set[str]:
+    """The columns that were measured on a test set; SpecError if a search was to go by one of them."""
+    named = [column for column in wanted if "test" in re.split(r"[^a-z0-9]+", column.lower())]
+    tested = {*(named if mapped.test is None else mapped.test), *filter(None, [mapped.report])}
+    if mapped.metric in tested:
+        said = (
+            "--report says"
+            if mapped.metric == mapped.report
+            else "its name says"
+            if mapped.test is None
+            else "--test says"
         )
+        way = "" if mapped.metric == mapped.report else ", or give --test none if it was not"
+        raise SpecError(
+            f"The search never sees the test set, but {mapped.metric} was measured on it, as {said}: go by another "
+            f"column{way}."
+        )
+    for column in named if mapped.test is None else ():
+        if column != mapped.report:
+            logger.warning("%s counts as measured on a test set, as its name says: --test says otherwise.", column)
+    return tested
 
 
 def _command(paths: Sequence[Path], name: str, mapped: Mapped) -> str:
@@ -145,7 +165,7 @@ def _command(paths: Sequence[Path], name: str, mapped: Mapped) -> str:
     return shlex.join(["ogive", "tables", "import", *map(str, paths), *given])
 
 
-def _about(column: str, source: str, values: Values, mapped: Mapped) -> Column:
+def _about(column: str, source: str, values: Values, mapped: Mapped, tested: set[str]) -> Column:
     """What a column is: its own name says it, unless it is one that ogive itself gives to what it measures."""
     known = of_version_1(column)
     unit = "s" if column == mapped.clock else known.unit
@@ -153,12 +173,7 @@ def _about(column: str, source: str, values: Values, mapped: Mapped) -> Column:
         unit = ""
     better: Better = "smaller" if column in mapped.minimize else better_of(column, unit)
     meaning = "" if column == source else f"the column {source}"
-    test = column == mapped.report or _names_a_test_set(column)
-    return Column(unit, meaning, str(values.dtype), test=test, better=better, words=known.words)
-
-
-def _names_a_test_set(column: str) -> bool:
-    return "test" in re.split(r"[^a-z0-9]+", column.lower())
+    return Column(unit, meaning, str(values.dtype), test=column in tested, better=better, words=known.words)
 
 
 def _are_per_cent(values: Values) -> bool:

@@ -166,20 +166,32 @@ class Table:
         }
         return dict(sorted(found.items()))
 
+    def trainings(self, column: str) -> dict[int, str]:
+        """The columns that hold the single trainings behind a mean, by ascending seed."""
+        mean = self.named(column)
+        return dict(
+            sorted(
+                (other.seed, name)
+                for name, other in self.columns.items()
+                if other.mean == mean and other.seed is not None
+            )
+        )
+
     def metric_of(self, column: str, role: Role | None = None) -> Metric:
         """What a column is as a metric: searched on, reported, or, without a role, measured beside these.
 
-        A published accuracy is called by its role. Everything else keeps its name, with ``test_`` before it if it was
-        measured on a test set and does not say so itself.
+        A published accuracy is called by its role, and with ``test_`` before its name where a test set has none.
+        Everything else keeps its name. What is of a test set, and whatever is reported, is for the record only.
         """
         about = self.about(column)
         known = self.roles.get(role or "")
-        if known is not None and about.better == known.better and about.unit in ("", known.unit):
+        meant = (about.test or column == self.report) == (role == "reported")
+        if known is not None and meant and about.better == known.better and about.unit in ("", known.unit):
             return known
-        hidden = about.test or role == "reported"
         # Beside a role of that name, a published column with the name needs another one.
-        plain = is_of_test_set(column) and (role is not None or not self.published)
-        return about.metric(f"test_{column}" if hidden and not plain else column)
+        plain = is_of_test_set(column) and role is not None
+        prefix = "test_" if self.published and about.test and not plain else ""
+        return about.metric(f"{prefix}{column}", reported=role == "reported")
 
     @property
     def published(self) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import VAL_ACC, Metric
 from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Spent, Trial
 
 ARCH = Architecture("toy", (1,))
@@ -26,16 +27,20 @@ def test_a_trial_costs_its_proposal_and_its_measurement() -> None:
     assert trial().arch == ARCH
 
 
-def test_a_blind_trial_has_no_test_metrics() -> None:
-    seen = trial(val_acc=90.0, test_acc=91.0, test_loss=0.1).blind()
-    assert dict(seen.metrics) == {"val_acc": 90.0}
+def test_a_blind_trial_has_nothing_that_is_for_the_record_only() -> None:
+    known = {
+        metric.name: metric
+        for metric in (VAL_ACC, Metric("final", reported=True), Metric("test_of_speed", reported=False))
+    }
+    seen = trial(val_acc=90.0, test_acc=91.0, test_loss=0.1, final=5.0, test_of_speed=3.0).blind(known)
+    assert dict(seen.metrics) == {"val_acc": 90.0, "test_of_speed": 3.0}
     assert seen.scores == (1.0,)
     assert seen.cost == Cost(2.5, 100.0)
 
 
 def test_a_trial_without_test_metrics_is_blind_already() -> None:
     plain = trial(val_acc=90.0)
-    assert plain.blind() is plain
+    assert plain.blind({}) is plain
 
 
 @pytest.mark.parametrize(

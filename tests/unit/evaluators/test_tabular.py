@@ -12,6 +12,7 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.metric import TEST_ACC, VAL_ACC, Metric, names_of
+from ogive.core.rng import Seed
 from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.tables.keys import MixedRadix
@@ -100,7 +101,8 @@ def test_a_table_of_ones_own_of_an_earlier_version_is_searched_as_it_was(tmp_pat
 
 def test_only_accuracies_of_which_more_is_better_are_called_by_their_roles(table: Table) -> None:
     assert names_of(Tabular(table, metric="params", report="other_test").metrics) == ("params", "test_acc")
-    assert names_of(Tabular(table, metric="seconds", report="params").metrics) == ("seconds", "test_params")
+    _, params = Tabular(table, metric="seconds", report="params").metrics
+    assert (params.name, params.reported, params.better) == ("params", True, "smaller")
 
 
 def test_what_a_metric_is_comes_from_the_record_of_its_column(tmp_path: Path) -> None:
@@ -192,3 +194,56 @@ def test_a_table_says_whether_more_epochs_go_on_from_fewer(curve: bool, tmp_path
 
 def test_a_table_of_one_length_of_training_has_no_fidelity(table: Table) -> None:
     assert Tabular(table, metric="val", report=None).fidelity is None
+
+
+@pytest.fixture
+def trainings(tmp_path: Path) -> Table:
+    """Four architectures with two or three trainings each, their means, and a mean on the test set."""
+    runs = np.array([[90, 80, 70, 60], [91, 81, 71, 61], [92, np.nan, 72, np.nan]])
+    one = {"seeds": "one", "mean": "val"}
+    columns = {
+        "val": (Column("%", "", "float64", seeds="all"), np.nanmean(runs, axis=0)),
+        "test": (Column("%", "", "float64", test=True, seeds="all"), runs[0] - 5),
+        "params": (Column("", "", "int64"), np.arange(4)),
+        "val_seed9": (Column("%", "", "float64", seed=9, **one), runs[2]),
+        "val_seed7": (Column("%", "", "float64", seed=7, **one), runs[0]),
+        "val_seed8": (Column("%", "", "float64", seed=8, **one), runs[1]),
+    }
+    about = {"space": "toy", "source": "", "licence": "", "importer": "", "metric": "val", "report": "test"}
+    return write_table(tmp_path / "trainings", columns, name="trainings", key=MixedRadix([2, 2]), **about)
+
+
+ALL = [proposal(0, 0), proposal(0, 1), proposal(1, 0), proposal(1, 1)]
+
+
+def test_one_training_of_an_architecture_is_drawn_by_the_seed_of_the_search(trainings: Table) -> None:
+    seen: list[set[float]] = [set(), set(), set(), set()]
+    for number in range(60):
+        evaluator = Tabular(trainings, also=("params",), seeds="random", seed=Seed(number))
+        found = evaluator.evaluate(ALL)
+        for row, measurement in enumerate(found):
+            seen[row].add(measurement.metrics["val_acc"])
+            assert measurement.metrics["test_acc"] == trainings.column("test")[row]
+            assert measurement.metrics["params"] == row
+        # A run is repeatable: in another order, in another process, and where an architecture is proposed again.
+        assert pickle.loads(pickle.dumps(evaluator)).evaluate(ALL[::-1])[::-1] == found
+    assert seen == [{90, 91, 92}, {80, 81}, {70, 71, 72}, {60, 61}]
+
+
+def test_trainings_are_drawn_evenly(trainings: Table) -> None:
+    drawn = [Tabular(trainings, seeds="random", seed=Seed(number)).evaluate(ALL)[0].metrics for number in range(600)]
+    counts = np.unique([metrics["val_acc"] for metrics in drawn], return_counts=True)[1]
+    assert counts.sum() == 600
+    assert ((counts > 160) & (counts < 240)).all()  # 200, give or take 3.5 standard deviations of 11.5
+
+
+def test_there_is_no_best_value_of_a_drawn_training_and_one_of_the_mean(trainings: Table) -> None:
+    drawn = Tabular(trainings, seeds="random", report="val")
+    assert names_of(drawn.metrics) == ("val_acc", "val")
+    assert drawn.optimum("val_acc") is None
+    assert Tabular(trainings).optimum("val_acc") == 91
+
+
+def test_a_table_without_single_trainings_draws_none(table: Table) -> None:
+    with pytest.raises(SpecError, match=r"toy has no single trainings of val: leave out seeds=random"):
+        Tabular(table, metric="val", report=None, seeds="random")

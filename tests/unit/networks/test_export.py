@@ -263,6 +263,21 @@ def test_an_export_that_differs_is_refused_and_leaves_the_earlier_one(network: n
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize(("by", "passes"), [(9e-5, True), (1.2e-4, False)])
+def test_a_ten_thousandth_of_the_largest_output_is_allowed_and_no_more(by: float, passes: bool, tmp_path: Path) -> None:
+    """The weights are fixed, so that the largest logit is 1 at random images too."""
+    network = Small()
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.fill_(1.0)
+    network.recipe = {"width": 4, "scale": 1.0 + by}
+    if passes:
+        assert export_torch(network, tmp_path).largest_difference == pytest.approx(by, rel=0.01)
+    else:
+        with pytest.raises(ExportError, match=r"differs from Small by 0\.00012, more than the 0\.0001 allowed"):
+            export_torch(network, tmp_path)
+
+
 def test_real_images_are_compared_as_well(tmp_path: Path) -> None:
     class Rare(Small):
         """Differs from its copy only on images that random ones never resemble."""

@@ -117,6 +117,16 @@ def test_one_run_is_called_no_evidence_and_the_binomial_interval_is_printed(sear
     assert "ogive compare random 'evolution(population=6)' --space nasbench201" in text
 
 
+def test_means_over_few_seeds_have_t_intervals_and_one_seed_has_none(make: Make, trial: Of) -> None:
+    runs = [make(f"e{seed}", [trial(0, {"val_acc": v}, (v,))], seed=seed) for seed, v in enumerate((20.0, 22.0, 24.0))]
+    runs.append(make("r", [trial(0, {"val_acc": 16.0}, (16.0,))], strategy="random"))
+    text = read(*runs).text("anytime")
+    assert "95 % t-interval" in text
+    # 22 ± t(0.975; 2) · 2 / √3
+    assert "17.03 to 26.97" in text
+    assert "one seed has none" in text
+
+
 def test_five_seeds_a_strategy_are_not_called_an_anecdote(make: Make, trial: Of) -> None:
     runs = [
         make(f"{strategy}{seed}", [trial(0, {"val_acc": 1.0 + seed}, (1.0 + seed,))], strategy=strategy, seed=seed)

@@ -184,10 +184,30 @@ def test_a_table_of_losses_is_minimised_under_its_own_names(tmp_path: Path) -> N
     assert evaluator.optimum("val-loss@5") == 0.25
 
 
+def test_what_is_of_a_test_set_is_a_fact_that_names_tell_only_where_nobody_says_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def of_test(report: str | None, test: tuple[str, ...] | None, metric: str = "top.1") -> list[str]:
+        mapped = Mapped(space=MLP, arch_column="arch", metric=metric, report=report, test=test)
+        table = import_table(csv(tmp_path, LOSSES), tmp_path / f"{report} {test}", name="mine", mapped=mapped)
+        records = Tabular(table, also=tuple({*table.columns} - {metric, report})).metrics
+        marked = [name for name, column in table.columns.items() if column.test]
+        assert [record.name for record in records if record.reported] == marked
+        return marked
+
+    assert of_test(None, None) == ["test_loss"]
+    assert "test_loss counts as measured on a test set, as its name says: --test says otherwise" in caplog.text
+    assert of_test("no", None) == ["no", "test_loss"]
+    assert of_test("no", ("val-loss@5",)) == ["no", "val-loss@5"]
+    assert of_test(None, (), metric="test_loss") == []
+
+
 def test_a_metric_of_the_test_set_and_unknown_roles_are_refused(tmp_path: Path) -> None:
     path = csv(tmp_path, LOSSES)
     for roles, complaint in (
-        ({"metric": "test_loss"}, "test_loss was measured on it, as its name says: .* --columns val=test_loss"),
+        ({"metric": "test_loss"}, "test_loss was measured on it, as its name says: go by .* or give --test none"),
+        ({"metric": "top.1", "test": ("top.1",)}, "top.1 was measured on it, as --test says"),
+        ({"metric": "top.1", "test": ("tset_loss",)}, "column of the table named 'tset_loss'"),
         ({"metric": "top.1", "report": "top.1"}, "top.1 was measured on it, as --report says"),
         ({"metric": "top1"}, r"named 'top1'.*Did you mean 'top\.1'"),
         ({"metric": "top.1", "report": "loss"}, "column of the table named 'loss'"),
@@ -261,7 +281,7 @@ def test_several_files_join_on_a_column_in_any_order(tmp_path: Path, caplog: pyt
     [
         ("arch,ms\na,1\n", "", "give --on COLUMN"),
         ("cell,ms\na,1\n", "arch", r"column of b\.csv named 'arch'"),
-        ('arch,ms\n"0,0",1\n"0,0",2\n', "arch", r"b\.csv has 2 rows for 1 different arch"),
+        ('arch,ms\n"0,0",1\n"0,0",2\n', "arch", r"b\.csv has 2 rows for 1 different arch: give --duplicates mean"),
         ('arch,acc\n"0,0",1\n', "arch", r"Both mine\.csv and b\.csv have the column acc"),
         ('arch,ms\n"1,1",1\n', "arch", r"No arch of mine\.csv is in b\.csv"),
     ],
@@ -271,6 +291,19 @@ def test_files_that_do_not_belong_together_are_refused(other: str, on: str, comp
     mapped = Mapped(space=MLP, arch_column="arch", metric="acc", on=on)
     with pytest.raises(SpecError, match=complaint):
         import_table(files, tmp_path / "table", name="mine", mapped=mapped)
+
+
+@pytest.mark.parametrize(("how", "latencies"), [("mean", [2.0, 7.0]), ("first", [1.0, 7.0])])
+def test_rows_of_a_joined_file_are_merged_as_asked(
+    how: str, latencies: list[float], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = '"0,0",1,cpu\n"0,1",7,cpu\n"0,0",3,cpu\n"0,0",inf,gpu\n'
+    files = [csv(tmp_path, 'arch,acc\n"0,0",50\n"0,1",60\n'), csv(tmp_path, f"arch,ms,device\n{rows}", "b.csv")]
+    mapped = Mapped(space=MLP, arch_column="arch", metric="acc", on="arch", duplicates=how)
+    table = import_table(files, tmp_path / "table", name="mine", mapped=mapped)
+    assert table.column("ms")[table.rows_of([(0, 0), (0, 1)])].tolist() == latencies
+    assert "b.csv has 4 rows for 2 different arch: of each, the " in caplog.text
+    assert "Of the 4 cells of ms, 1 infinite and taken as missing" in caplog.text
 
 
 def test_numbers_that_no_cell_has_are_refused(tmp_path: Path) -> None:

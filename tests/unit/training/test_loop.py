@@ -169,6 +169,27 @@ def test_the_average_of_the_weights_is_what_is_kept(stripes: Data) -> None:
     torch.testing.assert_close(after["layer.weight"], before - 0.9 * 0.5 * gradient)
 
 
+class Normed(Linear):
+    """The same, of pixels of mean 1 and variance 4 that are normalised first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return super().forward(self.norm(2 * x_NCHW + 1))
+
+
+def test_running_statistics_are_averaged_as_the_weights_are_and_counts_are_not(stripes: Data) -> None:
+    now, _ = one_step(stripes, Normed())
+    kept, _ = one_step(stripes, Normed(), average=0.99)
+    assert now["norm.running_mean"] > 0.05
+    # Both start at mean 0 and variance 1.
+    torch.testing.assert_close(kept["norm.running_mean"], 0.9 * now["norm.running_mean"])
+    torch.testing.assert_close(kept["norm.running_var"], 0.1 + 0.9 * now["norm.running_var"])
+    assert kept["norm.num_batches_tracked"] == now["norm.num_batches_tracked"] == 1
+
+
 class TwoHeads(Linear):
     """The same logits twice in training: the loss must be 1 + the weight of the auxiliary head times as large."""
 

@@ -22,7 +22,6 @@ __all__ = [
     "Ordinal",
     "Paths",
     "adjacency",
-    "nasbench201_macs",
     "nasbench201_parameters",
     "one_hot",
 ]
@@ -253,37 +252,6 @@ def nasbench201_parameters(
     # A residual block: two 3x3 convolutions with BatchNorm, and a 1x1 convolution without beside them.
     blocks = sum((9 * narrow + 9 * wide + narrow) * wide + 4 * wide for narrow, wide in itertools.pairwise(widths))
     found += stem + blocks + head
-    return found
-
-
-def nasbench201_macs(
-    choices_NV: npt.ArrayLike,
-    *,
-    channels: int = 16,
-    cells: int = 5,
-    classes: int = 10,
-    inputs: int = 3,
-    size: tuple[int, int] = (32, 32),
-) -> Integers:
-    """Multiply-accumulates of convolutions and the linear layer for one image, shape (N,).
-
-    The networks are those of `nasbench201_parameters`; `size` is the height and width of the image, multiples of 4.
-    """
-    _check_positive(channels=channels, cells=cells, classes=classes, inputs=inputs, height=size[0], width=size[1])
-    if size[0] % 4 or size[1] % 4:
-        raise SpecError(f"A NAS-Bench-201 network halves its images twice, so size must be multiples of 4, not {size}.")
-    small, large = _convolutions(choices_NV)
-    widths = [channels, 2 * channels, 4 * channels]
-    pixels = [size[0] * size[1] // 4**stage for stage in range(3)]
-    found = np.zeros_like(small)
-    for width, area in zip(widths, pixels, strict=True):
-        found += cells * area * width**2 * (small + 9 * large)
-    stem = 9 * inputs * channels * pixels[0]
-    blocks = sum(
-        (9 * narrow + 9 * wide + narrow) * wide * area
-        for (narrow, wide), area in zip(itertools.pairwise(widths), pixels[1:], strict=True)
-    )
-    found += stem + blocks + widths[-1] * classes
     return found
 
 

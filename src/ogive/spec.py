@@ -42,10 +42,6 @@ class Spec:
         inside += [f"{key}={_written(value)}" for key, value in self.options.items()]
         return f"{self.name}({', '.join(inside)})" if inside else self.name
 
-    def with_defaults(self, options: Mapping[str, Any]) -> Spec:
-        """The same part with options that it does not set itself."""
-        return Spec(self.name, self.args, {**options, **self.options})
-
 
 def parse(text: str) -> Spec:
     """Read one part; raises SpecError that shows where the text stops making sense."""

@@ -19,7 +19,7 @@ from ogive.networks.recurrent import build_language_model
 from ogive.report.page import write_page
 from ogive.runs import read_run
 from ogive.training.language import LanguageProgress, perplexity
-from ogive.training.language_recipe import DROPOUTS, recipe_of
+from ogive.training.language_recipe import DROPOUTS, PRESETS, LanguageRecipe
 from ogive.training.text import load
 from ogive.winner import export_winner, measure_latency, train_winner
 
@@ -69,7 +69,7 @@ def test_the_winner_is_trained_anew_and_measured_on_the_test_text(run: Path, fol
     assert facts["arch"] == str(winner.arch)
     assert facts["val_ppl"] < winner.metrics["val_ppl"]  # three epochs instead of one
     assert facts["recipe"]["width"] == 6  # as in the search
-    recipe = recipe_of("tiny", width=6)
+    recipe = LanguageRecipe(**{**PRESETS["tiny"], "width": 6})
     network = build_language_model(
         winner.arch, words=len(text.vocabulary), width=6, **{name: getattr(recipe, name) for name in DROPOUTS}
     )

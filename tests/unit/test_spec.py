@@ -111,11 +111,6 @@ def test_a_part_prints_as_it_is_written() -> None:
     assert str(parse(text)) == text
 
 
-def test_defaults_do_not_override_what_is_set() -> None:
-    spec = parse("trained(epochs=3)").with_defaults({"epochs": 12, "cutout": 2})
-    assert spec == parse("trained(epochs=3, cutout=2)")
-
-
 def test_options_alone_are_read() -> None:
     assert parse_options("epochs=60, cutout=8") == {"epochs": 60, "cutout": 8}
     assert parse_options("") == {}

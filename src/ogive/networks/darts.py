@@ -128,10 +128,7 @@ class DartsCell(nn.Module):
             terms = [
                 self._applied(index, states, drop_path_prob) for index in range(start, start + self.inputs_per_node)
             ]
-            total = terms[0]
-            for term in terms[1:]:
-                total = total + term
-            states.append(total)
+            states.append(sum(terms[1:], terms[0]))
         return torch.cat([states[state] for state in self.concat], dim=1)
 
     def _applied(self, index: int, states: list[Tensor], drop_path_prob: float) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ogive.networks.ops import ConvBNReLU, max_pool_3x3
+from ogive.networks.ops import ConvBNReLU, max_pool
 
 __all__ = ["NasBench101Cell", "NasBench101Network", "vertex_channels"]
 
@@ -66,10 +66,7 @@ class NasBench101Cell(nn.Module):
     def _added(self, terms: list[Tensor], target: int, x: Tensor) -> Tensor:
         if str(target) in self.projections:
             terms = [*terms, self.projections[str(target)](x)]
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
-        return total
+        return sum(terms[1:], terms[0])
 
 
 def _operation(name: str, channels: int) -> nn.Module:
@@ -78,7 +75,7 @@ def _operation(name: str, channels: int) -> nn.Module:
     if name == "conv1x1-bn-relu":
         return ConvBNReLU(channels, channels, 1)
     if name == "maxpool3x3":
-        return max_pool_3x3()
+        return max_pool(3)
     raise ValueError(f"no operation {name!r}")
 
 

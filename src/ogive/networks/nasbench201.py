@@ -59,18 +59,9 @@ class NasBench201Cell(nn.Module):
             if self.training or not isinstance(operation, Zero):
                 terms.append(operation(nodes[source]))
             if source == target - 1:
-                nodes.append(_total(terms, x))
+                nodes.append(sum(terms[1:], terms[0]) if terms else x * 0.0)
                 terms = []
         return nodes[-1]
-
-
-def _total(terms: list[Tensor], like: Tensor) -> Tensor:
-    if not terms:
-        return like * 0.0
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
 
 
 class NasBench201Network(nn.Module):

@@ -51,11 +51,8 @@ class NestedCell(nn.Module):
         """The nodes, side by side. Drop-path acts on the sum of a node, whatever it adds, and not on its parts."""
         states = {0: self.preprocess0(before_last), 1: self.preprocess1(last)}
         for node, terms in self.nodes:
-            total: Tensor | None = None
-            for index, state in terms:
-                term = self.operations[index](states[state])
-                total = term if total is None else total + term
-            assert total is not None
+            first, *rest = (self.operations[index](states[state]) for index, state in terms)
+            total = sum(rest, first)
             states[node] = drop_path(total, drop_path_prob) if drop_path_prob > 0.0 else total
         return torch.cat([states[node] for node, _ in self.nodes], dim=1)
 

@@ -29,18 +29,12 @@ __all__ = [
     "average_pool_3x3",
     "drop_path",
     "max_pool",
-    "max_pool_3x3",
 ]
 
 
 def max_pool(kernel: int, stride: int = 1) -> nn.MaxPool2d:
     """Maximum over a window of an odd side, padded by half of it."""
     return nn.MaxPool2d(kernel, stride=stride, padding=kernel // 2)
-
-
-def max_pool_3x3(stride: int = 1) -> nn.MaxPool2d:
-    """Maximum over 3×3, padded by one."""
-    return nn.MaxPool2d(3, stride=stride, padding=1)
 
 
 def average_pool_3x3(stride: int = 1) -> nn.AvgPool2d:

@@ -41,7 +41,7 @@ __all__ = [
 # The first pattern that is found decides. White on each of these colours has a contrast of at least 4.5 : 1.
 FAMILIES: tuple[tuple[str, str, str], ...] = (
     ("none", r"^(none|zero|zeroize)$", "none"),
-    ("ends", r"^(input|output|in|out)\d*$|^(input|output)[_ ]|^c_\{", "none"),
+    ("ends", r"^(input|output|in|out)\d*$|^(input|output)[_ ]", "none"),
     ("skip", r"skip|identity|^id$|residual", "#68707c"),
     ("join", r"^(add|sum|mean|concat|cat|mul|join|merge|stack|preprocess|state)", "#4a5462"),
     ("pool", r"pool|avg|max", "#b34700"),
@@ -296,7 +296,7 @@ def _layers(graph: Graph) -> list[int]:
         feeds[source].append(target)
     fed = {target for _, target in graph.edges}
     for node, op in enumerate(graph.ops):
-        if node not in fed and feeds[node] and not op.startswith(("input", "c_{")):
+        if node not in fed and feeds[node] and not op.startswith("input"):
             layer[node] = min(layer[target] for target in feeds[node]) - 1
     return layer
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -18,21 +19,23 @@ from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.extended import Operation, extended
-from ogive.spaces.notation import arguments
+from ogive.spaces.notation import arguments, entries_of
 
 __all__ = [
     "CHOOSABLE",
     "KINDS",
     "NODES",
     "OPS",
+    "Addend",
     "Cell",
     "Entry",
     "Kind",
+    "addends",
     "append_cells",
     "architecture",
-    "cell_graph",
     "cell_of",
     "darts",
+    "in_a_row",
 ]
 
 NAME = "darts"
@@ -57,6 +60,8 @@ Kind = Literal["normal", "reduce"]
 KINDS: tuple[Kind, ...] = ("normal", "reduce")
 Entry = tuple[str, int]  # an operation and the state that it reads
 Cell = tuple[Entry, ...]  # two entries for each node, in the order of the nodes
+Addend = tuple[str, int, int]  # an operation, the node that adds its output, and the state that it reads
+_node = operator.itemgetter(1)
 
 
 def darts(*, operation: Operation | None = None) -> SearchSpace:
@@ -101,47 +106,51 @@ def draw(arch: Architecture, ops: Sequence[str] = CHOOSABLE) -> Graph:
     cell is a "sum" of its two operations, and each cell ends in a "concat" of its four nodes. A preprocess node that
     nobody reads stays in the drawing.
     """
-    nodes: list[str] = ["input"]
+    return in_a_row((addends(cell_of(arch, kind, ops)), CONCAT) for kind in KINDS)
+
+
+def addends(cell: Cell) -> list[Addend]:
+    """The entries of a cell of two operations a node, each with its node."""
+    return [(op, 2 + place // 2, state) for place, (op, state) in enumerate(cell)]
+
+
+def in_a_row(cells: Iterable[tuple[Sequence[Addend], Sequence[int]]]) -> Graph:
+    """Cells, each with the states of its output, between "input" and "output"."""
+    ops: list[str] = ["input"]
     edges: set[tuple[int, int]] = set()
-    last = append_cells(((cell_of(arch, kind, ops), CONCAT) for kind in KINDS), nodes, edges)
-    edges.add((last, len(nodes)))
-    return Graph((*nodes, "output"), frozenset(edges))
+    edges.add((append_cells(cells, ops, edges), len(ops)))
+    return Graph((*ops, "output"), frozenset(edges))
 
 
-def append_cells(cells: Iterable[tuple[Cell, Sequence[int]]], ops: list[str], edges: set[tuple[int, int]]) -> int:
+def append_cells(
+    cells: Iterable[tuple[Sequence[Addend], Sequence[int]]], ops: list[str], edges: set[tuple[int, int]]
+) -> int:
     """Draw cells, each with the states of its output, one after the other; returns the concat node of the last.
 
     The last of `ops` is the output of both cells before the first one.
     """
     older = newer = len(ops) - 1
     for cell, concat in cells:
-        states = []
-        for state, source in enumerate((older, newer)):
-            states.append(len(ops))
-            edges.add((source, len(ops)))
-            ops.append(f"preprocess_{state}")
-        older, newer = newer, _append(cell, concat, states, ops, edges)
+        first = len(ops)
+        edges |= {(older, first), (newer, first + 1)}
+        ops += ["preprocess_0", "preprocess_1"]
+        older, newer = newer, _append(cell, concat, first, ops, edges)
     return newer
 
 
-def cell_graph(arch: Architecture, kind: Kind) -> Graph:
-    """One cell by itself, from "c_{k-2}" and "c_{k-1}" (nodes 0 and 1) to its "concat" (the last node)."""
-    ops = ["c_{k-2}", "c_{k-1}"]
-    edges: set[tuple[int, int]] = set()
-    _append(cell_of(arch, kind), CONCAT, [0, 1], ops, edges)
-    return Graph(tuple(ops), frozenset(edges))
-
-
-def _append(cell: Cell, concat: Sequence[int], states: list[int], ops: list[str], edges: set[tuple[int, int]]) -> int:
-    """Draw a cell whose first two states are drawn already; returns its concat node."""
-    nodes = list(states)
-    for first in range(0, len(cell), 2):
-        total = len(ops) + 2
-        for op, state in cell[first : first + 2]:
+def _append(
+    cell: Sequence[Addend], concat: Sequence[int], first: int, ops: list[str], edges: set[tuple[int, int]]
+) -> int:
+    """Draw a cell whose states 0 and 1 are drawn already, as `first` and the next; returns its concat node."""
+    nodes = {0: first, 1: first + 1}
+    for node, group in itertools.groupby(sorted(cell, key=_node), _node):
+        entries = list(group)
+        total = len(ops) + len(entries)
+        for op, _, state in entries:
             edges |= {(nodes[state], len(ops)), (len(ops), total)}
             ops.append(op)
         ops.append("sum")
-        nodes.append(total)
+        nodes[node] = total
     joined = len(ops)
     ops.append("concat")
     edges |= {(nodes[state], joined) for state in concat}
@@ -170,13 +179,8 @@ def write(arch: Architecture, ops: Sequence[str] = CHOOSABLE) -> str:
 
 
 def _entries(value: object, kind: Kind) -> Cell:
-    pairs = value if isinstance(value, (list, tuple)) else ()
-    entries = tuple(
-        (pair[0], pair[1])
-        for pair in pairs
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
-    )
-    if len(entries) != len(pairs) or len(entries) != 2 * NODES:
+    entries = entries_of(value, 2 * NODES)
+    if entries is None:
         raise InvalidArchitecture(
             f"A {kind} cell of darts is a list of {2 * NODES} pairs (operation, state); got {value!r}."
         )

@@ -16,7 +16,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
-from ogive.spaces.notation import arguments
+from ogive.spaces.notation import arguments, entries_of
 
 __all__ = [
     "CHOOSABLE",
@@ -112,13 +112,8 @@ def read(text: str) -> Architecture:
         raise InvalidArchitecture(
             f"The output of a {NAME} cell is the mean of the states 1..{NODES}; got concat={concat}."
         )
-    pairs = value if isinstance(value, (list, tuple)) else ()
-    entries = tuple(
-        (pair[0], pair[1])
-        for pair in pairs
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
-    )
-    if len(entries) != len(pairs) or len(entries) != NODES:
+    entries = entries_of(value, NODES)
+    if entries is None:
         raise InvalidArchitecture(f"A cell of {NAME} is a list of {NODES} pairs (operation, state); got {value!r}.")
     return architecture(entries)
 

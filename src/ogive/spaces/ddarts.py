@@ -15,7 +15,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
-from ogive.spaces.darts import NODES, PAIRS
+from ogive.spaces.darts import NODES, PAIRS, in_a_row
 from ogive.spaces.nested import (
     DARTOPTI_OPERATIONS,
     DDARTS_OPERATIONS,
@@ -87,40 +87,17 @@ def drawn(genotype: NestedGenotype) -> Graph:
     As in the drawings of `darts`, every node of a cell is a "sum" and a cell ends in a "concat" of its nodes. A
     preprocess node that nobody reads stays in the drawing.
     """
-    ops: list[str] = ["input"]
-    edges: set[tuple[int, int]] = set()
-    older, newer = 0, 0
-    for cell in (genotype.cells[which] for which in genotype.layers):
-        states: dict[int, int] = {}
-        for state, source in enumerate((older, newer)):
-            states[state] = len(ops)
-            edges.add((source, len(ops)))
-            ops.append(f"preprocess_{state}")
-        older, newer = newer, _append(cell, states, ops, edges)
-    edges.add((newer, len(ops)))
-    return Graph((*ops, "output"), frozenset(edges))
+    return in_a_row((cell, nodes_of(cell)) for cell in (genotype.cells[which] for which in genotype.layers))
 
 
-def read(text: str) -> Architecture:
-    """The cells of ``Genotype_nested(genes=..., concat=..., reductions=...)`` with the operations of DARTS."""
-    return architecture(read_nested(text), "ddarts")
+def read(text: str, space: str = "ddarts") -> Architecture:
+    """The cells of ``Genotype_nested(genes=..., concat=..., reductions=...)``."""
+    return architecture(read_nested(text), space)
 
 
-def read_dartopti(text: str) -> Architecture:
-    """The same with the twelve operations."""
-    return architecture(read_nested(text), "dartopti")
-
-
-def is_legal(choices: Choices) -> bool:
+def is_legal(choices: Choices, operations: int = len(DDARTS_OPERATIONS)) -> bool:
     """Whether every cell has an operation, and reads only nodes that have one."""
-    seven = len(DDARTS_OPERATIONS)
-    return all(_cell_is_legal(choices[start : start + WIDTH], seven) for start in range(0, len(choices), WIDTH))
-
-
-def is_legal_dartopti(choices: Choices) -> bool:
-    """The same with the twelve operations."""
-    twelve = len(DARTOPTI_OPERATIONS)
-    return all(_cell_is_legal(choices[start : start + WIDTH], twelve) for start in range(0, len(choices), WIDTH))
+    return all(_cell_is_legal(choices[start : start + WIDTH], operations) for start in range(0, len(choices), WIDTH))
 
 
 # -- the space --------------------------------------------------------------------------------------------------------
@@ -135,9 +112,9 @@ def _space(name: str, distinct: int) -> SearchSpace:
         name=name,
         variables=_variables(distinct, operations),
         draw=draw,
-        is_legal=is_legal if name == "ddarts" else is_legal_dartopti,
+        is_legal=functools.partial(is_legal, operations=len(operations)),
         count=_legal_cells(len(operations)) ** distinct,
-        read=read if name == "ddarts" else read_dartopti,
+        read=functools.partial(read, space=name),
         prune=prune,
     )
 
@@ -217,20 +194,3 @@ def _choices(place: int, cell: NestedCell, operations: Sequence[str]) -> list[in
         ops = dict(held)
         choices += [pairs.index(pair), *(ops.get(state, len(operations)) for state in pair)]
     return choices
-
-
-def _append(cell: NestedCell, states: dict[int, int], ops: list[str], edges: set[tuple[int, int]]) -> int:
-    """Draw a cell whose first two states are drawn already; returns its concat node."""
-    nodes = dict(states)
-    for node in nodes_of(cell):
-        entries = [entry for entry in cell if entry.node == node]
-        total = len(ops) + len(entries)
-        for op, _, state in entries:
-            edges |= {(nodes[state], len(ops)), (len(ops), total)}
-            ops.append(op)
-        ops.append("sum")
-        nodes[node] = total
-    concat = len(ops)
-    ops.append("concat")
-    edges |= {(nodes[node], concat) for node in nodes_of(cell)}
-    return concat

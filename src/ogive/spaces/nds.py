@@ -25,8 +25,9 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, nearest, shortened
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
-from ogive.spaces.darts import KINDS, Cell, Kind, append_cells
+from ogive.spaces.darts import KINDS, Cell, Kind, addends, append_cells
 from ogive.spaces.darts import OPS as DARTS_OPS
+from ogive.spaces.notation import entries_of
 from ogive.spaces.restricted import RestrictedSpace
 
 __all__ = [
@@ -251,7 +252,7 @@ def draw(arch: Architecture) -> Graph:
     width, depth = size_of(arch)
     ops = ["input", f"stem_{width}"]
     edges = {(0, 1)}
-    last = append_cells(((cell_of(arch, kind), concat_of(arch, kind)) for kind in KINDS), ops, edges)
+    last = append_cells(((addends(cell_of(arch, kind)), concat_of(arch, kind)) for kind in KINDS), ops, edges)
     edges |= {(last, len(ops)), (len(ops), len(ops) + 1)}
     return Graph((*ops, f"stack_{depth}", "output"), frozenset(edges))
 
@@ -310,13 +311,8 @@ def read_net(name: str, net: object) -> Architecture:
 
 
 def _entries(kind: Kind, value: object) -> Cell:
-    pairs = value if isinstance(value, list) else []
-    entries = tuple(
-        (pair[0], pair[1])
-        for pair in pairs
-        if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
-    )
-    if not pairs or len(entries) != len(pairs):
+    entries = entries_of(value)
+    if entries is None:
         raise InvalidArchitecture(
             f"genotype.{kind}: a cell is a list of pairs [operation, state]; got {shortened(repr(value), 60)}."
         )

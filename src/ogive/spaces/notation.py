@@ -6,7 +6,7 @@ import ast
 
 from ogive.core.errors import InvalidArchitecture, shortened
 
-__all__ = ["arguments"]
+__all__ = ["arguments", "entries_of"]
 
 # Longer than any cell; the parser of the standard library may fail badly on enormous input.
 LONGEST = 20_000
@@ -29,6 +29,18 @@ def arguments(text: str, name: str, keys: tuple[str, ...]) -> dict[str, object]:
         return {key: _value(node) for key, node in given}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise InvalidArchitecture(f"Cannot read {shortened(text)!r} as {name}(...): {error}.") from None
+
+
+def entries_of(value: object, count: int | None = None) -> tuple[tuple[str, int], ...] | None:
+    """The (operation, state) entries of a list of pairs; None where it is none, is empty or has not `count` entries."""
+    given = value if isinstance(value, (list, tuple)) else ()
+    entries = tuple(
+        (pair[0], pair[1])
+        for pair in given
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
+    )
+    whole = len(entries) == len(given) and len(entries) == (len(entries) if count is None else count)
+    return entries if entries and whole else None
 
 
 def _called(call: ast.Call) -> str:

@@ -194,14 +194,12 @@ def write(arch: Architecture) -> str:
     return write_nested(outline_of_architecture(arch).genotype(arch))
 
 
-def is_legal(choices: Choices) -> bool:
+def is_legal(space: str, choices: Choices) -> bool:
     """Whether every cell has an operation, and reads only nodes that have one."""
-    return _all_legal("ddarts_dense", choices)
-
-
-def is_legal_from(choices: Choices) -> bool:
-    """The same for the layers of a handcrafted network."""
-    return _all_legal("dartopti_from", choices)
+    outline = _outline(space, len(choices))
+    size = len(outline.slots)
+    starts = range(0, len(choices), size)
+    return all(_cell_is_legal(choices[first : first + size], outline.slots) for first in starts)
 
 
 # -- outlines ---------------------------------------------------------------------------------------------------------
@@ -243,7 +241,6 @@ def _slots(operations: tuple[str, ...], nodes: int) -> tuple[Slot, ...]:
 
 @functools.cache
 def _space(outline: Outline) -> SearchSpace:
-    given = outline.handcrafted is not None
     return DenseSpace(
         name=outline.space,
         variables=tuple(
@@ -252,20 +249,13 @@ def _space(outline: Outline) -> SearchSpace:
             for op, node, state in outline.slots
         ),
         draw=draw,
-        is_legal=is_legal_from if given else is_legal,
+        is_legal=functools.partial(is_legal, outline.space),
         count=_legal_cells(len(outline.operations), outline.nodes) ** outline.distinct,
-        read=read_from if given else read,
+        read=read if outline.handcrafted is None else read_from,
         write=write,
         operations=len(outline.operations),
         cell=len(outline.slots),
     )
-
-
-def _all_legal(space: str, choices: Choices) -> bool:
-    outline = _outline(space, len(choices))
-    size = len(outline.slots)
-    starts = range(0, len(choices), size)
-    return all(_cell_is_legal(choices[first : first + size], outline.slots) for first in starts)
 
 
 @functools.lru_cache(maxsize=1 << 12)

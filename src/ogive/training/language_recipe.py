@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError
 
-__all__ = ["PRESETS", "LanguageRecipe", "Preset", "language_bytes", "recipe_of"]
+__all__ = ["PRESETS", "LanguageRecipe", "language_bytes"]
 
-Preset = Literal["tiny", "small", "paper"]
 DROPOUTS = ("dropout", "dropout_hidden", "dropout_input", "dropout_embedding", "dropout_word")
 
 
@@ -34,11 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 3,
         "batch_size": 32,
         "test_batch": 10,
-        "dropout": 0.0,
-        "dropout_hidden": 0.0,
-        "dropout_input": 0.0,
-        "dropout_embedding": 0.0,
-        "dropout_word": 0.0,
+        **dict.fromkeys(DROPOUTS, 0.0),
     },
 }
 
@@ -97,17 +92,6 @@ class LanguageRecipe:
     def length(self) -> int:
         """The epochs of the whole training."""
         return self.epochs
-
-
-def recipe_of(preset: Preset = "small", **changes: Any) -> LanguageRecipe:
-    """The recipe of a preset with some numbers changed; None leaves a number as it is in the preset."""
-    if preset not in PRESETS:
-        raise UnknownName("preset", preset, PRESETS)
-    known = [entry.name for entry in fields(LanguageRecipe)]
-    for name in changes:
-        if name not in known:
-            raise UnknownName("option of a language recipe", name, known)
-    return LanguageRecipe(**{**PRESETS[preset], **{k: v for k, v in changes.items() if v is not None}})
 
 
 def language_bytes(recipe: LanguageRecipe, *, words: int, parameters: int, nodes: int) -> int:

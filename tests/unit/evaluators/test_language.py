@@ -21,7 +21,7 @@ from ogive.spaces.darts_rnn import PUBLISHED, architecture, darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.training.data import load as load_images
 from ogive.training.language import LanguageProgress
-from ogive.training.language_recipe import LanguageRecipe, recipe_of
+from ogive.training.language_recipe import PRESETS, LanguageRecipe
 from ogive.training.task import Size
 from ogive.training.tasks.language import Language
 from ogive.training.text import Text, load
@@ -49,7 +49,8 @@ def text(folder: Path) -> Text:
 def language(text: Text, **options: Any) -> Trained:
     written = {"seed": Seed(0), "space": darts_rnn(), **SIZE, **options}
     known = {"preset", *(entry.name for entry in fields(LanguageRecipe))}
-    recipe = recipe_of(**{name: written.pop(name) for name in list(written) if name in known})
+    chosen = {name: written.pop(name) for name in list(written) if name in known}
+    recipe = LanguageRecipe(**{**PRESETS[chosen.pop("preset", "small")], **chosen})
     size = Size(**{name: written.pop(name) for name in ("channels", "cells") if name in written})
     return Trained(task=Language(text), recipe=recipe, size=size, **written)
 

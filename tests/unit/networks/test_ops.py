@@ -17,7 +17,7 @@ from ogive.networks.ops import (
     Zero,
     average_pool_3x3,
     drop_path,
-    max_pool_3x3,
+    max_pool,
 )
 
 HALVING = {
@@ -30,7 +30,7 @@ HALVING = {
     "factorized": FactorizedConv(4, 7, stride=2),
     "factorized reduce": FactorizedReduce(4, 4),
     "residual": ResidualReduction(4, 4),
-    "max": max_pool_3x3(2),
+    "max": max_pool(3, 2),
     "average": average_pool_3x3(2),
 }
 

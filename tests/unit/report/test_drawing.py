@@ -97,7 +97,6 @@ def test_large_graphs_become_dots_with_a_legend() -> None:
         ("skip_connect", "skip"),
         ("none", "none"),
         ("input", "ends"),
-        ("c_{k-2}", "ends"),
         ("concat", "join"),
         ("linear", "dense"),
         ("gelu", "other"),

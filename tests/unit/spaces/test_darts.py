@@ -4,7 +4,7 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture
-from ogive.spaces.darts import CHOOSABLE, OPS, architecture, cell_graph, cell_of, darts
+from ogive.spaces.darts import CHOOSABLE, OPS, architecture, cell_of, darts
 
 # The genotype DARTS_V2 as published (quark0/darts, cnn/genotypes.py), with the entries of some nodes by strength.
 DARTS_V2 = (
@@ -98,15 +98,6 @@ def test_cells_that_only_exchange_their_inputs_are_drawn_differently() -> None:
         return darts().draw(architecture(cell, cell)).canonical()
 
     assert drawn("sep_conv_3x3", "max_pool_3x3") != drawn("max_pool_3x3", "sep_conv_3x3")
-
-
-def test_one_cell_is_drawn_by_itself() -> None:
-    arch = darts().parse(DARTS_V2)
-    graph = cell_graph(arch, "reduce")
-    assert graph.ops[:2] == ("c_{k-2}", "c_{k-1}")
-    assert graph.ops[-1] == "concat"
-    assert len(graph.predecessors(len(graph) - 1)) == 4
-    assert graph.ops.count("max_pool_3x3") == 5
 
 
 def test_a_cell_of_the_wrong_length_is_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.networks.recurrent import LanguageModel
 from ogive.spaces.darts_rnn import PUBLISHED
@@ -21,14 +21,20 @@ from ogive.training.language import (
     perplexity,
     stalls,
 )
-from ogive.training.language_recipe import LanguageRecipe, recipe_of
+from ogive.training.language_recipe import PRESETS, LanguageRecipe
 from ogive.training.loop import Diverged, drive
 from ogive.training.text import Text, columns, encoded, load, vocabulary_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WORDS = 12
-TINY = recipe_of("tiny", width=8, batch_size=4, bptt=10, epochs=3, eval_batch=2, dropout=0.2, dropout_hidden=0.1)
+
+
+def tiny(**changes: Any) -> LanguageRecipe:
+    return LanguageRecipe(**{**PRESETS["tiny"], **changes})
+
+
+TINY = tiny(width=8, batch_size=4, bptt=10, epochs=3, eval_batch=2, dropout=0.2, dropout_hidden=0.1)
 
 
 class Outcome(NamedTuple):
@@ -161,7 +167,7 @@ def test_a_training_learns_and_keeps_the_best_weights(counting: Text) -> None:
 
 def test_the_perplexity_of_the_penn_treebank_falls_in_seconds(shared_data: Path) -> None:
     text = load(f"text:{shared_data / 'ptb'}", limit=200)
-    recipe = recipe_of("tiny", width=24, batch_size=8, epochs=3)
+    recipe = tiny(width=24, batch_size=8, epochs=3)
     network = model(words=len(text.vocabulary), width=24)
     untrained = perplexity(network, text.val, batch=10)
     assert untrained == pytest.approx(len(text.vocabulary), rel=0.01)
@@ -253,9 +259,9 @@ def _trained(text: Text, epochs: int) -> Bigram:
 
 
 def test_the_paper_preset_is_the_published_recipe_and_others_are_smaller() -> None:
-    assert recipe_of("paper") == LanguageRecipe()
-    assert recipe_of("tiny").width < recipe_of("small").width < recipe_of("paper").width
-    assert recipe_of("small", epochs=2, width=None) == replace(recipe_of("small"), epochs=2)
+    tiny, small, paper = (LanguageRecipe(**PRESETS[preset]) for preset in ("tiny", "small", "paper"))
+    assert paper == LanguageRecipe()
+    assert tiny.width < small.width < paper.width
 
 
 @pytest.mark.parametrize(
@@ -270,14 +276,7 @@ def test_the_paper_preset_is_the_published_recipe_and_others_are_smaller() -> No
 )
 def test_a_recipe_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        recipe_of("tiny", **changes)
-
-
-def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UnknownName, match=r"no preset named 'smal'\. Did you mean 'small'"):
-        recipe_of("smal")  # type: ignore[arg-type]
-    with pytest.raises(UnknownName, match="no option of a language recipe named 'epoch'"):
-        recipe_of("tiny", epoch=3)
+        tiny(**changes)
 
 
 def test_a_text_too_short_for_the_batch_is_refused_before_training(counting: Text) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,40 @@ import pyarrow.parquet
 import pytest
 
 from ogive.core.architecture import Architecture
-from ogive.features import nasbench201_parameters
 from ogive.networks.build import build, default_skeleton
 from ogive.networks.count import macs, parameters
+from ogive.spaces import nasbench201
+
+
+def nasbench201_parameters(
+    choices_NV: Sequence[Sequence[int]], *, channels: int = 16, cells: int = 5, classes: int = 10, inputs: int = 3
+) -> np.ndarray:
+    """Trainable parameters, shape (N,), of NAS-Bench-201 networks given by their choices, shape (N, 6).
+
+    Three stages of `cells` cells with C, 2C and 4C channels, a residual block before the second and the third
+    ("NAS-Bench-201", section 2.1). Operations on dead edges count: the network holds them.
+    """
+    small, large = convolutions(choices_NV)
+    widths = [channels, 2 * channels, 4 * channels]
+    found = np.zeros_like(small)
+    for width in widths:
+        # Each convolution has no bias, and a BatchNorm with two numbers a channel.
+        found += cells * (small * (width**2 + 2 * width) + large * (9 * width**2 + 2 * width))
+    stem = 9 * inputs * channels + 2 * channels
+    head = 2 * widths[-1] + (widths[-1] + 1) * classes
+    # A residual block: two 3x3 convolutions with BatchNorm, and a 1x1 convolution without beside them.
+    blocks = sum((9 * narrow + 9 * wide + narrow) * wide + 4 * wide for narrow, wide in itertools.pairwise(widths))
+    found += stem + blocks + head
+    return found
+
+
+def convolutions(choices_NV: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """How many 1x1 and how many 3x3 convolutions each cell has."""
+    cells = nasbench201.choices_of(nasbench201.index_of(choices_NV))
+    small, large = (
+        np.count_nonzero(cells == nasbench201.OPS.index(op), axis=1) for op in ("nor_conv_1x1", "nor_conv_3x3")
+    )
+    return small.astype(np.int64), large.astype(np.int64)
 
 
 def test_the_parameters_of_all_15625_networks_are_the_published_ones(shared_data: Path) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
@@ -127,21 +126,6 @@ class SearchSpace:
                 return Architecture(self.name, choices)
         raise SpecError(f"{ATTEMPTS} random draws from {self.name} gave no legal architecture.")
 
-    def sample_choices(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
-        """Choices of `n` random architectures at once, shape (n, variables); for spaces of `Choice` variables."""
-        widths = self._widths()
-        rows: list[npt.NDArray[np.int64]] = []
-        missing = n
-        for _ in range(ATTEMPTS):
-            drawn = rng.integers(0, widths, size=(max(missing, 64), len(widths)))
-            if self.is_legal is not _always:
-                drawn = drawn[[self.is_legal(tuple(row)) for row in drawn.tolist()]]
-            rows.append(drawn[:missing])
-            missing -= len(rows[-1])
-            if missing <= 0:
-                return np.concatenate(rows)
-        raise SpecError(f"{ATTEMPTS} batches of random draws from {self.name} gave too few legal architectures.")
-
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
         """Another legal architecture that differs in one variable, drawn uniformly."""
         movable = [i for i, variable in enumerate(self.variables) if isinstance(variable, Real) or _width(variable) > 1]
@@ -154,19 +138,6 @@ class SearchSpace:
             if self.is_legal(choices):
                 return Architecture(self.name, choices)
         raise SpecError(f"{ATTEMPTS} mutations of {arch} gave no legal architecture.")
-
-    def mutate_choices(self, choices: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """One mutation of every row at once, shape (n, variables); for `Choice` spaces in which all is legal."""
-        if self.is_legal is not _always:
-            raise SpecError(f"Not every combination is legal in {self.name}; use mutate.")
-        widths = self._widths()
-        movable = np.flatnonzero(widths > 1)
-        places = movable[rng.integers(0, len(movable), size=len(choices))]
-        rows = np.arange(len(choices))
-        shift = 1 + (rng.random(len(choices)) * (widths[places] - 1)).astype(np.int64)
-        mutated = choices.copy()
-        mutated[rows, places] = (choices[rows, places] + shift) % widths[places]
-        return mutated
 
     def cross(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
         """A legal child that takes each variable from one of its parents; a parent itself if there is no other."""
@@ -212,7 +183,9 @@ class SearchSpace:
     def __iter__(self) -> Iterator[Architecture]:
         if self.listing is not None:
             return self.listing()
-        ranges = [range(int(width)) for width in self._widths()]
+        if any(isinstance(variable, Real) for variable in self.variables):
+            raise SpecError(f"{self.name} has a continuous variable, so that it cannot be listed.")
+        ranges = (range(_width(variable)) for variable in self.variables)
         legal = (choices for choices in itertools.product(*ranges) if self.is_legal(choices))
         return (Architecture(self.name, choices) for choices in legal)
 
@@ -220,11 +193,6 @@ class SearchSpace:
         return f"SearchSpace({self.name!r}, {len(self.variables)} variables, size {self.size:g})"
 
     # -- parts ------------------------------------------------------------------------------------------------------
-
-    def _widths(self) -> npt.NDArray[np.int64]:
-        if any(isinstance(variable, Real) for variable in self.variables):
-            raise SpecError(f"{self.name} has a continuous variable; its choices do not fit an integer array.")
-        return np.array([_width(variable) for variable in self.variables], np.int64)
 
     def _in_range(self, variable: Variable, value: Any) -> int | float:
         if isinstance(variable, Choice):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ogive.spaces.notation import short
+
 __all__ = ["PUBLISHED", "Genotype"]
 
 Entries = tuple[tuple[str, int], ...]
@@ -23,16 +25,10 @@ class Genotype(NamedTuple):
     reduce_concat: tuple[int, ...]
 
 
-def _cell(text: str) -> Entries:
-    """The entries of ``op~state op~state | op~state op~state | ...``, one pair for each node."""
-    pairs = [entry.split("~") for entry in text.replace("|", " ").split()]
-    return tuple((name, int(state)) for name, state in pairs)
-
-
 def _genotype(
     normal: str, reduce: str, *, normal_concat: tuple[int, ...] = ALL_FOUR, reduce_concat: tuple[int, ...] = ALL_FOUR
 ) -> Genotype:
-    return Genotype(_cell(normal), normal_concat, _cell(reduce), reduce_concat)
+    return Genotype(short(normal), normal_concat, short(reduce), reduce_concat)
 
 
 # Liu et al., "DARTS", ICLR 2019, first order; the code is quark0/darts, cnn/genotypes.py.

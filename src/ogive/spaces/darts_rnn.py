@@ -16,7 +16,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
-from ogive.spaces.notation import arguments, entries_of
+from ogive.spaces.notation import arguments, entries_of, short
 
 __all__ = [
     "CHOOSABLE",
@@ -137,18 +137,12 @@ def _variables() -> tuple[Choice, ...]:
 # -- published cells --------------------------------------------------------------------------------------------------
 
 
-def _cell(text: str) -> Cell:
-    """The entries of ``op~state op~state ...``."""
-    pairs = [entry.split("~") for entry in text.split()]
-    return tuple((name, int(state)) for name, state in pairs)
-
-
 # quark0/darts, rnn/genotypes.py. The cell of ENAS (Pham et al., ICML 2018) has eleven nodes and reads its output from
 # the six that nobody else reads: a genotype that networks are built from, but no architecture of this space.
 PUBLISHED: Mapping[str, Genotype] = {
-    "darts_v1": Genotype(_cell("relu~0 relu~1 tanh~2 relu~3 relu~4 identity~1 relu~5 relu~1"), CONCAT),
-    "darts_v2": Genotype(_cell("sigmoid~0 relu~1 relu~1 identity~1 tanh~2 sigmoid~5 tanh~3 relu~5"), CONCAT),
+    "darts_v1": Genotype(short("relu~0 relu~1 tanh~2 relu~3 relu~4 identity~1 relu~5 relu~1"), CONCAT),
+    "darts_v2": Genotype(short("sigmoid~0 relu~1 relu~1 identity~1 tanh~2 sigmoid~5 tanh~3 relu~5"), CONCAT),
     "enas": Genotype(
-        _cell("tanh~0 tanh~1 relu~1 tanh~3 tanh~3 relu~3 relu~4 relu~7 relu~8 relu~8 relu~8"), (2, 5, 6, 9, 10, 11)
+        short("tanh~0 tanh~1 relu~1 tanh~3 tanh~3 relu~3 relu~4 relu~7 relu~8 relu~8 relu~8"), (2, 5, 6, 9, 10, 11)
     ),
 }

@@ -25,12 +25,10 @@ from ogive.spaces.extended import Operation, extended
 __all__ = [
     "EDGES",
     "OPS",
-    "canonical_many",
     "choices_of",
     "index_of",
     "nasbench201",
     "official_indices",
-    "prune_many",
 ]
 
 NAME = "nasbench201"
@@ -147,18 +145,6 @@ def index_of(choices_NV: npt.ArrayLike) -> Integers:
 def choices_of(indices: npt.ArrayLike) -> Integers:
     """Choices, shape (N, 6), of cells given by their indices, shape (N,); the inverse of `index_of`."""
     found: Integers = _table().choices[_checked(indices)].astype(np.int64)
-    return found
-
-
-def prune_many(indices: npt.ArrayLike) -> Integers:
-    """Indices of the pruned cells, of the same shape."""
-    found: Integers = _table().pruned[_checked(indices)]
-    return found
-
-
-def canonical_many(indices: npt.ArrayLike) -> Integers:
-    """Indices of the canonical cells, of the same shape."""
-    found: Integers = _table().canonical[_checked(indices)]
     return found
 
 

@@ -6,7 +6,7 @@ import ast
 
 from ogive.core.errors import InvalidArchitecture, shortened
 
-__all__ = ["arguments", "entries_of"]
+__all__ = ["arguments", "entries_of", "short"]
 
 # Longer than any cell; the parser of the standard library may fail badly on enormous input.
 LONGEST = 20_000
@@ -41,6 +41,12 @@ def entries_of(value: object, count: int | None = None) -> tuple[tuple[str, int]
     )
     whole = len(entries) == len(given) and len(entries) == (len(entries) if count is None else count)
     return entries if entries and whole else None
+
+
+def short(text: str) -> tuple[tuple[str, int], ...]:
+    """The (operation, state) entries of ``op~state op~state | op~state op~state | ...``, whose bars are for the eye."""
+    pairs = (entry.split("~") for entry in text.replace("|", " ").split())
+    return tuple((op, int(state)) for op, state in pairs)
 
 
 def _called(call: ast.Call) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
@@ -32,10 +31,6 @@ class RestrictedSpace(SearchSpace):
             if self.is_legal(choices):
                 return Architecture(self.name, choices)
         raise SpecError(f"{ATTEMPTS} random draws from {self.name} gave no legal architecture: restrict it less.")
-
-    def sample_choices(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
-        """Choices of `n` random architectures, shape (n, variables)."""
-        return np.array([self.sample(rng).choices for _ in range(n)], np.int64).reshape(n, len(self.variables))
 
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
         """Another legal architecture that differs in one variable: which one and its choice are drawn uniformly."""

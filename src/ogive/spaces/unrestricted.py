@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
@@ -127,10 +126,6 @@ class DenseSpace(SearchSpace):
             if self.is_legal(cell * (len(self.variables) // self.cell)):
                 choices += cell
         return Architecture(self.name, choices)
-
-    def sample_choices(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
-        """Choices of `n` random architectures, shape (n, variables)."""
-        return np.array([self.sample(rng).choices for _ in range(n)], np.int64).reshape(n, len(self.variables))
 
 
 def ddarts_dense(*, distinct: int = 8, cells: int | None = None) -> SearchSpace:  # as many as those of ddarts

@@ -14,7 +14,7 @@ from ogive.core.errors import InvalidArchitecture, OgiveError, SpecError
 from ogive.spaces import accel_nasbench, nasbench101, nasbench_graph
 from ogive.tables.keys import SortedDigests
 from ogive.tables.nasbench101 import canonical_cells
-from ogive.tables.rows import Published, Values, accuracy, converted, count, scaled, seconds
+from ogive.tables.rows import Published, Values, accuracy, converted, count, mean_of_rows, scaled, seconds
 from ogive.tables.store import Table, write_table
 
 __all__ = ["EXTRACTS", "GRAPHS", "NASBENCH_GRAPH", "Extract"]
@@ -88,10 +88,7 @@ def _mean(values: Values, place: Integers) -> Values:
         ordered = np.empty_like(values)
         ordered[place] = values
         return ordered
-    present = np.isfinite(values.astype(np.float64))
-    total = np.bincount(place, np.where(present, values, 0.0), rows)
-    number = np.bincount(place, present, rows)
-    mean: Values = np.divide(total, number, out=np.full(rows, np.nan), where=number > 0)
+    mean = mean_of_rows(values, place, rows)
     return (np.rint(mean) if values.dtype.kind in "iu" else mean).astype(values.dtype)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
-from ogive.tables.rows import Values, read_columns
+from ogive.tables.rows import Values, mean_of_rows, read_columns
 
 __all__ = ["DUPLICATES", "joined", "merged", "without_infinities"]
 
@@ -94,11 +94,7 @@ def _mean(values: Values, first: Integers, place: Integers) -> Values:
     """Means of what was measured, in floating point unless the rows agree anyway; nan where nothing was."""
     if values.dtype.kind in "iu" and np.array_equal(values, values[first][place]):
         return values[first]
-    known = ~np.isnan(values.astype(np.float64))
-    number = np.bincount(place, known, len(first))
-    total = np.bincount(place, np.where(known, values, 0.0), len(first))
-    mean: Values = np.divide(total, number, out=np.full(len(first), np.nan), where=number > 0)
-    return mean
+    return mean_of_rows(values, place, len(first))
 
 
 # What becomes of several rows about one architecture.

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.spaces import darts
 from ogive.tables.keys import SortedDigests
+from ogive.tables.rows import mean_of_rows
 from ogive.tables.store import Column, Table, write_table
 
 __all__ = ["import_results", "is_results"]
@@ -207,7 +208,7 @@ def _written(gathered: _Gathered, setting: tuple[float, ...], path: Path, folder
     about, budget = _told(setting), int(setting[0])
     columns: dict[str, tuple[Column, Any]] = {}
     for number, (metric, known) in enumerate(_METRICS.items()):
-        values = _mean(np.array([row[number] for row in gathered.values]), place, len(distinct))[order]
+        values = mean_of_rows(np.array([row[number] for row in gathered.values]), place, len(distinct))[order]
         if not np.isnan(values).all():
             columns[metric] = _described(metric, known, budget, about), values.astype(known.dtype)
     for epoch, values in _epochs(gathered.curves, place, len(distinct), budget):
@@ -248,16 +249,7 @@ def _epochs(
     """For every epoch before the last, the means over the trainings whose curves have it."""
     for epoch in range(1, min(max(map(len, curves)), budget - 1) + 1):
         values = np.array([curve[epoch - 1] if len(curve) >= epoch else math.nan for curve in curves])
-        yield epoch, _mean(values, place, rows)
-
-
-def _mean(values: Floats, place: npt.NDArray[np.intp], rows: int) -> Floats:
-    """The mean of the trainings of each architecture, over those that were measured; nan where none was."""
-    present = np.isfinite(values)
-    total = np.bincount(place, np.where(present, values, 0.0), rows)
-    number = np.bincount(place, present, rows)
-    mean: Floats = np.divide(total, number, out=np.full(rows, np.nan), where=number > 0)
-    return mean
+        yield epoch, mean_of_rows(values, place, rows)
 
 
 def _told(setting: tuple[float, ...]) -> str:

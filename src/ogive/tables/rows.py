@@ -22,6 +22,7 @@ __all__ = [
     "as_is",
     "converted",
     "count",
+    "mean_of_rows",
     "read_columns",
     "scaled",
     "seconds",
@@ -110,6 +111,15 @@ def converted(
         except ValueError as error:
             raise SpecError(f"The column {published.source} of {path} cannot be right: {error}.") from None
     return found
+
+
+def mean_of_rows(values: Values, place: npt.NDArray[Any], rows: int) -> npt.NDArray[np.float64]:
+    """The mean, shape (rows,), of the values at each place, over those that were measured; nan where none was."""
+    present = np.isfinite(values.astype(np.float64))
+    total = np.bincount(place, np.where(present, values, 0.0), rows)
+    number = np.bincount(place, present, rows)
+    mean: npt.NDArray[np.float64] = np.divide(total, number, out=np.full(rows, np.nan), where=number > 0)
+    return mean
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

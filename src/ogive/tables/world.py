@@ -102,20 +102,11 @@ class ClosedWorld(SearchSpace):
         """A random row."""
         return self._table.architecture(int(rng.integers(len(self))))
 
-    def sample_choices(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
-        """The choices of `n` random rows, shape (n, variables)."""
-        return self._known[rng.integers(len(self), size=n)].astype(np.int64)
-
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
         """One of the nearest unvisited rows, drawn uniformly among equally near ones."""
         distances = self._distances(arch)
         nearest = np.flatnonzero(distances == distances.min())
         return self._table.architecture(int(nearest[rng.integers(len(nearest))]))
-
-    def mutate_choices(self, choices: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """One mutation of every row at once, shape (n, variables)."""
-        mutated = [self.mutate(Architecture(self.name, tuple(row)), rng).choices for row in choices.tolist()]
-        return np.array(mutated, np.int64)
 
     def cross(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
         """The row nearest to a mixture of two; a parent itself if they differ in less than two variables."""

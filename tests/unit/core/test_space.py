@@ -117,32 +117,6 @@ def test_samples_are_uniform_over_the_legal_ones(rng: np.random.Generator) -> No
     assert all(abs(count - 500) < 5 * (500 * 8 / 9) ** 0.5 for count in counts.values())
 
 
-@pytest.mark.parametrize("space", [FREE, EVEN], ids=lambda space: space.name)
-def test_samples_in_bulk_are_legal_and_uniform_too(space: SearchSpace, rng: np.random.Generator) -> None:
-    rows = space.sample_choices(rng, 3000)
-    assert rows.shape == (3000, len(space.variables))
-    counts = Counter(space.check(row) for row in rows)
-    share = 3000 / len(list(space))
-    assert set(counts) == set(space)
-    assert all(abs(count - share) < 5 * share**0.5 for count in counts.values())
-
-
-def test_bulk_forms_refuse_what_they_cannot_do(rng: np.random.Generator) -> None:
-    with pytest.raises(SpecError, match="continuous"):
-        MIXED.sample_choices(rng, 3)
-    with pytest.raises(SpecError, match="use mutate"):
-        EVEN.mutate_choices(np.zeros((2, 3), np.int64), rng)
-
-
-def test_mutations_in_bulk_change_one_variable_of_each_row(rng: np.random.Generator) -> None:
-    rows = FREE.sample_choices(rng, 2000)
-    mutated = FREE.mutate_choices(rows, rng)
-    assert ((rows != mutated).sum(axis=1) == 1).all()
-    assert (mutated >= 0).all()
-    assert (mutated < [3, 2]).all()
-    assert abs((rows != mutated)[:, 0].mean() - 0.5) < 0.06
-
-
 def test_a_mutation_is_uniform_over_variables_and_over_other_values(rng: np.random.Generator) -> None:
     arch = Architecture("free", (1, 0))
     counts = Counter(FREE.mutate(arch, rng).choices for _ in range(4000))
@@ -215,8 +189,6 @@ def test_a_space_without_legal_architectures_says_so(rng: np.random.Generator, m
     space = SearchSpace("void", (AB, XY), draw, never)
     with pytest.raises(SpecError, match="no legal architecture"):
         space.sample(rng)
-    with pytest.raises(SpecError, match="too few legal"):
-        space.sample_choices(rng, 1)
     with pytest.raises(SpecError, match="no legal architecture"):
         space.mutate(Architecture("void", (0, 0)), rng)
 

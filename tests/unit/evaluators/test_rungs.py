@@ -23,7 +23,7 @@ from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.training.adversarial import AdversarialRecipe, Duel
 from ogive.training.data import Data, load
-from ogive.training.language_recipe import recipe_of
+from ogive.training.language_recipe import PRESETS, LanguageRecipe
 from ogive.training.loop import drive
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import Supervised
@@ -151,7 +151,7 @@ def test_a_pause_leaves_the_averaged_weights_and_measures_them(digits: Data) -> 
 def test_language_models_have_rungs(tmp_path: Path) -> None:
     words = torch.tensor([(7 * n + n * n // 3) % 5 for n in range(300)])
     text = Text("made", tuple("abcde"), words, words[:80], words[80:160])
-    recipe = recipe_of("tiny", width=8, epochs=3, batch_size=4, dropout=0.3)
+    recipe = LanguageRecipe(**{**PRESETS["tiny"], "width": 8, "epochs": 3, "batch_size": 4, "dropout": 0.3})
     seen: list[Any] = []
     options: dict[str, Any] = {"task": Language(text), "recipe": recipe, "seed": Seed(0), "space": darts_rnn()}
     evaluator = Trained(folder=tmp_path, progress=seen.append, **options)

@@ -11,7 +11,6 @@ from ogive.catalog import build
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import KINDS
-from ogive.spaces.restricted import RestrictedSpace
 
 CELLS = sorted(nds.FAMILIES)
 RESIDUAL = sorted(nds_residual.BLOCKS)
@@ -214,16 +213,6 @@ def test_the_drawing_of_a_residual_network_has_a_node_for_each_block() -> None:
 
 
 # -- spaces that draw some of their options only ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [*CELLS, *RESIDUAL])
-def test_many_choices_at_once_are_legal_and_those_of_single_draws(name: str) -> None:
-    space = build("space", name)
-    assert isinstance(space, RestrictedSpace)
-    many = space.sample_choices(np.random.default_rng(3), 20)
-    rng = np.random.default_rng(3)
-    assert [tuple(row) for row in many.tolist()] == [space.sample(rng).choices for _ in range(20)]
-    assert space.sample_choices(np.random.default_rng(3), 0).shape == (0, len(space.variables))
 
 
 def test_a_space_of_one_architecture_cannot_be_mutated() -> None:

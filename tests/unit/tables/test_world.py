@@ -59,7 +59,6 @@ def test_samples_are_rows_all_of_them_in_the_long_run(world: ClosedWorld) -> Non
     counts = [drawn.count(row) for row in ROWS]
     assert sum(counts) == 500
     assert min(counts) > 60
-    assert {tuple(row) for row in world.sample_choices(rng, 100).tolist()} == set(ROWS)
 
 
 def test_a_mutation_is_the_nearest_row_that_was_not_visited(world: ClosedWorld) -> None:
@@ -69,7 +68,6 @@ def test_a_mutation_is_the_nearest_row_that_was_not_visited(world: ClosedWorld) 
     assert world.mutate(arch(0, 0, 0), rng) == arch(0, 1, 1)
     world.visit(arch(0, 1, 1))
     assert {world.mutate(arch(0, 0, 0), rng) for _ in range(40)} == {arch(3, 3, 3), arch(3, 3, 2)}
-    assert world.mutate_choices(np.array([[0, 0, 0]]), rng).tolist() in ([[3, 3, 3]], [[3, 3, 2]])
 
 
 def test_neighbours_are_the_nearest_unvisited_rows_and_as_many_as_in_the_open_space(tmp_path: Path) -> None:

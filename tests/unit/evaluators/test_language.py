@@ -162,7 +162,6 @@ def test_texts_and_images_are_not_confused(text: Text) -> None:
         ({"repeats": 0}, "repeats must be at least 1, but got 0"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"channels": 0}, "width must be at least 1"),
-        ({"preset": "huge"}, "no preset named 'huge'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_trained(

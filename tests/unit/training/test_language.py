@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ogive.core.errors import SpecError, StoreError
+from ogive import catalog
+from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.recurrent import LanguageModel
 from ogive.spaces.darts_rnn import PUBLISHED
@@ -277,6 +278,15 @@ def test_the_paper_preset_is_the_published_recipe_and_others_are_smaller() -> No
 def test_a_recipe_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         tiny(**changes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"preset": "smal"}, r"no preset named 'smal'\. Did you mean 'small'"), ({"epoch": 3}, "Did you mean 'epochs'")],
+)
+def test_unknown_names_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnknownName, match=message):
+        catalog.filled(LanguageRecipe, options)
 
 
 def test_a_text_too_short_for_the_batch_is_refused_before_training(counting: Text) -> None:

@@ -103,12 +103,14 @@ class Numbers(TypedDict, total=False):
 class Result:
     """What a search found: its trials in the order in which they were proposed.
 
-    `objectives` are as they were written, and `limits` those within which the best trial is chosen.
+    `objectives` are as they were written, `metrics` what was measured, `limits` those within which the best trial is
+    chosen.
     """
 
     trials: tuple[Trial, ...]
     folder: Path | None = None
     objectives: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     limits: tuple[Limit, ...] = ()
 
     @property
@@ -128,11 +130,10 @@ class Result:
     def preferring(self, *limits: str) -> Result:
         """The same result, with its best trial chosen within limits such as ``"latency_ms<=5"``; ``"knee"`` for none.
 
-        UnknownName for a limit of what no trial has.
+        UnknownName for a limit of what was not measured.
         """
-        known = {name: Metric(name) for trial in self.trials for name in trial.metrics}
         read = limits_of(limits)
-        check_limits(read, tuple(known.values()))
+        check_limits(read, self.metrics)
         return replace(self, limits=read)
 
     def pareto(self) -> list[Trial]:
@@ -172,7 +173,7 @@ def open_run(folder: str | Path) -> Result:
 
 
 def _result(run: Run) -> Result:
-    return Result(tuple(run.trials), run.folder, run.objectives, run.limits)
+    return Result(tuple(run.trials), run.folder, run.objectives, tuple(run.metrics.values()), run.limits)
 
 
 def search(
@@ -239,7 +240,7 @@ def search(
             if on_trial is not None:
                 on_trial(trial)
         ordered = tuple(sorted(found, key=lambda trial: trial.number))
-        return Result(ordered, None, parts.written, limits_of(settings.prefer))
+        return Result(ordered, None, parts.written, parts.evaluator.metrics, limits_of(settings.prefer))
     if resume and (folder / "run.json").exists():
         refuse_other_settings(read_run(folder), settings, may_differ=("budget",))
         run = _resume(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.errors import SpecError, UnknownName, shortened
-from ogive.core.metric import Metric, is_of_test_set, names_of, spelt
+from ogive.core.metric import Metric, is_reported, spelt
 from ogive.core.trial import Trial
 from ogive.metrics import non_dominated
 
@@ -90,11 +90,12 @@ def limits_of(written: Sequence[str]) -> tuple[Limit, ...]:
 
 def check_limits(limits: Sequence[Limit], measured: Sequence[Metric]) -> None:
     """Refuse limits of what nobody measures, and of what was measured on a test set."""
+    known = {metric.name: metric for metric in measured}
     for limit in limits:
-        if is_of_test_set(limit.metric):
+        if is_reported(limit.metric, known):
             raise SpecError(f"A choice never goes by the test set, but {limit} does: prefer a validation metric.")
-        if limit.metric not in names_of(measured):
-            raise UnknownName("metric", limit.metric, names_of(measured))
+        if limit.metric not in known:
+            raise UnknownName("metric", limit.metric, known)
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "Sketch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,9 @@ class Graph:
         edges = frozenset((place[source], place[target]) for source, target in self.edges)
         return Graph(tuple(self.ops[node] for node in order), edges)
 
-    def pruned(self, inputs: Iterable[int] | None = None, outputs: Iterable[int] | None = None) -> Graph:
-        """Without the nodes that lie on no path from an input to an output.
-
-        Inputs default to the nodes labelled "input", outputs to those labelled "output". These themselves always stay.
-        """
-        sources = set(self._labelled("input") if inputs is None else inputs)
-        sinks = set(self._labelled("output") if outputs is None else outputs)
+    def pruned(self) -> Graph:
+        """Without the nodes that lie on no path from an "input" to an "output"; these themselves always stay."""
+        sources, sinks = self._labelled("input"), self._labelled("output")
         reached, reaching = set(sources), set(sinks)
         for source, target in sorted(self.edges):
             if source in reached:
@@ -81,8 +77,26 @@ class Graph:
         _, order = search.best
         return self.relabelled(order)
 
-    def _labelled(self, op: str) -> list[int]:
-        return [node for node, label in enumerate(self.ops) if label == op]
+    def _labelled(self, op: str) -> set[int]:
+        return {node for node, label in enumerate(self.ops) if label == op}
+
+
+class Sketch:
+    """A graph that is drawn node after node; node 0 is the "input"."""
+
+    def __init__(self) -> None:
+        self._ops = ["input"]
+        self._edges: set[tuple[int, int]] = set()
+
+    def node(self, op: str, *sources: int) -> int:
+        """Add a node that reads some others; its number."""
+        self._ops.append(op)
+        self._edges.update((source, len(self._ops) - 1) for source in sources)
+        return len(self._ops) - 1
+
+    def graph(self) -> Graph:
+        """All that was drawn."""
+        return Graph(tuple(self._ops), frozenset(self._edges))
 
 
 class _Canonical:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture
-from ogive.core.graph import Graph
+from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, SearchSpace
 
 __all__ = ["CELLS", "CONVS", "DECISIONS", "NAME", "NORMS", "UPS", "CellDecisions", "autogan", "cells_of", "sources"]
@@ -71,14 +71,8 @@ def cells_of(arch: Architecture) -> tuple[CellDecisions, ...]:
 
 def draw(arch: Architecture) -> Graph:
     """From the noise to the image: two convolutions a cell, its shortcut, and what is added after the first one."""
-    ops: list[str] = ["input"]
-    edges: set[tuple[int, int]] = set()
-
-    def node(op: str, *inputs: int) -> int:
-        ops.append(op)
-        edges.update((source, len(ops) - 1) for source in inputs)
-        return len(ops) - 1
-
+    sketch = Sketch()
+    node = sketch.node
     x = node("linear", 0)
     firsts: list[int] = []
     for cell in cells_of(arch):
@@ -90,7 +84,7 @@ def draw(arch: Architecture) -> Graph:
         second = node(f"conv_3x3_{block}", first)
         x = node("add", second, node(f"{cell.up}_conv_1x1", x)) if cell.shortcut else second
     node("output", node("conv_3x3_image", x))
-    return Graph(tuple(ops), frozenset(edges))
+    return sketch.graph()
 
 
 def read(text: str) -> Architecture:

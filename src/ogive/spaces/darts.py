@@ -16,7 +16,7 @@ from typing import Literal
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, nearest
-from ogive.core.graph import Graph
+from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.extended import Operation, extended
 from ogive.spaces.notation import arguments, entries_of
@@ -116,45 +116,23 @@ def addends(cell: Cell) -> list[Addend]:
 
 def in_a_row(cells: Iterable[tuple[Sequence[Addend], Sequence[int]]]) -> Graph:
     """Cells, each with the states of its output, between "input" and "output"."""
-    ops: list[str] = ["input"]
-    edges: set[tuple[int, int]] = set()
-    edges.add((append_cells(cells, ops, edges), len(ops)))
-    return Graph((*ops, "output"), frozenset(edges))
+    sketch = Sketch()
+    sketch.node("output", append_cells(cells, sketch, 0))
+    return sketch.graph()
 
 
-def append_cells(
-    cells: Iterable[tuple[Sequence[Addend], Sequence[int]]], ops: list[str], edges: set[tuple[int, int]]
-) -> int:
+def append_cells(cells: Iterable[tuple[Sequence[Addend], Sequence[int]]], sketch: Sketch, start: int) -> int:
     """Draw cells, each with the states of its output, one after the other; returns the concat node of the last.
 
-    The last of `ops` is the output of both cells before the first one.
+    Node `start` is the output of both cells before the first one.
     """
-    older = newer = len(ops) - 1
+    older = newer = start
     for cell, concat in cells:
-        first = len(ops)
-        edges |= {(older, first), (newer, first + 1)}
-        ops += ["preprocess_0", "preprocess_1"]
-        older, newer = newer, _append(cell, concat, first, ops, edges)
+        states = {0: sketch.node("preprocess_0", older), 1: sketch.node("preprocess_1", newer)}
+        for state, group in itertools.groupby(sorted(cell, key=_node), _node):
+            states[state] = sketch.node("sum", *[sketch.node(op, states[read]) for op, _, read in group])
+        older, newer = newer, sketch.node("concat", *(states[state] for state in concat))
     return newer
-
-
-def _append(
-    cell: Sequence[Addend], concat: Sequence[int], first: int, ops: list[str], edges: set[tuple[int, int]]
-) -> int:
-    """Draw a cell whose states 0 and 1 are drawn already, as `first` and the next; returns its concat node."""
-    nodes = {0: first, 1: first + 1}
-    for node, group in itertools.groupby(sorted(cell, key=_node), _node):
-        entries = list(group)
-        total = len(ops) + len(entries)
-        for op, _, state in entries:
-            edges |= {(nodes[state], len(ops)), (len(ops), total)}
-            ops.append(op)
-        ops.append("sum")
-        nodes[node] = total
-    joined = len(ops)
-    ops.append("concat")
-    edges |= {(nodes[state], joined) for state in concat}
-    return joined
 
 
 # -- text -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture
-from ogive.core.graph import Graph
+from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, Choices, SearchSpace
 
 __all__ = ["ACTIVATIONS", "DROPOUTS", "LAYERS", "NAME", "NORMALISATIONS", "WIDTHS", "Layers", "layers_of", "mlp"]
@@ -88,14 +88,8 @@ def layers_of(arch: Architecture) -> Layers:
 def draw(arch: Architecture) -> Graph:
     """From the row to the outputs: each layer with what stands behind it, and the sums that shortcuts lead to."""
     found = layers_of(arch)
-    ops: list[str] = ["input"]
-    edges: set[tuple[int, int]] = set()
-
-    def node(op: str, *inputs: int) -> int:
-        ops.append(op)
-        edges.update((source, len(ops) - 1) for source in inputs)
-        return len(ops) - 1
-
+    sketch = Sketch()
+    node = sketch.node
     x, before = 0, 0
     for width in found.widths:
         y = node(f"linear_{width}", x)
@@ -106,7 +100,7 @@ def draw(arch: Architecture) -> Graph:
             y = node("add", x if before == width else node(f"linear_{width}", x), y)
         x, before = y, width
     node("output", node("linear", x))
-    return Graph(tuple(ops), frozenset(edges))
+    return sketch.graph()
 
 
 def read(text: str) -> Architecture:

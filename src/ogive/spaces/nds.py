@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, nearest, shortened
-from ogive.core.graph import Graph
+from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.darts import KINDS, Cell, Kind, addends, append_cells
 from ogive.spaces.darts import OPS as DARTS_OPS
@@ -250,11 +250,11 @@ def draw(arch: Architecture) -> Graph:
     The width stands in the label of the stem ("stem_16"), the depth in that of the node before the output ("stack_20").
     """
     width, depth = size_of(arch)
-    ops = ["input", f"stem_{width}"]
-    edges = {(0, 1)}
-    last = append_cells(((addends(cell_of(arch, kind)), concat_of(arch, kind)) for kind in KINDS), ops, edges)
-    edges |= {(last, len(ops)), (len(ops), len(ops) + 1)}
-    return Graph((*ops, f"stack_{depth}", "output"), frozenset(edges))
+    sketch = Sketch()
+    cells = ((addends(cell_of(arch, kind)), concat_of(arch, kind)) for kind in KINDS)
+    last = append_cells(cells, sketch, sketch.node(f"stem_{width}", 0))
+    sketch.node("output", sketch.node(f"stack_{depth}", last))
+    return sketch.graph()
 
 
 # -- text -------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from ogive.core.errors import SpecError
-from ogive.core.graph import Graph
+from ogive.core.graph import Graph, Sketch
 
 DIAMOND = Graph(("input", "a", "b", "output"), frozenset({(0, 1), (0, 2), (1, 3), (2, 3)}))
 
@@ -53,9 +53,11 @@ def test_pruning_keeps_input_and_output_even_if_nothing_joins_them() -> None:
     assert graph.pruned() == Graph(("input", "output"), frozenset())
 
 
-def test_pruning_takes_other_ends_by_number() -> None:
-    chain = Graph(("a", "b", "c", "d"), frozenset({(0, 1), (1, 2), (2, 3)}))
-    assert chain.pruned(inputs=[1], outputs=[2]) == Graph(("b", "c"), frozenset({(0, 1)}))
+def test_a_sketch_is_the_graph_of_what_each_node_reads() -> None:
+    sketch = Sketch()
+    first, second = sketch.node("a", 0), sketch.node("b", 0)
+    assert sketch.node("output", first, second) == 3
+    assert sketch.graph() == Graph(("input", "a", "b", "output"), frozenset({(0, 1), (0, 2), (1, 3), (2, 3)}))
 
 
 def test_isomorphic_graphs_have_one_canonical_form() -> None:

@@ -102,20 +102,9 @@ class Prediction(ABC):
             logger.debug("The memory of %s cannot be estimated: %s", type(outline).__name__, error)
             return 0.0
 
-    def training(
-        self, network: nn.Module, recipe: Recipe, *, seed: Seed, device: torch.device, validate_every: int = 0
-    ) -> Supervised:
+    def training(self, network: nn.Module, recipe: Recipe, *, seed: Seed, device: torch.device) -> Supervised:
         """A training on ``data.train``, measured on ``data.val`` after its last epoch."""
-        return Supervised(
-            network,
-            self.data,
-            recipe,
-            seed=seed,
-            device=device,
-            validate_every=validate_every,
-            loss=self,
-            score=self.score,
-        )
+        return Supervised(network, self.data, recipe, seed=seed, device=device, loss=self, score=self.score)
 
     def joined(self) -> Self:
         """The validation inputs are trained on as well."""

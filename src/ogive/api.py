@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 
 from ogive import catalog
 from ogive.choice import Chosen, Limit, check_limits, choose, limits_of, pareto_front
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Named
 from ogive.core.errors import (
@@ -162,7 +163,7 @@ def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) ->
 
     `options` may be objects: ``strategy("darts(epochs=5)", space, data=ogive.data("digits"), gate=MyGate())``.
     """
-    context = {"space": lambda: space, "seed": lambda: Seed(seed).child("strategy")}
+    context = Context({"space": lambda: space}, Seed(seed).child("strategy"))
     built: Strategy = catalog.build("strategy", text, context, **options)
     return built
 

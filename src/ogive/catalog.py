@@ -1,7 +1,6 @@
 """The catalog: what parts there are, what each takes, and how one is built from ``name(part, key=value)``.
 
-A package adds parts of its own through entry
-points of the group ``ogive.plugins``, named ``kind.name``::
+A package adds parts of its own through entry points of the group ``ogive.plugins``, named ``kind.name``::
 
     [project.entry-points."ogive.plugins"]
     "strategy.tabu" = "my_package.search:TabuSearch"
@@ -14,16 +13,29 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
+from ogive.context import Context
 from ogive.core.errors import SpecError, UnknownName
+from ogive.parameters import (
+    FLAGS,
+    GIVEN,
+    alternatives,
+    evaluated,
+    is_plain,
+    is_writable,
+    kind_of,
+    parameters_of,
+    readable,
+    spelt,
+    way,
+)
 from ogive.plugins import KINDS, plugins
 from ogive.registry import PARTS, known, load, names, resolve, version
-from ogive.spec import Spec, parse, spelled_today
+from ogive.spec import Spec, parse, parse_data, spelled_today
 
 __all__ = [
     "KINDS",
-    "Context",
     "build",
     "filled",
     "inner_parts",
@@ -41,41 +53,12 @@ __all__ = [
     "version",
 ]
 
-Context = Mapping[str, Callable[[], Any]]
-
 # Data that load themselves by their whole name; all others are images, which `load_data` reads.
 _LOADING = ("arrays:FILE.npz", "csv:FILE", "text:FOLDER")
 # What a part's name stands for where the task of the search is that one.
 _FOR_TASK = {("strategy", "darts", "language"): "darts_language"}
-# What somebody gives who is asked for it.
-_WORDS = {"task": "data"}
-# What is written in the brackets of a part that works with another one.
-_INSIDE = {
-    "scorer": "training_free(naswot)",
-    "searcher": "darts",
-    "predictor": "trees, ...",
-    "proposer": "predictor, exhaustive",
-    "teacher": "predictor, trained",
-    "weights": "supernet(epochs=20)",
-    "file": "epoch-000600.safetensors",
-}
-# What may be written inside of a part or given once.
-_ONCE = {"weights": '--weights "supernet(epochs=20)"'}
-# Parameters whose annotation is not the name of their kind.
-_KIND_OF = {"weightsource": "weights"}
 # Parameters whose options are those of a dataclass that the task of the search names.
 _OF_TASK = ("recipe", "measuring")
-
-# What is given once for a whole search, and the flag for it.
-_FLAGS: dict[str, str] = {
-    "data": "--data digits",
-    "table": "--table nasbench201",
-    "space": "--space nasbench201",
-    "seed": "--seed 1",
-    "budget": "--budget 200",
-}
-# Parameters that are filled from the context, so that the options of a part leave them out.
-_GIVEN = frozenset(_FLAGS) | {"task", "device", "folder"}
 
 
 def build(kind: str, text: str | Spec, context: Context | None = None, **options: Any) -> Any:
@@ -85,22 +68,25 @@ def build(kind: str, text: str | Spec, context: Context | None = None, **options
     Values are checked against the annotations of the constructor. Raises UnknownName for an unknown part or option,
     SpecError for a value of the wrong type and for something that the context should hold and does not.
     """
+    if kind == "data":
+        name, written = parse_data(text)
+        return make(loader(name), Spec("data", (name,), {**written, **options}))
     spec = parse(text) if isinstance(text, str) else text
     spec = Spec(spec.name, spec.args, {**spec.options, **options})
     today = spelled_today(spec)
     if today != spec:
         raise SpecError(f"{spec} is now written {today}: weights are a part of their own (ogive list weights).")
-    context = _completed(context or {})
+    context = _completed(context or Context())
     spec = _meant(kind, spec, context)
     return make(resolve(kind, spec.name), spec, context)
 
 
 def make(maker: Callable[..., Any], spec: Spec, context: Context | None = None) -> Any:
     """Call a class or function with the arguments of `spec`, checked and filled up as in `build`."""
-    parameters = _parameters(maker)
-    arguments = _positional(spec, parameters, context or {})
-    keywords = _keywords(spec, parameters, context or {}, taken=len(arguments))
-    return maker(*arguments, **keywords)
+    parameters = parameters_of(maker)
+    slots = _Slots(Context() if context is None else context)
+    arguments = _positional(spec, parameters, slots)
+    return maker(*arguments, **_keywords(spec, parameters, slots, taken=len(arguments)))
 
 
 def filled(kind: type[Any], options: Mapping[str, Any], name: str = "training") -> Any:
@@ -109,19 +95,19 @@ def filled(kind: type[Any], options: Mapping[str, Any], name: str = "training") 
     for option in options:
         if option not in record.fields:
             raise UnknownName(f"option of {name}", option, record.fields)
-    return record.made(Spec(name, (), dict(options)), {})
+    return record.made(Spec(name, (), dict(options)), Context())
 
 
 def options(kind: str, name: str) -> dict[str, Any]:
     """Names and defaults of the options that somebody may write in ``name(option=value)``."""
     resolve(kind, name)  # an unknown one is refused
     if kind == "data":
-        keywords = (p for p in _parameters(loader(name)).values() if p.kind is p.KEYWORD_ONLY)
-        return {p.name: p.default for p in keywords if any(map(_plain, _alternatives(p.annotation)))}
-    parameters = _parameters(resolve(kind, name))
-    written = (p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and _writable(p))
-    own = {p.name: _spelt(p.default) for p in written if p.default is not p.empty}
-    records = _records(parameters, {})
+        keywords = (p for p in parameters_of(loader(name)).values() if p.kind is p.KEYWORD_ONLY)
+        return {p.name: p.default for p in keywords if any(map(is_plain, alternatives(p.annotation)))}
+    parameters = parameters_of(resolve(kind, name))
+    written = (p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and is_writable(p))
+    own = {p.name: spelt(p.default) for p in written if p.default is not p.empty}
+    records = _records(parameters, Context())
     return own | {option: value for record in records for option, value in record.defaults().items()}
 
 
@@ -136,14 +122,14 @@ def loader(name: str) -> Callable[..., Any]:
 
 def inner_parts(kind: str, name: str) -> list[str]:
     """What must be written inside of ``name(…)`` before its options; "parts, …" for any number of them."""
-    written = (p for p in _parameters(resolve(kind, name)).values() if p.kind is not p.KEYWORD_ONLY)
-    needed = (p for p in written if p.default is p.empty and p.name not in _GIVEN)
+    written = (p for p in parameters_of(resolve(kind, name)).values() if p.kind is not p.KEYWORD_ONLY)
+    needed = (p for p in written if p.default is p.empty and p.name not in GIVEN)
     return [f"{p.name}, …" if p.kind is p.VAR_POSITIONAL else p.name for p in needed]
 
 
 def parameter_names(function: Callable[..., Any]) -> list[str]:
     """The keyword-only parameters of a function."""
-    return [p.name for p in _parameters(function).values() if p.kind is p.KEYWORD_ONLY]
+    return [p.name for p in parameters_of(function).values() if p.kind is p.KEYWORD_ONLY]
 
 
 def summary(kind: str, name: str) -> str:
@@ -167,8 +153,8 @@ def _served(kind: str, name: str) -> tuple[Any, ...]:
     if kind != "data":
         return (build(kind, name),)
     made = resolve(kind, name)
-    told = _evaluated(inspect.signature(made).return_annotation, getattr(made, "__globals__", {}))
-    return tuple(part for part in _alternatives(told) if inspect.isclass(part) and part is not inspect.Signature.empty)
+    told = evaluated(inspect.signature(made).return_annotation, getattr(made, "__globals__", {}))
+    return tuple(part for part in alternatives(told) if inspect.isclass(part) and part is not inspect.Signature.empty)
 
 
 def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
@@ -185,7 +171,7 @@ def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
         )
     for name in data.tasks:
         if name in space.tasks:
-            return build("task", name, {**(context or {}), "data": lambda: data, "space": lambda: space})
+            return build("task", name, (context or Context()).having(data=lambda: data, space=lambda: space))
     raise SpecError(
         f"{data.name} is data for {' or '.join(data.tasks)}, and networks of {space.name} are for "
         f"{' or '.join(space.tasks) or 'nothing but look-ups in tables'}: give other data, or another space."
@@ -194,40 +180,37 @@ def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
 
 def _completed(context: Context) -> Context:
     """The context with the task that follows from its space and its data, unless it holds one."""
-    if "task" in context or not {"space", "data"} <= context.keys():
+    if "task" in context or "space" not in context or "data" not in context:
         return context
-    return {**context, "task": lambda: task_of(context["space"](), context["data"]())}
+    return context.having(task=lambda: task_of(context["space"], context["data"]))
 
 
 def _meant(kind: str, spec: Spec, context: Context) -> Spec:
     """The part that a name stands for, given the task of the search."""
     names = {task: name for (own, named, task), name in _FOR_TASK.items() if (own, named) == (kind, spec.name)}
-    if not names or "task" not in context:
-        return spec
-    task = context["task"]()
+    task = context.get("task") if names else None
     return Spec(names[task.name], spec.args, spec.options) if task is not None and task.name in names else spec
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _parameters(maker: Any) -> dict[str, inspect.Parameter]:
-    """The constructor's parameters, with their annotations evaluated."""
-    function = maker.__init__ if inspect.isclass(maker) else getattr(maker, "func", maker)  # of a functools.partial
-    parameters = inspect.signature(maker).parameters
-    scope = getattr(function, "__globals__", {})
-    return {name: p.replace(annotation=_evaluated(p.annotation, scope)) for name, p in parameters.items()}
+class _Slots:
+    """Gives each part that is written inside another one its context, by its place among those of its kind."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._filled: list[str] = []
+
+    def next(self, parameter: inspect.Parameter) -> Context:
+        choices = alternatives(parameter.annotation)
+        kinds = (kind_of(one) for choice in choices for one in (choice, *typing.get_args(choice)))  # alone, or a list
+        kind = next((one for one in kinds if one in PARTS), "")
+        self._filled.append(kind)
+        return self.context.inside(kind, self._filled.count(kind) - 1)
 
 
-def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:
-    """The annotation as a type; Any where it names what only the type checker imports."""
-    try:
-        return typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}), scope)["it"]
-    except NameError:
-        return Any
-
-
-def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], context: Context) -> list[Any]:
+def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], within: _Slots) -> list[Any]:
     slots = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     rest = next((p for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
     if len(spec.args) > len(slots) and rest is None:
@@ -235,30 +218,12 @@ def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], context
             f"{spec.name}(...) takes at most {len(slots)} positional arguments, but got {len(spec.args)}: {spec}."
         )
     targets = [*slots, *([rest] * len(spec.args) if rest is not None else [])]
-    values: list[Any] = []
-    before: list[str] = []
-    for target, value in zip(targets, spec.args, strict=False):
-        kinds = map(_kind_of, _alternatives(target.annotation))
-        kind = next((one for one in kinds if one in PARTS), "")
-        values.append(_value(spec, target, value, _inside(context, kind, before.count(kind))))
-        before.append(kind)
-    return values
+    pairs = zip(targets, spec.args, strict=False)
+    return [_value(spec, target, value, within.next(target)) for target, value in pairs]
 
 
-def _inside(context: Context, kind: str, place: int) -> Context:
-    """What a part inside another one is made of, the first or a later one of its kind there.
-
-    Parts of one kind name their random streams alike, so that each but the first has a seed of its own; the first has
-    that of the part around it. A run of version 0.1 is resumed without them (``own_streams``).
-    """
-    if not place or not kind or "seed" not in context or not context.get("own_streams", lambda: True)():
-        return context
-    return {**context, "seed": lambda: context["seed"]().child(f"{kind} {place}")}
-
-
-def _keywords(
-    spec: Spec, parameters: Mapping[str, inspect.Parameter], context: Context, *, taken: int
-) -> dict[str, Any]:
+def _keywords(spec: Spec, parameters: Mapping[str, inspect.Parameter], within: _Slots, *, taken: int) -> dict[str, Any]:
+    context = within.context
     records = _records(parameters, context)
     named = {
         name: p
@@ -268,24 +233,22 @@ def _keywords(
     named = {name: p for name, p in named.items() if name not in {record.parameter for record in records}}
     inside = {option for record in records for option in record.fields}
     for option in spec.options:
-        if option in context and option in _FLAGS and option != "table":
+        if option in context and option in FLAGS and option != "table":
             raise SpecError(
                 f"{spec.name}(...) takes no {option} in brackets: it is one for the whole search, "
-                f"as in {_FLAGS[option]}."
+                f"as in {FLAGS[option]}."
             )
         if option not in named and option not in inside:
-            offered = {name for name, p in named.items() if name not in context and _writable(p)}
+            offered = {name for name, p in named.items() if name not in context and is_writable(p)}
             raise UnknownName(f"option of {spec.name}", option, offered | inside)
     keywords = {}
     for name, parameter in named.items():
         if name in spec.options:
-            keywords[name] = _value(spec, parameter, spec.options[name], context)
-        elif name in context:
-            given = context[name]()
-            if given is not None:
-                keywords[name] = given
-        if name not in keywords and parameter.default is parameter.empty:
-            raise SpecError(f"{spec.name} needs {_WORDS.get(name, name)}: {_way(name, spec)}.")
+            keywords[name] = _value(spec, parameter, spec.options[name], within.next(parameter))
+        elif (given := context.get(name)) is not None:
+            keywords[name] = given
+        elif parameter.default is parameter.empty:
+            raise SpecError(f"{spec.name} needs {way(name, spec)}.")
     return keywords | {record.parameter: record.made(spec, context) for record in records}
 
 
@@ -307,7 +270,7 @@ class _Record:
         """The options and their defaults."""
         preset = getattr(self.kind, "PRESET", None)
         start = self._start(preset) | {"preset": preset}
-        return {option: _spelt(start.get(p.name, p.default)) for option, p in self.fields.items()}
+        return {option: spelt(start.get(p.name, p.default)) for option, p in self.fields.items()}
 
     def made(self, spec: Spec, context: Context) -> Any:
         """The dataclass with the options that were written, and with those of the whole search."""
@@ -317,11 +280,7 @@ class _Record:
             name = parameter.name
             if option in spec.options:
                 value = _value(spec, parameter, spec.options[option], context)
-            elif name in context and name not in _GIVEN:
-                value = context[name]()
-                if value is None:
-                    continue
-            else:
+            elif name in GIVEN or (value := context.get(name)) is None:
                 continue
             if option == "preset":
                 preset = value
@@ -340,7 +299,7 @@ class _Record:
 
 def _fields(kind: type[Any]) -> dict[str, inspect.Parameter]:
     """What may be written of a dataclass: its fields and, where it has presets, their name."""
-    fields = dict(_parameters(kind))
+    fields = dict(parameters_of(kind))
     if hasattr(kind, "PRESETS"):
         fields["preset"] = inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default="", annotation=str)
     return fields
@@ -352,15 +311,15 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
     found: list[_Record] = []
     for name, parameter in parameters.items():
         of_task = name in _OF_TASK and "task" in parameters
-        kinds = [a for a in _alternatives(parameter.annotation) if inspect.isclass(a) and is_dataclass(a)]
+        kinds = [a for a in alternatives(parameter.annotation) if inspect.isclass(a) and is_dataclass(a)]
         kind = kinds[0] if kinds else None
         if of_task or len(kinds) > 1:
-            task = context["task"]() if "task" in context else None
+            task = context.get("task")
             task = load(PARTS["task"]["classification"]) if task is None else task
             # Of several dataclasses the one for the task; the first is for all others.
             kind = next((a for a in kinds if getattr(a, "task", "") == task.name), kind)
             kind = getattr(task, name, None) if of_task else kind
-        if kind is None or _kind_of(kind) in PARTS or name in _GIVEN:
+        if kind is None or kind_of(kind) in PARTS or name in GIVEN:
             continue
         fields = _fields(kind)
         options = {f"{name}_{field}" if field in taken else field: p for field, p in fields.items()}
@@ -370,47 +329,14 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
     return found
 
 
-def _way(name: str, spec: Spec) -> str:
-    name = _WORDS.get(name, name)
-    if name in _INSIDE:
-        once = f", or give {_ONCE[name]} to the search" if name in _ONCE else ""
-        return f"write {spec.name}({_INSIDE[name]}){once}"
-    return f"give {_FLAGS[name]}" if name in _FLAGS else f"write {spec.name}({name}=...)"
-
-
-def _writable(parameter: inspect.Parameter) -> bool:
-    """Whether somebody may set the parameter in ``name(option=value)``: it is no context and made of plain values."""
-    return parameter.name not in _GIVEN and any(_plain(choice) for choice in _alternatives(parameter.annotation))
-
-
-def _plain(annotation: Any) -> bool:
-    origin = typing.get_origin(annotation)
-    if origin in (list, tuple, Sequence):
-        return all(_plain(inner) for inner in typing.get_args(annotation) if inner is not ...)
-    plain = annotation in (Any, bool, int, float, str) or getattr(annotation, "__name__", "") == "Path"
-    return origin is Literal or plain or _kind_of(annotation) in PARTS
-
-
-def _kind_of(annotation: Any) -> str:
-    """The kind of part that an annotation stands for, if it stands for one."""
-    name = getattr(annotation, "__name__", "").lower()
-    return _KIND_OF.get(name, name)
-
-
 def _value(spec: Spec, parameter: inspect.Parameter, value: Any, context: Context) -> Any:
     """`value` as the parameter's annotation wants it."""
     wanted = parameter.annotation
-    for choice in _alternatives(wanted):
+    for choice in alternatives(wanted):
         matched, converted = _converted(choice, parameter.name, value, context)
         if matched:
             return converted
-    raise SpecError(f"{spec.name}({parameter.name}=...) takes {_readable(wanted)}, but got {value}.")
-
-
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        return typing.get_args(annotation)
-    return (annotation,)
+    raise SpecError(f"{spec.name}({parameter.name}=...) takes {readable(wanted)}, but got {value}.")
 
 
 def _converted(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
@@ -436,22 +362,17 @@ def _converted(wanted: Any, name: str, value: Any, context: Context) -> tuple[bo
     return _built(wanted, name, value, context)
 
 
-def _spelt(value: Any) -> Any:
-    """A default as somebody would write it: a part by its name in the catalog."""
-    target = f"{type(value).__module__}:{type(value).__qualname__}"
-    return next((name for parts in PARTS.values() for name, known in parts.items() if known == target), value)
-
-
 def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
     if not isinstance(value, list):
         return False, value
-    items = [_converted(inner, name, item, context) for item in value]
+    kind = kind_of(inner)
+    items = [_converted(inner, name, item, context.inside(kind, place)) for place, item in enumerate(value)]
     return all(fits for fits, _ in items), (list if origin is list else tuple)(item for _, item in items)
 
 
 def _built(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
     """A nested part: which kind is told by the annotation's name (Evaluator, Strategy, ...)."""
-    kind = _kind_of(wanted)
+    kind = kind_of(wanted)
     if isinstance(value, (str, Spec)) and kind in PARTS:
         return True, build(kind, value, context)
     if name == "table" and isinstance(value, (str, Spec)):
@@ -459,13 +380,3 @@ def _built(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, 
     if getattr(wanted, "__name__", "") == "Path" and isinstance(value, (str, Spec)):
         return True, wanted(str(value))
     return not isinstance(value, (Spec, str, bool, int, float, list, types.NoneType)), value  # an object, from Python
-
-
-def _readable(annotation: Any) -> str:
-    choices = []
-    for choice in _alternatives(annotation):
-        if typing.get_origin(choice) is Literal:
-            choices += [repr(option) for option in typing.get_args(choice)]
-        else:
-            choices.append("none" if choice is types.NoneType else getattr(choice, "__name__", str(choice)))
-    return " or ".join(choices)

@@ -289,7 +289,7 @@ def check(
     workers_of(workers)
     names = _with_random(strategies)
     first = assemble(replace(settings, strategy=names[0]))
-    built = {"space": first.space, "evaluator": first.evaluator, "weights": first.context["weights"]()}
+    built = {"space": first.space, "evaluator": first.evaluator, "weights": first.context["weights"]}
     others = {name: assemble(replace(settings, strategy=name), given=built) for name in names[1:]}
     everybody = {names[0]: first, **others}
     for parts in everybody.values():

@@ -56,7 +56,7 @@ def estimate(settings: Settings, strategies: Sequence[str] = (), *, parts: Parts
     labels = min((len(part.sample) for part in walk(parts.evaluator) if isinstance(part, Labelled)), default=math.inf)
     in_a_search, beside = (1, settings.count) if strategies else (settings.count, 1)
     total_s = all_asking_s = 0.0
-    built = {"space": parts.space, "evaluator": parts.evaluator, "weights": parts.context["weights"]()}
+    built = {"space": parts.space, "evaluator": parts.evaluator, "weights": parts.context["weights"]}
     for name in strategies or (settings.strategy,):
         strategy = assemble(replace(settings, strategy=name), given=built).strategy if strategies else parts.strategy
         asked, asking_s = _asked(strategy, trials)

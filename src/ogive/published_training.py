@@ -21,7 +21,6 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks import count
 from ogive.runs import write_json
-from ogive.session import load_data
 from ogive.spaces.darts_rnn import PUBLISHED as CELLS
 from ogive.spaces.darts_rnn import architecture
 from ogive.spec import parse_options
@@ -117,7 +116,7 @@ class _Work:
 def _of_images(plan: Evaluation, data: str | None, options: Mapping[str, Any], seed: int, streams: Seed) -> _Work:
     recipe = catalog.filled(Recipe, {**asdict(plan.recipe), **options})
     written = _data(plan.data, data)
-    read = load_data(written)
+    read = catalog.build("data", written)
     if read.kind != "images":
         raise SpecError(f"{plan.genotype} is trained on images, and {written} holds {read.kind}.")
     seen = _as_seen(read.joined(), recipe.resized_crop)
@@ -135,7 +134,7 @@ def _of_words(
 ) -> _Work:
     if data is None:
         raise SpecError(f"The text of {plan.text} is not part of ogive: give --data text:FOLDER.")
-    read = load_data(data)
+    read = catalog.build("data", data)
     if read.kind != "words":
         raise SpecError(f"The cell is trained on a text, and {data} holds {read.kind}: give --data text:FOLDER.")
     # Small presets have their own size and dropouts.

@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
@@ -34,7 +36,7 @@ from ogive.evaluators.ranked import Combine, mean_ranks
 from ogive.executors import at_work, workers_of
 from ogive.machine import facts
 from ogive.runs import Run, lock_file, write_json
-from ogive.session import assemble, load_data, settings_of
+from ogive.session import assemble, settings_of
 from ogive.spec import Spec
 from ogive.strategies.local import RandomSearch
 from ogive.tables.agreement import Correlation, correlations
@@ -113,7 +115,7 @@ def score(
     if len(set(archs)) < len(archs):
         raise SpecError("Each architecture is scored once, but one was given twice.")
     space: SearchSpace = catalog.build("space", settings.space)
-    data = load_data(settings.data)
+    data = catalog.build("data", settings.data)
     evaluator = _evaluator(settings, space, data)
     if out is None:
         return _collected(evaluator, archs, [], workers, progress, lambda row: None)
@@ -158,7 +160,7 @@ def keep_kernels(settings: Scoring, archs: Sequence[Architecture], path: Path) -
     """
     if path.exists() and [kernel.arch for kernel in read_kernels(path)] == list(archs):
         return read_kernels(path)
-    evaluator = _evaluator(settings, catalog.build("space", settings.space), load_data(settings.data))
+    evaluator = _evaluator(settings, catalog.build("space", settings.space), catalog.build("data", settings.data))
     return _kept(evaluator, archs, path)
 
 
@@ -218,15 +220,10 @@ def measured(run: Run, truth: str, metrics: Sequence[str]) -> tuple[list[Row], d
 
 
 def _evaluator(settings: Scoring, space: SearchSpace, data: Any) -> Evaluator:
-    context: dict[str, Callable[[], Any]] = {
-        "space": lambda: space,
-        "data": lambda: data,
-        "seed": lambda: Seed(settings.seed).child("evaluator"),
-        "device": lambda: settings.device,
-        "threads": lambda: settings.threads,
-        "channels": lambda: settings.channels,
-        "cells": lambda: settings.cells,
-    }
+    makers: dict[str, Callable[[], Any]] = {"space": lambda: space, "data": lambda: data}
+    for name in ("device", "threads", "channels", "cells"):
+        makers[name] = partial(getattr, settings, name)
+    context = Context(makers, Seed(settings.seed).child("evaluator"))
     proxies = [Spec(name) for name in settings.proxies]
     spec = Spec("training_free", (proxies,), {"batch_size": settings.batch_size, "pruned": settings.pruned})
     made: Evaluator = catalog.build("evaluator", spec, context)

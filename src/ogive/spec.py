@@ -15,7 +15,7 @@ from typing import Any
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Spec", "parse", "parse_options", "spelled_today", "stored_part"]
+__all__ = ["Spec", "parse", "parse_data", "parse_options", "spelled_today", "stored_part"]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -51,6 +51,17 @@ def parse(text: str) -> Spec:
     if not isinstance(value, Spec):
         raise SpecError(f"A part is written name(part, key=value), but got {text!r}.")
     return value
+
+
+def parse_data(text: str | Spec) -> tuple[str, dict[str, Any]]:
+    """Read the name and options of data: ``digits(size=16)``, ``images:FOLDER(size=32)``, ``csv:FILE(target=price)``.
+
+    A folder may hold any character, so that it is taken as it stands and only (option=value) at the end is parsed.
+    """
+    match = re.fullmatch(r"(?P<name>.+?)\s*(?P<options>\(\s*\w+\s*=.*\))?", str(text).strip(), re.DOTALL)
+    if match is None:
+        raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
+    return match["name"], dict(parse(f"data{match['options'] or ''}").options)
 
 
 def parse_options(text: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
 from ogive.networks.export import Exported, export
 from ogive.runs import Run, read_run, write_json
-from ogive.session import load_data, settings_of
+from ogive.session import settings_of
 from ogive.spec import parse_options
 from ogive.training.checkpoint import save_tensors
 from ogive.training.distributed import group
@@ -182,7 +182,7 @@ def measure_latency(
     else:
         arch = _architecture(target)
         if data is not None:
-            images = load_data(data)
+            images = catalog.build("data", data)
             shape, classes = images.shape, len(images.classes)
         inputs = shape
         skeleton = fitted_skeleton(arch.space, inputs, classes, channels=channels, cells=cells)
@@ -213,7 +213,7 @@ def _task(run: Run, data: Any) -> Any:
             f"{run.folder} was searched in a table, without images: give --data, for example --data digits."
         )
     space = catalog.build("space", run.config["space"])
-    return catalog.task_of(space, load_data(named) if isinstance(named, str) else named)
+    return catalog.task_of(space, catalog.build("data", named) if isinstance(named, str) else named)
 
 
 def _size(run: Run, channels: int | None, cells: int | None, options: Mapping[str, Any]) -> Size:

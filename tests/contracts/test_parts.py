@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from small_parts import (
 )
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -175,11 +175,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
     return write_table(folder, columns, name="toy", key=MixedRadix([5] * 6), **about)
 
 
-def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[str, Callable[[], Any]]:
+def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> Context:
     channels, cells = SIZES.get(space.name, (8, 1))
-    return {
+    makers = {
         "space": lambda: space,
-        "seed": lambda: seed,
         "data": lambda: {"darts_rnn": TEXT, "autogan": LARGER}.get(space.name, DATA),
         "table": lambda: table,
         "device": lambda: "cpu",
@@ -187,6 +186,7 @@ def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> dict[
         "channels": lambda: channels,
         "cells": lambda: cells,
     }
+    return Context(makers, seed)
 
 
 def made_space(name: str) -> SearchSpace:

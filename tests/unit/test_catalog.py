@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from ogive import catalog, plugins
+from ogive.context import Context
 from ogive.core.capabilities import walk
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.evaluator import Cached, Evaluator
@@ -17,7 +18,6 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Proposal
 from ogive.evaluators.training_free import TrainingFree
 from ogive.registry import TOOLS
-from ogive.session import load_data
 from ogive.spec import Spec
 from ogive.strategies.local import RegularizedEvolution
 from ogive.tables.store import Table
@@ -26,8 +26,8 @@ ALL_PARTS = [(kind, name) for kind in catalog.KINDS for name in catalog.names(ki
 
 
 @pytest.fixture
-def context() -> catalog.Context:
-    return {"space": lambda: catalog.build("space", "natssize"), "seed": lambda: Seed(0), "data": lambda: None}
+def context() -> Context:
+    return Context({"space": lambda: catalog.build("space", "natssize"), "data": lambda: None}, Seed(0))
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_every_part_can_be_imported_and_says_what_it_is(kind: str, name: str) ->
 
 @pytest.mark.parametrize("tool", sorted(TOOLS))
 def test_every_tool_can_be_imported(tool: str) -> None:
-    assert callable(catalog.load(tool))
+    assert catalog.load(tool)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_unknown_kind_is_refused() -> None:
 # -- building ---------------------------------------------------------------------------------------------------------
 
 
-def test_parameters_are_taken_from_the_context_by_name(context: catalog.Context) -> None:
+def test_parameters_are_taken_from_the_context_by_name(context: Context) -> None:
     strategy = catalog.build("strategy", "evolution(population=7, tournament=3)", context)
     assert isinstance(strategy, RegularizedEvolution)
     assert (strategy.space.name, strategy.population, strategy.tournament) == ("natssize", 7, 3)
@@ -84,12 +84,12 @@ def test_an_option_overrides_the_context() -> None:
     def made(*, device: str = "cpu", threads: int | None = None) -> tuple[str, int | None]:
         return device, threads
 
-    context: catalog.Context = {"device": lambda: "cuda", "threads": lambda: None}
+    context = Context({"device": lambda: "cuda", "threads": lambda: None})
     assert catalog.make(made, Spec("made"), context) == ("cuda", None)
     assert catalog.make(made, Spec("made", options={"device": Spec("cpu"), "threads": 2}), context) == ("cpu", 2)
 
 
-def test_what_the_context_lacks_is_named_with_the_way_to_give_it(context: catalog.Context) -> None:
+def test_what_the_context_lacks_is_named_with_the_way_to_give_it(context: Context) -> None:
     with pytest.raises(SpecError, match="training_free needs data: give --data digits"):
         catalog.build("evaluator", "training_free(naswot)", context)
     with pytest.raises(SpecError, match="tabular needs table: give --table nasbench201"):
@@ -100,12 +100,12 @@ def test_what_the_context_lacks_is_named_with_the_way_to_give_it(context: catalo
         catalog.build("objective", "latency_tradeoff", context)
 
 
-def test_parts_are_built_inside_parts(invented_table: Path, context: catalog.Context) -> None:
+def test_parts_are_built_inside_parts(invented_table: Path, context: Context) -> None:
     table = Table.open(invented_table)
     text = "screened(tabular(report=none), cached(tabular), keep=2, pool=5)"
     with pytest.raises(SpecError, match="one evaluator only, but val_acc"):
-        catalog.build("evaluator", text, {**context, "table": lambda: table})
-    built = catalog.build("evaluator", "cached(tabular(also=[params]))", {**context, "table": lambda: table})
+        catalog.build("evaluator", text, context.having(table=lambda: table))
+    built = catalog.build("evaluator", "cached(tabular(also=[params]))", context.having(table=lambda: table))
     assert isinstance(built, Cached)
     assert names_of(built.metrics) == ("val_acc", "test_acc", "params")
 
@@ -197,23 +197,23 @@ def test_a_value_of_the_wrong_type_is_refused(option: str, given: object, wanted
     assert str(refused.value).startswith(f"typed({option}=...)")
 
 
-def test_an_unknown_option_offers_the_nearest(context: catalog.Context) -> None:
+def test_an_unknown_option_offers_the_nearest(context: Context) -> None:
     with pytest.raises(UnknownName, match=r"no option of evolution named 'populaton'. Did you mean 'population'"):
         catalog.build("strategy", "evolution(populaton=3)", context)
 
 
-def test_parts_of_one_kind_inside_a_part_have_random_streams_of_their_own(context: catalog.Context) -> None:
-    context = {**context, "data": lambda: load_data("digits(limit=40, size=8)"), "threads": lambda: 1}
+def test_parts_of_one_kind_inside_a_part_have_random_streams_of_their_own(context: Context) -> None:
+    context = context.having(data=lambda: catalog.build("data", "digits(limit=40, size=8)"), threads=lambda: 1)
     small = "batch_size=8, cells=1"
     text = f"together(training_free(zen, {small}), cached(training_free(zico, {small})), training_free(swap, {small}))"
     built = catalog.build("evaluator", text, context)
     seeds = [part.seed for part in walk(built) if isinstance(part, TrainingFree)]
-    own = context["seed"]()
+    own = Seed(0)
     assert seeds == [own, own.child("evaluator 1"), own.child("evaluator 2")]
     assert catalog.build("evaluator", f"cached(training_free(zen, {small}))", context).parts[0].seed == own
 
 
-def test_an_unknown_part_inside_a_part_is_named(context: catalog.Context) -> None:
+def test_an_unknown_part_inside_a_part_is_named(context: Context) -> None:
     with pytest.raises(UnknownName, match=r"no evaluator named 'traned'. Did you mean 'trained'"):
         catalog.build("evaluator", "cached(traned)", context)
 
@@ -242,7 +242,7 @@ def test_what_nobody_can_write_in_brackets_is_no_option(evaluator: str) -> None:
     [("trained(data=cifar10)", "--data digits"), ("latency(seed=3)", "--seed 1"), ("latency(space=darts)", "--space")],
 )
 def test_what_is_given_once_for_a_search_is_not_taken_in_brackets(text: str, flag: str) -> None:
-    context: catalog.Context = dict.fromkeys(("data", "seed", "space"), lambda: None)
+    context = Context({"data": lambda: None, "space": lambda: None}, Seed(0))
     with pytest.raises(SpecError, match=rf"takes no \w+ in brackets.*{flag}"):
         catalog.build("evaluator", text, context)
 
@@ -297,9 +297,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     plugins._installed.cache_clear()
 
 
-def test_an_installed_plug_in_is_a_part_like_any_other(
-    install: Callable[[str], None], context: catalog.Context
-) -> None:
+def test_an_installed_plug_in_is_a_part_like_any_other(install: Callable[[str], None], context: Context) -> None:
     assert "tabu" not in catalog.names("strategy")
     install("strategy.tabu = tabu_for_ogive:TabuSearch")
     assert "tabu" in catalog.names("strategy")
@@ -315,9 +313,9 @@ def test_an_installed_plug_in_is_a_part_like_any_other(
 def test_an_installed_score_can_screen(install: Callable[[str], None]) -> None:
     install("score.layers = tabu_for_ogive:layers")
     data = catalog.load("load_data")("digits", limit=10)
-    context = {"data": lambda: data, "space": lambda: catalog.build("space", "nasbench201"), "seed": lambda: Seed(0)}
+    context = Context({"data": lambda: data, "space": lambda: catalog.build("space", "nasbench201")}, Seed(0))
     evaluator = catalog.build("evaluator", "training_free(layers, channels=2, cells=1)", context)
-    arch = context["space"]().parse("nasbench201:3,3,3,3,3,3")
+    arch = context["space"].parse("nasbench201:3,3,3,3,3,3")
     assert evaluator.evaluate([Proposal(arch)])[0].metrics["layers"] > 10
 
 
@@ -325,9 +323,9 @@ def test_installed_data_are_loaded_by_their_name(install: Callable[[str], None])
     install("data.mine = tabu_for_ogive:mine")
     assert catalog.options("data", "mine") == {"count": 20}
     assert catalog.tasks("data", "mine") == catalog.inputs("data", "mine") == ()  # it does not say
-    assert len(load_data("mine(count=10)").train) == 10
+    assert len(catalog.build("data", "mine(count=10)").train) == 10
     with pytest.raises(UnknownName, match="no data set named 'mina'"):
-        load_data("mina")
+        catalog.build("data", "mina")
 
 
 def test_a_plug_in_does_not_replace_a_part_of_ogive(install: Callable[[str], None]) -> None:

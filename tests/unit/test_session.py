@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ogive import session
+from ogive import catalog, session
 from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.evaluator import Screened
@@ -158,7 +158,7 @@ def test_what_is_no_budget_is_refused(text: str) -> None:
 
 
 def test_data_take_options_in_brackets() -> None:
-    data = session.load_data("digits(size=12, limit=30)")
+    data = catalog.build("data", "digits(size=12, limit=30)")
     assert data.shape == (1, 12, 12)
     assert len(data.test) == 30
 
@@ -175,7 +175,7 @@ def test_data_take_options_in_brackets() -> None:
 )
 def test_data_that_make_no_sense_are_refused(text: str, reason: str) -> None:
     with pytest.raises(SpecError, match=reason):
-        session.load_data(text)
+        catalog.build("data", text)
 
 
 def test_a_folder_of_images_may_have_brackets_in_its_name(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_a_folder_of_images_may_have_brackets_in_its_name(tmp_path: Path) -> Non
         for number in range(4):
             pixels = np.full((6, 6, 3), 40 * number, np.uint8)
             (folder / name / f"{number}.ppm").write_bytes(b"P6 6 6 255\n" + pixels.tobytes())
-    assert session.load_data(f"images:{folder}").shape == (3, 6, 6)
-    assert session.load_data(f"images:{folder}(size=4)").shape == (3, 4, 4)
+    assert catalog.build("data", f"images:{folder}").shape == (3, 6, 6)
+    assert catalog.build("data", f"images:{folder}(size=4)").shape == (3, 4, 4)
 
 
 # -- resuming ---------------------------------------------------------------------------------------------------------
@@ -515,7 +515,7 @@ def test_several_workers_share_the_cores_unless_threads_are_asked_for() -> None:
     assert session.threads_of(settings(), cores) == 1
     assert session.threads_of(settings(), 10 * cores) == 1
     assert session.threads_of(settings(threads=3), 10 * cores) == 3
-    assert parts(settings(workers=10 * cores)).context["threads"]() == 1
+    assert parts(settings(workers=10 * cores)).context["threads"] == 1
 
 
 # -- strategies whose batches are more than their members ------------------------------------------------------------

@@ -315,7 +315,7 @@ def _print_estimate(found: Estimate, settings: Settings, strategies: int = 1, se
 
 def _print_choice(parts: Parts) -> None:
     """What the data chose themselves, where the search is on data alone."""
-    data = parts.context["data"]() if parts.context["table"]() is None else None
+    data = parts.context["data"] if parts.context["table"] is None else None
     if isinstance(data, Choosing) and data.chosen:
         console.print(data.chosen, highlight=False)
 

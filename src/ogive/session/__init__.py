@@ -3,7 +3,7 @@
 Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
-from ogive.session.assembly import Parts, assemble, load_data, projections
+from ogive.session.assembly import Parts, assemble, projections
 from ogive.session.running import ran, resume, search, search_trials, searched, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
 
@@ -12,7 +12,6 @@ __all__ = [
     "Settings",
     "assemble",
     "budget_of",
-    "load_data",
     "projections",
     "ran",
     "refuse_other_settings",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from ogive import catalog
 from ogive.choice import check_limits, limits_of
+from ogive.context import Context
 from ogive.core.capabilities import Listening, Projecting, SideBySide, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator, Screened
@@ -22,10 +22,9 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.study import Study
 from ogive.session.settings import Settings, threads_of
-from ogive.spec import Spec, parse
 from ogive.tables.world import closing, tables_of
 
-__all__ = ["Parts", "assemble", "listen", "load_data", "projections", "unrepeatable"]
+__all__ = ["Parts", "assemble", "listen", "projections", "unrepeatable"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,26 +41,13 @@ class Parts:
     strategy: Strategy
     evaluator: Evaluator
     objectives: tuple[Objective, ...]
-    context: catalog.Context
+    context: Context
     world: str | None = None
     written: tuple[str, ...] = ()
 
     def study(self) -> Study:
         """A fresh study of these parts, which checks them against each other."""
         return Study(self.strategy, self.evaluator, self.objectives)
-
-
-def load_data(text: str) -> Any:
-    """Load data written ``cifar10``, ``digits(size=16)``, ``images:FOLDER(size=32)`` or ``csv:FILE(target=price)``.
-
-    Its splits do not depend on the seed of the search, so that every search sees the same ones.
-    """
-    # A folder may hold any character, so that it is taken as it stands and only (option=value) at the end is parsed.
-    match = re.fullmatch(r"(?P<name>.+?)\s*(?P<options>\(\s*\w+\s*=.*\))?", text.strip(), re.DOTALL)
-    if match is None:
-        raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
-    options = parse(f"data{match['options'] or ''}").options
-    return catalog.make(catalog.loader(match["name"]), Spec("data", (match["name"],), options))
 
 
 def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:
@@ -71,35 +57,32 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     settings (space, strategy, evaluator, data, table, weights).
     """
     given = given or {}
-    seed = Seed(settings.seed)
-    shared: dict[str, Callable[[], Any]] = {
-        "space": cache(lambda: catalog.build("space", settings.space)),
-        "data": cache(lambda: load_data(settings.data) if settings.data else None),
-        "table": cache(lambda: catalog.load("open_table")(settings.table) if settings.table else None),
-        "device": cache(lambda: catalog.load("usable_device")(settings.device)),
+    makers: dict[str, Callable[[], Any]] = {
+        "space": lambda: catalog.build("space", settings.space),
+        # Their splits do not depend on the seed of the search, so that every search sees the same ones.
+        "data": lambda: catalog.build("data", settings.data) if settings.data else None,
+        "table": lambda: catalog.load("open_table")(settings.table) if settings.table else None,
+        "device": lambda: catalog.load("usable_device")(settings.device),
         "threads": lambda: threads_of(settings, settings.count),
         "channels": lambda: settings.channels,
         "cells": lambda: settings.cells,
         "budget": lambda: settings.budget,
         "folder": lambda: folder,
-        "own_streams": lambda: settings.own_streams,
     }
-    for name in shared.keys() & given.keys():
-        shared[name] = partial(given.get, name)
-    open_space = shared["space"]()
-    shared["task"] = (
-        partial(given.get, "task")
-        if "task" in given
-        else cache(lambda: catalog.task_of(open_space, shared["data"](), shared))
-    )
-
+    makers |= {name: partial(given.get, name) for name in (*makers, "task", "weights") if name in given}
+    seed = Seed(settings.seed)
+    shared = Context(makers, own_streams=settings.own_streams)
+    open_space = shared["space"]
+    if "task" not in shared:
+        shared = shared.having(task=partial(_task, shared))
     # Seeded by itself, so that it is one and the same for every part that takes it.
-    of_weights: dict[str, Callable[[], Any]] = {**shared, "seed": partial(seed.child, "weights")}
+    of_weights = replace(shared, seed=seed.child("weights"))
     weights = cache(lambda: catalog.build("weights", settings.weights, of_weights) if settings.weights else None)
-    shared["weights"] = partial(given.get, "weights") if "weights" in given else weights
+    if "weights" not in shared:
+        shared = shared.having(weights=weights)
 
     def built(kind: str, text: str, space: SearchSpace) -> Any:
-        context: dict[str, Callable[[], Any]] = {**shared, "space": lambda: space, "seed": partial(seed.child, kind)}
+        context = replace(shared.having(space=lambda: space), seed=seed.child(kind))
         return given[kind] if kind in given else catalog.build(kind, text, context)
 
     evaluator = built("evaluator", settings.evaluator, open_space)
@@ -115,6 +98,10 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
     return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)
+
+
+def _task(shared: Context) -> Any:
+    return catalog.task_of(shared["space"], shared["data"], shared)
 
 
 def _in_its_direction(written: str, evaluator: Evaluator) -> str:

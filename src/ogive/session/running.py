@@ -249,7 +249,7 @@ def _inputs(parts: Parts, settings: Settings) -> dict[str, Any]:
     digests: dict[str, Any] = {}
     for name, wanted in (("table", settings.table), ("data", settings.data)):
         if wanted is not None:
-            digests[f"{name}_digest"] = parts.context[name]().digest
+            digests[f"{name}_digest"] = parts.context[name].digest
     inside = itertools.chain(walk(parts.evaluator), walk(parts.strategy))
     files = {part.digest for part in inside if isinstance(part, Digested)}
     if files:

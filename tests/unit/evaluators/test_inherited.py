@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive import catalog, session
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import rehearsed
 from ogive.core.errors import SpecError, UnknownName
@@ -276,8 +277,8 @@ def test_darts_is_split_on_edges_of_both_cells() -> None:
     ],
 )
 def test_edges_are_written_as_numbers_with_a_kind_or_as_a_word(text: str, edges: object) -> None:
-    context = {"space": lambda: catalog.build("space", "darts"), "seed": lambda: Seed(0), "data": digits}
-    built = catalog.build("weights", f"parts(split={text})", {**context, "cells": lambda: 3})
+    context = Context({"space": lambda: catalog.build("space", "darts"), "data": digits}, Seed(0))
+    built = catalog.build("weights", f"parts(split={text})", context.having(cells=lambda: 3))
     assert built._trainer._split == edges
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.metric import names_of
@@ -128,7 +129,7 @@ def test_an_interrupted_measurement_goes_on_where_it_was(text: Text, tmp_path: P
 
 
 def test_the_options_of_trained_are_those_of_the_task_of_the_search(text: Text) -> None:
-    context = {"task": lambda: Language(text), "seed": lambda: Seed(0), "space": darts_rnn}
+    context = Context({"task": lambda: Language(text), "space": darts_rnn}, Seed(0))
     assert catalog.build("evaluator", "trained(preset=tiny)", context).fidelity.full == 3
     with pytest.raises(SpecError, match="no option of trained named 'cutout'"):
         catalog.build("evaluator", "trained(cutout=2)", context)

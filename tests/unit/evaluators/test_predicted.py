@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.errors import ProtocolError, SpecError, UnknownName
 from ogive.core.evaluator import Cached, Evaluator, Screened, Together
@@ -246,7 +247,7 @@ def test_only_what_a_strategy_may_see_is_predicted() -> None:
         Predicted(Exact(), Teacher(), space=SPACE, seed=Seed(0), of="test_acc")
     with pytest.raises(UnknownName, match="metric of the teacher"):
         Predicted(Exact(), Teacher(), space=SPACE, seed=Seed(0), of="val_ac")
-    context = {"space": nasbench201, "seed": lambda: Seed(0)}
+    context = Context({"space": nasbench201}, Seed(0))
     with pytest.raises(SpecError, match=r"predicted needs teacher: write predicted\(predictor, trained\)"):
         catalog.build("evaluator", "predicted(trees)", context)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.errors import MissingData, SpecError
 from ogive.core.evaluator import Evaluator, Screened
 from ogive.core.metric import Metric, names_of
@@ -210,16 +211,15 @@ def test_az_nas_is_a_ranking_by_logarithms_of_ranks() -> None:
     splits = [Split(part, torch.zeros(len(part), dtype=torch.int64)) for part in images]
     data = Data("noise", *splits, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
     text = "ranked(training_free([az_expressivity, az_progressivity, az_trainability, macs]), combine=log, reference=8)"
-    context = {
+    makers = {
         "space": lambda: SPACE,
         "data": lambda: data,
-        "seed": lambda: Seed(0),
         "device": lambda: "cpu",
         "threads": lambda: 1,
         "channels": lambda: 4,
         "cells": lambda: 1,
     }
-    ranked = catalog.build("evaluator", text, context)
+    ranked = catalog.build("evaluator", text, Context(makers, Seed(0)))
     archs = [SPACE.parse(f"nasbench201:{choices}") for choices in ("0,0,0,0,0,0", "3,1,2,3,0,4", "3,3,2,1,2,3")]
     found = [measurement.metrics for measurement in ranked.evaluate([Proposal(arch) for arch in archs])]
     assert found[0]["mean_rank"] == 0  # cut off: last by three scores

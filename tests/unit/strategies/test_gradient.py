@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.build import build, default_skeleton
@@ -173,7 +174,7 @@ def test_the_threshold_of_fair_darts_proposes_cells_of_ddarts_that_can_be_built(
 def test_fair_darts_derives_as_published_where_cells_may_leave_out_nodes(caplog: pytest.LogCaptureFixture) -> None:
     def fair(space: Any, **options: Any) -> SupernetStrategy:
         sizes = {"channels": 4, "epochs": 1, "batch_size": 8, "alpha_learning_rate": 0.5}
-        given = {"space": lambda: space, "data": lambda: DATA, "seed": lambda: Seed(0)}
+        given = Context({"space": lambda: space, "data": lambda: DATA}, Seed(0))
         found: SupernetStrategy = catalog.build("strategy", "fair_darts", given, **sizes, **options)
         return found
 
@@ -443,7 +444,7 @@ def test_weights_may_be_trained_with_nesterov_momentum() -> None:
 
 
 def test_the_options_are_written_as_those_of_any_part() -> None:
-    given = {"space": nasbench201, "data": lambda: DATA, "seed": lambda: Seed(0)}
+    given = Context({"space": nasbench201, "data": lambda: DATA}, Seed(0))
     made = catalog.build("strategy", "darts(order=2, gate=gumbel, epochs=4)", given)
     assert (made.epochs, made.method.learner.architecture.order) == (4, 2)
     with pytest.raises(SpecError, match=r"darts\(order=\.\.\.\) takes 0 or 1 or 2, but got 3"):

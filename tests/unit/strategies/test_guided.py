@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.evaluator import Evaluator
@@ -136,7 +137,7 @@ def test_impossible_options_are_refused() -> None:
 
 
 def test_both_parts_are_named_where_one_is_missing() -> None:
-    context = {"space": nasbench201, "seed": lambda: Seed(0)}
+    context = Context({"space": nasbench201}, Seed(0))
     with pytest.raises(SpecError, match=r"guided needs predictor: write guided\(trees, "):
         catalog.build("strategy", "guided", context)
     with pytest.raises(SpecError, match=r"guided needs proposer: write guided\(predictor, exhaustive\)"):

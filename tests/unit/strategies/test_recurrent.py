@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.spaces.darts_rnn import darts_rnn
@@ -67,7 +68,7 @@ def test_a_search_goes_on_from_its_saved_state(tmp_path: Path) -> None:
 
 
 def test_darts_means_this_where_the_data_are_a_text() -> None:
-    context = {"data": lambda: TEXT, "seed": lambda: Seed(0), "space": darts_rnn}
+    context = Context({"data": lambda: TEXT, "space": darts_rnn}, Seed(0))
     assert isinstance(catalog.build("strategy", "darts(epochs=2, batch_size=2)", context), DartsLanguage)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import rehearsed
 from ogive.core.errors import SpecError, StoreError, UnknownName
@@ -184,7 +185,7 @@ class Other(Sum):
 
 @pytest.mark.parametrize("name", ["naswot", "area"])
 def test_a_strategy_without_its_scorer_says_how_to_write_it(name: str) -> None:
-    context = {"space": lambda: SPACE, "seed": lambda: Seed(0)}
+    context = Context({"space": lambda: SPACE}, Seed(0))
     with pytest.raises(SpecError, match=rf"write {name}\(training_free\(naswot\)\)"):
         catalog.build("strategy", name, context)
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import ogive
+from ogive import catalog
 from ogive.core.errors import SpecError
 from ogive.networks.export import imported
 from ogive.networks.plain_rows import _module
-from ogive.session import load_data
 from ogive.training.csv_files import load
 from ogive.training.preparation import Cells, fitted, transformer
 from ogive.training.rows import Rows
@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_becomes_numbers_in_three_parts(file: Path) -> None:
-    rows = load_data(f"csv:{file}(target=price, drop=[id], unit=EUR)")
+    rows = catalog.build("data", f"csv:{file}(target=price, drop=[id], unit=EUR)")
     assert isinstance(rows, Rows)
     assert rows.tasks == ("regression",)
     assert rows.chosen == (
@@ -59,8 +59,8 @@ def test_a_file_becomes_numbers_in_three_parts(file: Path) -> None:
     assert torch.equal(rows.train.images[:, 2:].sum(1), torch.ones(38))
     assert rows.train.labels.mean().abs() < 1e-6
     assert rows.target.unit == "EUR"
-    assert load_data(f"csv:{file}(target=price, drop=[id], unit=EUR)").digest == rows.digest
-    assert load_data(f"csv:{file}(target=price, drop=[id, rooms])").digest != rows.digest
+    assert catalog.build("data", f"csv:{file}(target=price, drop=[id], unit=EUR)").digest == rows.digest
+    assert catalog.build("data", f"csv:{file}(target=price, drop=[id, rooms])").digest != rows.digest
 
 
 def test_nothing_is_fitted_on_rows_to_compare_or_to_test_on(file: Path) -> None:

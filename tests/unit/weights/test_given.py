@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ogive import catalog, session
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
@@ -146,12 +147,12 @@ def test_a_task_without_batch_statistics_measures_stored_networks_as_they_are(tm
     lines = [",".join(f"{value:.3f}" for value in row) for row in rng.normal(size=(60, 4))]
     (tmp_path / "rows.csv").write_text("\n".join(["a,b,c,price", *lines]))
     space = catalog.build("space", "mlp")
-    rows = session.load_data(f"csv:{tmp_path / 'rows.csv'}(target=price)")
+    rows = catalog.build("data", f"csv:{tmp_path / 'rows.csv'}(target=price)")
     task = catalog.task_of(space, rows)
     arch, recipe = space.sample(rng), task.recipe()
     network = task.network(arch, Size(), recipe, seed=1)
     save_networks(tmp_path / "one.safetensors", {arch: network})
-    about = {"space": lambda: space, "data": lambda: rows, "seed": lambda: Seed(0)}
+    about = Context({"space": lambda: space, "data": lambda: rows}, Seed(0))
     evaluator = catalog.build("evaluator", f"inherited(given('{tmp_path / 'one.safetensors'}'))", about)
     (found,) = evaluator.evaluate([Proposal(arch)])
     expected = task.measured(network, "val", recipe, seed=Seed(0))["val_rmse"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ogive import catalog, session
+from ogive.context import Context
 from ogive.core.capabilities import walk
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
@@ -195,7 +196,7 @@ def test_what_takes_weights_says_how_to_give_some() -> None:
     with pytest.raises(SpecError, match=r'write inherited\(supernet\(epochs=20\)\), or give --weights "supernet'):
         session.assemble(replace(SETTINGS, weights=None, strategy="random"))
     data = load("digits", limit=40)
-    context = {"space": lambda: catalog.build("space", "nasbench201"), "seed": lambda: Seed(0), "data": lambda: data}
+    context = Context({"space": lambda: catalog.build("space", "nasbench201"), "data": lambda: data}, Seed(0))
     with pytest.raises(SpecError, match="threads must be at least 1"):
         catalog.build("weights", "supernet(threads=0)", context)
 

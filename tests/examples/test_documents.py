@@ -146,6 +146,24 @@ def test_the_python_blocks_of_a_document_run(document: Path, place: Path) -> Non
         exec(compile(block, str(document), "exec"), scope)
 
 
+@pytest.mark.parametrize("source", ["nb201.parquet", "nats_sample/NATS-tss-v1_0-3ffb9-simple"])
+def test_the_tables_of_the_readme_may_be_made_of_other_files(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "home"))
+    run(f"ogive tables import {shared_data / source} --as nasbench201", monkeypatch)
+    readme = ROOT / "README.md"
+    looked_up = [command for command in commands(readme) if "--table nasbench201" in command]
+    assert len(looked_up) >= 4
+    for command in looked_up:
+        if "--sample 20" not in command or source == "nb201.parquet":  # that folder has three cells
+            run(command, monkeypatch)
+    scope: dict[str, object] = {}
+    for block in blocks(readme, "python"):
+        exec(compile(block, str(readme), "exec"), scope)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_the_toml_blocks_of_a_document_are_recipes_or_entry_points(document: Path) -> None:
     for block in blocks(document, "toml"):

@@ -40,6 +40,7 @@ def reproduce_search(
     started = time.perf_counter()
     if not chosen.needs_gpu or catalog.load("torch.cuda:is_available")():
         try:
+            _check_columns(chosen, settings)
             found = compare(
                 [settings.strategy, *chosen.baselines.values()],
                 settings,
@@ -55,6 +56,14 @@ def reproduce_search(
     row["seconds"] = round(time.perf_counter() - started if folder is None else _spent(folder), 1)
     write_row(row, out / (f"{chosen.name}.json" if preset == "paper" else f"{chosen.name}-{preset}.json"))
     return row
+
+
+def _check_columns(chosen: Recipe, settings: Settings) -> None:
+    """Raise, before the searches and not after them, for a column that the table does not have."""
+    if chosen.columns:
+        table = catalog.load("open_table")(settings.table)
+        for column in chosen.columns:
+            table.named(column.column)
 
 
 def _spent(folder: Path) -> float:
@@ -136,7 +145,7 @@ def _several(chosen: Recipe, found: Comparison, largest: Comparison | None) -> d
         "interval": first["interval"],
         "baselines": first["baselines"],
         "columns": columns,
-        "course": _course(chosen, found),
+        "course": _course(chosen, found, chosen.seconds_a_trial * (not table.timed)),
         "markdown": _markdown(columns),
         **verdict(not outside, chosen.source_checked, reason),
     }
@@ -163,15 +172,18 @@ def _column(column: Column, values: Values, seed: int) -> dict[str, Any]:
     }
 
 
-def _course(chosen: Recipe, found: Comparison) -> dict[str, Any]:
-    """After every trial, the means over the seeds: seconds spent, and what the search would have answered."""
+def _course(chosen: Recipe, found: Comparison, seconds_a_trial: float) -> dict[str, Any]:
+    """After every trial, the means over the seeds: seconds spent, and what the search would have answered.
+
+    `seconds_a_trial` are spent beside those that the table knows of.
+    """
     own = found.of(str(parse(found.settings.strategy)))
     trials = min(len(outcome.curve) for outcome in own)
     clock = _mean([outcome.benchmark_s[:trials] for outcome in own])
-    trained = chosen.seconds_a_trial * np.arange(1, trials + 1)
+    trained = seconds_a_trial * np.arange(1, trials + 1)
     course = {"seconds": clock + trained, "test_acc": _mean([outcome.reported_curve[:trials] for outcome in own])}
     rounded = {name: [round(value, 4) for value in values.tolist()] for name, values in course.items()}
-    return {"label": chosen.label or chosen.name, "seconds_a_trial": chosen.seconds_a_trial, **rounded}
+    return {"label": chosen.label or chosen.name, "seconds_a_trial": seconds_a_trial, **rounded}
 
 
 def _mean(curves: Sequence[Sequence[float]]) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-__all__ = ["missing", "same"]
+__all__ = ["KINDS", "elsewhere", "missing", "same"]
 
 # What is the same number of the same networks. Version 0.2 called columns of NATS-Bench after their set of images.
 _SAME = (
@@ -44,6 +44,18 @@ def same(space: str, name: str, columns: Iterable[str]) -> str | None:
     known = set(columns)
     others = (other for names in _SAME if name in names for other in names)
     return next((other for other in others if other in known), None)
+
+
+def elsewhere(space: str, name: str) -> str:
+    """Which publication of the benchmark holds a column of this name, and how to import it; empty if none does."""
+    folder = {"nasbench201": "NATS-tss-v1_0-3ffb9-simple", "natssize": "NATS-sss-v1_0-50262-simple"}.get(space)
+    known = {*(one for names in _SAME for one in names), *(one for names in KINDS.values() for one in names)}
+    if folder is None or name not in known:
+        return ""
+    return (
+        f"Tables of the folder {folder} of https://github.com/D-X-Y/NATS-Bench have: "
+        "ogive tables import FOLDER --as NAME."
+    )
 
 
 def missing(space: str, columns: Iterable[str]) -> list[str]:

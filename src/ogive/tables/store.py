@@ -27,7 +27,7 @@ from ogive.core.metric import Metric, is_of_test_set
 from ogive.home import tables_folder
 from ogive.tables.column import PUBLISHED_ROLES, Column, Role, as_stored, check_column, file_of, settled, usable
 from ogive.tables.keys import Key, key_from
-from ogive.tables.names import missing, same
+from ogive.tables.names import elsewhere, missing, same
 from ogive.tables.published import GETTABLE, PUBLISHED
 
 __all__ = ["SCHEMA", "Column", "Table", "open_table", "write_folder", "write_table"]
@@ -123,16 +123,19 @@ class Table:
         return self._mapped[name]
 
     def named(self, name: str) -> str:
-        """The column of this name, or the one that holds the same numbers under another; UnknownName if there is none.
+        """The column of this name, or the one that holds the same numbers under another (`ogive.tables.names`).
 
-        Publications of one benchmark call their columns differently (`ogive.tables.names`).
+        MissingData if another publication of the benchmark holds it, UnknownName if none does.
         """
         if name in self.columns:
             return name
         found = same(self.space, name, self.columns) if self.published else None
-        if found is None:
-            raise UnknownName(f"column of the table {self.name}", name, self.columns)
-        return found
+        if found is not None:
+            return found
+        way = elsewhere(self.space, name) if self.published else ""
+        if way:
+            raise MissingData(f"The table {self.name} ({self.source}) has no {name}. {way}")
+        raise UnknownName(f"column of the table {self.name}", name, self.columns)
 
     def about(self, name: str) -> Column:
         """What the numbers of a column are; UnknownName if there is none."""
@@ -197,6 +200,11 @@ class Table:
     def published(self) -> bool:
         """Whether it is of a published benchmark, whose accuracies are called by their roles, and not one's own."""
         return bool(self.roles)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it has the seconds of trainings, by which a simulated search is timed."""
+        return self.clock is not None or any(column.clock is not None for column in self.columns.values())
 
     @property
     def missing(self) -> list[str]:

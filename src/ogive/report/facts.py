@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ogive.catalog import build
 from ogive.choice import choose
 from ogive.core.architecture import Architecture
-from ogive.core.errors import OgiveError
 from ogive.core.metric import LATENCY_SPREAD, Metric, of_part
 from ogive.core.rng import Seed
-from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
 from ogive.metrics import Interval, anytime, hypervolume, kendall_tau, mean_interval, non_dominated
 from ogive.report.markup import Sought, axis
-from ogive.report.member import Floats, Member, Winner, by_strategy, member_of, score, winner_of
+from ogive.report.member import Floats, Member, Winner, by_strategy, member_of, score, spaces_of, winner_of
 from ogive.runs import Run
 
 __all__ = [
@@ -32,14 +28,11 @@ __all__ = [
     "Reached",
     "facts_of",
     "front_of",
-    "spaces_of",
 ]
 
 # Below so many seeds of a strategy the page calls its curves an anecdote.
 ENOUGH_SEEDS = 5
 HYPERVOLUME = Sought("hypervolume above the worst scores")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,17 +167,6 @@ def _lead_of_front(
     chosen = tuple(replace(one, choice=choice) if one.tag == place else one for one in members)
     tags = {one.tag for one in comparable}
     return next(one for one in chosen if one.tag == place), chosen, [one for one in chosen if one.tag in tags]
-
-
-def spaces_of(written: Iterable[str]) -> dict[str, SearchSpace]:
-    """The spaces that are known here, by what was written for them."""
-    found = {}
-    for text in dict.fromkeys(written):
-        try:
-            found[text] = build("space", text)
-        except OgiveError as error:
-            logger.warning("No pictures of %s: %s", text, error)
-    return found
 
 
 def _members(runs: Sequence[Run]) -> tuple[Member, ...]:

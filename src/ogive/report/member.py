@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +25,10 @@ from ogive.metrics import Interval, binomial_interval
 from ogive.report.markup import Sought
 from ogive.runs import Run
 
-__all__ = ["Floats", "Member", "Winner", "by_strategy", "member_of", "score", "winner_of"]
+__all__ = ["Floats", "Member", "Winner", "by_strategy", "member_of", "score", "spaces_of", "winner_of"]
 
 Floats = npt.NDArray[np.float64]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,17 @@ class Winner:
     def tests(self) -> list[Metric]:
         """What was measured of it on a test set."""
         return [metric for metric in self.metrics.values() if metric.reported]
+
+
+def spaces_of(written: Iterable[str]) -> dict[str, SearchSpace]:
+    """The spaces that are known here, by what was written for them."""
+    found = {}
+    for text in dict.fromkeys(written):
+        try:
+            found[text] = build("space", text)
+        except OgiveError as error:
+            logger.warning("No pictures of %s: %s", text, error)
+    return found
 
 
 def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | None = None) -> Member:

@@ -22,7 +22,6 @@ from ogive.core.architecture import Architecture
 from ogive.core.metric import PARAMS, Metric, of_version_1
 from ogive.report.cells import Draw, Drawing
 from ogive.report.curves import JSON, Figure, chart, label, trace
-from ogive.report.facts import spaces_of
 from ogive.report.markup import (
     Html,
     document,
@@ -35,6 +34,7 @@ from ogive.report.markup import (
     title,
     write_text,
 )
+from ogive.report.member import spaces_of
 from ogive.report.scatter import POINTS, thinned, window
 from ogive.tables.kernels import Kernel
 from ogive.tables.scores import Row

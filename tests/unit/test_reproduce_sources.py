@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ogive import catalog
+from ogive.context import Context
 from ogive.core.rng import Seed
 from ogive.reproduce import rankings, recipes, reproduce
 from ogive.tables.importers import import_table
@@ -34,7 +35,7 @@ def test_the_columns_of_a_recipe_are_there_whatever_the_table_was_made_of(table:
         assert table.about(column.column).seeds != "one"
         assert table.about(column.column).cell == "raw"
     if name in RECIPES:
-        context = {"table": lambda: table, "seed": lambda: Seed(0)}
+        context = Context({"table": lambda: table}, Seed(0))
         evaluator = catalog.build("evaluator", RECIPES[name].search.get("evaluator", "tabular"), context)
         assert "test_acc" in {metric.name for metric in evaluator.metrics}
 

@@ -10,23 +10,26 @@ import pytest
 
 from ogive import reproduce as ledger
 from ogive.core.errors import SpecError, UnknownName
-from ogive.reproduce import CHECKS, PRESETS, Recipe, describe, recipe, recipes, reproduce
+from ogive.reproduce import CHECKS, PRESETS, Column, Recipe, describe, recipe, recipes, reproduce
+from ogive.reproduce.verdict import Target
 from ogive.runs import read_run
 
 # What the ledger's rows hold, as later recipes and their readers rely on it.
 FIELDS = {
     "schema", "name", "preset", "title", "published", "published_spread", "unit", "source", "source_checked",
-    "tolerance", "ours", "interval", "n_seeds", "baselines", "command", "settings", "hardware", "commit", "date",
+    "error", "margin", "ours", "interval", "n_seeds", "baselines", "command", "settings", "hardware", "commit", "date",
     "seconds", "status", "because", "deviation",
 }  # fmt: skip
 
 TEXT = """
 title = "Local search on an invented table"
 published = {published}
+published_spread = {spread}
+runs = 500
+cheap = ["random"]
 unit = "%"
 source = "nobody, table 0"
 source_checked = "{checked}"
-tolerance = 1.0
 
 [search]
 space = "nasbench201"
@@ -39,8 +42,17 @@ seeds = {seeds}
 """
 
 
-def invented_recipe(*, published: float = 70.0, checked: str = "table", seeds: int = 3) -> Recipe:
-    return ledger._read("invented", TEXT.format(published=published, checked=checked, seeds=seeds))
+def text(*, published: float = 70.0, spread: float = 0.5, checked: str = "table", seeds: int = 3) -> str:
+    return TEXT.format(published=published, spread=spread, checked=checked, seeds=seeds)
+
+
+def invented_recipe(**given: Any) -> Recipe:
+    return ledger._read("invented", text(**given))
+
+
+def targets(found: Recipe) -> list[Target]:
+    columns = found.columns or (Column("", found.published, found.published_spread),)
+    return [target for column in columns if (target := column.target(found.runs, found.settings("paper")[1]))]
 
 
 # -- recipes ----------------------------------------------------------------------------------------------------------
@@ -49,7 +61,8 @@ def invented_recipe(*, published: float = 70.0, checked: str = "table", seeds: i
 @pytest.mark.parametrize("found", recipes(), ids=lambda found: found.name)
 def test_every_recipe_of_the_package_can_be_run(found: Recipe) -> None:
     assert found.source_checked in CHECKS
-    assert found.tolerance > 0
+    assert found.cheap
+    assert all(target.margin > 0 for target in targets(found))
     assert set(found.presets) == set(PRESETS)
     budgets = []
     for preset in PRESETS:
@@ -78,17 +91,18 @@ def test_an_unknown_preset_is_refused() -> None:
         ("budget = 12", "budget = 12\nsed = 1", UnknownName, "no key of the preset tiny of invented named 'sed'"),
         ("[presets.tiny]", "[presets.large]", UnknownName, "no preset named 'large'"),
         ('checked = "table"', 'checked = "hearsay"', UnknownName, "Known: abstract, code"),
-        ("tolerance = 1.0", "", SpecError, "must be tolerance in the recipe invented"),
+        ("published_spread = 0.5", "", SpecError, "must be published_spread in the recipe invented"),
+        ("runs = 500", "", SpecError, "must be runs in the recipe invented"),
+        ('cheap = ["random"]', 'cheap = ["optimum"]', UnknownName, "no baseline of invented named 'optimum'"),
         ('space = "nasbench201"', "", SpecError, "must be space in the search of invented"),
         ("budget = 12", "", SpecError, "must be budget in the preset tiny of invented"),
         ("title = ", "title : ", SpecError, "is no TOML"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(old: str, new: str, error: type[SpecError], reason: str) -> None:
-    text = TEXT.format(published=70.0, checked="table", seeds=3)
-    assert text.count(old) == 1
+    assert text().count(old) == 1
     with pytest.raises(error, match=reason):
-        ledger._read("invented", text.replace(old, new))
+        ledger._read("invented", text().replace(old, new))
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
@@ -119,16 +133,27 @@ def test_ours_is_the_mean_over_the_seeds_with_its_interval(table_home: Path, tmp
     low, high = row["interval"]
     assert low <= row["ours"] <= high
     assert row["seconds"] == pytest.approx(
-        sum(read_run(path.parent).elapsed_s for path in tmp_path.glob("runs/*/*/run.json")), abs=0.05
+        sum(read_run(path.parent).elapsed_s for path in tmp_path.glob("runs/**/run.json")), abs=0.05
     )
 
 
-def test_a_row_holds_where_ours_is_within_the_tolerance(table_home: Path, tmp_path: Path) -> None:
-    ours = reproduce(invented_recipe(), preset="tiny", out=tmp_path)["ours"]
-    for distance, status in ((0.9, "holds"), (-0.9, "holds"), (1.1, "differs"), (-1.1, "differs")):
-        row = reproduce(invented_recipe(published=ours + distance), preset="tiny", out=tmp_path)
-        assert row["status"] == status
-        assert row["ours"] == ours
+def test_a_row_holds_where_ours_is_near_enough_and_random_search_is_not(table_home: Path, tmp_path: Path) -> None:
+    first = reproduce(invented_recipe(), preset="tiny", out=tmp_path)
+    ours, random = first["ours"], first["baselines"]["random"]
+    apart = abs(ours - random)
+    assert apart > 1
+    # The margin of three seeds is 1.96 · spread · √(1/500 + 1/3) = 1.135 spreads.
+    for published, spread, told in (
+        (ours + 0.4, 0.5, None),
+        (ours - 0.4, 0.5, None),
+        (ours + 0.4, 0.3, "ours is -0.40 away, more than 0.34"),
+        (ours - 0.4, 0.3, "ours is +0.40 away, more than 0.34"),
+        (ours, 2 * apart, f"is random ({random:.2f}) too"),
+    ):
+        row = reproduce(invented_recipe(published=published, spread=spread), preset="tiny", out=tmp_path)
+        assert (row["ours"], row["margin"]) == (ours, pytest.approx(1.134949 * spread, rel=1e-4))
+        assert row["status"] == ("holds" if told is None else "differs")
+        assert row["because"] is None if told is None else told in row["because"]
 
 
 def test_a_figure_from_memory_is_no_target(table_home: Path, tmp_path: Path) -> None:
@@ -195,23 +220,26 @@ def test_finished_searches_are_not_repeated(table_home: Path, tmp_path: Path) ->
 def test_one_seed_has_no_interval(table_home: Path, tmp_path: Path) -> None:
     row = reproduce(invented_recipe(seeds=1), preset="tiny", out=tmp_path)
     assert row["interval"] is None
+    assert "one seed has no interval" in row["because"]
     said: list[str] = []
     describe(row, said.append)
-    assert any(line.startswith(f"  ours       {row['ours']:.3f} %, 1 seeds") for line in said)
+    assert any(line.startswith(f"  ours       {row['ours']:.3f} %, 1 seed") for line in said)
 
 
 def test_a_row_is_described_in_plain_lines() -> None:
     row: dict[str, Any] = {
         "name": "a", "preset": "small", "title": "A", "published": 93.9, "unit": "%", "source": "B, table 1",
         "source_checked": "table", "ours": 93.81, "interval": [93.7, 93.9], "n_seeds": 50,
-        "baselines": {"random": 93.5}, "status": "holds", "because": None, "deviation": "D", "seconds": 12.0,
+        "error": 0.03, "margin": 0.08, "baselines": {"random": 93.5}, "status": "holds", "because": None,
+        "deviation": "D", "seconds": 12.0,
     }  # fmt: skip
     said: list[str] = []
     describe(row, said.append)
     assert said == [
         "a (small): A",
         "  published  93.9 %; B, table 1",
-        "  ours       93.810 [93.700, 93.900] %, 50 seeds",
+        "  to hold    within 0.080 of it, as no cheap baseline; its error is 0.030",
+        "  ours       93.810 [93.700, 93.900] %, 50 seeds, 95 % bootstrap interval",
         "  random     93.500 %",
         "  deviation  D",
         "  status     holds; 12.0 s",

@@ -27,6 +27,8 @@ title = "NASWOT on an invented table"
 unit = "%"
 source = "nobody, table 0"
 source_checked = "table"
+runs = 50
+cheap = ["random", "most parameters"]
 label = "N = 20"
 keep_runs = false
 seconds_a_trial = {seconds}
@@ -43,7 +45,7 @@ strategy = "{strategy}"
 [[columns]]
 column = "c10_test_200"
 published = {published}
-tolerance = 0.5
+spread = 0.5
 
 [[columns]]
 column = "c10v_val_200"
@@ -101,22 +103,34 @@ def test_every_column_is_the_mean_over_what_the_searches_found(
     validated = row["columns"][1]
     assert validated["baselines"]["optimum"] >= max(validated["ours"], validated["baselines"]["random"])
     assert (row["ours"], row["interval"]) == (row["columns"][0]["ours"], row["columns"][0]["interval"])
-    assert [column["holds"] for column in row["columns"]] == [
-        abs(row["ours"] - 70) <= 0.5,
-        abs(validated["ours"] - 80) <= 15,  # half of the published spread
-        None,
-    ]
+    # 1.96 · spread · √(1/50 + 1/6) of the published figures
+    assert [column["margin"] for column in row["columns"]] == [
+        pytest.approx(0.423416, rel=1e-4), pytest.approx(25.405, rel=1e-4), None,
+    ]  # fmt: skip
+    assert "are random" in " ".join(validated["doubts"])  # 30 % is a spread that everything would meet
+    assert row["columns"][2]["doubts"] == []
 
 
 def test_a_row_holds_only_if_all_its_columns_do(table: Table, invented_scores: Path, tmp_path: Path) -> None:
-    ours = reproduce(made(invented_scores), preset="tiny", out=tmp_path)["ours"]
-    assert reproduce(made(invented_scores, published=ours + 0.4), preset="tiny", out=tmp_path)["status"] == "holds"
-    row = reproduce(made(invented_scores, published=ours + 0.6), preset="tiny", out=tmp_path)
-    assert row["status"] == "differs"
-    assert row["because"].startswith("c10_test_200 outside the tolerance")
+    first = made(invented_scores)
+    found = reproduce(first, preset="tiny", out=tmp_path)
+    ours, validated = found["ours"], found["columns"][1]["ours"]
+
+    def row(published: float, validated: float) -> dict[str, Any]:
+        columns = [
+            replace(first.columns[0], published=published),
+            replace(first.columns[1], published=validated, spread=0.1),
+        ]
+        return reproduce(replace(first, published=published, columns=tuple(columns)), preset="tiny", out=tmp_path)
+
+    assert (row(ours + 0.3, validated)["status"], row(ours + 0.3, validated)["because"]) == ("holds", None)
+    assert row(ours + 0.3, validated + 9)["status"] == "differs"
+    differs = row(ours + 0.6, validated)
+    assert differs["status"] == "differs"
+    assert differs["because"].startswith("c10_test_200: ours is -0.60 away, more than 0.42")
     said: list[str] = []
-    describe(row, said.append)
-    assert any(re.match(rf"  \| `c10_test_200` \| {ours + 0.6:.2f} \| {ours:.2f} ± ", line) for line in said)
+    describe(differs, said.append)
+    assert any(re.match(rf"  \| `c10_test_200` \| {ours + 0.6:.2f} ± 0.50 \| {ours:.2f} ± ", line) for line in said)
 
 
 def test_the_course_of_a_search_counts_scoring_and_training(
@@ -155,8 +169,9 @@ def test_searches_of_milliseconds_are_not_stored(table: Table, invented_scores: 
     ("old", "new", "error", "reason"),
     [
         ('column = "params"', 'colum = "params"', UnknownName, "no key of a column of invented named 'colum'"),
-        ("tolerance = 0.5", "", SpecError, "published figure of c10_test_200 needs a tolerance"),
-        ("published = 70.0\ntolerance = 0.5", "", SpecError, "a published figure for the first"),
+        ("spread = 0.5", "", SpecError, "published figure of c10_test_200 needs a spread"),
+        ("spread = 0.5", "error = 1\nmargin = 1", SpecError, "a mean over searches and needs a spread"),
+        ("published = 70.0\nspread = 0.5", "", SpecError, "a published figure for the first"),
         ('table = "nasbench201"\n', "", SpecError, "need a table in its search"),
         ("label", "published = 3.0\nlabel", UnknownName, "no key of the recipe invented named 'published'"),
     ],

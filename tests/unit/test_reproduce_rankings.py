@@ -25,7 +25,8 @@ SPACE = nasbench201()
 TEXT = """
 title = "A score on an invented table"
 source = "nobody, figure 0"
-source_checked = "table"
+source_checked = "figure"
+cheap = ["params"]
 scores = "{scores}"
 made_by = "ogive score --made up"
 table = "nasbench201"
@@ -35,7 +36,8 @@ proxy = "naswot"
 column = "c10_test_200"
 above = 70
 published = {published}
-tolerance = 0.05
+error = 0.01
+margin = 0.05
 
 [[columns]]
 column = "c10_test_200"
@@ -97,8 +99,10 @@ def test_whether_a_ranking_holds_is_told_by_the_published_columns(
     differs = reproduce(made(sample, round(ours + 0.06, 4)), out=tmp_path)
     assert (differs["status"], differs["because"]) == (
         "differs",
-        "c10_test_200 above 70 % outside the tolerance: of an unknown reason",
+        "c10_test_200 above 70 %: ours is -0.060 away, more than 0.050; of an unknown reason",
     )
+    level = reproduce(replace(made(sample, ours), cheap=("params", "noise", "naswot")), out=tmp_path)
+    assert (level["status"], f"within 0.050 is naswot ({ours:.3f}) too" in level["because"]) == ("differs", True)
     chosen = made(sample)
     unknown = replace(chosen, columns=(chosen.columns[1],))
     row = reproduce(unknown, out=tmp_path)

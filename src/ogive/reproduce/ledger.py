@@ -8,20 +8,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ogive.core.trial import counted
 from ogive.machine import facts
+from ogive.metrics import interval_name
 from ogive.runs import write_json
 
-__all__ = ["describe", "empty_row", "verdict", "write_row"]
+__all__ = ["SCHEMA", "describe", "empty_row", "write_row"]
+
+SCHEMA = 2  # since 2 with error, margin and doubts in place of a tolerance
 
 
 def empty_row(**about: Any) -> dict[str, Any]:
     """A row before anything was measured, with what `about` says of it."""
     machine = facts()
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         **about,
         "ours": None,
         "interval": None,
+        "error": None,
+        "margin": None,
         "baselines": {},
         "hardware": machine,
         "commit": machine.get("commit"),
@@ -29,13 +35,6 @@ def empty_row(**about: Any) -> dict[str, Any]:
         "status": "data missing",
         "because": None,
     }
-
-
-def verdict(holds: bool, checked: str, reason: str | None) -> dict[str, Any]:
-    """Status and reason of a row; a figure from memory is no target, so nothing holds or differs from it."""
-    if checked == "memory":
-        return {"status": "measured", "because": "the published figure is unverified and no target"}
-    return {"status": "holds", "because": None} if holds else {"status": "differs", "because": reason}
 
 
 def write_row(row: dict[str, Any], path: Path) -> None:
@@ -60,9 +59,12 @@ def describe(row: dict[str, Any], say: Callable[[str], None]) -> None:
     published = "–" if row["published"] is None else f"{row['published']} {row['unit']}{mark}"
     say(f"{row['name']} ({row['preset']}): {row['title']}")
     say(f"  published  {published}; {row['source']}")
+    if row["margin"] is not None:
+        say(f"  to hold    within {row['margin']:.3f} of it, as no cheap baseline; its error is {row['error']:.3f}")
     if row["ours"] is not None:
         interval = "" if row["interval"] is None else " [{:.3f}, {:.3f}]".format(*row["interval"])
-        say(f"  ours       {row['ours']:.3f}{interval} {row['unit']}, {row['n_seeds']} seeds")
+        kind = "" if row["interval"] is None or row["n_seeds"] == 1 else f", {interval_name(row['n_seeds'])}"
+        say(f"  ours       {row['ours']:.3f}{interval} {row['unit']}, {counted(row['n_seeds'], 'seed')}{kind}")
     for baseline, value in row["baselines"].items():
         say(f"  {baseline:10} {value:.3f} {row['unit']}")
     for line in row.get("markdown", []):

@@ -12,13 +12,14 @@ from typing import Any
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, SpecError, UnknownName
-from ogive.reproduce.ledger import empty_row, verdict, write_row
+from ogive.reproduce.ledger import empty_row, write_row
 from ogive.reproduce.recipe import Column, Ranking
+from ogive.reproduce.verdict import columns_verdict, doubts
 from ogive.scoring import with_standing
 from ogive.tables.agreement import correlations
 from ogive.tables.scores import Row, Scores, open_scores
 
-__all__ = ["markdown", "reproduce_ranking", "sentences"]
+__all__ = ["judged_ranking", "markdown", "reproduce_ranking", "sentences"]
 
 # A file of more rows than this gets fewer resamples.
 LARGE = 5000
@@ -38,6 +39,7 @@ def reproduce_ranking(
         scores = open_scores(Path(chosen.scores), chosen.made_by)
         drawn = resamples or (1000 if len(scores.rows) <= LARGE else 200)
         row |= _measured(chosen, scores, drawn, progress or (lambda done, total: None))
+        row = judged_ranking(row, chosen)
     except MissingData as error:
         row |= {"status": "data missing", "because": str(error)}
     row["seconds"] = round(time.perf_counter() - started, 1)
@@ -56,7 +58,6 @@ def _row(chosen: Ranking) -> dict[str, Any]:
         unit="τ",
         source=chosen.source,
         source_checked=chosen.source_checked,
-        tolerance=first.tolerance,
         deviation=chosen.deviation,
         n_seeds=1,
         command=f"ogive reproduce {chosen.name}",
@@ -85,11 +86,6 @@ def _measured(chosen: Ranking, scores: Scores, resamples: int, progress: Callabl
         columns.append(_column(column, proxies, rows, values, resamples, shown))
     taus = {one["proxy"]: one for one in columns[0]["scores"]}
     own = taus[chosen.proxy]
-    outside = ", ".join(_name(one) for one in columns if _holds(one, chosen.proxy) is False)
-    reason = f"{outside} outside the tolerance: {chosen.deviation or 'of an unknown reason'}"
-    told = verdict(not outside, chosen.source_checked, reason)
-    if all(column.published is None for column in chosen.columns):
-        told = {"status": "measured", "because": "nothing was published to compare with"}
     used = {key: value for key, value in scores.settings.items() if key not in ("schema", "machine")}
     return {
         "ours": own["tau"],
@@ -99,8 +95,25 @@ def _measured(chosen: Ranking, scores: Scores, resamples: int, progress: Callabl
         "resamples": resamples,
         "scored": {**used, "rows": len(scores.rows), "table_digest": table.digest},
         "markdown": [*markdown(columns, "tau"), "", *markdown(columns, "rho"), "", *sentences(columns)],
-        **told,
     }
+
+
+def judged_ranking(row: Mapping[str, Any], chosen: Ranking) -> dict[str, Any]:
+    """The row with the status that follows from its numbers."""
+    if row["ours"] is None:
+        return dict(row)
+    columns = []
+    for column, measured in zip(chosen.columns, row["columns"], strict=True):
+        target = column.target(None, 1)
+        scores = {one["proxy"]: one for one in measured["scores"]}
+        own = scores[chosen.proxy]
+        cheap = {label: scores[label]["tau"] for label in chosen.cheap if scores.get(label, {}).get("tau") is not None}
+        ours = math.nan if own["tau"] is None else own["tau"]
+        found = [] if target is None else doubts(target, ours, own["tau_interval"], cheap, digits=3)
+        ends = {"error": column.error, "margin": column.margin}
+        columns.append({**measured, "label": _name(measured), **ends, "doubts": found})
+    told = columns_verdict(columns, chosen.source_checked, chosen.deviation)
+    return {**row, "error": columns[0]["error"], "margin": columns[0]["margin"], "columns": columns, **told}
 
 
 def _with_combined(chosen: Ranking, scores: Scores) -> tuple[tuple[str, ...], Sequence[Row]]:
@@ -142,15 +155,8 @@ def _column(
         "above": column.above,
         "n": count,
         "published": column.published,
-        "tolerance": column.tolerance,
         "scores": [one.to_json() for one in found],
     }
-
-
-def _holds(column: Mapping[str, Any], proxy: str) -> bool | None:
-    own = next(one for one in column["scores"] if one["proxy"] == proxy)
-    target = Column(column["column"], column["published"], tolerance=column["tolerance"])
-    return target.holds(math.nan if own["tau"] is None else own["tau"])
 
 
 def _name(column: Mapping[str, Any]) -> str:

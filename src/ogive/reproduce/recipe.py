@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from ogive.core.errors import SpecError, UnknownName
 from ogive.evaluators.ranked import Combine
+from ogive.reproduce.verdict import Target
 from ogive.session import Settings, budget_of
 from ogive.spec import parse
 
@@ -29,12 +30,11 @@ __all__ = [
 
 PRESETS = ("tiny", "small", "paper")
 # How the published figure was seen by whoever wrote the recipe.
-CHECKS = ("abstract", "readme", "image", "table", "code", "memory")
+CHECKS = ("abstract", "readme", "image", "figure", "table", "code", "memory")
 
-_FIGURE = {"published", "tolerance"}
-_REQUIRED = {"title", "unit", "source", "source_checked", "search", "presets"}
+_FIGURE = {"published", "published_spread"}
+_REQUIRED = {"title", "unit", "source", "source_checked", "runs", "cheap", "search", "presets"}
 _OPTIONAL = {
-    "published_spread",
     "deviation",
     "parameter_baseline",
     "needs_gpu",
@@ -46,58 +46,65 @@ _OPTIONAL = {
 }
 _SEARCH = {"space", "strategy", "evaluator", "objective", "data", "table", "channels", "cells"}
 _PRESET = {"budget", "seeds"}
-_COLUMN = {"column", "published", "spread", "tolerance", "above"}
-_RANKING = {"title", "source", "source_checked", "scores", "made_by", "table", "proxy", "columns"}
+_COLUMN = {"column", "published", "spread", "error", "margin", "above"}
+_RANKING = {"title", "source", "source_checked", "cheap", "scores", "made_by", "table", "proxy", "columns"}
 _COMBINED = {"scores", "combine"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a benchmark, what was published of it, and how far ours may lie from that.
+    """A column of a benchmark, what was published of it, and what tells ours from something else.
 
-    `spread` is the published standard deviation over searches; the tolerance is half of it where none is given.
-    `above` leaves out architectures whose value is not above it, in rankings.
+    `spread` is the published standard deviation over searches, from which error and margin of a `Target` follow; where
+    there is none, `error` and `margin` say them. `above` leaves out architectures whose value is not above it, in
+    rankings.
     """
 
     column: str
     published: float | None = None
     spread: float | None = None
-    tolerance: float | None = None
+    error: float | None = None
+    margin: float | None = None
     above: float | None = None
 
     def __post_init__(self) -> None:
-        if self.tolerance is None and self.spread is not None:
-            object.__setattr__(self, "tolerance", self.spread / 2)
-        if self.published is not None and self.tolerance is None:
-            raise SpecError(f"The published figure of {self.column} needs a tolerance, or a spread.")
+        told = self.spread is not None or (self.error is not None and self.margin is not None)
+        if self.published is not None and not told:
+            raise SpecError(f"The published figure of {self.column} needs a spread, or an error and a margin.")
 
-    def holds(self, ours: float) -> bool | None:
-        """Whether ours is near enough; None where nothing was published."""
-        if self.published is None or self.tolerance is None:
+    def target(self, runs: int | None, seeds: int) -> Target | None:
+        """What a mean over so many seeds must meet, the published one being over `runs`; None if there is none."""
+        if self.published is None:
             return None
-        return abs(ours - self.published) <= self.tolerance
+        if self.spread is not None and runs is not None:
+            return Target.of_mean(self.published, self.spread, runs, seeds)
+        assert self.error is not None
+        assert self.margin is not None
+        return Target(self.published, self.error, self.margin)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One row of a published table and how it is reproduced.
 
-    `tolerance` is how far our mean may lie from the published one, in `unit`, for the row to hold. `deviation` says
-    what is known to differ from the paper's protocol. With `columns`, the row has several figures, each read from the
-    search's table for the architecture that was found; the first of them is the row's headline. `baselines` are other
-    strategies, by what they are called, that get the same budget and seeds. `seconds_a_trial` is what a training costs
-    on the clock of the paper, where the table has no training times. Without `keep_runs` no search is stored: where one
-    takes milliseconds, waiting for the disk would take most of the time. `label` is what a figure calls the row.
+    The published figures are means over `runs` searches. `cheap` are the baselines that must not come as near to them
+    as ours, for the row to hold. `deviation` says what is known to differ from the paper's protocol. With `columns`,
+    the row has several figures, each read from the search's table for the architecture that was found; the first of
+    them is the row's headline. `baselines` are other strategies, by what they are called, that get the same budget and
+    seeds. `seconds_a_trial` is what a training costs on the clock of the paper, where the table has no training times.
+    Without `keep_runs` no search is stored: where one takes milliseconds, waiting for the disk would take most of the
+    time. `label` is what a figure calls the row.
     """
 
     name: str
     title: str
     published: float
-    published_spread: float | None
+    published_spread: float
+    runs: int
     unit: str
     source: str
     source_checked: str
-    tolerance: float
+    cheap: tuple[str, ...]
     deviation: str | None
     parameter_baseline: bool
     needs_gpu: bool
@@ -112,9 +119,8 @@ class Recipe:
     @property
     def published_text(self) -> str:
         """The published figure, marked where nobody has checked it."""
-        spread = "" if self.published_spread is None else f" ± {self.published_spread}"
         mark = " (unverified)" if self.source_checked == "memory" else ""
-        return f"{self.published}{spread} {self.unit}{mark}"
+        return f"{self.published} ± {self.published_spread} {self.unit}{mark}"
 
     def settings(self, preset: str, seed: int = 0) -> tuple[Settings, int]:
         """The search of a preset and its number of seeds."""
@@ -141,13 +147,15 @@ class Ranking:
     """Published rank correlations of a training-free score, and the table of scores that ours are taken from.
 
     `scores` is a file relative to the working folder, `made_by` the command that makes it, `proxy` the score whose
-    correlations were published. `combined` are correlated too, after the scores of the file.
+    correlations were published; those of `cheap` ones must not come as near to them, for the ranking to hold.
+    `combined` are correlated too, after the scores of the file.
     """
 
     name: str
     title: str
     source: str
     source_checked: str
+    cheap: tuple[str, ...]
     deviation: str | None
     scores: str
     made_by: str
@@ -195,17 +203,20 @@ def read(name: str, text: str) -> Recipe:
         _check_keys(f"the preset {preset} of {name}", size, _PRESET, _PRESET)
     if columns and (columns[0].published is None or "table" not in entries["search"]):
         raise SpecError(f"The columns of {name} need a table in its search, and a published figure for the first.")
-    optional = {"published_spread": None, "deviation": None, "parameter_baseline": False, "needs_gpu": False}
-    headline = _headline(columns[0]) if columns else {}
+    if any(column.published is not None and column.spread is None for column in columns):
+        raise SpecError(f"Every published figure of {name} is a mean over searches and needs a spread.")
+    optional = {"deviation": None, "parameter_baseline": False, "needs_gpu": False}
+    headline = {"published": columns[0].published, "published_spread": columns[0].spread} if columns else {}
     baselines = {label: str(parse(text)) for label, text in entries.get("baselines", {}).items()}
-    return Recipe(name=name, **{**optional, **headline, **entries, "columns": columns, "baselines": baselines})
+    made = {"columns": columns, "baselines": baselines, "cheap": _cheap(name, entries)}
+    return Recipe(name=name, **{**optional, **headline, **entries, **made})
 
 
 def ranking_of(name: str, text: str) -> Ranking:
     """The ranking that a TOML text describes; a SpecError says what is wrong with it."""
     entries = _entries(name, text)
     _check_keys(f"the ranking {name}", entries, _RANKING | {"deviation", "combined"}, _RANKING)
-    made = {"columns": _columns(name, entries), "combined": _combined(name, entries)}
+    made = {"columns": _columns(name, entries), "combined": _combined(name, entries), "cheap": tuple(entries["cheap"])}
     return Ranking(name=name, **{"deviation": None, **entries, **made})
 
 
@@ -241,8 +252,13 @@ def _combined(name: str, entries: dict[str, Any]) -> tuple[Combined, ...]:
     return tuple(found)
 
 
-def _headline(first: Column) -> dict[str, Any]:
-    return {"published": first.published, "published_spread": first.spread, "tolerance": first.tolerance}
+def _cheap(name: str, entries: dict[str, Any]) -> tuple[str, ...]:
+    """The baselines that the row must be told apart from; UnknownName for one that is not run."""
+    run = {"random", *entries.get("baselines", {}), *(["most parameters"] if entries.get("parameter_baseline") else [])}
+    for label in entries["cheap"]:
+        if label not in run:
+            raise UnknownName(f"baseline of {name}", label, run)
+    return tuple(entries["cheap"])
 
 
 def _check_keys(where: str, entries: dict[str, Any], known: set[str], required: set[str]) -> None:

@@ -17,14 +17,15 @@ from ogive.compare import Comparison, compare
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData
 from ogive.core.rng import Seed
-from ogive.metrics import mean_interval
-from ogive.reproduce.ledger import empty_row, verdict, write_row
+from ogive.metrics import interval_name, mean_interval
+from ogive.reproduce.ledger import empty_row, write_row
 from ogive.reproduce.recipe import Column, Recipe
+from ogive.reproduce.verdict import columns_verdict, doubts, verdict
 from ogive.runs import read_run
 from ogive.session import Settings
 from ogive.spec import parse
 
-__all__ = ["reproduce_search"]
+__all__ = ["judged_search", "reproduce_search"]
 
 Floats = npt.NDArray[np.float64]
 Values = Mapping[str, Mapping[str, Floats]]
@@ -49,8 +50,9 @@ def reproduce_search(
                 folder=folder,
                 progress=progress,
             )
-            largest = _parameter_baseline(chosen, settings, seeds)
+            largest = _parameter_baseline(chosen, settings, seeds, folder and folder / "most-parameters")
             row |= _several(chosen, found, largest) if chosen.columns else _measured(chosen, found, largest)
+            row = judged_search(row, chosen)
         except MissingData as error:
             row |= {"status": "data missing", "because": str(error)}
     row["seconds"] = round(time.perf_counter() - started if folder is None else _spent(folder), 1)
@@ -68,7 +70,7 @@ def _check_columns(chosen: Recipe, settings: Settings) -> None:
 
 def _spent(folder: Path) -> float:
     """Seconds of searching, in whichever sittings: a resumed reproduction costs what an uninterrupted one does."""
-    return sum(read_run(path.parent).elapsed_s for path in folder.glob("*/run.json"))
+    return sum(read_run(path.parent).elapsed_s for path in folder.rglob("run.json"))
 
 
 def _row(chosen: Recipe, preset: str, settings: Settings, seeds: int) -> dict[str, Any]:
@@ -81,7 +83,6 @@ def _row(chosen: Recipe, preset: str, settings: Settings, seeds: int) -> dict[st
         unit=chosen.unit,
         source=chosen.source,
         source_checked=chosen.source_checked,
-        tolerance=chosen.tolerance,
         deviation=chosen.deviation,
         n_seeds=seeds,
         command=f"ogive reproduce {chosen.name} --preset {preset}",
@@ -105,17 +106,16 @@ def _measured(chosen: Recipe, found: Comparison, largest: Comparison | None) -> 
     others = {labels.get(text, text): value for text, value in means.items() if math.isfinite(value)}
     if largest is not None and (reported := largest.rows()[0].reported) is not None:
         others["most parameters"] = reported
-    holds = abs(mean - chosen.published) <= chosen.tolerance
     bounds = None if math.isnan(interval.low) else [interval.low, interval.high]
-    told = verdict(holds, chosen.source_checked, chosen.deviation or "of an unknown reason")
-    return {"ours": mean, "interval": bounds, "baselines": others, **told}
+    return {"ours": mean, "interval": bounds, "baselines": others}
 
 
-def _parameter_baseline(chosen: Recipe, settings: Settings, seeds: int) -> Comparison | None:
+def _parameter_baseline(chosen: Recipe, settings: Settings, seeds: int, folder: Path | None) -> Comparison | None:
     """The cheapest predictor of all: of as many random architectures, take the one with the most parameters."""
     if not chosen.parameter_baseline:
         return None
-    return compare(["random"], replace(settings, strategy="random", objectives=("maximize(params)",)), seeds=seeds)
+    largest = replace(settings, strategy="random", objectives=("maximize(params)",))
+    return compare(["random"], largest, seeds=seeds, folder=folder)
 
 
 # -- several figures of what was found --------------------------------------------------------------------------------
@@ -138,16 +138,12 @@ def _several(chosen: Recipe, found: Comparison, largest: Comparison | None) -> d
     }
     columns = [_column(column, values, found.settings.seed) for column in chosen.columns]
     first = columns[0]
-    outside = ", ".join(one["column"] for one in columns if one["holds"] is False)
-    reason = f"{outside} outside the tolerance: {chosen.deviation or 'of an unknown reason'}"
     return {
         "ours": first["ours"],
         "interval": first["interval"],
         "baselines": first["baselines"],
         "columns": columns,
         "course": _course(chosen, found, chosen.seconds_a_trial * (not table.timed)),
-        "markdown": _markdown(columns),
-        **verdict(not outside, chosen.source_checked, reason),
     }
 
 
@@ -163,12 +159,10 @@ def _column(column: Column, values: Values, seed: int) -> dict[str, Any]:
         "column": column.column,
         "published": column.published,
         "published_spread": column.spread,
-        "tolerance": column.tolerance,
         "ours": mean,
         "interval": None if math.isnan(interval.low) else list(interval),
         "spread": float(own.std(ddof=1)) if len(own) > 1 else None,
         "baselines": {label: float(found[column.column].mean()) for label, found in values.items() if label != "ours"},
-        "holds": column.holds(mean),
     }
 
 
@@ -191,18 +185,48 @@ def _mean(curves: Sequence[Sequence[float]]) -> Floats:
     return mean
 
 
-def _markdown(columns: Sequence[Mapping[str, Any]]) -> list[str]:
+# -- the verdict ------------------------------------------------------------------------------------------------------
+
+
+def judged_search(row: Mapping[str, Any], chosen: Recipe) -> dict[str, Any]:
+    """The row with the status that follows from its numbers, and its columns as a table."""
+    if row["ours"] is None:
+        return dict(row)
+    if not chosen.columns:
+        about = _about(Column("", chosen.published, chosen.published_spread), row, chosen, row["n_seeds"])
+        told = verdict(about["doubts"], chosen.source_checked, chosen.deviation)
+        return {**row, "error": about["error"], "margin": about["margin"], **told}
+    known = {column.column: column for column in chosen.columns}
+    columns = [one | _about(known[one["column"]], one, chosen, row["n_seeds"]) for one in row["columns"]]
+    about = {"error": columns[0]["error"], "margin": columns[0]["margin"], "columns": columns}
+    told = columns_verdict(columns, chosen.source_checked, chosen.deviation)
+    return {**row, **about, "markdown": _markdown(columns, row["n_seeds"]), **told}
+
+
+def _about(column: Column, measured: Mapping[str, Any], chosen: Recipe, seeds: int) -> dict[str, Any]:
+    """Error and margin of what was published, and what speaks against ours being that."""
+    target = column.target(chosen.runs, seeds)
+    cheap = {label: value for label, value in measured["baselines"].items() if label in chosen.cheap}
+    return {
+        "label": column.column,
+        "error": None if target is None else target.error,
+        "margin": None if target is None else target.margin,
+        "doubts": [] if target is None else doubts(target, measured["ours"], measured["interval"], cheap),
+    }
+
+
+def _markdown(columns: Sequence[Mapping[str, Any]], seeds: int) -> list[str]:
     """The columns as a table for a README, baselines to the right."""
     baselines = list(columns[0]["baselines"])
-    lines = [
-        f"| column | published | ours [95 %] | {' | '.join(baselines)} |",
-        f"|{'---|' * (3 + len(baselines))}",
-    ]
+    titles = ["column", "published", f"ours [{interval_name(seeds)}]", *baselines, "holds"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for one in columns:
         spread = "" if one["published_spread"] is None else f" ± {one['published_spread']:.2f}"
         published = "–" if one["published"] is None else f"{one['published']:.2f}{spread}"
         own = "" if one["spread"] is None else f" ± {one['spread']:.2f}"
         interval = "" if one["interval"] is None else " [{:.2f}, {:.2f}]".format(*one["interval"])
-        others = " | ".join(f"{one['baselines'][label]:.2f}" for label in baselines)
-        lines.append(f"| `{one['column']}` | {published} | {one['ours']:.2f}{own}{interval} | {others} |")
+        others = [f"{one['baselines'][label]:.2f}" for label in baselines]
+        holds = "–" if one["published"] is None else "no" if one["doubts"] else "yes"
+        ours = f"{one['ours']:.2f}{own}{interval}"
+        lines.append("| " + " | ".join([f"`{one['column']}`", published, ours, *others, holds]) + " |")
     return lines

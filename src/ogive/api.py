@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from ogive import catalog
-from ogive.choice import Chosen, Limit, check_limits, choose, limits_of, pareto_front
+from ogive.choice import Chosen, Limit, check_limits, choose, choose_last, limits_of, pareto_front
 from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Named
@@ -34,7 +35,17 @@ from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Order, Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.runs import Run, read_run
-from ogive.session import Parts, Settings, assemble, budget_of, ran, refuse_other_settings, settings_of, unfinished
+from ogive.session import (
+    Parts,
+    Settings,
+    assemble,
+    budget_of,
+    ran,
+    refuse_other_settings,
+    remeasured,
+    settings_of,
+    unfinished,
+)
 from ogive.session import resume as _resume
 from ogive.session import search as _search
 
@@ -105,7 +116,8 @@ class Result:
     """What a search found: its trials in the order in which they were proposed.
 
     `objectives` are as they were written, `metrics` what was measured, `limits` those within which the best trial is
-    chosen.
+    chosen. `remeasured` are trials whose latencies were measured once more after the search, side by side, with what
+    was found then.
     """
 
     trials: tuple[Trial, ...]
@@ -113,11 +125,16 @@ class Result:
     objectives: tuple[str, ...] = ()
     metrics: tuple[Metric, ...] = ()
     limits: tuple[Limit, ...] = ()
+    remeasured: tuple[Trial, ...] = ()
 
     @property
     def choice(self) -> Chosen:
-        """The best trial and, in words, the rule by which it is the best."""
-        return choose(self.trials, self.objectives, self.limits)
+        """The best trial by latencies as they were measured last, and in words the rule by which it is the best."""
+        return choose_last(self.trials, self._final, self.objectives, self.limits)
+
+    @property
+    def _final(self) -> dict[int, Trial]:
+        return {trial.number: trial for trial in self.remeasured}
 
     @property
     def best(self) -> Trial:
@@ -138,8 +155,9 @@ class Result:
         return replace(self, limits=read)
 
     def pareto(self) -> list[Trial]:
-        """The trials that no other beats in all objectives, by falling first score."""
-        return pareto_front(self.trials)
+        """The trials that no other beats in all objectives, by falling first score; with latencies as measured last."""
+        final = self._final
+        return pareto_front([final.get(trial.number, trial) for trial in self.trials])
 
 
 def space(name: str, **options: Any) -> SearchSpace:
@@ -174,7 +192,8 @@ def open_run(folder: str | Path) -> Result:
 
 
 def _result(run: Run) -> Result:
-    return Result(tuple(run.trials), run.folder, run.objectives, tuple(run.metrics.values()), run.limits)
+    metrics, final = tuple(run.metrics.values()), tuple(run.remeasured.values())
+    return Result(tuple(run.trials), run.folder, run.objectives, metrics, run.limits, final)
 
 
 def search(
@@ -241,7 +260,10 @@ def search(
             if on_trial is not None:
                 on_trial(trial)
         ordered = tuple(sorted(found, key=lambda trial: trial.number))
-        return Result(ordered, None, parts.written, parts.evaluator.metrics, limits_of(settings.prefer))
+        limits = limits_of(settings.prefer)
+        by_rule = partial(choose, objectives=parts.written, limits=limits)
+        final = remeasured(parts.study(), ordered, by_rule, device=settings.device)
+        return Result(ordered, None, parts.written, parts.evaluator.metrics, limits, tuple(final))
     if resume and (folder / "run.json").exists():
         refuse_other_settings(read_run(folder), settings, may_differ=("budget",))
         run = _resume(

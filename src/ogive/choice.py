@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from ogive.core.metric import Metric, is_reported, spelt
 from ogive.core.trial import Trial
 from ogive.metrics import non_dominated
 
-__all__ = ["KNEE", "Chosen", "Limit", "check_limits", "choose", "limits_of", "pareto_front"]
+__all__ = ["KNEE", "Chosen", "Limit", "check_limits", "choose", "choose_last", "limits_of", "pareto_front"]
 
 # What stands for no limits, where some were given before.
 KNEE = "knee"
@@ -109,6 +109,18 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     kept = non_dominated([scores for _, scores in scored])
     front = [trial for (trial, _), stays in zip(scored, kept, strict=True) if stays]
     return sorted(front, key=lambda trial: trial.scores or (), reverse=True)
+
+
+def choose_last(
+    trials: Sequence[Trial], final: Mapping[int, Trial], objectives: Sequence[str] = (), limits: Sequence[Limit] = ()
+) -> Chosen:
+    """As `choose`, by what was measured last: `final` holds by number the trials that were measured once more.
+
+    The trial that is chosen is told as it was in the search.
+    """
+    choice = choose([final.get(trial.number, trial) for trial in trials], objectives, limits)
+    before = {trial.number: trial for trial in trials}
+    return choice if choice.trial is None else replace(choice, trial=before[choice.trial.number])
 
 
 def choose(trials: Sequence[Trial], objectives: Sequence[str] = (), limits: Sequence[Limit] = ()) -> Chosen:

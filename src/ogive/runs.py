@@ -15,11 +15,11 @@ import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ogive.choice import Chosen, Limit, check_limits, choose, limits_of
+from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 # The limits of the choice, among the artifacts, where they were given after the search began.
 PREFERENCE = "prefer.json"
+# What was measured side by side after the search, among the artifacts.
+FINALISTS = "finalists.json"
 
 SCHEMA = 2  # 1, of version 0.1, held no metrics and no answer; it is read as well
 
@@ -96,7 +98,11 @@ class Run:
     @property
     def choice(self) -> Chosen:
         """The trial that is the best of all that are there today, and by which rule."""
-        return choose(self.trials, self.objectives, self.limits)
+        return self.chosen(self.limits)
+
+    def chosen(self, limits: Sequence[Limit]) -> Chosen:
+        """The same within these limits; latencies count as they were measured last."""
+        return choose_last(self.trials, self.remeasured, self.objectives, limits)
 
     def prefer(self, written: Sequence[str]) -> None:
         """Choose the best trial within these limits from now on; SpecError for one of nothing that was measured."""
@@ -116,6 +122,36 @@ class Run:
             return {metric.name: metric for metric in metrics_from(stored)}
         except (TypeError, SpecError) as error:
             raise StoreError(f"{self.folder / 'run.json'} does not hold the metrics of a search: {error}.") from error
+
+    @property
+    def remeasured(self) -> dict[int, Trial]:
+        """By number, the trials whose latencies were measured once more, side by side, with what was found then."""
+        path = self.artifacts / FINALISTS
+        if not path.exists():
+            return {}
+        trials = {trial.number: trial for trial in self.trials}
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))["finalists"]
+            found = {int(entry["trial"]): _final(trials[int(entry["trial"])], entry) for entry in entries}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            way = f"delete it; `ogive resume {self.folder}` measures again"
+            raise StoreError(f"{path} is damaged ({error!r}): {way}.") from error
+        return found
+
+    @property
+    def final_trials(self) -> list[Trial]:
+        """All trials, with their latencies as they were measured last."""
+        final = self.remeasured
+        return [final.get(trial.number, trial) for trial in self.trials]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its finalists were measured after its last trial."""
+        try:
+            told = json.loads((self.artifacts / FINALISTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(told, dict) and told.get("trials") == len(self.records)
 
     @property
     def chances(self) -> tuple[str, ...]:
@@ -235,6 +271,21 @@ class RunStore:
     def note(self, name: str, value: object) -> None:
         """Write a JSON file among the artifacts."""
         write_json(self.artifacts / name, value)
+
+    def note_finalists(self, found: Sequence[Trial], trials: int) -> None:
+        """Write what was measured side by side after so many trials, beside the trials, which stay as they are."""
+        entries = [
+            {
+                "trial": trial.number,
+                "arch": str(trial.arch),
+                "status": trial.status,
+                "scores": trial.scores,
+                "metrics": {name: _finite(float(value)) for name, value in trial.metrics.items()},
+                "error": trial.measurement.error,
+            }
+            for trial in found
+        ]
+        self.note(FINALISTS, {"trials": trials, "finalists": entries})
 
     def save_strategy(self, strategy: Checkpointed, study: Study) -> None:
         """Write the state of the strategy and of the loop; the one before is kept until the new one is complete."""
@@ -421,6 +472,16 @@ def _record(line: bytes) -> Record:
     measurement = Measurement(metrics, Cost(**entry["cost"]), entry["error"], entry["status"] == "screened")
     trial = Trial(int(entry["number"]), _read_proposal(entry), measurement, entry["status"], scores, _read_call(entry))
     return Record(trial, float(entry["at_s"]))
+
+
+def _final(trial: Trial, entry: Mapping[str, Any]) -> Trial:
+    """The trial with what was found of it later; KeyError where it is another one."""
+    if entry["arch"] != str(trial.arch):
+        raise KeyError(entry["arch"])
+    metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
+    scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
+    measurement = replace(trial.measurement, metrics=metrics, error=entry["error"])
+    return replace(trial, measurement=measurement, status=entry["status"], scores=scores)
 
 
 def _checksum(text: str) -> str:

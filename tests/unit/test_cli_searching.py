@@ -80,6 +80,19 @@ def test_an_order_of_finishing_is_an_option_that_resume_speaks_of(ogive: Run, ta
     assert "not reproducible" in " ".join(ogive("search", "--help")[1].replace("│", " ").split())
 
 
+def test_the_latency_of_the_winner_is_told_as_it_was_measured_last(ogive: Run) -> None:
+    quick = "latency(min_runs=6, min_seconds=0.0, max_seconds=0.01, warm_up_s=0.0)"
+    size = ("--data", "digits(size=8, limit=20)", "--channels", 2, "--cells", 1, "--evaluator", quick)
+    code, out, _ = ogive("search", "--space", "nasbench201", "--strategy", "random", *size, "--budget", 3, "--out", "r")
+    assert code == 0
+    assert re.search(
+        r"\n      measured again, side by side with \d other finalists?: latency_ms [\d.]+ \(in the search [\d.]+\)",
+        out,
+    )
+    _, out, _ = ogive("resume", "r")
+    assert out.startswith("What it finds depends on latency, which no second measurement repeats.")
+
+
 def test_the_runs_of_a_comparison_keep_its_command(ogive: Run, table_home: Path) -> None:
     assert ogive("compare", "random", *TABULAR, "--budget", 2, "--seeds", 2, "--out", "both")[0] == 0
     command = "ogive compare random --space nasbench201 --table nasbench201 --budget 2 --seeds 2 --out both"

@@ -19,6 +19,7 @@ from ogive.cli.show import Bar, SearchProgress, console, duration, measured, num
 from ogive.compare import Comparison, check, compare
 from ogive.core.capabilities import Choosing
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.metric import LATENCY
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.objective import Objective as Objective_
 from ogive.core.trial import Trial, counted
@@ -339,8 +340,24 @@ def _print_found(run: Run) -> None:
     console.print(_best_of(run, winner, choice.rule), highlight=False)
     size = ", ".join(f"{key}={value}" for key, value in run.config["skeleton"].items() if value is not None)
     console.print(f"      {space.format(winner.arch)}{f'   in networks of {size}' if size else ''}")
+    _print_remeasured(run, winner)
     table("", ("metric", "value>"), [(name, measured(name, value)) for name, value in winner.metrics.items()])
     console.print(f"run:  {run.folder}   next: {shlex.join(['ogive', 'report', str(run.folder)])}")
+
+
+def _print_remeasured(run: Run, winner: Trial) -> None:
+    """What was measured of the winner once more, side by side with the other finalists."""
+    final = run.remeasured
+    if winner.number not in final:
+        return
+    now = final[winner.number].metrics
+    values = (
+        f"{name} {measured(name, now[name])} (in the search {measured(name, winner.metrics[name])})"
+        for name in run.config.get("unrepeatable") or [LATENCY.name]
+        if name in now and name in winner.metrics
+    )
+    others = counted(len({trial.arch for trial in final.values()}) - 1, "other finalist")
+    console.print(f"      measured again, side by side with {others}: {', '.join(values)}", highlight=False)
 
 
 def _sign(objective: Objective_) -> float:
@@ -354,7 +371,7 @@ def _best_of(run: Run, winner: Trial, rule: str) -> str:
     chosen = f"trial {winner.number}, {winner.arch}, {values}"
     by = f"\n      {rule}" if run.limits or len(run.objectives) > 1 else ""
     if len(run.objectives) > 1:
-        count = counted(len(pareto_front(run.trials)), "trial")
+        count = counted(len(pareto_front(run.final_trials)), "trial")
         front = shlex.join(["ogive", "front", str(run.folder)])
         return f"front: {count} that no other beats; {front} lists them\nbest: {chosen}{by}"
     return f"best: {chosen}{by}{_last_epoch(run, winner)}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ogive import catalog
-from ogive.choice import check_limits, choose, limits_of, pareto_front
+from ogive.choice import check_limits, limits_of, pareto_front
 from ogive.cli.searching import Prefer, command_line, reached
 from ogive.cli.show import COUNTS, Bar, console, duration, number, table
 from ogive.core.errors import SpecError, UnknownName, nearest
@@ -167,18 +167,18 @@ def front_command(run: RunFolder, prefer: Prefer = None) -> None:
     read = read_run(run)
     limits = read.limits if prefer is None else limits_of(prefer)
     check_limits(limits, tuple(read.metrics.values()))
-    choice = choose(read.trials, read.objectives, limits)
+    choice = read.chosen(limits)
     name = str(read.config["space"])
     # A space of one's own has no other form of its text.
     space = catalog.build("space", name) if name.partition("(")[0] in catalog.names("space") else None
     rows = [
         (
-            f"{'* ' if trial == choice.trial else ''}{trial.number}",
+            f"{'* ' if choice.trial is not None and trial.number == choice.trial.number else ''}{trial.number}",
             *(value for _, value in reached(read.objectives, trial)),
             str(trial.arch),
             "" if space is None else space.format(trial.arch),
         )
-        for trial in pareto_front(read.trials)
+        for trial in pareto_front(read.final_trials)
     ]
     table(None, ("trial>", *(f"{text}>" for text in read.objectives), "architecture", "text form"), rows)
     console.print(choice.missing if choice.trial is None else f"* {choice.rule}", highlight=False)

@@ -11,6 +11,9 @@ from ogive.core.errors import SpecError, UnknownName, shortened
 
 __all__ = [
     "LATENCY",
+    "LATENCY_CPU",
+    "LATENCY_HIGH",
+    "LATENCY_LOW",
     "LATENCY_SPREAD",
     "MACS",
     "PARAMS",
@@ -105,13 +108,16 @@ TEST_ACC = Metric("test_acc", "%", "larger", "test accuracy")
 PARAMS = Metric("params", "", "smaller", "parameters")
 MACS = Metric("macs", "", "smaller", "multiply-accumulates")
 LATENCY = Metric("latency_ms", "ms", "smaller", "latency")
+LATENCY_CPU = Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency")
+LATENCY_LOW = Metric("latency_low_ms", "ms", "smaller", "latency, lower end of the median's 95 % interval")
+LATENCY_HIGH = Metric("latency_high_ms", "ms", "smaller", "latency, upper end of the median's 95 % interval")
 # How sure a latency is: its 10th and 90th percentiles, the processor's own time, and the ends of the median's interval.
 LATENCY_SPREAD = (
     Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),
     Metric("latency_p90_ms", "ms", "smaller", "latency, 90th percentile"),
-    Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency"),
-    Metric("latency_low_ms", "ms", "smaller", "latency, lower end of the median's 95 % interval"),
-    Metric("latency_high_ms", "ms", "smaller", "latency, upper end of the median's 95 % interval"),
+    LATENCY_CPU,
+    LATENCY_LOW,
+    LATENCY_HIGH,
 )
 
 

@@ -157,6 +157,19 @@ class Study:
                 "changed."
             )
 
+    def scored(self, number: int, proposal: Proposal, measurement: Measurement) -> Trial:
+        """The trial that a measurement of a proposal makes."""
+        if measurement.screened:
+            return Trial(number, proposal, measurement, "screened")
+        if measurement.error is not None:
+            return Trial(number, proposal, measurement, "failed")
+        scores = tuple(float(objective(proposal.arch, measurement.metrics)) for objective in self.objectives)
+        for objective, score in zip(self.objectives, scores, strict=True):
+            if not math.isfinite(score):
+                failed = Measurement(measurement.metrics, measurement.cost, f"{objective!r} is {score}")
+                return Trial(number, proposal, failed, "failed")
+        return Trial(number, proposal, measurement, "ok", scores)
+
     # -- the steps of the loop --------------------------------------------------------------------------------------
 
     def _ask(self, budget: Budget, clock: float, in_flight: int, recorded: Mapping[int, Trial]) -> None:
@@ -274,7 +287,8 @@ class Study:
                 trials.append(trial)
                 continue
             assert measurement is not None
-            fresh = self._scored(number, proposal, measurement)
+            self._refuse_less(proposal, measurement)
+            fresh = self.scored(number, proposal, measurement)
             fresh = fresh if chunk.call is None else replace(fresh, call=chunk.call)
             trials.append(fresh)
             yield fresh
@@ -291,23 +305,14 @@ class Study:
             reason = "the worker process died (killed, or out of memory)"
             return [Measurement(error=reason) for _ in chunk.proposals]
 
-    def _scored(self, number: int, proposal: Proposal, measurement: Measurement) -> Trial:
-        if measurement.screened:
-            return Trial(number, proposal, measurement, "screened")
-        if measurement.error is not None:
-            return Trial(number, proposal, measurement, "failed")
+    def _refuse_less(self, proposal: Proposal, measurement: Measurement) -> None:
+        """ProtocolError for a success that lacks some of what the evaluator promised to measure."""
         missing = self._metrics.keys() - measurement.metrics.keys()
-        if missing:
+        if missing and not measurement.screened and measurement.error is None:
             raise ProtocolError(
                 f"{type(self.evaluator).__name__} promised the metrics {', '.join(sorted(missing))} "
                 f"but measured only {', '.join(sorted(measurement.metrics)) or 'nothing'} for {proposal.arch}."
             )
-        scores = tuple(float(objective(proposal.arch, measurement.metrics)) for objective in self.objectives)
-        for objective, score in zip(self.objectives, scores, strict=True):
-            if not math.isfinite(score):
-                failed = Measurement(measurement.metrics, measurement.cost, f"{objective!r} is {score}")
-                return Trial(number, proposal, failed, "failed")
-        return Trial(number, proposal, measurement, "ok", scores)
 
     def _compare(self, trial: Trial, proposal: Proposal) -> None:
         same = trial.arch == proposal.arch and trial.proposal.fidelity == proposal.fidelity

@@ -162,8 +162,13 @@ def _lead_of_front(
     The best of each run alone may be beaten by a trial of another one.
     """
     held = [(one, trial) for one in comparable for trial in one.working]
-    choice = choose([trial for _, trial in held], comparable[0].run.objectives, comparable[0].run.limits)
-    place = next((one.tag for one, trial in held if trial is choice.trial), comparable[0].tag)
+    final = [one.run.remeasured.get(trial.number, trial) for one, trial in held]
+    choice = choose(final, comparable[0].run.objectives, comparable[0].run.limits)
+    place = comparable[0].tag
+    for (one, trial), measured_last in zip(held, final, strict=True):
+        if measured_last is choice.trial:
+            place, choice = one.tag, replace(choice, trial=trial)
+            break
     chosen = tuple(replace(one, choice=choice) if one.tag == place else one for one in members)
     tags = {one.tag for one in comparable}
     return next(one for one in chosen if one.tag == place), chosen, [one for one in chosen if one.tag in tags]

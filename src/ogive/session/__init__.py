@@ -4,6 +4,7 @@ Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
 from ogive.session.assembly import Parts, assemble, projections
+from ogive.session.finalists import remeasured
 from ogive.session.running import ran, resume, search, search_trials, searched, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
 
@@ -15,6 +16,7 @@ __all__ = [
     "projections",
     "ran",
     "refuse_other_settings",
+    "remeasured",
     "resume",
     "search",
     "search_trials",

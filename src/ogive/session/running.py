@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ogive import catalog
+from ogive.choice import choose
 from ogive.core.capabilities import Costly, Digested, Shared, answer_of, walk
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.executor import Event, Listener, Pool, Progress
@@ -28,6 +30,7 @@ from ogive.executors import at_work
 from ogive.machine import facts
 from ogive.runs import Followed, Run, RunStore, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
+from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 
 __all__ = ["ran", "resume", "search", "search_trials", "searched", "unfinished"]
@@ -73,6 +76,7 @@ def search(
                 if on_trial is not None:
                     on_trial(trial)
             _note_projections(store, parts)
+            _settle(store, study, settings, on_note)
         _wait(ranks)
         return read_run(folder)
 
@@ -118,6 +122,7 @@ def resume(
             if on_trial is not None:
                 on_trial(trial)
         _note_projections(store, parts)
+        _settle(store, study, settings, on_note)
         _wait(ranks)
     return read_run(folder)
 
@@ -178,6 +183,18 @@ def _note_projections(store: RunStore, parts: Parts) -> None:
     """Say in artifacts/world.json how many proposals of a finished search were projected."""
     if parts.world is not None:
         store.note("world.json", {"world": parts.world, "projections": projections(parts)})
+
+
+def _settle(store: RunStore, study: Study, settings: Settings, tell: Callable[[str], None] | None) -> None:
+    """Measure the finalists of a finished search side by side, where it needs that and unless they were."""
+    if isinstance(store, Followed) or not needs_clock(study):
+        return
+    run = read_run(store.folder)
+    known = list(run.remeasured.values()) if run.is_settled else []
+    by_rule = partial(choose, objectives=run.objectives, limits=run.limits)
+    found = remeasured(study, run.trials, by_rule, device=settings.device, known=known, tell=tell)
+    if found != known:
+        store.note_finalists(found, len(run.records))
 
 
 def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:

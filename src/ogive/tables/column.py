@@ -46,9 +46,9 @@ class Column:
     measured on the way through one longer training instead of at the end of a training of their own. `clock` names
     the column with the seconds that the training behind this one took.
 
-    `seeds` says which trainings a number stands for and `seed` which one where it is the same for all architectures,
-    `mean` names the column with the mean over this training and others. `cell` says what was trained or counted. None
-    stands for what nobody published.
+    `seeds` says which trainings a number stands for and `seed` which one, by its seed or its number, where it is the
+    same for all architectures; `mean` names the column with the mean over this training and others. `cell` says what
+    was trained or counted. None stands for what nobody published.
     """
 
     unit: str

@@ -134,7 +134,9 @@ _NASBENCH101_30K = Extract(
         **{
             f"val_acc_{epochs}": accuracy(
                 f"val_acc_{epochs}", f"CIFAR-10 validation after {epochs} epochs, {_ONE}", factor=100.0
-            ).at("val_acc", epochs, "train_seconds_108" if epochs == 108 else None)
+            )
+            .of("pruned", "one")
+            .at("val_acc", epochs, "train_seconds_108" if epochs == 108 else None)
             for epochs in _EPOCHS
         },
         "train_seconds_108": seconds("train_seconds_108", "training for 108 epochs on a TPU").at("train_seconds", 108),

@@ -212,6 +212,7 @@ def _of_moment(values: npt.NDArray[np.float32], epochs: int, begin: str) -> dict
             Column(
                 "s" if timed else "%", f"{about} for {epochs} epochs, mean of the repeats", "float32",
                 test=kind == "test", family=family, fidelity=epochs, clock=None if timed else clock,
+                seeds="all", cell="pruned",
             ),
             _mean(values[:, :, place]),
         )  # fmt: skip
@@ -224,7 +225,8 @@ def _repeats(runs: npt.NDArray[np.float32], epochs: int, kind: str) -> dict[str,
         f"{kind}_acc_{epochs}_repeat{repeat + 1}": (
             Column(
                 "%", f"{kind} accuracy after training for {epochs} epochs, repeat {repeat + 1}", "float32",
-                test=kind == "test", clock=f"train_seconds_{epochs}",
+                test=kind == "test", clock=f"train_seconds_{epochs}", seeds="one", seed=repeat + 1,
+                mean=f"{kind}_acc_{epochs}", cell="pruned",
             ),
             runs[:, repeat].copy(),
         )

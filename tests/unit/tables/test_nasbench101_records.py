@@ -12,6 +12,7 @@ import pytest
 
 from ogive.core.errors import SpecError
 from ogive.core.metric import names_of
+from ogive.core.rng import Seed
 from ogive.core.trial import Cost, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.spaces.nasbench101 import module_hash, nasbench101
@@ -119,6 +120,20 @@ def test_every_repeat_and_every_length_of_training_is_there(table: Table) -> Non
             assert table.value(arch, f"test_acc_{epochs}") == pytest.approx(np.mean(runs) - 0.1)
             assert table.value(arch, f"train_acc_{epochs}") == pytest.approx(90.0)
             assert table.value(arch, f"train_seconds_{epochs}") == pytest.approx(7 * epochs + 1)
+
+
+def test_a_query_may_answer_with_one_repeat_at_every_length_of_training(table: Table) -> None:
+    matrix, ops = CELLS[0]
+    arch = nasbench101().parse(f"ModelSpec(matrix={matrix}, ops={ops})")
+    for epochs in EPOCHS:
+        runs = {round(100 * accuracy(0, epochs, repeat), 3) for repeat in REPEATS}
+        drawn = set()
+        for number in range(40):
+            evaluator = Tabular(table, metric=f"val_acc_{EPOCHS[-1]}", seeds="random", seed=Seed(number))
+            found = evaluator.evaluate([Proposal(arch, epochs)])[0].metrics
+            drawn.add(round(found["val_acc"], 3))
+            assert found["test_acc"] == pytest.approx(table.value(arch, f"test_acc_{epochs}"))
+        assert drawn == runs
 
 
 def test_what_was_measured_half_way_is_a_family_of_its_own(table: Table) -> None:

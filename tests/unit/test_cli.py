@@ -297,8 +297,11 @@ def test_a_table_of_a_package_is_got_and_says_what_is_not_in_it(
     assert re.search(r"^c10v_val_200 +% +200 +all +raw ", about, re.MULTILINE)
     assert re.search(r"^c10v_val_200_seed999 +% +999 +raw +9.7120 +91.6840 +7,456 ", about, re.MULTILINE)
     assert_refused(ogive("tables", "get", "nasbench201"), "exists already")
-    compared = ogive("compare", "evolution", *TABULAR, "--seeds", "3")
+    compared = ogive("compare", "evolution", *TABULAR, "--seeds", "3", "--budget", "20", "--out", tmp_path / "both")
     assert re.search(r"^evolution +3 .* – +– +0$", compared.out, re.MULTILINE)
+    page = re.sub(r"<(script|style)\b.*?</\1>", "", (tmp_path / "both" / "report.html").read_text(), flags=re.DOTALL)
+    assert "validation accuracy" in page
+    assert "test accuracy" not in page
 
 
 def test_tables_are_imported_listed_and_verified(

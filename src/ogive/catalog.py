@@ -57,6 +57,8 @@ __all__ = [
 _LOADING = ("arrays:FILE.npz", "csv:FILE", "text:FOLDER")
 # What a part's name stands for where the task of the search is that one.
 _FOR_TASK = {("strategy", "darts", "language"): "darts_language"}
+# Kinds of parameters that may be written key=value.
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 # Parameters whose options are those of a dataclass that the task of the search names.
 _OF_TASK = ("recipe", "measuring")
 
@@ -102,10 +104,10 @@ def options(kind: str, name: str) -> dict[str, Any]:
     """Names and defaults of the options that somebody may write in ``name(option=value)``."""
     resolve(kind, name)  # an unknown one is refused
     if kind == "data":
-        keywords = (p for p in parameters_of(loader(name)).values() if p.kind is p.KEYWORD_ONLY)
-        return {p.name: p.default for p in keywords if any(map(is_plain, alternatives(p.annotation)))}
+        optional = list(parameters_of(loader(name)).values())[1:]  # the first takes the name
+        return {p.name: p.default for p in optional if any(map(is_plain, alternatives(p.annotation)))}
     parameters = parameters_of(resolve(kind, name))
-    written = (p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and is_writable(p))
+    written = (p for p in parameters.values() if p.kind in _NAMED and is_writable(p))
     own = {p.name: spelt(p.default) for p in written if p.default is not p.empty}
     records = _records(parameters, Context())
     return own | {option: value for record in records for option, value in record.defaults().items()}
@@ -228,7 +230,7 @@ def _keywords(spec: Spec, parameters: Mapping[str, inspect.Parameter], within: _
     named = {
         name: p
         for index, (name, p) in enumerate(parameters.items())
-        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and not (index < taken and p.kind is not p.KEYWORD_ONLY)
+        if p.kind in _NAMED and not (index < taken and p.kind is not p.KEYWORD_ONLY)
     }
     named = {name: p for name, p in named.items() if name not in {record.parameter for record in records}}
     inside = {option for record in records for option in record.fields}

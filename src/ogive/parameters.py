@@ -54,11 +54,14 @@ GIVEN = frozenset(FLAGS) | {"task", "device", "folder"}
 
 
 def parameters_of(maker: Any) -> dict[str, inspect.Parameter]:
-    """The constructor's parameters, with their annotations evaluated."""
+    """The constructor's parameters, with their annotations evaluated; one without takes anything."""
     function = maker.__init__ if inspect.isclass(maker) else getattr(maker, "func", maker)  # of a functools.partial
     parameters = inspect.signature(maker).parameters
     scope = getattr(function, "__globals__", {})
-    return {name: p.replace(annotation=evaluated(p.annotation, scope)) for name, p in parameters.items()}
+    return {
+        name: p.replace(annotation=Any if p.annotation is p.empty else evaluated(p.annotation, scope))
+        for name, p in parameters.items()
+    }
 
 
 def evaluated(annotation: Any, scope: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ogive.scores.jacobian import epe_nas, jacob_cov
 from ogive.scores.naswot import activation_kernel
 from ogive.scores.saliency import fisher, grad_norm, grasp, plain, snip
-from ogive.scores.size import macs, params
+from ogive.scores.size import l2_norm, macs, params
 from ogive.scores.swap import swap
 from ogive.scores.synflow import synflow, synflow_bn
 from ogive.scores.tenas import linear_regions, ntk
@@ -184,3 +184,14 @@ def test_swap_counts_the_units_that_differ_somewhere() -> None:
     columns = {tuple(column) for column in torch.cat(codes, dim=1).T.tolist()}
     assert swap(Tiny(), IMAGES) == len(columns)
     assert activation_kernel(Tiny(), IMAGES)[1] == 576 > len(columns) > 8
+
+
+def test_the_norm_of_the_weights_is_added_up_layer_by_layer_as_by_hand() -> None:
+    """Of all ones: of 2 x 3 x 2 x 2 weights the square root of 24, of 2 x 8 ones of three their norm of 3 times 4."""
+    network = nn.Sequential(nn.Conv2d(3, 2, 2), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    with torch.no_grad():
+        network[0].weight.fill_(1.0)
+        network[4].weight.fill_(-3.0)
+        network[0].bias.fill_(100.0)  # neither biases nor normalisations count
+        network[1].weight.fill_(100.0)
+    assert l2_norm(network, torch.zeros(2, 3, 3, 3)) == pytest.approx(math.sqrt(24) + 12, rel=1e-6)

@@ -267,6 +267,15 @@ class TabuSearch:
         pass
 
 
+class Plain:
+    """Parameters as most people write them."""
+
+    def __init__(self, space, seed, memory: int, aspiration: float = 0.5, restarts=3, *, tenure: int = 7) -> None:
+        self.memory, self.aspiration, self.restarts, self.tenure = memory, aspiration, restarts, tenure
+
+    ask, tell = TabuSearch.ask, TabuSearch.tell
+
+
 def layers(network, images):
     return float(sum(1 for _ in network.modules()))
 
@@ -276,6 +285,11 @@ def mine(name: str, *, count: int = 20):
     from ogive.training.data import load
 
     return load("digits", limit=count)
+
+
+def loose(name, count=20):
+    """The same with parameters of no particular kind."""
+    return mine(name, count=count)
 '''
 
 
@@ -310,6 +324,15 @@ def test_an_installed_plug_in_is_a_part_like_any_other(install: Callable[[str], 
         catalog.build("strategy", "tabo", context)
 
 
+def test_parameters_are_options_whether_keyword_only_or_not(install: Callable[[str], None], context: Context) -> None:
+    install("strategy.plain = tabu_for_ogive:Plain")
+    assert catalog.options("strategy", "plain") == {"aspiration": 0.5, "restarts": 3, "tenure": 7}
+    assert catalog.inner_parts("strategy", "plain") == ["memory"]
+    made = catalog.build("strategy", "plain(memory=5, aspiration=0.25, restarts=2)", context)
+    assert (made.memory, made.aspiration, made.restarts, made.tenure) == (5, 0.25, 2, 7)
+    assert catalog.options("evaluator", "training_free")["score"] == "naswot"
+
+
 def test_an_installed_score_can_screen(install: Callable[[str], None]) -> None:
     install("score.layers = tabu_for_ogive:layers")
     data = catalog.load("load_data")("digits", limit=10)
@@ -320,8 +343,8 @@ def test_an_installed_score_can_screen(install: Callable[[str], None]) -> None:
 
 
 def test_installed_data_are_loaded_by_their_name(install: Callable[[str], None]) -> None:
-    install("data.mine = tabu_for_ogive:mine")
-    assert catalog.options("data", "mine") == {"count": 20}
+    install("data.mine = tabu_for_ogive:mine\ndata.loose = tabu_for_ogive:loose")
+    assert catalog.options("data", "mine") == catalog.options("data", "loose") == {"count": 20}
     assert catalog.tasks("data", "mine") == catalog.inputs("data", "mine") == ()  # it does not say
     assert len(catalog.build("data", "mine(count=10)").train) == 10
     with pytest.raises(UnknownName, match="no data set named 'mina'"):

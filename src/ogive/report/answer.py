@@ -12,6 +12,7 @@ from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric
 from ogive.report.cells import Drawing
 from ogive.report.evidence import command_block, doubts, sources, verdict
 from ogive.report.facts import Facts
+from ogive.report.latency import latency_lines
 from ogive.report.markup import (
     Html,
     direction,
@@ -55,6 +56,7 @@ def answer_section(facts: Facts, drawing: Drawing) -> Html:
         tag("div", said, picture_figure(picture) if picture else missing, class_="answer"),
         name,
         _tiles(facts, best),
+        _latency(best),
         _last_epoch(facts, best, drawing),
         _exports(best.one.final.get("exports")),
         tag("h3", "The command that made it"),
@@ -232,6 +234,11 @@ def _searched(best: Winner, metric: Metric) -> str:
 def _tile(name: str, value: str, about: str, *, first: bool) -> Html:
     below = tag("div", about, class_="about") if about else None
     return tag("div", tag("dt", name), tag("dd", value, below), class_="first" if first else None)
+
+
+def _latency(best: Winner) -> Html | None:
+    lines = latency_lines(best)
+    return joined(tag("h3", "Its latency"), [tag("p", line) for line in lines]) if lines else None
 
 
 def _exports(exports: object) -> Html | None:

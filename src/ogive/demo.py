@@ -86,7 +86,7 @@ def demo(
         _searched(_settings(seed, strategy, evaluator, trainings), out / name, index * SEARCH_SHARE, progress)
         for index, (name, strategy, evaluator) in enumerate(sides)
     ]
-    winning = max(runs, key=lambda run: _score(run.choice.trial))
+    winning = max(runs, key=lambda run: _score(_final(run)))
     kept = sum(len(run.records) for run in runs) == before and (winning.artifacts / "winner.json").exists()
     facts = _trained(winning, full_epochs, 2 * SEARCH_SHARE, progress)
     progress(2 * SEARCH_SHARE + TRAIN_SHARE, "exporting the winner")
@@ -167,6 +167,12 @@ def _facts(run: Run) -> dict[str, Any]:
     return facts
 
 
+def _final(run: Run) -> Trial | None:
+    """The best trial, with its latency as it was measured last."""
+    winner = run.choice.trial
+    return None if winner is None else run.final(winner)
+
+
 def _score(trial: Trial | None) -> float:
     if trial is None or trial.scores is None:
         raise StoreError("No candidate could be trained; trials.jsonl says why.")
@@ -174,7 +180,7 @@ def _score(trial: Trial | None) -> float:
 
 
 def _side(run: Run) -> Side:
-    winner = run.choice.found
+    winner = run.final(run.choice.found)
     return Side(
         run.config["strategy"].partition("(")[0],
         len(run.evaluated),

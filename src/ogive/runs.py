@@ -138,6 +138,10 @@ class Run:
             raise StoreError(f"{path} is damaged ({error!r}): {way}.") from error
         return found
 
+    def final(self, trial: Trial) -> Trial:
+        """One of its trials, with its latency as it was measured last."""
+        return self.remeasured.get(trial.number, trial)
+
     @property
     def final_trials(self) -> list[Trial]:
         """All trials, with their latencies as they were measured last."""

@@ -102,7 +102,7 @@ def _found_at(best: Winner) -> str:
 def _untested(best: Winner) -> Html:
     """What is known before any test."""
     sought, one = best.one.sought[0], best.one
-    top = sought.told(score(best.trial)) if best.trial else "unknown"
+    top = sought.told(score(best.final_trial)) if best.trial else "unknown"
     about = f"{_subject(best)} has" if len(one.sought) > 1 else f"The best candidate so far is {_found_at(best)}, with"
     name = sought.written if sought.metric is None else title(sought.metric)
     way = f", {direction(sought.metric)}" if sought.metric is not None and direction(sought.metric) else ""
@@ -160,7 +160,8 @@ def _chosen_by(facts: Facts, best: Winner, about: Metric | None) -> str:
     epochs, only = _of_epochs(best) if one.answer == "last" else "", one.sought[0]
     metric = only.metric
     plain = metric == about or (metric is not None and metric.validated and not direction(metric))
-    reached = "" if plain else f": {only.told(score(best.trial))}"
+    reached = "" if plain else f": {only.told(score(best.final_trial))}"
+    reached += "" if best.trial == best.final_trial else ", with its latency as it was measured last"
     if len(facts.runs) > 2:
         return f" It is the best of {len(facts.runs)} runs by {only.noun}{reached}.{epochs}"
     return epochs if plain else f" It was chosen by {only.noun}{reached}.{epochs}"

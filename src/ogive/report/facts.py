@@ -130,7 +130,7 @@ def facts_of(runs: Sequence[Run]) -> Facts:
     members = _members(runs)
     first = next((one for one in members if not one.is_random), members[0])
     comparable = [one for one in members if one.objectives == first.objectives]
-    lead = max(comparable, key=lambda one: (one.final != {}, score(one.best), not one.is_random))
+    lead = max(comparable, key=lambda one: (one.final != {}, score(one.final_best), not one.is_random))
     if len(lead.sought) > 1:
         lead, members, comparable = _lead_of_front(comparable, members)
     metrics, quality, costs = _metrics(members)
@@ -162,7 +162,7 @@ def _lead_of_front(
     The best of each run alone may be beaten by a trial of another one.
     """
     held = [(one, trial) for one in comparable for trial in one.working]
-    final = [one.run.remeasured.get(trial.number, trial) for one, trial in held]
+    final = [one.run.final(trial) for one, trial in held]
     choice = choose(final, comparable[0].run.objectives, comparable[0].run.limits)
     place = comparable[0].tag
     for (one, trial), measured_last in zip(held, final, strict=True):

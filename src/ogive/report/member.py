@@ -70,6 +70,11 @@ class Member:
         return self.choice.trial
 
     @property
+    def final_best(self) -> Trial | None:
+        """The best trial, with its latency as it was measured last."""
+        return None if self.best is None else self.run.final(self.best)
+
+    @property
     def is_random(self) -> bool:
         """Whether the strategy is random search."""
         return self.strategy.startswith("random")
@@ -120,6 +125,11 @@ class Winner:
     metrics: Mapping[str, Metric]
     test_interval: tuple[int, int, Interval] | None
     latency_ends: tuple[float, float] | None
+
+    @property
+    def final_trial(self) -> Trial | None:
+        """Its trial, with its latency as it was measured last, by which it was chosen."""
+        return None if self.trial is None else self.one.run.final(self.trial)
 
     @property
     def trained(self) -> bool:

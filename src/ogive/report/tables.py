@@ -185,7 +185,7 @@ def _runs_table(runs: Sequence[Member]) -> Html:
             one.strategy,
             one.seed,
             *(str(one.count(status)) for status in ("ok", "failed", "screened")),
-            one.sought[0].told(score(one.best)) if one.best else "–",
+            one.sought[0].told(score(one.final_best)) if one.best else "–",
             duration(one.run.elapsed_s),
             str(one.config.get("created", "")),
         ]

@@ -85,6 +85,17 @@ def test_the_latencies_of_the_winner_are_set_side_by_side(two: Run) -> None:
     assert all(line in text for line in lines(two))
 
 
+def test_the_winner_is_chosen_by_what_was_measured_last(two: Run, make: Make, trial: Of) -> None:
+    remeasured(two, (0, 4.1), (1, 4.0))
+    text = html.unescape(page([two]))
+    assert "trial 1 of evolution" in text
+    assert "latency_tradeoff(target_ms=5) = <strong>-4" in text
+    # Of two runs the one leads whose best is better by what was measured last, whatever the search thought of it.
+    other = make("other", [trial(0, latencies(4.0), (-3.9,))])
+    lead = facts_of([two, other]).lead
+    assert lead.run.folder == other.folder
+
+
 def test_a_latency_that_was_never_measured_on_a_free_machine_meets_no_target(two: Run) -> None:
     assert "Whether the target of 5 ms is met cannot be told: the machine was busy each time." in lines(two)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import build, default_skeleton
 from ogive.networks.count import parameters
+from ogive.networks.export import export
+from ogive.networks.own import Published
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.supernet import SupernetStrategy, described
@@ -28,6 +32,7 @@ from ogive.supernets.gates import Drawing, Mix, mixing
 from ogive.supernets.sharing import sharing_of
 from ogive.testing import check_space
 from ogive.training.data import Data, Split
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -367,6 +372,83 @@ def test_a_supernet_with_an_operation_runs_it_as_the_derived_network_does_and_wi
     x_NCHW = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     expected = nn.functional.batch_norm(nn.ChannelShuffle(2)(x_NCHW), None, None, training=True)
     torch.testing.assert_close(module(x_NCHW), expected)
+
+
+class Held(nn.Sequential):
+    """What a class of one's own may be made of."""
+
+    def __init__(self, channels: int, stride: int, groups: int) -> None:
+        super().__init__(nn.AvgPool2d(stride), nn.ChannelShuffle(groups), normalised(channels))
+
+
+def normalised(channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """An operation with a number of its own."""
+
+    groups: int = 2
+    name: str = "grouped"
+
+    def __call__(self, channels: int, stride: int) -> nn.Module:
+        return Held(channels, stride, self.groups)
+
+
+class Counting:
+    """An operation of which nobody knows what makes another one."""
+
+    name = "counting"
+
+    def __init__(self, groups: int) -> None:
+        self.groups = groups
+
+    def __call__(self, channels: int, stride: int) -> nn.Module:
+        return nn.Sequential(nn.AvgPool2d(stride), nn.ChannelShuffle(self.groups))
+
+
+def exported(operation: Any, make: Any, last: Any, folder: Path) -> str:
+    """The text of own.py: a network of a space with the operation."""
+    space = make(operation=operation)
+    skeleton = default_skeleton(space.name, channels=4, cells=3, classes=2)
+    network = build(space.check(last), skeleton, seed=0, space=space)
+    plain = Classification(DATA).plain(network)
+    (written,) = export(network, folder, plain, name="own", formats=("torch",))
+    return written.paths[0].read_text()
+
+
+@pytest.mark.parametrize(("make", "last"), [(nasbench201, (5, 1, 5, 0, 3, 5)), (darts, (0, 7, 7) * 8)])
+@pytest.mark.parametrize(
+    ("operation", "made"),
+    [
+        (Shuffled(), "Shuffled()"),
+        (Grouped(4), 'Grouped(groups=4, name="grouped")'),
+        (Published("conv_3x3"), 'Published(name="conv_3x3")'),
+    ],
+)
+def test_a_network_with_an_operation_is_written_as_plain_source(
+    make: Any, last: Any, operation: Any, made: str, tmp_path: Path
+) -> None:
+    text = exported(operation, make, last, tmp_path)
+    assert f"OwnOperation(operation={made})" in text
+    assert not re.search(r"^\s*(import|from) ogive", text, re.MULTILINE)
+    alone = "import sys; sys.path.insert(0, '.'); import own, torch; print(own.load()(torch.zeros(2, 3, 8, 8)).shape)"
+    command = [sys.executable, "-I", "-c", alone]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "torch.Size([2, 2])\n", done.stderr
+
+
+def test_an_operation_that_cannot_be_written_as_source_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"^To write Counting as source, .*self\.recipe.*equal\.$"):
+        exported(Counting(2), nasbench201, (5,) * 6, tmp_path)
+
+    class Local(Shuffled):
+        pass
+
+    with pytest.raises(SpecError, match=r"stands at the top level of a module can be written as source; .*Local"):
+        exported(Local(), nasbench201, (5,) * 6, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_trainings_in_other_processes_and_all_evaluators_know_the_operation() -> None:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -23,7 +22,7 @@ from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
 from ogive.networks.nested import NestedNetwork
-from ogive.networks.own import own_module
+from ogive.networks.own import OwnOperation, own_operation
 from ogive.networks.residual import ResidualNetwork
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.autogan import NAME as GENERATORS
@@ -249,10 +248,10 @@ def _smallest(skeleton: Skeleton, reductions: int) -> int:
 
 def _nasbench201(arch: Architecture, skeleton: Skeleton, space: ExtendedSpace | None = None) -> nn.Module:
     choices = (space or nasbench201()).admit(arch).choices
-    known: list[Any] = [*NASBENCH201_OPERATIONS, *(partial(own_module, one) for one in own_operations(space))]
     _check_plain(skeleton, "nasbench201")
     _check_depth(skeleton, "nasbench201")
     _check_width(skeleton, "nasbench201")
+    known: list[Any] = [*NASBENCH201_OPERATIONS, *_own(space, skeleton)]
     return NasBench201Network(
         operations=[known[int(choice)] for choice in choices],
         channels=skeleton.channels,
@@ -260,6 +259,12 @@ def _nasbench201(arch: Architecture, skeleton: Skeleton, space: ExtendedSpace | 
         classes=skeleton.classes,
         inputs=skeleton.inputs,
     )
+
+
+def _own(space: ExtendedSpace | None, skeleton: Skeleton) -> list[OwnOperation]:
+    """Operations of one's own, checked at the three widths of a network."""
+    widths = [skeleton.channels << stage for stage in range(3)]
+    return [own_operation(one, widths) for one in own_operations(space)]
 
 
 def _natssize(arch: Architecture, skeleton: Skeleton) -> nn.Module:
@@ -301,7 +306,7 @@ def _nasbench101(arch: Architecture, skeleton: Skeleton) -> nn.Module:
 
 def _darts(arch: Architecture, skeleton: Skeleton, space: ExtendedSpace | None = None) -> nn.Module:
     admitted = (space or darts()).admit(arch)
-    known: list[Any] = [*CHOOSABLE, *(partial(own_module, one) for one in own_operations(space))]
+    known: list[Any] = [*CHOOSABLE, *_own(space, skeleton)]
     normal, reduce = cell_of(admitted, "normal", known), cell_of(admitted, "reduce", known)
     return build_genotype(Genotype(normal, CONCAT, reduce, CONCAT), skeleton)
 

@@ -12,7 +12,7 @@ import importlib
 import linecache
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -38,21 +38,36 @@ PYTHON = {*dir(builtins), "__name__", "__file__", "__doc__"}
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a class needs: imports, texts of definitions in an order in which they can run, and the class's name."""
+    """What a class needs: imports, texts of definitions in an order in which they can run, and the class's name.
+
+    `others` are the names of the classes beside it.
+    """
 
     imports: frozenset[Import]
     texts: tuple[str, ...]
     name: str
+    others: tuple[str, ...] = ()
 
 
-def collect(root: type, reserved: frozenset[Import | str] = frozenset()) -> Collected:
-    """Everything that `root` needs, directly or through others; raises SpecError for what cannot be copied.
+def collect(root: type, reserved: frozenset[Import | str] = frozenset(), beside: Sequence[type] = ()) -> Collected:
+    """Everything that `root` and classes `beside` it need; raises SpecError for what cannot be copied.
 
     `reserved` are names, and imports with their names, that the caller's own text uses: no definition may take them.
     """
     file_of.cache_clear()  # files may have been edited since
     of_the_project.cache_clear()
     linecache.checkcache()
+    starts = [_start(one) for one in (*beside, root)]
+    reached = _reached(starts)
+    names = _names(reached, reserved)
+    imports = frozenset(Import(t.module, t.attribute, names[t]) for t in reached if isinstance(t, Import))
+    texts = tuple(_renamed(definition, names) for definition in _ordered(reached))
+    *others, name = (names[start] for start in starts)
+    return Collected(imports, texts, name, tuple(others))
+
+
+def _start(root: type) -> Definition:
+    """The definition of a class; SpecError for one that cannot be copied."""
     own = of_the_project(root.__module__) and "." not in root.__qualname__
     start = _resolve(file_of(root.__module__), root.__qualname__) if own else None
     if not isinstance(start, Definition):
@@ -60,18 +75,14 @@ def collect(root: type, reserved: frozenset[Import | str] = frozenset()) -> Coll
             f"Only a class of your own that stands at the top level of a module can be written as source; "
             f"{root.__module__}.{root.__qualname__} is none."
         )
-    reached = _reached(start)
-    names = _names(reached, reserved)
-    imports = frozenset(Import(t.module, t.attribute, names[t]) for t in reached if isinstance(t, Import))
-    texts = tuple(_renamed(definition, names) for definition in _ordered(reached))
-    return Collected(imports, texts, names[start])
+    return start
 
 
 # -- from names to definitions ----------------------------------------------------------------------------------------
 
 
-def _reached(start: Definition) -> list[Target]:
-    """All that `start` needs, each thing after what it needs itself where cycles allow, and `start` last."""
+def _reached(starts: Sequence[Definition]) -> list[Target]:
+    """All that these need, each thing after what it needs itself where cycles allow, and the last of them last."""
     reached: dict[Target, None] = {}
     entered: set[Target] = set()
 
@@ -85,7 +96,8 @@ def _reached(start: Definition) -> list[Target]:
                 visit(used)
         reached[target] = None
 
-    visit(start)
+    for start in starts:
+        visit(start)
     return list(reached)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.networks.darts import DARTS_OPERATIONS, darts_operation
 from ogive.spaces.extended import Operation
 
-__all__ = ["Published", "own_module"]
+__all__ = ["OwnOperation", "Published", "own_module", "own_operation"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,25 @@ class _Own(nn.Module):
         """The module itself."""
         found: Tensor = self.inner(x)
         return found
+
+
+@dataclass(frozen=True)
+class OwnOperation:
+    """Makes the modules of an operation in a network; plain, so that it can be written as source with the network."""
+
+    operation: Callable[[int, int], nn.Module]
+
+    def __call__(self, channels: int, stride: int) -> nn.Module:
+        return _Own(self.operation(channels, stride))
+
+
+def own_operation(operation: Operation, widths: Sequence[int]) -> OwnOperation:
+    """What makes the modules of a checked operation; SpecError as of `own_module`, for each of the widths."""
+    with torch.random.fork_rng(devices=[]):
+        for channels in widths:
+            for stride in (1, 2):
+                own_module(operation, channels, stride)
+    return OwnOperation(operation)
 
 
 def own_module(operation: Operation, channels: int, stride: int, affine: bool = True) -> nn.Module:

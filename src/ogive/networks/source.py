@@ -27,6 +27,7 @@ __all__ = [
     "file_of",
     "free_names",
     "hidden_names",
+    "of_the_project",
     "paths",
 ]
 

@@ -6,7 +6,8 @@ import ast
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from importlib import metadata
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,7 +16,7 @@ from torch import nn
 from ogive.core.errors import SpecError
 from ogive.networks.closure import collect
 from ogive.networks.plain import Plain
-from ogive.networks.source import Import, bound
+from ogive.networks.source import Import, bound, of_the_project
 
 __all__ = ["literal", "standalone"]
 
@@ -39,13 +40,16 @@ def standalone(network: nn.Module, plain: Plain, *, name: str, headline: str | N
     """The text of NAME.py; raises SpecError for a network that cannot be written as source.
 
     A network can if its class stands at the top level of a file, needs only torch and Python, and its instances carry
-    `recipe`: the literal keyword arguments that rebuild it. `headline` says what it is and what made it.
+    `recipe`: the keyword arguments that rebuild it, literals and values of classes for which the same is true, or which
+    are dataclasses or without state. `headline` says what it is and what made it.
     """
     recipe = _recipe(network)
     constants, functions, needed = f"{WEIGHTS}\n{plain.constants}", [LOAD, *plain.functions], IMPORTS | plain.imports
     own = {name for statement in ast.parse("\n".join([constants, *functions])).body for name in bound(statement)}
-    collected = collect(type(network), needed | own | {"network"})
-    call = f"return {_call(collected.name, recipe)}"
+    kinds = list(dict.fromkeys(_kinds(recipe)))
+    collected = collect(type(network), needed | own | {"network"}, kinds)
+    written = _spelt(recipe, dict(zip(kinds, collected.others, strict=True)))
+    call = f"return {_call(collected.name, written)}"
     body = [
         *collected.texts,
         f'def network() -> nn.Module:\n    """Build the network with fresh weights."""\n    {call}',
@@ -58,7 +62,7 @@ def standalone(network: nn.Module, plain: Plain, *, name: str, headline: str | N
 
 @runtime_checkable
 class Rebuilt(Protocol):
-    """A network that says what makes another one like it."""
+    """A network, or a part of it, that says what makes another one like it."""
 
     @property
     def recipe(self) -> dict[str, object]:
@@ -76,6 +80,50 @@ def _recipe(network: nn.Module) -> dict[str, object]:
             "and dictionaries only."
         )
     return recipe
+
+
+class _Expression(str):
+    """Text that stands in the file as it is."""
+
+    __slots__ = ()
+
+
+def _arguments(value: object) -> dict[str, object] | None:
+    """What makes an equal value, of one's own class; None for a literal, or what shall be one."""
+    if isinstance(value, type) or not of_the_project(type(value).__module__):
+        return None
+    if isinstance(value, Rebuilt):
+        return dict(value.recipe)
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+    if vars(value):
+        name = type(value).__name__
+        raise SpecError(
+            f"To write {name} as source, ogive must know what makes another one: make it a dataclass, or set "
+            f"self.recipe in its constructor, a dictionary such that {name}(**self.recipe) is its equal."
+        )
+    return {}
+
+
+def _kinds(value: object) -> Iterator[type]:
+    """The classes of all in a recipe that is no literal."""
+    arguments = _arguments(value)
+    inner = arguments if arguments is not None else value
+    for one in inner.values() if isinstance(inner, dict) else inner if isinstance(inner, tuple | list) else ():
+        yield from _kinds(one)
+    if arguments is not None:
+        yield type(value)
+
+
+def _spelt(value: Any, names: Mapping[type, str]) -> Any:
+    """A recipe in which what makes a value stands for each that is no literal."""
+    arguments = _arguments(value)
+    if arguments is not None:
+        written = (f"{key}={literal(_spelt(one, names))}" for key, one in arguments.items())
+        return _Expression(f"{names[type(value)]}({', '.join(written)})")
+    if isinstance(value, dict):
+        return {key: _spelt(one, names) for key, one in value.items()}
+    return type(value)(_spelt(one, names) for one in value) if type(value) in (tuple, list) else value
 
 
 # -- the parts of the file --------------------------------------------------------------------------------------------
@@ -198,6 +246,8 @@ def literal(value: object, *, indent: int = 0, used: int = 0) -> str:
 
 
 def _atom(value: object) -> str:
+    if isinstance(value, _Expression):
+        return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(f"A recipe holds plain literals only, and {value} cannot be written as one.")
     if type(value) is str:

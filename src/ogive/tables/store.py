@@ -25,7 +25,8 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
 from ogive.core.metric import Metric, is_of_test_set
 from ogive.home import tables_folder
-from ogive.tables.column import PUBLISHED_ROLES, Column, Role, as_stored, check_column, file_of, settled, usable
+from ogive.tables.column import PUBLISHED_ROLES, Column, Role, as_stored, check_column, file_of, settled
+from ogive.tables.description import check_description, records_of, roles_of, searched_on
 from ogive.tables.keys import Key, key_from
 from ogive.tables.names import elsewhere, missing, same
 from ogive.tables.published import GETTABLE, PUBLISHED
@@ -34,10 +35,6 @@ __all__ = ["SCHEMA", "Column", "Table", "open_table", "write_folder", "write_tab
 
 SCHEMA = 2
 FILE = "table.json"
-# Tables of version 0.1 did not always say what is searched on and reported: two different trainings of NAS-Bench-201,
-# on half of the images and on all of them.
-_METRIC_1, _REPORT_1 = "c10v_val_200", "c10_test_200"
-
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -59,14 +56,14 @@ class Table:
         self.source, self.licence = str(description["source"]), str(description["licence"])
         self.importer = str(description["importer"])
         self.clock: str | None = description["clock"]
-        self.metric, self.report = _searched_on(description)
-        self.roles = _roles(description)
+        self.metric, self.report = searched_on(description)
+        self.roles = roles_of(description)
         self.key: Key = key_from(description["key"], self._load)
         self.complete = bool(description.get("complete", True))
         self.predicted = description.get("kind") == "surrogate"
         files = description["columns"]
         self.columns = {name: as_stored(name, file, self.importer) for name, file in files.items()}
-        _check_description(self.columns, self.key, self.rows, (self.clock, self.metric, self.report))
+        check_description(self.columns, self.key, self.rows, (self.clock, self.metric, self.report))
         files = files | {f"key.{name}": file for name, file in description["key"].get("files", {}).items()}
         self._sizes = {name: int(file["bytes"]) for name, file in files.items()}
         self._sums = {name: str(file["sha256"]) for name, file in files.items()}
@@ -318,7 +315,8 @@ def write_table(
     of the space has a row, `roles` what the accuracies are called that are searched on and reported; without any,
     columns keep their names. Raises SpecError if `folder` exists.
     """
-    for named in (clock, metric, report, *(about.clock for about, _ in columns.values())):
+    facts = [about for about, _ in columns.values()]
+    for named in (clock, metric, report, *(about.clock for about in facts), *(about.mean for about in facts)):
         if named is not None and named not in columns:
             raise UnknownName("column", named, columns)
     for column, (about, values) in columns.items():
@@ -330,7 +328,7 @@ def write_table(
         "clock": clock,
         "metric": metric,
         "report": report,
-        "roles": _records(roles),
+        "roles": records_of(roles),
         "source": source,
         "licence": licence,
         "importer": importer,
@@ -352,7 +350,7 @@ def write_folder(
         raise SpecError(f"The name of a table is made of letters, digits, '_', '.' and '-', but got {name!r}.")
     if folder.exists():
         raise SpecError(f"{folder} exists already: remove it to import the table again, or give another name (--as).")
-    whole = {"schema": SCHEMA, "name": name, "space": space, "roles": _records(PUBLISHED_ROLES), **description}
+    whole = {"schema": SCHEMA, "name": name, "space": space, "roles": records_of(PUBLISHED_ROLES), **description}
     _write_all(folder, whole, columns, arrays)
     return Table.open(folder)
 
@@ -390,41 +388,6 @@ def _write_all(
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
-
-
-def _searched_on(description: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The columns that a search goes by and reports; decided here for tables of version 0.1, which need not say."""
-    metric, report = description.get("metric"), description.get("report")
-    if "roles" in description or metric is not None:
-        return metric, report
-    columns = description["columns"]
-    usual = _REPORT_1 if report is None and _REPORT_1 in columns else report
-    return _METRIC_1 if _METRIC_1 in columns else None, usual
-
-
-def _records(roles: Mapping[str, Metric]) -> dict[str, dict[str, str]]:
-    return {role: metric.to_json() for role, metric in roles.items()}
-
-
-def _roles(description: Mapping[str, Any]) -> Mapping[str, Metric]:
-    """What is searched on and reported is called; version 0.1 called all of it as published accuracies are."""
-    stored = description.get("roles")
-    return PUBLISHED_ROLES if stored is None else {role: Metric(**record) for role, record in stored.items()}
-
-
-def _check_description(
-    columns: Mapping[str, Column], key: Key, rows: int, named: tuple[str | None, str | None, str | None]
-) -> None:
-    if key.rows != rows:
-        raise ValueError(f"{rows} rows, but keys for {key.rows}")
-    for what, column in zip(("clock", "metric", "report"), named, strict=True):
-        if column is not None and column not in columns:
-            raise ValueError(f"its {what} {column!r} is no column")
-    for name, about in columns.items():
-        if about.clock is not None and about.clock not in columns:
-            raise ValueError(f"the clock {about.clock!r} of {name} is no column")
-        if not usable(name) or np.dtype(about.dtype).kind not in "iuf":
-            raise ValueError(f"no column can be named {name!r} and hold {about.dtype!r}")
 
 
 def _without_none(entries: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,17 @@ from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
 from ogive.metrics import Interval, anytime, holm, hypervolume, interval_name, mean_interval, paired_permutation_test
 from ogive.runs import read_run
-from ogive.session import Parts, Settings, assemble, refuse_other_settings, resume, search, searched, threads_of
+from ogive.session import (
+    Parts,
+    Settings,
+    assemble,
+    refuse_other_settings,
+    resume,
+    search,
+    searched,
+    threads_of,
+    unrepeatable,
+)
 from ogive.spec import parse
 
 __all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare"]
@@ -294,8 +304,19 @@ def check(
     everybody = {names[0]: first, **others}
     for parts in everybody.values():
         parts.study()
-    notes = (_random_start(name, parts, settings) for name, parts in everybody.items())
-    return everybody, tuple(note for note in notes if note is not None)
+    notes = [_random_start(name, parts, settings) for name, parts in everybody.items()]
+    return everybody, tuple(note for note in (*notes, _by_a_clock(first)) if note is not None)
+
+
+def _by_a_clock(parts: Parts) -> str | None:
+    """A warning where the searches depend on what no second measurement repeats."""
+    names = unrepeatable(parts)
+    if not names:
+        return None
+    return (
+        f"The searches depend on {', '.join(names)}, which no second measurement repeats: another comparison may end "
+        "otherwise. The scores are those of the searches, each measured once, at a time of its own."
+    )
 
 
 def _random_start(name: str, parts: Parts, settings: Settings) -> str | None:

@@ -84,6 +84,17 @@ def test_each_outcome_is_that_of_the_search_alone(settings: Settings, invented_t
     assert outcome.reported_curve[-1] == outcome.reported
 
 
+def test_searches_that_depend_on_a_clock_are_said_to(settings: Settings) -> None:
+    quick = "latency(min_seconds=0.0, max_seconds=0.01, warm_up_s=0.0)"
+    timed = replace(
+        settings, table=None, data="digits(size=8, limit=20)", channels=2, cells=1, budget=Budget(trials=1),
+        evaluator=quick, objectives=(),
+    )  # fmt: skip
+    (note,) = compare(["random"], timed, seeds=1).notes
+    assert note.startswith("The searches depend on latency_ms, which no second measurement repeats")
+    assert compare(["random"], settings, seeds=1).notes == ()
+
+
 def test_workers_change_nothing(settings: Settings) -> None:
     one = compare([EVOLUTION], settings, seeds=3)
     two = compare([EVOLUTION], settings, seeds=3, workers=2)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
-from ogive.core.trial import Fidelity, Measurement, Proposal
+from ogive.core.trial import Fidelity
 
 __all__ = [
     "Answer",
@@ -32,7 +32,6 @@ __all__ = [
     "Rehearsed",
     "Scheduled",
     "Shared",
-    "SideBySide",
     "answer_of",
     "fidelity_of",
     "is_divisible",
@@ -192,15 +191,6 @@ class Shared(Protocol):
     @property
     def shared(self) -> Literal[True]:
         """That they do."""
-        ...
-
-
-@runtime_checkable
-class SideBySide(Protocol):
-    """An evaluator that measures by a clock, so that no two measurements agree, and of several in alternation."""
-
-    def side_by_side(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        """As `evaluate`, but so that what slows the machine down meanwhile meets all the proposals alike."""
         ...
 
 

@@ -16,7 +16,18 @@ from ogive.core.metric import Metric, metric_named, names_of
 from ogive.core.objective import Objective, best_of
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
-__all__ = ["Batched", "Cached", "Evaluator", "Labelled", "Measured", "Screened", "Together", "attempt", "recall"]
+__all__ = [
+    "Batched",
+    "Cached",
+    "Clocked",
+    "Evaluator",
+    "Labelled",
+    "Measured",
+    "Screened",
+    "Together",
+    "attempt",
+    "recall",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +80,15 @@ class Labelled(Evaluator, Protocol):
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Take note of the trials of all of them, in the order of `sample`; failed ones are among them."""
+        ...
+
+
+@runtime_checkable
+class Clocked(Evaluator, Protocol):
+    """An evaluator that measures by a clock: no two measurements agree, and those of several can alternate."""
+
+    def side_by_side(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        """As `evaluate`, but so that what slows the machine down meanwhile meets all the proposals alike."""
         ...
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,7 +33,7 @@ class Latency:
 
     The networks are those of `ogive.networks` for the space of each proposal, `channels` wide and `cells` deep (None:
     the published size). Images have the shape of `data`, or `shape` where there is none. The measurement depends on the
-    machine and on what else it does: no two runs give the same numbers. `sample` and `lock` are those of
+    machine and on what else it does: no two runs give the same numbers. `sample` makes one timed pass, as in
     `ogive.evaluators.timing.measure`.
     """
 
@@ -53,13 +52,12 @@ class Latency:
         cells: int | None = None,
         timing: Timing = Timing(warm_up_s=0.05, min_seconds=0.05, max_seconds=1.0),  # noqa: B008
         sample: Sampler | None = None,
-        lock: Path | None = None,
     ) -> None:
         self._shape = shape if data is None else data.shape
         self._classes = classes if data is None else len(data.classes)
         self._channels, self._cells = channels, cells
         self._device, self._seed, self._timing = _available(device), seed, timing
-        self._sample, self._lock = sample, lock
+        self._sample = sample
         self._space = space if isinstance(space, ExtendedSpace) else None  # others need not be such as can be sent
         if space is not None:
             self._skeleton(space.name)  # refuses now what would fail at the first trial
@@ -98,7 +96,6 @@ class Latency:
             device=self._device,
             seed=self._seed,
             sample=self._sample,
-            lock=self._lock,
         )
 
     def _skeleton(self, space: str) -> Skeleton:

@@ -3,7 +3,7 @@
 Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
-from ogive.session.assembly import Parts, assemble, projections
+from ogive.session.assembly import Parts, assemble, projections, unrepeatable
 from ogive.session.finalists import remeasured
 from ogive.session.running import ran, resume, search, search_trials, searched, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
@@ -24,4 +24,5 @@ __all__ = [
     "settings_of",
     "threads_of",
     "unfinished",
+    "unrepeatable",
 ]

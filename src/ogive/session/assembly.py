@@ -12,9 +12,9 @@ from typing import Any
 from ogive import catalog
 from ogive.choice import check_limits, limits_of
 from ogive.context import Context
-from ogive.core.capabilities import Listening, Projecting, SideBySide, walk
+from ogive.core.capabilities import Listening, Projecting, walk
 from ogive.core.errors import SpecError
-from ogive.core.evaluator import Evaluator, Screened
+from ogive.core.evaluator import Clocked, Evaluator, Screened
 from ogive.core.metric import names_of
 from ogive.core.objective import Objective
 from ogive.core.rng import Seed
@@ -130,7 +130,7 @@ def unrepeatable(parts: Parts) -> list[str]:
     inside = list(walk(parts.evaluator))
     deciding = [*parts.objectives, *(part.by for part in inside if isinstance(part, Screened))]
     needed = {name for objective in deciding for name in objective.needs}
-    clocked = (part for part in inside if isinstance(part, SideBySide) and isinstance(part, Evaluator))
+    clocked = (part for part in inside if isinstance(part, Clocked))
     return [name for part in clocked for name in names_of(part.metrics) if name in needed]
 
 

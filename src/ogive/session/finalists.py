@@ -13,8 +13,8 @@ import numpy as np
 
 from ogive.choice import Chosen
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import SideBySide, walk
-from ogive.core.evaluator import Evaluator
+from ogive.core.capabilities import walk
+from ogive.core.evaluator import Clocked
 from ogive.core.metric import LATENCY, LATENCY_CPU, LATENCY_HIGH, LATENCY_LOW, names_of
 from ogive.core.study import Study
 from ogive.core.trial import Measurement, Trial
@@ -68,11 +68,11 @@ def needs_clock(study: Study) -> bool:
     return _measuring(study) is not None
 
 
-def _measuring(study: Study) -> SideBySide | None:
+def _measuring(study: Study) -> Clocked | None:
     """The part of the evaluator that measures by a clock what an objective needs."""
     needed = {name for objective in study.objectives for name in objective.needs}
     for part in walk(study.evaluator):
-        if isinstance(part, SideBySide) and isinstance(part, Evaluator) and needed & set(names_of(part.metrics)):
+        if isinstance(part, Clocked) and needed & set(names_of(part.metrics)):
             return part
     return None
 

@@ -10,7 +10,7 @@ from typing import Any
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import OgiveError, ProtocolError
-from ogive.core.evaluator import Evaluator, Labelled
+from ogive.core.evaluator import Clocked, Evaluator, Labelled
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, names_of
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -33,9 +33,12 @@ def check_evaluator(
 ) -> None:
     """Names, one measurement a proposal, complete metrics, errors as data, independence of order, and picklability.
 
-    The metrics in `noisy` are measured with a clock and may differ between two measurements of the same proposal.
+    The metrics in `noisy`, and those of parts that are `Clocked`, are measured with a clock and may differ
+    between two measurements of the same proposal.
     """
     checked: Evaluator = made(evaluator, Evaluator)
+    clocked = [part for part in walk(checked) if isinstance(part, Clocked)]
+    noisy = {*noisy, *(name for part in clocked for name in names_of(part.metrics))}
     batch = _proposals(made(space, SearchSpace), proposals)
     name = type(checked).__name__
     _check_names(checked.metrics, name)
@@ -43,6 +46,8 @@ def check_evaluator(
     require(checked.evaluate([]) == [], f"{name}: no proposals give no measurements.")
     together = checked.evaluate(batch)
     _check_measurements(checked, batch, together)
+    for part in clocked:
+        _check_measurements(part, batch, part.side_by_side(batch))
     apart = [checked.evaluate([proposal])[0] for proposal in reversed(batch)][::-1]
     for proposal, first, second in zip(batch, together, apart, strict=True):
         same = _steady(first, noisy) == _steady(second, noisy)
@@ -54,7 +59,7 @@ def check_evaluator(
     _check_foreign(checked, batch[0].arch)
     require_picklable(checked, name)
     if subprocess:
-        arguments = [target(evaluator), target(space), str(proposals), json.dumps(list(noisy))]
+        arguments = [target(evaluator), target(space), str(proposals), json.dumps(sorted(noisy))]
         here = [_steady(measurement, noisy) for measurement in together]
         require_same_elsewhere("ogive.testing.evaluators:trace_of_evaluator", arguments, here, name)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -393,6 +393,29 @@ def test_a_metric_read_from_a_clock_may_differ() -> None:
         check_evaluator(Clocked(), SPACE)
     with pytest.raises(ProtocolError, match="depends on its proposal alone"):
         check_evaluator(Clocked(), SPACE, noisy=())
+
+
+class Timed(Length):
+    """Measures by a clock, and side by side what it is told to."""
+
+    metrics = (Metric("seconds"),)
+
+    def __init__(self, found: Mapping[str, float]) -> None:
+        self.found, self.ticks = found, 0
+
+    def measured(self, arch: Architecture) -> Measurement:
+        self.ticks += 1
+        known = arch.space == SPACE.name
+        return Measurement({"seconds": float(self.ticks)}) if known else Measurement(error="foreign")
+
+    def side_by_side(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        return [Measurement(self.found) for _ in proposals]
+
+
+def test_what_measures_side_by_side_may_differ_and_keeps_its_promises_there_too() -> None:
+    check_evaluator(Timed({"seconds": 1.0}), SPACE)
+    with pytest.raises(ProtocolError, match="promised \\['seconds'\\]"):
+        check_evaluator(Timed({}), SPACE)
 
 
 # -- in another process -----------------------------------------------------------------------------------------------

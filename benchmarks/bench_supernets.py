@@ -27,10 +27,11 @@ from ogive.networks.build import Skeleton
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.gates import Gate, GumbelOneHot, SinglePath, Softmax
 from ogive.supernets.networks import DartsSupernet
-from ogive.supernets.search import ArchitectureRecipe, Search, halved
+from ogive.supernets.search import ArchitectureRecipe, Search
 from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -230,7 +231,7 @@ def test_supernet_second_order_against_first(show: Callable[[str], None]) -> Non
         searches[order] = Search(
             network,
             network.alphas(torch.Generator()),
-            *halved(data, Seed(0)),
+            *Classification(data).halved(Seed(0)),
             recipe,
             ArchitectureRecipe(order=order),
             seed=Seed(0),

@@ -26,7 +26,8 @@ from ogive.machine import facts
 from ogive.runs import read_run, write_json
 from ogive.spaces.unrestricted import outline_of
 from ogive.strategies.supernet import SupernetStrategy
-from ogive.supernets.search import shared_accuracy
+from ogive.supernets.search import shared_score
+from ogive.training.tasks.classification import Classification
 
 FORMS = {
     "none": "ablation=0",
@@ -91,14 +92,14 @@ def searched(settings: session.Settings, folder: Path) -> tuple[session.Parts, d
     strategy = parts.strategy
     assert isinstance(strategy, SupernetStrategy)
     assert isinstance(before.strategy, SupernetStrategy)
-    search, data = strategy.search, strategy.data
+    search, data = strategy.search, strategy.task.data
     mixture = search.alphas.mixture(search.gate, torch.Generator())
     shares = [added / plain for added, plain in (one.added() for one in (before.strategy.search, search))]
     return parts, {
         "arch": str(run.trials[-1].arch),
         "added_before": shares[0],
         "added_after": shares[1],
-        "supernet_val_acc": shared_accuracy(search.supernet, mixture, replace(data, train=data.val)),
+        "supernet_val_acc": shared_score(search.supernet, mixture, Classification(replace(data, train=data.val))),
         "operations": sum(len(cell) for cell in outline_of(strategy.space).genotype(strategy.derived()).cells),
         "search_s": searching_s(run),
     }

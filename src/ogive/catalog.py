@@ -12,7 +12,8 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from ogive.context import Context
@@ -59,6 +60,8 @@ _LOADING = ("arrays:FILE.npz", "csv:FILE", "text:FOLDER")
 _FOR_TASK = {("strategy", "darts", "language"): "darts_language"}
 # Kinds of parameters that may be written key=value.
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+# What is given once for a whole search as an object; from Python a part may be given it alone.
+_OBJECTS = frozenset({"data", "space", "task", "seed"})
 # Parameters whose options are those of a dataclass that the task of the search names.
 _OF_TASK = ("recipe", "measuring")
 
@@ -66,7 +69,8 @@ _OF_TASK = ("recipe", "measuring")
 def build(kind: str, text: str | Spec, context: Context | None = None, **options: Any) -> Any:
     """Make a part. Constructor parameters that the text does not set are taken from the context by their names.
 
-    `options` are as if they stood in the text, or objects: ``build("strategy", "darts", space=..., gate=MyGate())``.
+    `options` are as if they stood in the text, or objects: ``build("strategy", "darts", space=..., gate=MyGate())``;
+    objects that are given once for a whole search are as if they stood in the context.
     Values are checked against the annotations of the constructor. Raises UnknownName for an unknown part or option,
     SpecError for a value of the wrong type and for something that the context should hold and does not.
     """
@@ -74,11 +78,12 @@ def build(kind: str, text: str | Spec, context: Context | None = None, **options
         name, written = parse_data(text)
         return make(loader(name), Spec("data", (name,), {**written, **options}))
     spec = parse(text) if isinstance(text, str) else text
+    context = _given_once(context or Context(), options)
     spec = Spec(spec.name, spec.args, {**spec.options, **options})
     today = spelled_today(spec)
     if today != spec:
         raise SpecError(f"{spec} is now written {today}: weights are a part of their own (ogive list weights).")
-    context = _completed(context or Context())
+    context = _completed(context)
     spec = _meant(kind, spec, context)
     return make(resolve(kind, spec.name), spec, context)
 
@@ -178,6 +183,14 @@ def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
         f"{data.name} is data for {' or '.join(data.tasks)}, and networks of {space.name} are for "
         f"{' or '.join(space.tasks) or 'nothing but look-ups in tables'}: give other data, or another space."
     )
+
+
+def _given_once(context: Context, options: dict[str, Any]) -> Context:
+    """The context with what it is to hold, of which the options are relieved: objects, no texts."""
+    objects = [name for name in _OBJECTS & options.keys() if not isinstance(options[name], (str, int, Spec))]
+    once = {name: options.pop(name) for name in objects}
+    seed = once.pop("seed", context.seed)
+    return replace(context.having(**{name: partial(once.get, name) for name in once}), seed=seed)
 
 
 def _completed(context: Context) -> Context:

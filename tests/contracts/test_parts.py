@@ -124,7 +124,7 @@ def few_shot(space, seed):
     from ogive.strategies.few_shot import FewShot
 
     searcher = darts(space, seed)
-    return FewShot(searcher, space=space, data=searcher.data, seed=seed, part_epochs=1)
+    return FewShot(searcher, space=space, seed=seed, part_epochs=1)
 
 
 def darts_language(space, seed):

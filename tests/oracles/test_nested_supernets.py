@@ -21,9 +21,9 @@ from ogive.supernets.alphas import Alphas
 from ogive.supernets.cells import CellRecipe, CellSearch
 from ogive.supernets.gates import Sigmoid
 from ogive.supernets.nested import NestedSupernet, owners, starting_alphas
-from ogive.supernets.search import halved
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,7 +86,7 @@ def test_searches_of_dartopti_start_from_the_published_encoding(name: str) -> No
 LITERAL = CellLosses(form="literal")
 
 
-def small_search() -> tuple[NestedSupernet, Alphas, Data, Data]:
+def small_search() -> tuple[NestedSupernet, Alphas, Classification, Classification]:
     """Three cells, at the start of a search, and noise to search on."""
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (32, 3, 8, 8), generator=draw, dtype=torch.uint8)
@@ -94,7 +94,7 @@ def small_search() -> tuple[NestedSupernet, Alphas, Data, Data]:
     outline = outline_of(ddarts(distinct=3))
     network = sharing.supernet(sharing.nested_sharing(outline), Skeleton(4, 3, classes=2), seed=0)
     data = Data("noise", noise, noise, noise, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
-    return (network, starting_alphas(network, outline), *halved(data, Seed(0)))
+    return (network, starting_alphas(network, outline), *Classification(data).halved(Seed(0)))
 
 
 def test_three_cells_leave_gradients_in_all_but_the_last_and_in_the_weights() -> None:

@@ -24,9 +24,9 @@ from ogive.supernets.gates import Gate, SinglePath
 from ogive.supernets.history import REPORT_S
 from ogive.supernets.networks import Supernet
 from ogive.supernets.paths import check_paths
-from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe, shared_accuracy
+from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe, shared_score
 from ogive.supernets.sharing import sharing_of
-from ogive.training.data import Data
+from ogive.training.lossy import Lossy, predicting
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Controlled", "SampledPath", "enas"]
@@ -34,7 +34,7 @@ __all__ = ["Controlled", "SampledPath", "enas"]
 
 @dataclass(frozen=True)
 class Controlled:
-    """A controller, an LSTM of `hidden` units, that is taught by policy gradient which paths answer right."""
+    """A controller, an LSTM of `hidden` units, that is taught by policy gradient which paths do well."""
 
     recipe: ControllerRecipe
     hidden: int
@@ -53,11 +53,11 @@ class Controlled:
         """The same: nothing waits."""
         return self
 
-    def search(self, network: Supernet, halves: tuple[Data, Data], run: SupernetStrategy) -> Search:
+    def search(self, network: Supernet, halves: tuple[Lossy, Lossy], run: SupernetStrategy) -> Search:
         """The search of ENAS."""
         paths = controlled_paths(network, seed=run.seed.integer("controller"), hidden=self.hidden)
         return ControlledSearch(
-            *(network, paths, *halves, run.weights.recipe, self.recipe),
+            *(network, paths, predicting(halves[0]), predicting(halves[1]), run.weights.recipe, self.recipe),
             seed=run.seed,
             device=run.device,
             optimiser=run.weights.optimiser,
@@ -80,9 +80,11 @@ class Controlled:
         return (time.perf_counter() - started) / tried * steps
 
     def told(self, search: Search) -> str:
-        """How many answers of its paths were right."""
-        accuracy = _controlled(search).accuracy
-        return "" if math.isnan(accuracy) else f", paths of the controller {accuracy:.1f} % right"
+        """How well its paths do."""
+        made = _controlled(search)
+        score = made.alphas_task.score
+        told = score.words(score.told(abs(made.reward)))
+        return "" if math.isnan(made.reward) else f", paths of the controller: {told}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ class SampledPath:
         for number, cells in enumerate(written.cells):
             arch = search.paths.architecture(cells)
             if arch not in found:
-                found[arch] = shared_accuracy(search.supernet, search.supernet.path(arch), search.alphas_data)
+                found[arch] = shared_score(search.supernet, search.supernet.path(arch), search.alphas_task)
             if run.progress is not None and time.perf_counter() - reported > REPORT_S:
                 reported = time.perf_counter()
                 run.progress(f"candidate {number + 1} of {count} after epoch {done}")
@@ -132,7 +134,7 @@ def _controlled(search: Search) -> ControlledSearch:
 def enas(
     *,
     space: SearchSpace,
-    data: Data,
+    task: Lossy,
     seed: Seed,
     device: str = "cpu",
     threads: int | None = None,
@@ -164,10 +166,11 @@ def enas(
     """
     if hidden < 1:
         raise SpecError(f"hidden must be at least 1, but got {hidden}.")
+    task = predicting(task)
     check_paths(sharing_of(space).plan)
     rule = {f"controller {name.removeprefix('controller_')}": value for name, value in asdict(controller).items()}
     options = recorded(size, **asdict(derive), hidden=hidden, **rule)
     method = Method(Controlled(controller, hidden), derive, options=options)
     return SupernetStrategy(
-        method, space, data, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
+        method, space, task, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
     )

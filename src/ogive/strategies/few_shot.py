@@ -27,12 +27,11 @@ from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
 from ogive.strategies.recurrent import DartsLanguage
 from ogive.strategies.supernet import SupernetStrategy
-from ogive.supernets.agreement import CHOSEN, agreement_batches, check_split, chosen_levels
+from ogive.supernets.agreement import CHOSEN, Compared, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Key, key_name, keys_of, part_of, rows_of_cells, splits_of
 from ogive.supernets.plan import Plan
 from ogive.training import checkpoint
-from ogive.training.data import Data
 from ogive.training.threads import threads
 
 __all__ = ["FewShot", "Found", "Part"]
@@ -93,7 +92,6 @@ class FewShot:
         searcher: Strategy,
         *,
         space: SearchSpace,
-        data: Data,
         seed: Seed,
         split: int | str | list[int] | list[str] | None = None,  # aoiang/few-shot-NAS: edge 0
         splits: int = 1,
@@ -121,7 +119,7 @@ class FewShot:
         if not transfer and self._split == "agreement":
             raise SpecError("Agreement is that of a trained supernet: leave out transfer=false, or name the edges.")
         _refuse_decisions(searcher, plan, transfer)
-        self.space, self.data, self.seed, self.progress = space, data, seed, progress
+        self.space, self.seed, self.progress = space, seed, progress
         self._root, self._splits, self._transfer = searcher, splits, transfer
         self._part_epochs = searcher.epochs if part_epochs is None else part_epochs
         self._edges: tuple[Edge, ...] = ()
@@ -284,7 +282,7 @@ class FewShot:
                 self._split,
                 count=self._splits,
                 grouped=False,
-                batches=lambda: agreement_batches(self.data, self.seed, device, AGREEMENT_IMAGES),
+                batches=lambda: Compared.drawn(self._root.task, AGREEMENT_IMAGES, self.seed, device),
                 seed=self.seed,
             )
         return tuple(level.edge for level in levels)
@@ -370,7 +368,7 @@ class FewShot:
             "splits": self._splits,
             "part_epochs": self._part_epochs,
             "transfer": self._transfer,
-            "data": self.data.digest,
+            "data": self._root.task.digest,
         }
 
 

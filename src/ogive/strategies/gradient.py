@@ -26,7 +26,7 @@ from ogive.supernets.perturbation import Perturbation
 from ogive.supernets.rules import Eigenvalue, Rule, Settled, Skips
 from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe
 from ogive.supernets.sharing import SHARED
-from ogive.training.data import Data
+from ogive.training.lossy import Lossy
 
 __all__ = [
     "Deriving",
@@ -73,7 +73,7 @@ class Differentiable:
         """The same with so many epochs in which the architecture waits."""
         return replace(self, architecture=replace(self.architecture, warm_epochs=warm_epochs))
 
-    def search(self, network: Supernet, halves: tuple[Data, Data], run: SupernetStrategy) -> Search:
+    def search(self, network: Supernet, halves: tuple[Lossy, Lossy], run: SupernetStrategy) -> Search:
         """The search of DARTS."""
         alphas = network.alphas(
             torch.Generator().manual_seed(run.seed.integer("alphas")),
@@ -194,7 +194,7 @@ class Deriving:
 def darts(
     *,
     space: SearchSpace,
-    data: Data,
+    task: Lossy,
     seed: Seed,
     device: str = "cpu",
     threads: int | None = None,
@@ -234,7 +234,7 @@ def darts(
     options |= {name: described(part) for name, part in own.items() if part is not None}
     method = Method(Differentiable(gate, alpha), Strongest(threshold), stop.rules, derive.selection, sharing, options)
     return SupernetStrategy(
-        method, space, data, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
+        method, space, task, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
     )
 
 

@@ -29,7 +29,7 @@ from ogive.supernets.gates import Gate, Sigmoid
 from ogive.supernets.nested import NestedSupernet, genotype_from, starting_alphas
 from ogive.supernets.networks import Supernet
 from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe
-from ogive.training.data import Data
+from ogive.training.lossy import Lossy, predicting
 
 __all__ = ["Cellwise", "NearStart", "Nested", "Opening", "ddarts"]
 
@@ -65,12 +65,13 @@ class Cellwise:
         """The same with so many epochs in which the architecture waits."""
         return replace(self, recipe=replace(self.recipe, warm_epochs=warm_epochs))
 
-    def search(self, network: Supernet, halves: tuple[Data, Data], run: SupernetStrategy) -> Search:
+    def search(self, network: Supernet, halves: tuple[Lossy, Lossy], run: SupernetStrategy) -> Search:
         """The search of D-DARTS."""
         assert isinstance(network, NestedSupernet)
         alphas = starting_alphas(network, self.outline, self.start)
         return CellSearch(
-            *(network, alphas, *halves, run.weights.recipe, self.recipe, self.losses),
+            *(network, alphas, predicting(halves[0]), predicting(halves[1])),
+            *(run.weights.recipe, self.recipe, self.losses),
             seed=run.seed,
             device=torch.device(run.device),
             optimiser=run.weights.optimiser,
@@ -149,7 +150,7 @@ class Opening:
 def ddarts(
     *,
     space: SearchSpace,
-    data: Data,
+    task: Lossy,
     seed: Seed,
     device: str = "cpu",
     threads: int | None = None,
@@ -180,6 +181,7 @@ def ddarts(
     `final_alpha_learning_rate` is the floor of every cosine, not a share of its start; the cosines begin with the warm
     epochs and are `epochs` long, as published. `reference_leaks` sums up gradients as published (see `CellSearch`).
     """
+    task = predicting(task)
     nested = derive.made(space)
     if not 0 < start < math.inf:
         raise SpecError(f"start must be a positive number, but got {start}.")
@@ -213,5 +215,13 @@ def ddarts(
     weights = replace(weights, epochs=weights.epochs + alpha.waits)
     method = Method(Cellwise(nested.outline, alpha, losses, start), nested, rules, options=options)
     return SupernetStrategy(
-        method, space, data, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
+        method,
+        space,
+        predicting(task),
+        seed,
+        size=size,
+        weights=weights,
+        device=device,
+        threads=threads,
+        progress=progress,
     )

@@ -18,9 +18,9 @@ from ogive.strategies.local import RegularizedEvolution
 from ogive.strategies.supernet import Method, Size, SupernetStrategy
 from ogive.supernets.gates import SinglePath
 from ogive.supernets.paths import check_paths
-from ogive.supernets.search import ArchitectureRecipe, WeightsRecipe, shared_accuracy
+from ogive.supernets.search import ArchitectureRecipe, WeightsRecipe, shared_score
 from ogive.supernets.sharing import sharing_of
-from ogive.training.data import Data
+from ogive.training.lossy import Lossy, predicting
 
 __all__ = ["EvolvedPath", "spos"]
 
@@ -51,8 +51,8 @@ class EvolvedPath:
             (proposal,) = evolution.ask()
             arch = proposal.arch
             if arch not in found:
-                found[arch] = shared_accuracy(search.supernet, search.supernet.path(arch), search.alphas_data)
-            measured = Measurement({"val_acc": found[arch]})
+                found[arch] = shared_score(search.supernet, search.supernet.path(arch), search.alphas_task)
+            measured = Measurement({"score": found[arch]})
             evolution.tell([Trial(number, proposal, measured, "ok", (found[arch],))])
         return max(found, key=found.__getitem__)
 
@@ -81,7 +81,7 @@ def _paths(run: SupernetStrategy) -> SearchSpace:
 def spos(
     *,
     space: SearchSpace,
-    data: Data,
+    task: Lossy,
     seed: Seed,
     device: str = "cpu",
     threads: int | None = None,
@@ -90,15 +90,16 @@ def spos(
     weights: WeightsRecipe = WeightsRecipe(),  # noqa: B008
     progress: Callable[[str], None] | None = None,
 ) -> SupernetStrategy:
-    """Uniform single paths for an epoch, then evolution on the accuracies of `candidates` paths; the best is proposed.
+    """Uniform single paths for an epoch, then evolution on the scores of `candidates` paths; the best is proposed.
 
-    The weights learn from one half of the training images, one random path a step; paths are compared on the other
+    The weights learn from one half of the training samples, one random path a step; paths are compared on the other
     half, each with batch statistics of its own. No architecture parameters are trained. The options are those of
     `darts`; `population` and `tournament` are those of the evolution, which begins anew after each epoch.
     """
+    task = predicting(task)
     check_paths(sharing_of(space).plan)
     learner = Differentiable(SinglePath(), ArchitectureRecipe(order=0))
     method = Method(learner, derive, options=recorded(size, **asdict(derive)))
     return SupernetStrategy(
-        method, space, data, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
+        method, space, task, seed, size=size, weights=weights, device=device, threads=threads, progress=progress
     )

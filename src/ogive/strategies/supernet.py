@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -29,11 +28,12 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.perturbation import Decision, Perturbation, decisions, restricted, tuned, undecided
 from ogive.supernets.plan import CellChoices
 from ogive.supernets.rules import Returning, Rule
-from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe, halved, shared_accuracy, shared_loss
+from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe, shared_loss, shared_score
 from ogive.supernets.sharing import Sharing, sharing_of, supernet
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT
-from ogive.training.data import Data, Split
+from ogive.training.distributed import ALONE
+from ogive.training.lossy import Lossy, predicting, told_apart
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Derivation", "Learner", "Method", "Size", "SupernetStrategy", "described"]
@@ -69,8 +69,8 @@ class Learner(Protocol):
         """The same with so many epochs in which the architecture waits."""
         ...
 
-    def search(self, network: Supernet, halves: tuple[Data, Data], run: SupernetStrategy) -> Search:
-        """The search that trains both, not begun yet: the first half of the images is for the weights."""
+    def search(self, network: Supernet, halves: tuple[Lossy, Lossy], run: SupernetStrategy) -> Search:
+        """The search that trains both, not begun yet: the first half of the samples is for the weights."""
         ...
 
 
@@ -110,7 +110,7 @@ class Telling(Protocol):
 
 @runtime_checkable
 class Comparing(Protocol):
-    """A derivation that compares paths by their accuracies with shared weights."""
+    """A derivation that compares paths by their scores with shared weights."""
 
     def compared(self, epochs: int) -> int:
         """How many in a search of so many epochs, but for one an epoch."""
@@ -139,9 +139,9 @@ class Method:
 
 
 class SupernetStrategy:
-    """A search in a supernet, trained on ``data.train`` alone; it ends after as many proposals as it has epochs.
+    """A search in a supernet, trained through a task; it ends after as many proposals as it has epochs.
 
-    The training images are halved by the seed: one half teaches the weights, the other the architecture, or whatever
+    The training samples are halved by the seed: one half teaches the weights, the other the architecture, or whatever
     takes its place. Each proposal costs the seconds of its epoch. It learns nothing from what its proposals are
     measured with. `progress` is told what is being done.
     """
@@ -154,7 +154,7 @@ class SupernetStrategy:
         self,
         method: Method,
         space: SearchSpace,
-        data: Data,
+        task: Lossy,
         seed: Seed,
         *,
         size: Size = Size(),
@@ -164,10 +164,11 @@ class SupernetStrategy:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self.method, self.weights, self.epochs, self.partial = method, weights, weights.epochs, size.partial
-        self.space, self.data, self.seed, self.progress = space, data, seed, progress
+        self.space, self.task, self.seed, self.progress = space, predicting(task), seed, progress
         self.device, self.threads = device, threads
         _check(method, weights, device)
         self.sharing = sharing_of(space) if method.sharing is None else method.sharing
+        data = self.task.data
         self._skeleton = self.sharing.sized(data.shape, len(data.classes), channels=size.channels, cells=size.cells)
         self.sharing.check(self._skeleton, size.partial)
         self._halves = seed
@@ -183,8 +184,8 @@ class SupernetStrategy:
     def within(self, network: Supernet, name: str, epochs: int) -> Self:
         """The same search in a part of a supernet, not begun yet; it trains the part's own weights.
 
-        Its random numbers are those of `name`, but images are halved as in this search, so that no part is judged by
-        images that taught its parent.
+        Its random numbers are those of `name`, but samples are halved as in this search, so that no part is judged
+        by samples that taught its parent.
         """
         part = copy.copy(self)
         part.seed, part.part, part.epochs = self.seed.child(name), network, epochs
@@ -208,7 +209,7 @@ class SupernetStrategy:
         return made.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload,no-any-return]
 
     def validation_loss(self, arch: Architecture) -> float:
-        """The loss, on the images that teach the architecture, of what is searched; NaN where it is no number.
+        """The loss, on the samples that teach the architecture, of what is searched; NaN where it is no number.
 
         Where operations are mixed, that of the mixture; where one of each edge runs, that of `arch`, a derived one.
         """
@@ -218,14 +219,14 @@ class SupernetStrategy:
         else:
             mixture = search.alphas.mixture(search.gate, torch.Generator())
         with torch_threads(self.threads):
-            return shared_loss(search.supernet, mixture, search.alphas_data)
+            return shared_loss(search.supernet, mixture, search.alphas_task, search.recipe)
 
     @property
     def search(self) -> Search:
         """The supernet under search, made when it is first needed."""
         if self._made is None:
             network = self.network() if self.part is None else self.part
-            self._made = self.method.learner.search(network, halved(self.data, self._halves), self)
+            self._made = self.method.learner.search(network, self.task.halved(self._halves), self)
         return self._made
 
     @property
@@ -250,7 +251,7 @@ class SupernetStrategy:
         return proposals
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Nothing is learnt from measurements: the supernet has validation images of its own."""
+        """Nothing is learnt from measurements: the supernet has samples of its own to validate on."""
 
     def derived(self) -> Architecture:
         """The architecture that would be derived now."""
@@ -280,7 +281,8 @@ class SupernetStrategy:
         """Train for an epoch: what is told of it, and what to propose."""
         search, learner = self.search, self.method.learner
         epoch = search.epoch(self.progress)
-        told = f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}, {epoch.train_acc:.1f} % right"
+        told = f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}, "
+        told += self.task.score.words(epoch.train_score)
         if isinstance(learner, Teaching):
             told += learner.told(search)
         arch = self.derived()
@@ -328,7 +330,8 @@ class SupernetStrategy:
 
     def _whole_s(self, seconds: Callable[[SupernetStrategy], float]) -> float:
         """Seconds of what is linear in the steps of an epoch, by what it takes in a short one and in a longer one."""
-        steps = math.ceil(len(self.data.train) / 2 / self.weights.batch_size)
+        half, _ = self.task.halved(self._halves)
+        steps = half.batches(self.weights.recipe, torch.device("cpu"), torch.float32, ALONE).steps
         few = min(FEW, steps)
         one_s, few_s = seconds(self._short(1)), seconds(self._short(few))
         if few == 1:
@@ -338,17 +341,15 @@ class SupernetStrategy:
         return few_s + (steps - few) * step_s
 
     def _short(self, steps: int) -> Self:
-        """A copy of this search that is not begun, with images for so many steps an epoch."""
+        """A copy of this search that is not begun, with samples for so many steps an epoch."""
         short = self.within(self.network(), "rehearsal", 2)  # the second epoch never comes: it would be the last
-        count = min(len(self.data.train), 2 * steps * self.weights.batch_size)
-        few = Split(self.data.train.images[:count], self.data.train.labels[:count])
         learner, derive = short.method.learner, short.method.derive
         short.method = replace(
             short.method,
             learner=learner.short() if isinstance(learner, Teaching) else learner,
             derive=derive.short() if isinstance(derive, Comparing) else derive,
         )
-        short.data, short.progress = replace(self.data, train=few), None
+        short.task, short.progress = self.task.few(steps, self.weights.recipe), None
         short.weights = replace(short.weights, compiled=False)
         return short
 
@@ -414,7 +415,8 @@ class SupernetStrategy:
             },
             "options": options,
             "seed": [self.seed.root, *self.seed.path],
-            "data": self.data.digest,
+            "data": self.task.digest,
+            **told_apart(self.task),
         }
 
 
@@ -473,10 +475,10 @@ def _decided_s(short: SupernetStrategy) -> float:
 
 
 def _path_s(short: SupernetStrategy) -> float:
-    """Seconds of comparing one path of a supernet with others, by the accuracy with shared weights."""
+    """Seconds of comparing one path of a supernet with others."""
     shared = short.search
     path = shared.supernet.path(short.space.sample(short.seed.numpy("path")))
     started = time.perf_counter()
     with torch_threads(short.threads):
-        shared_accuracy(shared.supernet, path, shared.alphas_data)
+        shared_score(shared.supernet, path, shared.alphas_task)
     return time.perf_counter() - started

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -21,13 +23,13 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, cell_rows, keys_of
 from ogive.supernets.paths import drawn
 from ogive.supernets.sequential import Level
-from ogive.training.data import Data
+from ogive.training.lossy import Lossy, predicting
 from ogive.training.statistics import drawn_images, fixed_batches
 
 __all__ = [
     "CHOSEN",
+    "Compared",
     "agreement",
-    "agreement_batches",
     "check_split",
     "chosen_levels",
     "edges_with_choice",
@@ -39,13 +41,27 @@ NONE = "none"
 BATCHES = 8  # that gradients are compared on
 CHOSEN = ("random", "agreement")  # how edges are chosen that nobody names
 
-Labelled = Sequence[tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class Compared:
+    """What gradients are compared on: (inputs, targets) in batches, and their loss."""
+
+    batches: Sequence[tuple[Tensor, Tensor]]
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+    @classmethod
+    def drawn(cls, task: Lossy, size: int, seed: Seed, device: torch.device) -> Compared:
+        """Some batches of a size of the training samples of a task."""
+        known = predicting(task)
+        few = drawn_images(known.data.train, seed.numpy("agreement"), BATCHES * size)
+        loss = partial(known.loss, recipe=known.data.recipe())
+        return cls(fixed_batches(known.data, few, device, size), loss)
 
 
-def agreement(supernet: Supernet, edge: Edge, batches: Labelled, seed: Seed) -> tuple[tuple[int, ...], Tensor]:
+def agreement(supernet: Supernet, edge: Edge, compared: Compared, seed: Seed) -> tuple[tuple[int, ...], Tensor]:
     """The operations of an edge that can be compared, and the mean cosine similarity of their gradients, (O, O).
 
-    For every batch of (images, labels) one random path is drawn, which each operation in turn takes part in. Compared
+    For every batch one random path is drawn, which each operation in turn takes part in. Compared
     are the gradients of the loss in all weights but those of the edge's own operations. Weights and statistics stay as
     they are. `none` is left out where an architecture cannot hold it.
     """
@@ -63,15 +79,15 @@ def agreement(supernet: Supernet, edge: Edge, batches: Labelled, seed: Seed) -> 
     mode = supernet.training
     supernet.train()
     with kept_buffers(supernet):
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(compared.batches):
             stream = seed.child(str(edge)).integer(f"batch {number}")
             gradients = torch.stack(
-                [_gradient(supernet, _mixture(supernet, edge, op, stream), batch, shared) for op in ops]
+                [_gradient(supernet, _mixture(supernet, edge, op, stream), batch, compared.loss, shared) for op in ops]
             )
             unit = F.normalize(gradients.double(), dim=1)
             total_OO += (unit @ unit.T).cpu()
     supernet.train(mode)
-    return ops, total_OO / len(batches)
+    return ops, total_OO / len(compared.batches)
 
 
 def mean_agreement(similarity_OO: Tensor) -> float:
@@ -87,30 +103,25 @@ def edges_with_choice(supernet: Supernet) -> list[Edge]:
     return [Edge(kind, number) for kind in kinds for number, row in enumerate(rows[kind]) if len(row) > 1]
 
 
-def agreement_batches(data: Data, seed: Seed, device: torch.device, size: int) -> Labelled:
-    """The training images that gradients are compared on: some batches of a size, drawn by the seed."""
-    few = drawn_images(data.train, seed.numpy("agreement"), BATCHES * size)
-    return fixed_batches(data, few, device, size)
-
-
 def chosen_levels(
     supernet: Supernet,
     split: str | Sequence[Edge],
     *,
     count: int,
     grouped: bool,
-    batches: Callable[[], Labelled],
+    batches: Callable[[], Compared],
     seed: Seed,
 ) -> list[Level]:
     """The splits of a supernet: on given edges, or on `count` edges that are chosen as one of `CHOSEN` says.
 
-    `grouped` puts the operations of each edge into two groups that agree. `batches` are made if gradients are needed.
+    `grouped` puts the operations of each edge into two groups that agree. `batches` are made if gradients are
+    needed.
     """
     edges = list(_chosen(supernet, split, count, batches, seed)) if isinstance(split, str) else list(split)
     if not grouped or not edges:
         return [Level(edge) for edge in edges]
-    images = batches()
-    return [Level(edge, two_groups(*agreement(supernet, edge, images, seed))) for edge in edges]
+    compared = batches()
+    return [Level(edge, two_groups(*agreement(supernet, edge, compared, seed))) for edge in edges]
 
 
 def check_split(supernet: Supernet, split: str | Sequence[Edge], count: int) -> None:
@@ -133,12 +144,12 @@ def _candidates(supernet: Supernet, way: str, count: int) -> list[Edge]:
     return edges
 
 
-def _chosen(supernet: Supernet, way: str, count: int, batches: Callable[[], Labelled], seed: Seed) -> Sequence[Edge]:
+def _chosen(supernet: Supernet, way: str, count: int, batches: Callable[[], Compared], seed: Seed) -> Sequence[Edge]:
     edges = _candidates(supernet, way, count)
     if way == "random":
         return [edges[place] for place in seed.numpy("edges").permutation(len(edges))[:count]]
-    images = batches()
-    means = {edge: mean_agreement(agreement(supernet, edge, images, seed)[1]) for edge in edges}
+    compared = batches()
+    means = {edge: mean_agreement(agreement(supernet, edge, compared, seed)[1]) for edge in edges}
     return sorted(edges, key=means.__getitem__)[:count]
 
 
@@ -170,10 +181,14 @@ def _mixture(supernet: Supernet, edge: Edge, op: int, stream: int) -> tuple[Mix,
 
 
 def _gradient(
-    supernet: Supernet, mixture: Sequence[Mix], batch: tuple[Tensor, Tensor], shared: Sequence[Tensor]
+    supernet: Supernet,
+    mixture: Sequence[Mix],
+    batch: tuple[Tensor, Tensor],
+    lost: Callable[[Tensor, Tensor], Tensor],
+    shared: Sequence[Tensor],
 ) -> Tensor:
     x_NCHW, y_N = batch
-    loss = F.cross_entropy(supernet(x_NCHW, mixture), y_N)
+    loss = lost(supernet(x_NCHW, mixture), y_N)
     found: Sequence[Tensor | None] = torch.autograd.grad(loss, list(shared), allow_unused=True)
     return torch.cat(
         [

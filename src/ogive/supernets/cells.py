@@ -23,7 +23,7 @@ from ogive.supernets.gates import Gate, Mix, Sigmoid
 from ogive.supernets.networks import CellStack, Pair
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training.batches import Batch
-from ogive.training.data import Data
+from ogive.training.lossy import Lost, Predicting
 from ogive.training.optimisers import Optimiser
 from ogive.training.recipe import Recipe
 
@@ -134,13 +134,14 @@ class CellSearch(Search):
     """
 
     supernet: CellStack
+    alphas_task: Predicting
 
     def __init__(
         self,
         supernet: CellStack,
         alphas: Alphas,
-        weights_data: Data,
-        alphas_data: Data,
+        weights_task: Predicting,
+        alphas_task: Predicting,
         recipe: Recipe,
         cells: CellRecipe,
         losses: CellLosses,
@@ -154,7 +155,7 @@ class CellSearch(Search):
                 "The leaks of the published code go with the forms literal and weighted, not differentiable."
             )
         super().__init__(
-            *(supernet, alphas, weights_data, alphas_data, recipe, cells.architecture),
+            *(supernet, alphas, weights_task, alphas_task, recipe, cells.architecture),
             seed=seed,
             gate=Sigmoid(),
             device=device,
@@ -229,7 +230,7 @@ class CellSearch(Search):
         """The cross-entropy, its gradients in all cells and, where they leak, in the weights; then `_marginals`."""
         mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(streams.integer("validation")))
         seen: list[Pair] = []
-        own_loss = batch.loss(self.supernet(batch.images, mixture, seen), self.recipe.label_smoothing)
+        own_loss = self.alphas_task.lost_on(batch, self.supernet(batch.images, mixture, seen), self.recipe)
         wanted = [*self.alphas.groups, *(self.weights if self.cells.reference_leaks else [])]
         loss, *found = self.ranks.mean([own_loss.detach(), *gradients_of(wanted, own_loss)])
         seen = [(before_last.detach(), last.detach()) for before_last, last in seen]
@@ -258,7 +259,7 @@ class CellSearch(Search):
                     if differentiated
                     else self.supernet.onwards(first, seen[first], mixture)
                 )
-                without = batch.loss(logits, self.recipe.label_smoothing)
+                without = self.alphas_task.lost_on(batch, logits, self.recipe)
             found.append(loss - without.detach())
             if differentiated:
                 with_random.append(self.ranks.mean(gradients_of(groups, without)))
@@ -281,17 +282,17 @@ class CellSearch(Search):
         self._leaked = [given.entropy.sum() * gradient for gradient in in_weights]
         return steps
 
-    def _weight_gradients(self, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, Tensor]:
+    def _weight_gradients(self, batch: Batch, gate: Gate, streams: Seed) -> Lost:
         if not self._leaked:
             return super()._weight_gradients(batch, gate, streams)
-        loss, logits = self._loss(batch, gate, streams.integer("weights"))
+        lost = self._lost(batch, gate, streams, "weights")
         decided = zero_one_loss(torch.cat([alpha.flatten() for alpha in self.alphas.groups]), self.losses.power)
-        found = gradients_of([*self.weights, *self.alphas.groups], loss + self.losses.zero_one * decided)
+        found = gradients_of([*self.weights, *self.alphas.groups], lost.loss + self.losses.zero_one * decided)
         for weight, gradient, leaked in zip(self.weights, found, self._leaked, strict=False):
             weight.grad = gradient + leaked
         here = self.ranks.mean(found[len(self.weights) :])
         self.leftovers = [before + gradient for before, gradient in zip(self.leftovers, here, strict=True)]
-        return loss, logits
+        return lost
 
     # -- the state ---------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from ogive.supernets.history import REPORT_S
 from ogive.supernets.networks import Supernet
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training.batches import Batch
-from ogive.training.data import Data
+from ogive.training.lossy import Predicting
 from ogive.training.optimisers import Optimiser
 from ogive.training.recipe import Recipe
 
@@ -40,10 +40,10 @@ BETAS = (0.0, 0.999)  # of Adam: D-X-Y/AutoDL-Projects, NAS-Bench-201-algos/ENAS
 class ControllerRecipe:
     """How the controller is trained after each epoch of the weights: in some steps, each on some sampled architectures.
 
-    The reward is the share of right answers on one batch, and `entropy_weight` times the entropy of the architecture,
-    so that the controller stays curious. It counts by what it is above a moving average of rewards, which keeps
-    `baseline_decay` of itself at each sample. `swing_epochs`: how long the learning rate of the weights takes from its
-    highest to its lowest value, and then back again; None for one fall over all epochs.
+    The reward is the score on one batch, such as the share of right answers, and `entropy_weight` times the entropy of
+    the architecture, so that the controller stays curious. It counts by what it is above a moving average of rewards,
+    which keeps `baseline_decay` of itself at each sample. `swing_epochs`: how long the learning rate of the weights
+    takes from its highest to its lowest value, and then back again; None for one fall over all epochs.
     """
 
     controller_steps: int = 50  # D-X-Y/AutoDL-Projects, the script of NAS-Bench-201-algos/ENAS.py, as are all below
@@ -75,19 +75,21 @@ class ControllerRecipe:
 class ControlledSearch(Search):
     """A search in which a controller takes the place of architecture parameters: `epoch` trains the weights, then it.
 
-    `weights_data.train` teaches the weights, one sampled architecture a step, `alphas_data.train` the controller, one
-    batch a sample. `accuracy` is that of the samples of the last epoch, in per cent, NaN before it.
+    Samples of `weights_task` teach the weights, one architecture a step, those of `alphas_task` the controller, one
+    batch an architecture. `reward` is the mean one of the last epoch, NaN before it.
 
     The published code holds the baseline fixed within an epoch, and in the first rewards the entropy alone; here the
     baseline follows every sample from the start, as in the paper's own code.
     """
 
+    alphas_task: Predicting
+
     def __init__(
         self,
         supernet: Supernet,
         paths: ControlledPaths,
-        weights_data: Data,
-        alphas_data: Data,
+        weights_task: Predicting,
+        alphas_task: Predicting,
         recipe: Recipe,
         rule: ControllerRecipe,
         *,
@@ -99,8 +101,8 @@ class ControlledSearch(Search):
         super().__init__(
             supernet,
             paths,
-            weights_data,
-            alphas_data,
+            weights_task,
+            alphas_task,
             recipe,
             weights_only,
             seed=seed,
@@ -111,7 +113,7 @@ class ControlledSearch(Search):
         self.paths, self.rule = paths, rule
         self.architect = optim.Adam(paths.tensors, lr=rule.learning_rate, betas=BETAS, eps=rule.controller_epsilon)
         self.baseline: float | None = None
-        self.accuracy = math.nan
+        self.reward = math.nan
 
     def rate(self, epoch: int) -> float:
         """The learning rate of the weights in an epoch, counted from 0: a cosine that falls and rises in turn."""
@@ -135,40 +137,44 @@ class ControlledSearch(Search):
     def teach(self, epoch: int, progress: Callable[[str], None] | None = None) -> int:
         """Train the controller after an epoch; how many of its steps were undone."""
         streams, rule = self.seed.child(f"controller {epoch}"), self.rule
-        batches, undone, right = self._others(streams), 0, 0.0
+        batches, undone, total = self.valid_batches.beside(streams), 0, 0.0
         started = reported = time.perf_counter()
         for step in range(rule.controller_steps):
             draw = torch.Generator().manual_seed(streams.integer(f"step {step}"))
             written = self.paths.controller.sample(rule.controller_samples, draw)
-            shares = self._shares(written, batches)
-            undone += not self._step_of_controller(written, shares)
-            right += sum(shares) / len(shares)
+            scores = self._scores(written, batches)
+            undone += not self._step_of_controller(written, scores)
+            total += sum(scores) / len(scores)
             now = time.perf_counter()
             if progress is not None and now - reported > REPORT_S:
                 reported = now
                 left = (now - started) / (step + 1) * (rule.controller_steps - step - 1)
                 steps = f"step {step + 1} of {rule.controller_steps} of the controller"
                 progress(f"epoch {epoch}, {steps}, {left:.0f} s left in it")
-        self.accuracy = 100 * right / rule.controller_steps
+        self.reward = total / rule.controller_steps
         return undone
 
-    def _shares(self, written: Written, batches: Iterator[Batch]) -> list[float]:
-        """The share of right answers of each sample on a batch of its own; an answer that is no number is wrong."""
-        found = []
+    def _scores(self, written: Written, batches: Iterator[Batch]) -> list[float]:
+        """The mean score of each architecture on a batch of its own, larger for a better one.
+
+        An answer that is no number is wrong or, where there are only errors, infinitely so.
+        """
+        found, score = [], self.alphas_task.score
+        sign, worst = (1.0, 0.0) if score.better == "larger" else (-1.0, -math.inf)
         with torch.no_grad(), kept_buffers(self.supernet):
             for cells, batch in zip(written.cells, batches):  # noqa: B905 - endless
-                logits = self.supernet(batch.images, self.paths.path(cells))
-                right = (logits.argmax(1) == batch.labels) & logits.isfinite().all(1)
-                found.append(right.double().mean())
+                outputs = self.supernet(batch.images, self.paths.path(cells))
+                each_N = sign * score.each(outputs, batch.labels)
+                found.append(each_N.where(outputs.isfinite().all(1), worst).mean())
         # Looked at in one go, since a look makes a GPU wait; processes that search together have parts of each batch.
         return self.ranks.mean([torch.stack(found)])[0].tolist()
 
-    def _step_of_controller(self, written: Written, shares: Sequence[float]) -> bool:
+    def _step_of_controller(self, written: Written, scores: Sequence[float]) -> bool:
         """One step along the policy gradient; False, and no trace of it, where the gradient was not finite."""
         baseline, advantages = self.baseline, []
-        for share, entropy in zip(shares, written.entropies.tolist(), strict=True):
-            reward = share + self.rule.entropy_weight * entropy
-            kept = share if baseline is None else baseline
+        for score, entropy in zip(scores, written.entropies.tolist(), strict=True):
+            reward = score + self.rule.entropy_weight * entropy
+            kept = score if baseline is None else baseline
             baseline = kept - (1 - self.rule.baseline_decay) * (kept - reward)
             advantages.append(reward - baseline)
         loss = -(written.log_probabilities * torch.tensor(advantages)).mean()

@@ -18,6 +18,7 @@ __all__ = ["REPORT_S", "Before", "Resumable", "all_finite"]
 logger = logging.getLogger(__name__)
 
 REPORT_S = 0.5  # seconds between two reports of progress within an epoch
+FORMER = {"train_acc": "train_score"}  # what version 0.1 called the numbers of an epoch
 HOPELESS = 3  # steps in a row without a finite result that end a search
 
 Epoch = TypeVar("Epoch")
@@ -94,7 +95,9 @@ class Resumable(Generic[Epoch]):
     def remember(self, record: Mapping[str, Any]) -> None:
         """Take over such a record; KeyError or TypeError for another one."""
         self.history = [
-            self._kind(**{name: float("nan") if value is None else value for name, value in entry.items()})
+            self._kind(
+                **{FORMER.get(name, name): float("nan") if value is None else value for name, value in entry.items()}
+            )
             for entry in record["history"]
         ]
         self.undone, self.in_a_row = int(record["undone"]), int(record["in_a_row"])

@@ -1,7 +1,7 @@
 """Choose operations by what a supernet loses without them, instead of by architecture parameters (DARTS-PT).
 
 Wang et al., "Rethinking Architecture Selection in Differentiable NAS", ICLR 2021. One decision fixes an
-edge to the operation whose removal costs the most accuracy, or, where a node may have few edges only, drops the edge
+edge to the operation whose removal costs the most, or, where a node may have few edges only, drops the edge
 that costs the least. After each the weights are tuned.
 """
 
@@ -18,7 +18,7 @@ from ogive.supernets.alphas import Alphas
 from ogive.supernets.gates import Mix, mixing
 from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import CellChoices
-from ogive.supernets.search import ArchitectureRecipe, Search, shared_accuracy
+from ogive.supernets.search import ArchitectureRecipe, Search, shared_score
 
 __all__ = ["Decision", "Perturbation", "decide", "decisions", "restricted", "tuned", "undecided"]
 
@@ -90,7 +90,7 @@ def decide(search: Search, seed: Seed, progress: Callable[[str], None] | None = 
     for _, rival in rivals:
         _tell(progress, f"{kind} cell without edge {rival}")
         without = search.supernet.restricted(_changed(search.supernet, Decision(kind, rival, None)))
-        left[rival] = shared_accuracy(without, _mixture(search), search.alphas_data)
+        left[rival] = shared_score(without, _mixture(search), search.alphas_task)
     return Decision(kind, max(left, key=left.__getitem__), None)
 
 
@@ -122,8 +122,8 @@ def tuned(search: Search, alphas: Alphas, epochs: int, seed: Seed, progress: Cal
     tuning = Search(
         search.supernet,
         alphas,
-        search.weights_data,
-        search.alphas_data,
+        search.weights_task,
+        search.alphas_task,
         recipe,
         ArchitectureRecipe(order=0),
         seed=seed,
@@ -151,7 +151,7 @@ def _operation_for(search: Search, kind: str, edge: int, progress: Callable[[str
             _without(mix, row, op) if own == kind else mix
             for mix, own in zip(mixture, search.supernet.kinds, strict=True)
         ]
-        left[op] = shared_accuracy(search.supernet, without, search.alphas_data)
+        left[op] = shared_score(search.supernet, without, search.alphas_task)
     return Decision(kind, edge, min(left, key=left.__getitem__))
 
 
@@ -177,4 +177,4 @@ def _changed(supernet: Supernet, decision: Decision) -> list[CellChoices]:
 
 def _tell(progress: Callable[[str], None] | None, text: str) -> None:
     if progress is not None:
-        progress(f"accuracy of the {text}")
+        progress(f"score of the {text}")

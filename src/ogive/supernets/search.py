@@ -1,4 +1,4 @@
-"""Train a supernet epoch after epoch: its weights on one half of the images, its architecture parameters on the other.
+"""Train a supernet epoch after epoch: its weights on one half of the samples, its architecture on the other.
 
 Every random number of an epoch comes from streams named after that epoch and its steps, as in ``training.loop``, so
 that a checkpoint holds no generator and an epoch that was interrupted is repeated exactly. Processes that ``torchrun``
@@ -8,16 +8,13 @@ anything is done with it, so that all of them take the same steps and undo the s
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
@@ -29,9 +26,9 @@ from ogive.supernets.gates import Gate, Mix, Softmax, mixing
 from ogive.supernets.history import REPORT_S, Before, Resumable, all_finite
 from ogive.supernets.networks import Supernet
 from ogive.training import checkpoint
-from ogive.training.batches import LAYOUT, Batch, Batches, placed
-from ogive.training.data import Data, Split
+from ogive.training.batches import laid_out
 from ogive.training.distributed import ALONE, current
+from ogive.training.lossy import Lossy, Lost, Predicting, predicting
 from ogive.training.optimisers import SGD, Adam, Optimiser
 from ogive.training.recipe import Recipe, learning_rate
 
@@ -42,12 +39,11 @@ __all__ = [
     "SearchEpoch",
     "WeightsRecipe",
     "ZeroOne",
-    "halved",
-    "shared_accuracy",
     "shared_loss",
+    "shared_score",
 ]
 
-Run = Callable[[Tensor, Sequence[Mix]], Tensor]
+Mixed = Callable[[Any, Sequence[Mix]], Any]
 
 
 class Regulariser(Protocol):
@@ -148,58 +144,58 @@ class ArchitectureRecipe:
 
 @dataclass(frozen=True, slots=True)
 class SearchEpoch:
-    """One finished epoch, counted from 1: mean losses (`val_loss` NaN if no architecture was trained), in seconds."""
+    """One finished epoch, counted from 1: mean losses (`val_loss` NaN if no architecture was trained), in seconds.
+
+    `train_score` is what the task watches beside its loss, such as an accuracy in per cent.
+    """
 
     number: int
     train_loss: float
-    train_acc: float
+    train_score: float
     val_loss: float
     rolled_back: int
     seconds: float = field(compare=False)
 
 
-def halved(data: Data, seed: Seed) -> tuple[Data, Data]:
-    """The training images in two halves that share none, by chance: for weights, and for the architecture."""
-    count = len(data.train)
-    if count < 2:
-        raise SpecError(f"A search divides its training images in two halves, but {data.name} has {count}.")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed.integer("halves")))
-    halves = (order[: count // 2].sort().values, order[count // 2 :].sort().values)
-    first, second = (Split(data.train.images[rows], data.train.labels[rows]) for rows in halves)
-    return replace(data, train=first), replace(data, train=second)
+def shared_score(supernet: Supernet, mixture: Sequence[Mix], task: Lossy, size: int = 250) -> float:
+    """The score on the training samples of a task, with the weights as they are and the statistics of each batch.
 
-
-def shared_accuracy(supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int = 250) -> float:
-    """Accuracy on ``data.train`` in per cent, with the weights as they are and the statistics of each batch.
-
-    Batches are equal parts of about `size` images in their order, so that two mixtures are compared on equal terms.
-    Processes that search together take them in turns.
+    Larger is better: an error is told as less than zero. Batches are equal parts of about `size` samples in their
+    order, so that two mixtures are compared on equal terms. Processes that search together take them in turns.
     """
-    right = _summed(supernet, mixture, data, size, lambda logits, labels: (logits.argmax(1) == labels).sum())
-    return 100.0 * right / len(data.train)
+    known = predicting(task)
+    score, count = known.score, len(known.data.train)
+    told = score.told(_summed(supernet, mixture, known, size, lambda *seen: score.each(*seen).sum()), count)
+    return told if score.better == "larger" else -told
 
 
-def shared_loss(supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int = 250) -> float:
-    """Mean cross-entropy on ``data.train``, with weights and statistics as in `shared_accuracy`; may be NaN."""
-    loss = partial(F.cross_entropy, reduction="sum")
-    return _summed(supernet, mixture, data, size, lambda logits, labels: loss(logits.double(), labels)) / len(
-        data.train
-    )
+def shared_loss(supernet: Supernet, mixture: Sequence[Mix], task: Lossy, recipe: Recipe, size: int = 250) -> float:
+    """The mean loss on the training samples of a task, with weights and statistics as in `shared_score`; may be NaN."""
+    known = predicting(task)
+
+    def lost(outputs: Tensor, targets: Tensor) -> Tensor:
+        return known.loss(outputs.double(), targets, recipe) * len(targets)
+
+    return _summed(supernet, mixture, known, size, lost) / len(known.data.train)
 
 
 def _summed(
-    supernet: Supernet, mixture: Sequence[Mix], data: Data, size: int, measure: Callable[[Tensor, Tensor], Tensor]
+    supernet: Supernet,
+    mixture: Sequence[Mix],
+    task: Predicting,
+    size: int,
+    measure: Callable[[Tensor, Tensor], Tensor],
 ) -> float:
-    """The sum over all batches of a measure of logits and labels; the supernet is left as it was."""
-    split, ranks, like = data.train, current(), next(supernet.parameters())
-    mode = supernet.training
+    """The sum over all batches of a measure of outputs and targets; the supernet is left as it was."""
+    data, ranks, like = task.data, current(), next(supernet.parameters())
+    split, mode = data.train, supernet.training
     total = torch.zeros((), dtype=torch.float64, device=like.device)
     supernet.train()
     with torch.no_grad(), kept_buffers(supernet):
         for rows in torch.arange(len(split)).tensor_split(math.ceil(len(split) / size))[ranks.rank :: ranks.count]:
-            images = split.images[rows].to(like.device).contiguous(memory_format=LAYOUT)
-            logits = supernet(data.normalised(images, like.dtype), mixture)
-            total += measure(logits, split.labels[rows].to(like.device))
+            inputs = laid_out(split.images[rows].to(like.device))
+            outputs = supernet(data.normalised(inputs, like.dtype), mixture)
+            total += measure(outputs, split.labels[rows].to(like.device))
     supernet.train(mode)
     return ranks.total(total.item(), like.device)
 
@@ -207,7 +203,7 @@ def _summed(
 class Search(Resumable[SearchEpoch]):
     """A supernet under search: `epoch` trains it for one epoch; `tensors` and `record` are its whole state.
 
-    `weights_data.train` teaches the weights, `alphas_data.train` the architecture. `run` computes what the supernet
+    Samples of `weights_task` teach the weights, those of `alphas_task` the architecture. `run` computes what a supernet
     does in steps of training, such as a compiled form of it with the same weights; by default it is the supernet
     itself. With a recipe in bf16, forward passes have that precision but for those whose small differences are the
     second order. `optimiser` makes that of the weights, by default SGD as the recipe says.
@@ -217,20 +213,20 @@ class Search(Resumable[SearchEpoch]):
         self,
         supernet: Supernet,
         alphas: Alphas,
-        weights_data: Data,
-        alphas_data: Data,
+        weights_task: Lossy,
+        alphas_task: Lossy,
         recipe: Recipe,
         architecture: ArchitectureRecipe,
         *,
         seed: Seed,
         gate: Gate | None = None,
         device: torch.device | str = "cpu",
-        run: Run | None = None,
+        run: Mixed | None = None,
         optimiser: Optimiser | None = None,
     ) -> None:
         super().__init__(SearchEpoch)
         self.device = torch.device(device)
-        self._run: Run = supernet if run is None else run
+        self._run: Mixed = supernet if run is None else run
         self._compiled = run is not None
         self.supernet, self.alphas = supernet, alphas
         self.recipe, self.architecture, self.seed = recipe, architecture, seed
@@ -242,11 +238,13 @@ class Search(Resumable[SearchEpoch]):
         self.optimizer = self.optimiser(self.weights, recipe.learning_rate)
         self.architect = architecture.made(alphas.tensors, architecture.learning_rate)
         dtype = self.weights[0].dtype
-        self.weights_data, self.alphas_data, self.ranks = weights_data, alphas_data, current()
+        self.weights_task, self.alphas_task, self.ranks = weights_task, alphas_task, current()
         self.train_batches, self.valid_batches = (
-            Batches(placed(half, self.device), recipe, self.device, dtype, self.ranks)
-            for half in (weights_data, alphas_data)
+            half.batches(recipe, self.device, dtype, self.ranks) for half in (weights_task, alphas_task)
         )
+        # What the next batches go on from: of the weights, and of the architecture.
+        self._states: dict[str, Tensor | None] = {}
+        self._after: dict[str, Tensor | None] = {}
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
@@ -268,12 +266,14 @@ class Search(Resumable[SearchEpoch]):
         self.ranks.check_same_epoch(number, self.device)
         if number == 0:
             self.ranks.start_equal(self.supernet, self.alphas.tensors)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(number)
+        rate = self.rate(number)
         self.supernet.train()
         totals, good, before = torch.zeros(3, dtype=torch.float64, device=self.device), 0, self.undone
-        reported = started
-        for step, (batch, other) in enumerate(zip(self.train_batches.epoch(streams), self._others(streams))):  # noqa: B905 - endless
+        reported, self._states = started, {}
+        pairs = zip(self.train_batches.epoch(streams), self.valid_batches.beside(streams))  # noqa: B905 - endless
+        for step, (batch, other) in enumerate(pairs):
+            for group in self.optimizer.param_groups:
+                group["lr"] = batch.rate(rate)
             seen = self._step(batch, other, gate, streams.child(f"step {step}"), number)
             self.count(seen is not None, f"Step {step + 1} of epoch {number + 1}")
             if seen is not None:
@@ -286,21 +286,16 @@ class Search(Resumable[SearchEpoch]):
                 left = (now - started) / (step + 1) * (steps - step - 1)
                 progress(f"epoch {number + 1}, step {step + 1} of {steps}, {left:.0f} s left in it")
         self.ranks.average_buffers(self.supernet)
-        loss, share, val_loss = (totals / max(good, 1)).tolist() if good else (math.nan,) * 3
-        val_loss = val_loss if self._learns(number) else math.nan
+        loss, score, val_loss = (totals / max(good, 1)).tolist() if good else (math.nan,) * 3
+        val_loss, score = val_loss if self._learns(number) else math.nan, self.weights_task.score.told(score)
         seconds = time.perf_counter() - started
-        self.history.append(SearchEpoch(number + 1, loss, 100 * share, val_loss, self.undone - before, seconds))
+        self.history.append(SearchEpoch(number + 1, loss, score, val_loss, self.undone - before, seconds))
         return self.history[-1]
-
-    def _others(self, streams: Seed) -> itertools.chain[Batch]:
-        """Batches for the architecture without an end: should they run out, they begin anew in another order."""
-        rounds = (self.valid_batches.epoch(streams.child(f"validation {turn}")) for turn in itertools.count())
-        return itertools.chain.from_iterable(rounds)
 
     def _learns(self, epoch: int) -> bool:
         return self.architecture.order > 0 and epoch >= self.architecture.warm_epochs
 
-    def _step(self, batch: Batch, other: Batch, gate: Gate, streams: Seed, epoch: int) -> Tensor | None:
+    def _step(self, batch: Any, other: Any, gate: Gate, streams: Seed, epoch: int) -> Tensor | None:
         """One step of the architecture and one of the weights; None if it was undone, because a loss was not finite."""
         before = Before(self.buffers, self.alphas.tensors, self.architect)
         val_loss = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -313,30 +308,28 @@ class Search(Resumable[SearchEpoch]):
                 alpha.grad = gradient
             self.architect.step()
             val_loss = loss.double()
-        loss, logits = self._weight_gradients(batch, gate, streams)
-        share = (logits.detach().argmax(1) == batch.labels).double().mean()
-        seen = self.ranks.average_gradients(self.supernet, torch.stack((loss.detach().double(), share)))
+        lost = self._weight_gradients(batch, gate, streams)
+        seen = self.ranks.average_gradients(self.supernet, torch.stack((lost.loss.detach().double(), lost.score)))
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.gradient_clip or math.inf)
         if not all_finite(seen, norm):
             before.put_back()
             return None
         self.optimizer.step()
+        self._states = dict(self._after)
         return torch.cat((seen, val_loss[None]))
 
-    def _weight_gradients(self, batch: Batch, gate: Gate, streams: Seed) -> tuple[Tensor, Tensor]:
-        """The training loss and its logits; its gradients are left in the weights."""
-        loss, logits = self._loss(batch, gate, streams.integer("weights"))
+    def _weight_gradients(self, batch: Any, gate: Gate, streams: Seed) -> Lost:
+        """What is lost in training; the gradients are left in the weights."""
+        lost = self._lost(batch, gate, streams, "weights")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=self.weights)
-        return loss, logits
+        (lost.loss if lost.extra is None else lost.loss + lost.extra).backward(inputs=self.weights)
+        return lost
 
-    def _architecture_gradients(
-        self, batch: Batch, other: Batch, gate: Gate, streams: Seed
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _architecture_gradients(self, batch: Any, other: Any, gate: Gate, streams: Seed) -> tuple[Tensor, list[Tensor]]:
         """The validation loss, and its gradients in the architecture."""
 
         def validation() -> Tensor:
-            loss = self._loss(other, gate, streams.integer("validation"), exact=self.architecture.order == 2)[0]
+            loss = self._lost(other, gate, streams, "validation", exact=self.architecture.order == 2).loss
             penalty = self.architecture.penalty(self.alphas)
             return loss if penalty is None else loss + penalty
 
@@ -354,7 +347,7 @@ class Search(Resumable[SearchEpoch]):
         return second_order(
             self.weights,
             self.alphas.tensors,
-            lambda: self._loss(batch, gate, streams.integer("training"), exact=True)[0],
+            lambda: self._lost(batch, gate, streams, "training", exact=True).loss,
             validation,
             ahead,
             mean=self._mean,
@@ -366,36 +359,51 @@ class Search(Resumable[SearchEpoch]):
         Where operations are drawn, that of the mixture which they are drawn from: a draw alone does not bend.
         """
         streams = self.seed.child(f"curvature {len(self.history)}")
-        gate, ours = mixing(self.current_gate), self.valid_batches
+        gate = mixing(self.current_gate)
         # All of the batch in every process: its parts would have other eigenvalues.
-        whole = Batches(ours.data, ours.recipe, ours.device, ours.dtype, ALONE)
+        whole = self.alphas_task.batches(self.recipe, self.device, self.weights[0].dtype, ALONE)
         batch = next(iter(whole.epoch(streams)))
-        draw = torch.Generator().manual_seed(streams.integer("direction"))
+        draw, self._states = torch.Generator().manual_seed(streams.integer("direction")), {}
         with kept_buffers(self.supernet):
             return largest_eigenvalue(
-                self.alphas.tensors, lambda: self._plain_loss(batch, gate, streams.integer("gate")), draw
+                # What is compiled cannot be differentiated twice.
+                self.alphas.tensors,
+                lambda: self._lost(batch, gate, streams, "gate", exact=True, run=self.supernet).loss,
+                draw,
             )
 
     def _mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The means over all processes; copies where a captured graph will write into the tensors again."""
         return self.ranks.mean([tensor.clone() for tensor in tensors] if self._compiled else tensors)
 
-    def _loss(self, batch: Batch, gate: Gate, number: int, *, exact: bool = False) -> tuple[Tensor, Tensor]:
-        """The loss and the logits of a step of training; `exact` for those of which differences are taken."""
+    def _lost(
+        self,
+        batch: Any,
+        gate: Gate,
+        streams: Seed,
+        purpose: Literal["weights", "training", "validation", "gate"],
+        *,
+        exact: bool = False,
+        run: Mixed | None = None,
+    ) -> Lost:
+        """What is lost on a batch by what `run` computes; `exact` where differences or second derivatives are taken."""
+        number, run = streams.integer(purpose), self._run if run is None else run
         mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(number))
-        if self._compiled:
+        if self._compiled and run is self._run:
             for mix in mixture:
                 _ = mix.factors  # made here: a tracer cannot look into a property that remembers
             torch.compiler.cudagraph_mark_step_begin()
         short = self.recipe.precision == "bf16" and not exact
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
-            logits = self._run(batch.images, mixture)
-        return batch.loss(logits, self.recipe.label_smoothing), logits
 
-    def _plain_loss(self, batch: Batch, gate: Gate, number: int) -> Tensor:
-        """The same of the supernet itself in full precision: what is compiled cannot be differentiated twice."""
-        mixture = self.alphas.mixture(gate, torch.Generator().manual_seed(number))
-        return batch.loss(self.supernet(batch.images, mixture), self.recipe.label_smoothing)
+        def computed(inputs: Any) -> Any:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+                return run(inputs, mixture)
+
+        half = "validation" if purpose == "validation" else "weights"
+        state = self._states.get(half)
+        found = self.weights_task.lost(computed, batch, self.recipe, state=state, number=number)
+        self._after[half] = found.state
+        return found
 
     # -- the state ---------------------------------------------------------------------------------------------------
 

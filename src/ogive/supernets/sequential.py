@@ -25,9 +25,9 @@ from ogive.supernets.partition import Edge, Groups, Key, Maker, Partition, parti
 from ogive.supernets.paths import uniform_paths
 from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
 from ogive.training import checkpoint
-from ogive.training.data import Data, Split
 from ogive.training.distributed import current
 from ogive.training.lock import lock
+from ogive.training.lossy import Lossy, told_apart
 from ogive.training.recipe import Recipe
 
 __all__ = ["Level", "UniformTraining", "split_and_trained", "trained"]
@@ -48,7 +48,7 @@ class UniformTraining:
     each supernet trained, in this run or in an earlier one, by name.
     """
 
-    data: Data
+    task: Lossy
     seed: Seed
     recipe: Recipe
     part_recipe: Recipe
@@ -69,7 +69,8 @@ class UniformTraining:
             "part_recipe": asdict(self.part_recipe) if name else None,
             "per_cell": self.per_cell,
             "seed": [self.seed.root, *self.seed.path],
-            "data": self.data.digest,
+            "data": self.task.digest,
+            **told_apart(self.task),
         }
         if name and self.make is not None:
             record["made anew"] = True
@@ -129,14 +130,13 @@ def split_and_trained(supernet: Supernet, levels: Sequence[Level], training: Uni
 
 
 def _search(supernet: Supernet, name: str, recipe: Recipe, training: UniformTraining) -> Search:
-    data = training.data
-    # No architecture is trained, so that the least that batches can be made of stands for its images.
-    count = current().count
-    few = replace(data, train=Split(data.train.images[:count], data.train.labels[:count]))
+    task = training.task
+    # No architecture is trained, so that the least that batches can be made of stands for its samples.
+    few = task.few(1, replace(recipe, batch_size=current().count))
     return Search(
         supernet,
         uniform_paths(supernet, per_cell=training.per_cell),
-        data,
+        task,
         few,
         recipe,
         ArchitectureRecipe(order=0),

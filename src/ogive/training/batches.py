@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
@@ -58,9 +58,9 @@ class Batch:
     others: Tensor | None = None
     weight: float = 1.0
 
-    def loss(self, logits: Tensor, smoothing: float) -> Tensor:
-        """Cross-entropy, in at least float32."""
-        return self.measured(logits, lambda exact, labels: F.cross_entropy(exact, labels, label_smoothing=smoothing))
+    def rate(self, rate: float) -> float:
+        """The learning rate of a step on it: that of all."""
+        return rate
 
     def measured(self, outputs: Tensor, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """What `measure` says of outputs, in at least float32, and targets; of both where two images are mixed."""
@@ -110,6 +110,11 @@ class Batches:
         mixed = torch.Generator().manual_seed(streams.integer("mixup"))
         for rows in torch.randperm(len(self.data.train), generator=order).tensor_split(self.steps):
             yield self._mixed(self._batch(rows, drawn), mixed).share(self.ranks)
+
+    def beside(self, streams: Seed) -> Iterator[Batch]:
+        """Batches without an end: should they run out, they begin anew in another order."""
+        for turn in itertools.count():
+            yield from self.epoch(streams.child(f"validation {turn}"))
 
     def _batch(self, rows: Tensor, drawn: torch.Generator) -> Batch:
         recipe, allowed, split = self.recipe, self.data.augmentation, self.data.train

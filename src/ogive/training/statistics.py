@@ -1,4 +1,4 @@
-"""Estimate a network with weights of a supernet: statistics of its own first, then its accuracy on fixed images.
+"""Estimate a network with weights of a supernet: statistics of its own first, then its score on fixed images.
 
 The statistics that a supernet has collected are those of a mixture of paths and fit none of them. What a network gets
 instead is a function of the network and of fixed images, so that no estimate depends on the order of anything.
@@ -21,21 +21,22 @@ from ogive.core.rng import Seed
 from ogive.training.batches import laid_out
 from ogive.training.data import Data, Split
 from ogive.training.loop import Diverged, Tell
+from ogive.training.supervised import Score
 
 __all__ = [
-    "ImageJudge",
     "Measuring",
+    "SampleJudge",
     "drawn_images",
     "fixed_batches",
+    "mean_score",
     "recalibrated",
-    "right_share",
     "without_statistics",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """On which images classifiers with weights of others are measured.
+    """On which images networks with weights of others are measured.
 
     `statistics_images`: training images that batch statistics are estimated on; with 0, those of each batch of
     validation images are taken, as the published code of few-shot NAS has it. `validation_images`: how many, None for
@@ -55,11 +56,11 @@ class Measuring:
             )
 
 
-class ImageJudge:
-    """Measures ``val_acc`` of classifiers, each with batch statistics of its own, on images that a seed draws."""
+class SampleJudge:
+    """Measures a score of networks, each with batch statistics of its own, on images or rows that a seed draws."""
 
-    def __init__(self, data: Data, measuring: Measuring, *, seed: Seed, device: torch.device) -> None:
-        self.data, self.measuring, self.seed, self.device = data, measuring, seed, device
+    def __init__(self, data: Data, score: Score, measuring: Measuring, *, seed: Seed, device: torch.device) -> None:
+        self.data, self.score, self.measuring, self.seed, self.device = data, score, measuring, seed, device
         self._fixed: tuple[list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -80,11 +81,11 @@ class ImageJudge:
         return network.eval()
 
     def measured(self, network: nn.Module) -> dict[str, float]:
-        """As `right_share` on the validation images; Diverged for logits that are no numbers."""
-        share = right_share(network, self._images()[1])
-        if not math.isfinite(share):
+        """As `mean_score` on the validation images; Diverged for outputs that are no numbers."""
+        found = mean_score(network, self._images()[1], self.score)
+        if not math.isfinite(found):
             raise Diverged("the network gives no finite numbers with the weights that it was given")
-        return {"val_acc": share}
+        return {f"val_{self.score.name}": found}
 
     def _images(self) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Training images for statistics, and labelled validation images."""
@@ -146,20 +147,17 @@ def without_statistics(module: nn.Module) -> None:
             norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
 
-def right_share(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """The share of images, in per cent, whose largest logit is that of their label; the network as it is.
-
-    NaN if a logit is no finite number.
-    """
-    right, finite = [], []
+def mean_score(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], score: Score) -> float:
+    """The score over all images, the network as it is; NaN if one of its outputs is no finite number."""
+    totals, finite = [], []
     with torch.no_grad():
         for x_NCHW, y_N in batches:
-            logits = network(x_NCHW)
-            right.append((logits.argmax(1) == y_N).sum())
-            finite.append(logits.isfinite().all())
+            outputs = network(x_NCHW)
+            totals.append(score.each(outputs, y_N).sum())
+            finite.append(outputs.isfinite().all())
     if not torch.stack(finite).all():
         return math.nan
-    return 100.0 * float(torch.stack(right).sum()) / sum(len(y_N) for _, y_N in batches)
+    return score.told(float(torch.stack(totals).sum()), sum(len(y_N) for _, y_N in batches))
 
 
 def _reset(norm: _BatchNorm, like: Tensor) -> None:

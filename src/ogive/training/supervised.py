@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
+from ogive.core.metric import Better
 from ogive.core.rng import Seed
 from ogive.training import checkpoint
 from ogive.training.batches import Batch, Batches, laid_out, layout_for, placed
@@ -36,6 +37,7 @@ __all__ = [
     "Score",
     "Supervised",
     "accuracy",
+    "lost_on",
     "summed",
     "train",
 ]
@@ -62,13 +64,26 @@ class CrossEntropy:
         return F.cross_entropy(outputs, targets, label_smoothing=recipe.label_smoothing)
 
 
+def lost_on(loss: Loss, batch: Batch, outputs: Tensor, recipe: Recipe) -> Tensor:
+    """The loss of a batch, in at least float32; SpecError if it is not one number."""
+    found = batch.measured(outputs, lambda exact, targets: loss.loss(exact, targets, recipe))
+    if found.ndim:
+        raise SpecError(
+            f"A loss is one number for a batch, but {type(loss).__name__}.loss returned a tensor of the shape "
+            f"{tuple(found.shape)}: return its mean."
+        )
+    return found
+
+
 class Score(Protocol):
     """What is watched of a network beside its loss: the mean of something over samples, told on a scale of its own.
 
-    `name`: as it ends in ``train_acc`` and ``val_acc``; `epoch`: the record of an epoch, which has these two fields.
+    `name`: as it ends in ``train_acc`` and ``val_acc``; `better`: what is wanted of it; `epoch`: the record of an
+    epoch, which has these two fields.
     """
 
     name: ClassVar[str]
+    better: ClassVar[Better]
     epoch: ClassVar[type[Any]]
 
     def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -101,6 +116,7 @@ class Accuracy:
     """Right answers, in per cent."""
 
     name: ClassVar[str] = "acc"
+    better: ClassVar[Better] = "larger"
     epoch: ClassVar[type[Any]] = Epoch
 
     def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -304,9 +320,9 @@ class Supervised:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             output = self.network(batch.images)
         logits, *auxiliary = output if isinstance(output, tuple) else (output,)
-        loss = self._lost(batch, logits)
+        loss = lost_on(self.loss, batch, logits, recipe)
         for extra in auxiliary:
-            loss = loss + recipe.auxiliary_weight * self._lost(batch, extra)
+            loss = loss + recipe.auxiliary_weight * lost_on(self.loss, batch, extra, recipe)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         score = self.score.each(logits.detach(), batch.labels).mean()
@@ -316,16 +332,6 @@ class Supervised:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
         self.optimizer.step()
         return seen
-
-    def _lost(self, batch: Batch, outputs: Tensor) -> Tensor:
-        """The loss of a batch, in at least float32; SpecError if it is not one number."""
-        loss = batch.measured(outputs, lambda exact, targets: self.loss.loss(exact, targets, self.recipe))
-        if loss.ndim:
-            raise SpecError(
-                f"A loss is one number for a batch, but {type(self.loss).__name__}.loss returned a tensor of the shape "
-                f"{tuple(loss.shape)}: return its mean."
-            )
-        return loss
 
     def _follow(self, step: int) -> None:
         """Move the average of the weights towards the weights."""

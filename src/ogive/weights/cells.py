@@ -12,7 +12,7 @@ from typing import Literal
 
 from ogive.core.errors import SpecError
 from ogive.networks.build import WeightSource
-from ogive.supernets.agreement import CHOSEN, agreement_batches, check_split, chosen_levels
+from ogive.supernets.agreement import CHOSEN, Compared, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Maker, partition, splits_of
 from ogive.supernets.paths import check_paths
@@ -21,6 +21,7 @@ from ogive.supernets.sequential import Level, UniformTraining, split_and_trained
 from ogive.supernets.sharing import Sharing, sharing_of, supernet
 from ogive.training.batches import LAYOUT
 from ogive.training.loop import Tell
+from ogive.training.lossy import predicting
 from ogive.training.recipe import Recipe
 from ogive.weights.calibration import OnOneScale
 from ogive.weights.source import Place
@@ -97,7 +98,8 @@ class CellTrainer:
 
     def __init__(self, place: Place, training: CellTraining) -> None:
         self.place, self.training = place, training
-        space, data = place.space, place.data
+        space, self._task = place.space, predicting(place.task)
+        data = self._task.data
         self._skeleton = self._sharing.sized(data.shape, len(data.classes), channels=place.channels, cells=place.cells)
         self._sharing.check(self._skeleton, training.partial)
         check_paths(self._plan)
@@ -112,7 +114,7 @@ class CellTrainer:
                     f"Groups need a space where every edge is used, but in {space.name} edges may be absent."
                 )
         self._uniform = UniformTraining(
-            data=data,
+            task=self._task,
             seed=place.seed,
             recipe=training.recipe,
             part_recipe=replace(training.recipe, epochs=part_epochs),
@@ -189,13 +191,12 @@ class CellTrainer:
         """The edges to split, and how."""
         if self._parts is None:
             return []
-        seed, data = self.place.seed, self.place.data
-        device = next(parent.parameters()).device
+        seed, device = self.place.seed, next(parent.parameters()).device
         return chosen_levels(
             parent,
             self._split,
             count=self._parts.splits,
             grouped=self._parts.groups,
-            batches=lambda: agreement_batches(data, seed, device, self.training.batch_size),
+            batches=lambda: Compared.drawn(self._task, self.training.batch_size, seed, device),
             seed=seed,
         )

@@ -16,6 +16,7 @@ from ogive.spaces.autogan import NAME
 from ogive.supernets.generators import Pair, PathTraining, decision, divided, split_and_trained, trained
 from ogive.training.adversarial import AdversarialRecipe
 from ogive.training.loop import Tell
+from ogive.training.tasks.generation import Generation
 from ogive.weights.source import Place
 
 __all__ = ["GeneratorSplitting", "GeneratorTrainer", "GeneratorTraining"]
@@ -82,18 +83,21 @@ class GeneratorTrainer:
     def __init__(self, place: Place, training: GeneratorTraining) -> None:
         if place.space.name != NAME:
             raise UnknownName("space with generators", place.space.name, [NAME])
+        if not isinstance(place.task, Generation):
+            raise SpecError(f"Generators are trained for the task generation, but the task is {place.task.name}.")
         self.place, steps = place, training.steps
         self._decisions: tuple[int, ...] = ()
         if isinstance(training, GeneratorSplitting):
             steps = training.part_steps
             self._decisions = _decisions(training.split, training.splits, place.seed)
         channels = 128 if place.channels is None else place.channels  # VITA-Group/AutoGAN, exps/autogan_search.sh
-        self._size = GeneratorSize.fitted(place.data.shape, channels)
+        data = place.task.data
+        self._size = GeneratorSize.fitted(data.shape, channels)
         half = max(1, channels // 2)
         self._critic_channels = half if training.critic_channels is None else training.critic_channels
         check_critic(self._critic_channels)
         self._training = PathTraining(
-            data=place.data,
+            data=data,
             seed=place.seed,
             recipe=training.recipe,
             part_recipe=replace(training.recipe, steps=steps),

@@ -13,8 +13,8 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import WeightSource
-from ogive.training.data import Data
 from ogive.training.loop import Tell
+from ogive.training.task import Task
 from ogive.training.threads import threads as torch_threads
 from ogive.weights.cells import CellSplitting, CellTraining
 from ogive.weights.generators import GeneratorSplitting, GeneratorTraining
@@ -92,7 +92,7 @@ class SharedWeights:
 def supernet(
     *,
     space: SearchSpace,
-    data: Data,
+    task: Task[Any],
     seed: Seed,
     training: CellTraining | GeneratorTraining = CellTraining(),  # noqa: B008 - frozen
     channels: int | None = None,
@@ -107,14 +107,14 @@ def supernet(
     once. `training` is that of cells or, in the space autogan, of generators; `channels` and `cells` are its size, None
     for the published one.
     """
-    place = Place(space, data, seed, channels, cells, device, folder)
+    place = Place(space, task, seed, channels, cells, device, folder)
     return SharedWeights(training.trainer(place), threads=threads)
 
 
 def parts(
     *,
     space: SearchSpace,
-    data: Data,
+    task: Task[Any],
     seed: Seed,
     training: CellSplitting | GeneratorSplitting,
     channels: int | None = None,
@@ -127,5 +127,5 @@ def parts(
 
     As `supernet`, whose options it shares; `training` says on what is split, too.
     """
-    place = Place(space, data, seed, channels, cells, device, folder)
+    place = Place(space, task, seed, channels, cells, device, folder)
     return SharedWeights(training.trainer(place), threads=threads)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.training.data import Data
 from ogive.training.loop import Tell
+from ogive.training.task import Task
 
 __all__ = ["Calibrated", "Correction", "Measure", "Place", "Prepared"]
 
@@ -28,7 +28,7 @@ class Place:
     """For what weights are trained, of which size, and where; None for the published size."""
 
     space: SearchSpace
-    data: Data
+    task: Task[Any]
     seed: Seed
     channels: int | None = None
     cells: int | None = None

@@ -28,7 +28,8 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.supernets.partition import Edge, Partition, partition
 from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split, load
-from ogive.training.statistics import ImageJudge, Measuring, recalibrated, right_share
+from ogive.training.statistics import Measuring, SampleJudge, mean_score, recalibrated
+from ogive.training.supervised import Accuracy
 from ogive.training.tasks.classification import Classification
 from ogive.weights.calibration import OnOneScale
 from ogive.weights.cells import CellSplitting, CellTraining
@@ -155,7 +156,7 @@ def test_logits_that_are_no_numbers_have_no_accuracy() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.full((len(x), 2), float("nan"))
 
-    assert np.isnan(right_share(Broken(), [(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.long))]))
+    assert np.isnan(mean_score(Broken(), [(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.long))], Accuracy()))
 
 
 # -- estimates --------------------------------------------------------------------------------------------------------
@@ -368,8 +369,10 @@ def test_strategies_of_every_kind_search_with_the_parts_of_two_edges_of_darts(tm
         assert [trial.status for trial in run.trials] == ["ok"] * 6
         for trial in run.trials:
             assert source.part(trial.arch).path(trial.arch)
-            assert isinstance(evaluator._judge, ImageJudge)
-            assert trial.scores == (right_share(evaluator.network(trial.arch), evaluator._judge._images()[1]),)
+            assert isinstance(evaluator._judge, SampleJudge)
+            assert trial.scores == (
+                mean_score(evaluator.network(trial.arch), evaluator._judge._images()[1], Accuracy()),
+            )
     assert shared(evaluator).training_s == trained
 
 

@@ -97,7 +97,7 @@ def test_remedies_reach_cells_that_all_differ(space: SearchSpace, options: dict[
 )
 def test_every_search_of_nested_cells_runs_inside_parts(kind: str, options: dict[str, Any]) -> None:
     space = ddarts(distinct=2)
-    search = FewShot(made(kind, space, **options), space=space, data=DATA, seed=Seed(0), part_epochs=1)
+    search = FewShot(made(kind, space, **options), space=space, seed=Seed(0), part_epochs=1)
     # The whole for two epochs; then a part for each of seven operations on the first edge, and one without that edge.
     assert len(found(search)) == 2 + 8
     held = [one.name for one in search.found if one.level == 1]
@@ -108,7 +108,7 @@ def test_every_search_of_nested_cells_runs_inside_parts(kind: str, options: dict
 def test_fairdarts_with_its_threshold_runs_inside_parts_too() -> None:
     space = ddarts(distinct=3)
     searcher = made("darts", space, gate="sigmoid", threshold=0.5, epochs=1)
-    search = FewShot(searcher, space=space, data=DATA, seed=Seed(0), split="normal:0")
+    search = FewShot(searcher, space=space, seed=Seed(0), split="normal:0")
     assert len(found(search)) == 1 + 7  # the first node of darts has both of its edges
 
 
@@ -119,9 +119,9 @@ def test_nested_cells_inherit_weights(split: bool) -> None:
     one = CellTraining(epochs=1, batch_size=12)
     few = CellSplitting(epochs=1, batch_size=12, split="cell 0:0", part_epochs=1)
     weights = (
-        parts(data=DATA, channels=4, training=few, **about)
+        parts(task=Classification(DATA), channels=4, training=few, **about)
         if split
-        else supernet(data=DATA, channels=4, training=one, **about)
+        else supernet(task=Classification(DATA), channels=4, training=one, **about)
     )
     evaluator = Inherited(weights, task=Classification(DATA), **about)
     rng = Seed(1).numpy("architectures")
@@ -136,7 +136,7 @@ def test_where_an_edge_holds_several_operations_there_are_no_paths_and_no_parts(
         with pytest.raises(SpecError, match="A path runs one operation of an edge, but in ddarts_dense"):
             made(kind, space, **options)
     with pytest.raises(SpecError, match="A path runs one operation of an edge, but in ddarts_dense"):
-        supernet(space=space, data=DATA, seed=Seed(0))
-    search = FewShot(made("ddarts", space), space=space, data=DATA, seed=Seed(0))
+        supernet(space=space, task=Classification(DATA), seed=Seed(0))
+    search = FewShot(made("ddarts", space), space=space, seed=Seed(0))
     with pytest.raises(SpecError, match="Parts of a supernet hold one operation on an edge, but in ddarts_dense"):
         search.ask()

@@ -17,7 +17,7 @@ from ogive.strategies.few_shot import FewShot
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.controlled import ControlledSearch
 from ogive.supernets.controller import controlled_paths
-from ogive.supernets.search import shared_accuracy
+from ogive.supernets.search import shared_score
 from ogive.training.data import Data, Split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,8 +65,8 @@ def test_one_ask_trains_weights_and_controller_and_the_best_sample_is_proposed()
     for kind in ("supernet.", "alphas."):
         changed = [not torch.equal(before[name], after[name]) for name in before if name.startswith(kind)]
         assert sum(changed) > len(changed) / 2
-    best = shared_accuracy(made.supernet, made.supernet.path(proposals[-1].arch), made.alphas_data)
-    none = shared_accuracy(made.supernet, made.supernet.path(Architecture("nasbench201", (0,) * 6)), made.alphas_data)
+    best = shared_score(made.supernet, made.supernet.path(proposals[-1].arch), made.alphas_task)
+    none = shared_score(made.supernet, made.supernet.path(Architecture("nasbench201", (0,) * 6)), made.alphas_task)
     assert best > 90 > none
     assert made.baseline is not None
     assert 0.5 < made.baseline < 1
@@ -79,7 +79,7 @@ def test_the_controller_comes_to_prefer_paths_that_answer_right() -> None:
     accuracies = []
     for _ in range(4):
         search.ask()
-        accuracies.append(controlled(search).accuracy)
+        accuracies.append(controlled(search).reward)
     with torch.no_grad():
         draw = torch.Generator().manual_seed(0)
         learnt = controlled(search).paths.controller.sample(500, draw)
@@ -120,7 +120,7 @@ def test_a_state_of_another_controller_is_refused(tmp_path: Path) -> None:
 def test_it_searches_the_parts_of_a_supernet_and_is_resumed_in_one(tmp_path: Path) -> None:
     def few_shot() -> FewShot:
         searcher = strategy(epochs=2, controller_steps=3, final_candidates=5)
-        return FewShot(searcher, space=nasbench201(), data=DATA, seed=Seed(0), split=3, part_epochs=2)
+        return FewShot(searcher, space=nasbench201(), seed=Seed(0), split=3, part_epochs=2)
 
     whole, begun, resumed = few_shot(), few_shot(), few_shot()
     expected = [proposal.arch for proposal in whole.ask(12)]
@@ -175,7 +175,7 @@ def test_answers_that_are_no_numbers_are_wrong_and_do_not_spoil_the_controller()
     spoilt(search, "valid_batches", list(range(48)))
     search.ask()
     assert all(tensor.isfinite().all() for tensor in state(search).values())
-    assert controlled(search).accuracy == 0.0
+    assert controlled(search).reward == 0.0
 
 
 # -- options ----------------------------------------------------------------------------------------------------------

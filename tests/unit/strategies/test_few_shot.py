@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def searcher(space: SearchSpace, kind: str = "darts", **options: Any) -> Superne
 
 def strategy(inner: dict[str, Any] | None = None, space: SearchSpace | None = None, **options: Any) -> FewShot:
     space = nasbench201() if space is None else space
-    plain: dict[str, Any] = {"space": space, "data": DATA, "seed": Seed(0), "part_epochs": 1}
+    plain: dict[str, Any] = {"space": space, "seed": Seed(0), "part_epochs": 1}
     return FewShot(searcher(space, **(inner or {})), **{**plain, **options})
 
 
@@ -129,8 +128,8 @@ def test_every_part_has_the_same_images_and_random_numbers_of_its_own() -> None:
         parts.append(search._now[1].search)
     assert len(parts) == 5
     for one in parts[1:]:
-        assert torch.equal(one.alphas_data.train.images, parts[0].alphas_data.train.images)
-        assert torch.equal(one.weights_data.train.images, parts[0].weights_data.train.images)
+        assert torch.equal(one.alphas_task.data.train.images, parts[0].alphas_task.data.train.images)
+        assert torch.equal(one.weights_task.data.train.images, parts[0].weights_task.data.train.images)
         assert one.seed != parts[0].seed
     stems = [one.supernet.state_dict()["stem.0.weight"] for one in parts]
     assert not torch.equal(stems[0], stems[1])
@@ -219,7 +218,7 @@ def test_a_state_of_another_search_or_a_torn_one_is_refused(tmp_path: Path) -> N
 
 def test_what_cannot_be_split_or_searched_in_parts_is_refused() -> None:
     with pytest.raises(SpecError, match=r"write few_shot\(darts\)"):
-        FewShot(RandomSearch(nasbench201(), Seed(0)), space=nasbench201(), data=DATA, seed=Seed(0))
+        FewShot(RandomSearch(nasbench201(), Seed(0)), space=nasbench201(), seed=Seed(0))
     with pytest.raises(SpecError, match="part_epochs must be at least 1, but got 0"):
         strategy(part_epochs=0)
     with pytest.raises(SpecError, match="splits must be at least 1, but got 0"):
@@ -265,9 +264,7 @@ def test_the_same_seed_searches_alike_and_another_does_not() -> None:
     first, second = (strategy(), strategy())
     assert [one.arch for one in whole_search(first)] == [one.arch for one in whole_search(second)]
     assert first.found == second.found
-    other = FewShot(
-        searcher(nasbench201(), seed=Seed(1)), space=nasbench201(), data=replace(DATA), seed=Seed(1), part_epochs=1
-    )
+    other = FewShot(searcher(nasbench201(), seed=Seed(1)), space=nasbench201(), seed=Seed(1), part_epochs=1)
     whole_search(other)
     assert [found.loss for found in other.found] != [found.loss for found in first.found]
 

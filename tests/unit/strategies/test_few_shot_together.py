@@ -50,7 +50,7 @@ def searcher(space: SearchSpace, kind: str = "darts", **options: Any) -> Superne
 
 
 def few_shot(inner: SupernetStrategy, **options: Any) -> FewShot:
-    return FewShot(inner, **{"space": inner.space, "data": DATA, "seed": Seed(0), "part_epochs": 1, **options})
+    return FewShot(inner, **{"space": inner.space, "seed": Seed(0), "part_epochs": 1, **options})
 
 
 def part_of(search: FewShot) -> SupernetStrategy:
@@ -72,7 +72,7 @@ def test_the_loss_that_decides_is_that_of_the_mixture_on_the_images_of_the_archi
     search = few_shot(searcher(nasbench201()))
     search.ask(3)
     made = part_of(search).search
-    images, labels = made.alphas_data.train.images, made.alphas_data.train.labels
+    images, labels = made.alphas_task.data.train.images, made.alphas_task.data.train.labels
     x_NCHW = (images / 255 - 0.4) / 0.25
     made.supernet.train()
     with torch.no_grad():
@@ -88,10 +88,12 @@ def test_where_one_path_runs_it_is_the_loss_of_what_is_derived(kind: Any) -> Non
     search.ask(4)
     found, made = search.found[-1], part_of(search).search
     assert found.arch.choices[2] == 1
-    x_NCHW = (made.alphas_data.train.images / 255 - 0.4) / 0.25
+    x_NCHW = (made.alphas_task.data.train.images / 255 - 0.4) / 0.25
     network = made.supernet.network(found.arch).train()
     with torch.no_grad():
-        assert found.loss == pytest.approx(float(F.cross_entropy(network(x_NCHW), made.alphas_data.train.labels)), 1e-5)
+        assert found.loss == pytest.approx(
+            float(F.cross_entropy(network(x_NCHW), made.alphas_task.data.train.labels)), 1e-5
+        )
 
 
 def test_a_controller_writes_paths_of_its_part_alone_and_goes_on_after_a_restart(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.gradient import Strongest
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.perturbation import Decision, _operation_for
-from ogive.supernets.search import halved
 from ogive.training.data import Data, Split
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,7 +62,7 @@ def test_one_ask_is_one_epoch_and_the_search_ends_after_the_last() -> None:
 def test_a_supernet_learns_what_can_be_seen() -> None:
     search = strategy(epochs=6)
     search.ask(6)
-    assert search.search.history[-1].train_acc > 90
+    assert search.search.history[-1].train_score > 90
     assert search.search.history[-1].train_loss < search.search.history[0].train_loss / 2
 
 
@@ -86,14 +86,14 @@ def test_the_orders_teach_the_architecture_differently() -> None:
 
 def test_each_half_of_the_training_images_has_its_own() -> None:
     data = replace(DATA, train=split(0, 21))
-    first, second = halved(data, Seed(3))
+    first, second = (half.data for half in Classification(data).halved(Seed(3)))
     both = torch.cat([first.train.images, second.train.images]).flatten(1)
     assert (len(first.train), len(second.train)) == (10, 11)
     assert {tuple(row.tolist()) for row in both} == {tuple(row.tolist()) for row in data.train.images.flatten(1)}
-    assert torch.equal(halved(data, Seed(3))[0].train.images, first.train.images)
-    assert not torch.equal(halved(data, Seed(4))[0].train.images, first.train.images)
+    assert torch.equal(Classification(data).halved(Seed(3))[0].data.train.images, first.train.images)
+    assert not torch.equal(Classification(data).halved(Seed(4))[0].data.train.images, first.train.images)
     with pytest.raises(SpecError, match="two halves, but bright has 1"):
-        halved(replace(DATA, train=split(0, 1)), Seed(0))
+        Classification(replace(DATA, train=split(0, 1))).halved(Seed(0))
 
 
 def test_the_architecture_waits_for_warm_epochs() -> None:
@@ -321,7 +321,7 @@ def test_undone_steps_of_tuning_count_and_end_the_search_too(caplog: pytest.LogC
     search = strategy(**options)
     assert len(search.ask()) == 1
     spoilt(search, list(range(24)))
-    search.search.weights_data = search.search.train_batches.data
+    search.search.weights_task = Classification(search.search.train_batches.data)
     assert len(search.ask(5)) == 1
     assert search.rolled_back == 3
     assert "the search ends" in caplog.text

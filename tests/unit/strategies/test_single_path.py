@@ -13,9 +13,10 @@ from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.supernet import SupernetStrategy
-from ogive.supernets.search import shared_accuracy
+from ogive.supernets.search import shared_score
 from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,8 +46,8 @@ def test_the_best_path_is_proposed_and_works_with_the_shared_weights() -> None:
     proposals = search.ask(4)
     assert len(proposals) == 4
     made = search.search
-    best = shared_accuracy(made.supernet, made.supernet.path(proposals[-1].arch), made.alphas_data)
-    none = shared_accuracy(made.supernet, made.supernet.path(Architecture("nasbench201", (0,) * 6)), made.alphas_data)
+    best = shared_score(made.supernet, made.supernet.path(proposals[-1].arch), made.alphas_task)
+    none = shared_score(made.supernet, made.supernet.path(Architecture("nasbench201", (0,) * 6)), made.alphas_task)
     assert best > 90 > none
     assert search.ask() == []
 
@@ -74,10 +75,10 @@ def test_an_accuracy_leaves_the_supernet_as_it_was_and_is_that_of_the_part() -> 
     network = supernet("darts", Skeleton(4, 3, classes=2), seed=0).eval()
     arch = Architecture("darts", (0,) * 24)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    found = shared_accuracy(network, network.path(arch), DATA, size=20)
+    found = shared_score(network, network.path(arch), Classification(DATA), size=20)
     assert network.training is False
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
-    assert found == shared_accuracy(network.network(arch), network.path(arch), DATA, size=20)
+    assert found == shared_score(network.network(arch), network.path(arch), Classification(DATA), size=20)
 
 
 def test_a_part_refuses_an_architecture_that_is_not_its_own() -> None:

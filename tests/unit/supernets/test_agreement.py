@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.build import Skeleton
-from ogive.supernets.agreement import agreement, chosen_levels, edges_with_choice, mean_agreement, two_groups
+from ogive.supernets.agreement import Compared, agreement, chosen_levels, edges_with_choice, mean_agreement, two_groups
 from ogive.supernets.gates import Mix
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, partition
@@ -26,17 +26,18 @@ def network() -> Supernet:
     return supernet("nasbench201", Skeleton(channels=4, cells=1), seed=0)
 
 
-def batches(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def batches(count: int) -> Compared:
     draw = torch.Generator().manual_seed(0)
-    return [(torch.randn(6, 3, 8, 8, generator=draw), torch.randint(10, (6,), generator=draw)) for _ in range(count)]
+    drawn = [(torch.randn(6, 3, 8, 8, generator=draw), torch.randint(10, (6,), generator=draw)) for _ in range(count)]
+    return Compared(drawn, F.cross_entropy)
 
 
 def test_agreement_is_the_cosine_of_gradients_on_what_the_operations_share() -> None:
     # All other edges are fixed, so that there is one path for each operation.
     rows = ((3,), (1,), (2,), (0, 1, 2, 3, 4), (3,), (1,))
     whole = network().restricted([rows] * 3)
-    ((images, labels),) = batches(1)
-    ops, found_OO = agreement(whole, EDGE, [(images, labels)], Seed(0))
+    ((images, labels),) = batches(1).batches
+    ops, found_OO = agreement(whole, EDGE, batches(1), Seed(0))
     assert ops == (0, 1, 2, 3, 4)
     shared = [weight for name, weight in whole.named_parameters() if ".operations.3." not in name]
     vectors = []
@@ -78,7 +79,7 @@ def test_the_edge_with_the_least_agreement_is_chosen() -> None:
 
 
 def test_edges_are_drawn_by_the_seed_without_a_gradient() -> None:
-    def none() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def none() -> Compared:
         raise AssertionError("no batches are needed")
 
     whole = network()

@@ -18,11 +18,11 @@ from ogive.supernets.ablation import CellLosses, Form, random_gates, zero_one_lo
 from ogive.supernets.cells import CellRecipe, CellSearch, cell_learning_rate
 from ogive.supernets.gates import Mix
 from ogive.supernets.nested import starting_alphas
-from ogive.supernets.search import halved
 from ogive.supernets.sharing import nested_sharing, supernet
 from ogive.training.batches import Batch
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,7 +46,9 @@ def search(losses: CellLosses, *, cells: int = 3, spread: float = 0.3, **options
         for own in alphas.groups:
             own.add_(spread * torch.randn(own.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64))
     recipe = Recipe(epochs=4, batch_size=8, learning_rate=0.005, nesterov=False, gradient_clip=5.0)
-    return CellSearch(network, alphas, *halved(DATA, Seed(0)), recipe, CellRecipe(**options), losses, seed=Seed(0))
+    return CellSearch(
+        network, alphas, *Classification(DATA).halved(Seed(0)), recipe, CellRecipe(**options), losses, seed=Seed(0)
+    )
 
 
 def batches(found: CellSearch) -> tuple[Batch, Batch]:
@@ -57,12 +59,14 @@ def losses_of(found: CellSearch, other: Batch, streams: Seed) -> list[Tensor]:
     """All passes in one graph, as the loss of every cell is defined."""
     groups = found.alphas.groups
     mixes = [Mix(torch.sigmoid(own)) for own in groups]
-    entropy = other.loss(found.supernet(other.images, mixes), 0.0)
+    entropy = found.alphas_task.lost_on(other, found.supernet(other.images, mixes), found.recipe)
     marginals = []
     for cell, own in enumerate(groups):
         draw = torch.Generator().manual_seed(streams.integer(f"without cell {cell}"))
         ablated = [Mix(random_gates(own, draw)) if place == cell else mix for place, mix in enumerate(mixes)]
-        marginals.append(entropy - other.loss(found.supernet(other.images, ablated), 0.0))
+        marginals.append(
+            entropy - found.alphas_task.lost_on(other, found.supernet(other.images, ablated), found.recipe)
+        )
     return found.losses(entropy, torch.stack(marginals), groups)
 
 
@@ -189,7 +193,7 @@ class Reference:
         for buffer, value in zip(found.buffers, kept, strict=True):
             buffer.copy_(value)
         mixes = [Mix(torch.sigmoid(own)) for own in self.groups]
-        loss = batch.loss(found.supernet(batch.images, mixes), 0.0)
+        loss = found.alphas_task.lost_on(batch, found.supernet(batch.images, mixes), found.recipe)
         decided = zero_one_loss(torch.cat([own.flatten() for own in self.groups]))
         (loss + found.losses.zero_one * decided).backward()
         gradients = [weight.grad.clone() for weight in found.weights if weight.grad is not None]

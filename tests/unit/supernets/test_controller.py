@@ -20,6 +20,7 @@ from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices
 from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -143,13 +144,21 @@ def test_every_part_of_a_supernet_has_a_controller_that_stays_in_it(space: str, 
 
 def test_a_controlled_search_in_a_part_trains_its_controller() -> None:
     images = torch.randint(0, 256, (16, 3, 8, 8), generator=draw(), dtype=torch.uint8)
-    data = Data("noise", *[Split(images, torch.arange(16) % 2)] * 3, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    task = Classification(
+        Data("noise", *[Split(images, torch.arange(16) % 2)] * 3, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    )
     part = partition(network("nasbench201"), Edge("cell", 0)).parts[((3,),)]
     paths = controlled_paths(part, seed=0)
     before = [weight.detach().clone() for weight in paths.tensors]
     recipe = Recipe(epochs=1, batch_size=8, learning_rate=0.05)
     search = ControlledSearch(
-        part, paths, data, data, recipe, ControllerRecipe(controller_steps=2, controller_samples=3), seed=Seed(0)
+        part,
+        paths,
+        task,
+        task,
+        recipe,
+        ControllerRecipe(controller_steps=2, controller_samples=3),
+        seed=Seed(0),
     )
     epoch = search.epoch()
     assert epoch.rolled_back == 0
@@ -188,10 +197,12 @@ def test_the_same_seed_makes_the_same_controller_and_leaves_torch_alone() -> Non
 
 def controlled_search(rule: ControllerRecipe, rows: CellChoices) -> ControlledSearch:
     images = torch.randint(0, 256, (16, 3, 8, 8), generator=draw(), dtype=torch.uint8)
-    data = Data("noise", *[Split(images, torch.arange(16) % 2)] * 3, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    task = Classification(
+        Data("noise", *[Split(images, torch.arange(16) % 2)] * 3, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    )
     net = network("nasbench201", {"cell": rows})
     recipe = Recipe(epochs=1, batch_size=8, learning_rate=0.05)
-    return ControlledSearch(net, controlled_paths(net, seed=0), data, data, recipe, rule, seed=Seed(0))
+    return ControlledSearch(net, controlled_paths(net, seed=0), task, task, recipe, rule, seed=Seed(0))
 
 
 def shares_of(controller: Controller, edge: int) -> tuple[torch.Tensor, torch.Tensor]:

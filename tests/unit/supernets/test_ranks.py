@@ -24,14 +24,15 @@ from ogive.supernets.controlled import ControlledSearch, ControllerRecipe
 from ogive.supernets.controller import controlled_paths
 from ogive.supernets.gates import Softmax
 from ogive.supernets.networks import Supernet
-from ogive.supernets.search import ArchitectureRecipe, Search, halved, shared_accuracy
+from ogive.supernets.search import ArchitectureRecipe, Search, shared_score
 from ogive.supernets.sharing import supernet
 from ogive.training.augment import Augmentation
-from ogive.training.batches import Batch, Batches
+from ogive.training.batches import Batch
 from ogive.training.data import Data, assembled, divided
 from ogive.training.distributed import ALONE, Ranks
 from ogive.training.pictures import Labelled, Source
 from ogive.training.recipe import Recipe, learning_rate
+from ogive.training.tasks.classification import Classification
 
 SEED = Seed(7)
 # The clip is below every norm that occurs here, so that it matters whether it comes before or after the average.
@@ -49,8 +50,9 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, {here!r})
 from test_ranks import CASES, Sometimes, controlled_search_of, search_of
-from ogive.supernets.search import shared_accuracy
+from ogive.supernets.search import shared_score
 from ogive.training.distributed import group
+from ogive.training.tasks.classification import Classification
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
@@ -65,11 +67,11 @@ with group() as ranks:
         plan = search.supernet.plan
         told = {{
             "derived": str(plan.derive(search.alphas.strengths(search.gate))),
-            "epoch": repr((epoch.train_loss, epoch.val_loss, epoch.train_acc)),
+            "epoch": repr((epoch.train_loss, epoch.val_loss, epoch.train_score)),
             "rolled_back": str(epoch.rolled_back),
             "bends": repr(search.curvature()) if case == 1 else "",
-            "shared": repr(shared_accuracy(search.supernet, search.alphas.mixture(search.gate, torch.Generator()),
-                                           search.alphas_data, 11)),
+            "shared": repr(shared_score(search.supernet, search.alphas.mixture(search.gate, torch.Generator()),
+                                           search.alphas_task, 11)),
         }}
         save_file({{k: v.contiguous() for k, v in search.tensors().items()}},
                   folder / f"{{space}}-{{case}}-{{ranks.rank}}.safetensors", metadata=told)
@@ -104,14 +106,14 @@ def supernet_of(space: str, weights: int) -> tuple[Supernet, Alphas]:
 def search_of(space: str, order: int, *, weights: int = 0, penalty: Sometimes | None = None) -> Search:
     network, alphas = supernet_of(space, weights)
     rule = ArchitectureRecipe(order=order, learning_rate=0.01, regulariser=penalty)
-    return Search(network, alphas, *halved(data(), SEED), RECIPE, rule, seed=SEED)
+    return Search(network, alphas, *Classification(data()).halved(SEED), RECIPE, rule, seed=SEED)
 
 
 def controlled_search_of(*, weights: int) -> ControlledSearch:
     network, _ = supernet_of("nasbench201", weights)
     paths = controlled_paths(network, seed=weights)
     rule = ControllerRecipe(controller_steps=3, controller_samples=4, learning_rate=0.01)
-    return ControlledSearch(network, paths, *halved(data(), SEED), RECIPE, rule, seed=SEED)
+    return ControlledSearch(network, paths, *Classification(data()).halved(SEED), RECIPE, rule, seed=SEED)
 
 
 class OneProcess:
@@ -129,17 +131,17 @@ class OneProcess:
             half = batch.share(Ranks(rank, 2))
             assert len(half.labels) == len(batch.labels) // 2
             logits = self.supernet(half.images, self.alphas.mixture(Softmax(), torch.Generator()))
-            found = torch.autograd.grad(half.loss(logits, 0.0), list(leaves), allow_unused=True)
+            found = torch.autograd.grad(
+                Classification(data()).lost_on(half, logits, RECIPE), list(leaves), allow_unused=True
+            )
             halves.append([torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)])
         return [(first + second) / 2 for first, second in zip(*halves, strict=True)]
 
     def epoch(self, order: int) -> None:
         self.supernet.train()
-        weights_data, alphas_data = halved(data(), SEED)
+        halves = Classification(data()).halved(SEED)
         streams = SEED.child("epoch 0")
-        ours, others = (
-            Batches(half, RECIPE, torch.device("cpu"), torch.float64, ALONE) for half in (weights_data, alphas_data)
-        )
+        ours, others = (half.batches(RECIPE, torch.device("cpu"), torch.float64, ALONE) for half in halves)
         steps = 0
         for batch, other in zip(ours.epoch(streams), others.epoch(streams.child("validation 0")), strict=True):
             steps += 1
@@ -254,4 +256,4 @@ def test_processes_look_at_a_part_of_the_images_each_and_count_the_same_right_an
     path = ranks / "nasbench201-1-0.safetensors"
     alone.restore(load_file(path), alone.record())
     mixture = alone.alphas.mixture(alone.gate, torch.Generator())
-    assert float(told(path)["shared"]) == shared_accuracy(alone.supernet, mixture, alone.alphas_data, 11)
+    assert float(told(path)["shared"]) == shared_score(alone.supernet, mixture, alone.alphas_task, 11)

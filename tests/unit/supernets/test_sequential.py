@@ -21,6 +21,7 @@ from ogive.supernets.sequential import Level, UniformTraining, split_and_trained
 from ogive.supernets.sharing import supernet
 from ogive.training.data import Data, Split
 from ogive.training.recipe import Recipe
+from ogive.training.tasks.classification import Classification
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,7 +43,9 @@ def whole() -> Supernet:
 
 
 def training(folder: Path | None = None, **changes: object) -> UniformTraining:
-    plain = UniformTraining(DATA, Seed(0), RECIPE, replace(RECIPE, epochs=2), {"space": "nasbench201"}, folder=folder)
+    plain = UniformTraining(
+        Classification(DATA), Seed(0), RECIPE, replace(RECIPE, epochs=2), {"space": "nasbench201"}, folder=folder
+    )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -137,7 +140,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_leaves_the_weights_as_they_were(caplog: pytest.LogCaptureFixture) -> None:
     broken = replace(DATA, mean=(math.nan,) * 3)
-    network = trained(whole(), "", training(data=broken, recipe=replace(RECIPE, batch_size=4)))
+    network = trained(whole(), "", training(task=Classification(broken), recipe=replace(RECIPE, batch_size=4)))
     assert all(torch.equal(one, other) for one, other in zip(network.parameters(), whole().parameters(), strict=True))
     assert "no number in three steps in a row" in caplog.text
 

@@ -119,7 +119,8 @@ def test_mixup_mixes_images_and_losses_with_one_weight(stripes: Data) -> None:
         assert (by_label[int(label)] - image).abs().flatten(1).amax(1).min() < 1e-9
     logits = torch.randn(len(mixed.labels), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     a, b = F.cross_entropy(logits, mixed.labels), F.cross_entropy(logits, mixed.others)
-    assert mixed.loss(logits, 0.0).item() == pytest.approx((mixed.weight * a + (1 - mixed.weight) * b).item())
+    lost = mixed.measured(logits, F.cross_entropy).item()
+    assert lost == pytest.approx((mixed.weight * a + (1 - mixed.weight) * b).item())
 
 
 def one_step(stripes: Data, network: nn.Module, **options: object) -> tuple[dict[str, Tensor], float]:

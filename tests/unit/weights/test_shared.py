@@ -26,7 +26,9 @@ from ogive.supernets.sequential import Level, UniformTraining, split_and_trained
 from ogive.supernets.sharing import supernet
 from ogive.training.data import load
 from ogive.training.recipe import Recipe
-from ogive.training.statistics import drawn_images, fixed_batches, recalibrated, right_share
+from ogive.training.statistics import drawn_images, fixed_batches, mean_score, recalibrated
+from ogive.training.supervised import Accuracy
+from ogive.training.tasks.classification import Classification
 from ogive.weights.shared import SharedWeights
 from ogive.weights.source import Prepared
 
@@ -164,7 +166,7 @@ def by_hand(split: bool, seed: Seed) -> WeightSource:
     """The weights of a supernet, or of its parts, made of what version 0.1 made them of."""
     data, size = load("digits", limit=96), Skeleton(channels=2, cells=1, classes=10, inputs=1, size=8)
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.025, final_learning_rate=0.001, weight_decay=1e-4)
-    uniform = UniformTraining(data, seed, recipe, replace(recipe, epochs=1), origin={})
+    uniform = UniformTraining(Classification(data), seed, recipe, replace(recipe, epochs=1), origin={})
     made = supernet("nasbench201", size, seed=seed.integer("weights")).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     whole = trained(made, "", uniform)
     return split_and_trained(whole, [Level(Edge("cell", 0)), Level(Edge("cell", 3))], uniform) if split else whole
@@ -187,7 +189,7 @@ def test_estimates_are_those_of_weights_trained_by_hand(evaluator: str, weights:
     few = drawn_images(data.train, seed.child("evaluator").numpy("statistics"), 48)
     images = [x_NCHW for x_NCHW, _ in fixed_batches(data, few, torch.device("cpu"))]
     val = fixed_batches(data, data.val, torch.device("cpu"))
-    expected = [right_share(recalibrated(source.network(trial.arch), images), val) for trial in found]
+    expected = [mean_score(recalibrated(source.network(trial.arch), images), val, Accuracy()) for trial in found]
     assert [trial.metrics["val_acc"] for trial in found] == expected
     assert len(set(expected)) > 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +12,6 @@ from ogive.core.metric import VAL_ACC, Metric
 from ogive.core.rng import Seed
 from ogive.networks import count
 from ogive.training.recipe import Recipe
-from ogive.training.statistics import ImageJudge, Measuring
 from ogive.training.supervised import Accuracy, Score, accuracy
 from ogive.training.task import Part
 from ogive.training.tasks.prediction import Prediction
@@ -30,7 +28,6 @@ class Classification(Prediction):
 
     name = "classification"
     metrics: tuple[Metric, ...] = (VAL_ACC,)
-    measuring = Measuring
     answers: ClassVar[str] = "one a class"
 
     @property
@@ -47,10 +44,6 @@ class Classification(Prediction):
         device = next(network.parameters()).device
         split = self.data.test if part == "test" else self.data.val
         return {f"{part}_acc": accuracy(network, split, self.data, device)}
-
-    def judge(self, measuring: Measuring, *, seed: Seed, device: torch.device) -> ImageJudge:
-        """What measures the accuracy of networks with weights of others."""
-        return ImageJudge(self.data, measuring, seed=seed, device=device)
 
     def described(self, network: nn.Module, recipe: Recipe, measured: Mapping[str, float]) -> dict[str, Any]:
         """The number of test inputs and of right answers, parameters and multiply-accumulates."""

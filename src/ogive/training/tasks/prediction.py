@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -18,10 +19,14 @@ from ogive.networks import count
 from ogive.networks.build import Skeleton, build, fitted_skeleton
 from ogive.networks.plain import Plain
 from ogive.spaces.extended import ExtendedSpace
-from ogive.training.data import Data
+from ogive.training.batches import Batch, Batches, placed
+from ogive.training.data import Data, Split
+from ogive.training.distributed import Ranks
+from ogive.training.lossy import Lost, Run
 from ogive.training.memory import training_bytes
 from ogive.training.recipe import Recipe
-from ogive.training.supervised import Score, Supervised
+from ogive.training.statistics import Measuring, SampleJudge
+from ogive.training.supervised import Score, Supervised, lost_on
 from ogive.training.task import Builder, Size
 
 __all__ = ["Prediction"]
@@ -38,6 +43,7 @@ class Prediction(ABC):
     """
 
     recipe: type[Recipe] = Recipe
+    measuring = Measuring
     shared: ClassVar[Literal[True]] = True
     answers: ClassVar[str] = "one a target"  # what the outputs of a network are, for messages
 
@@ -106,11 +112,50 @@ class Prediction(ABC):
         """A training on ``data.train``, measured on ``data.val`` after its last epoch."""
         return Supervised(network, self.data, recipe, seed=seed, device=device, loss=self, score=self.score)
 
+    def judge(self, measuring: Measuring, *, seed: Seed, device: torch.device) -> SampleJudge:
+        """What measures networks with weights of others."""
+        return SampleJudge(self.data, self.score, measuring, seed=seed, device=device)
+
     def joined(self) -> Self:
         """The validation inputs are trained on as well."""
-        whole = copy.copy(self)
-        whole.data = self.data.joined()
-        return whole
+        return self._of(self.data.joined())
+
+    # -- for supernets -----------------------------------------------------------------------------------------------
+
+    def halved(self, seed: Seed) -> tuple[Self, Self]:
+        """The training inputs in two halves that share none, by chance."""
+        train, count = self.data.train, len(self.data.train)
+        if count < 2:
+            raise SpecError(f"A search divides its training images in two halves, but {self.data.name} has {count}.")
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed.integer("halves")))
+        rows = (order[: count // 2].sort().values, order[count // 2 :].sort().values)
+        first, second = (replace(self.data, train=Split(train.images[one], train.labels[one])) for one in rows)
+        return self._of(first), self._of(second)
+
+    def few(self, steps: int, recipe: Recipe) -> Self:
+        """The first training inputs."""
+        train, count = self.data.train, 2 * steps * recipe.batch_size
+        return self._of(replace(self.data, train=Split(train.images[:count], train.labels[:count])))
+
+    def batches(self, recipe: Recipe, device: torch.device, dtype: torch.dtype, ranks: Ranks) -> Batches:
+        """The training inputs as in a training of a single network."""
+        return Batches(placed(self.data, device), recipe, device, dtype, ranks)
+
+    def lost(self, run: Run, batch: Batch, recipe: Recipe, *, state: Tensor | None, number: int) -> Lost:
+        """The loss of a batch, and its mean score; nothing goes on from one batch to the next."""
+        outputs = run(batch.images)
+        score = self.score.each(outputs.detach(), batch.labels).mean()
+        return Lost(self.lost_on(batch, outputs, recipe), score)
+
+    def lost_on(self, batch: Batch, outputs: Tensor, recipe: Recipe) -> Tensor:
+        """The loss of a batch, in at least float32; SpecError if it is not one number."""
+        return lost_on(self, batch, outputs, recipe)
+
+    def _of(self, data: Data) -> Self:
+        """The same task of other data."""
+        other = copy.copy(self)
+        other.data = data
+        return other
 
     def plain(self, network: nn.Module) -> Plain:
         """With what prepares inputs as they were read, and the test inputs to try it on."""

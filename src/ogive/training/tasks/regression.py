@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
-from ogive.core.metric import Metric
+from ogive.core.metric import Better, Metric
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks import count
@@ -44,6 +44,7 @@ class RootMeanSquare:
     target: Target
 
     name: ClassVar[str] = "rmse"
+    better: ClassVar[Better] = "smaller"
     epoch: ClassVar[type[Any]] = ErrorEpoch
 
     def each(self, outputs: Tensor, targets: Tensor) -> Tensor:

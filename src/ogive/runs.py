@@ -9,24 +9,32 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of
-from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_version_1
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
-from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
+from ogive.core.trial import Trial
+from ogive.trial_lines import (
+    Record,
+    call_entry,
+    final_entry,
+    line_of,
+    proposal_entry,
+    read_call,
+    read_final,
+    read_proposal,
+    record_of,
+)
 
 __all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "write_json"]
 
@@ -38,14 +46,6 @@ PREFERENCE = "prefer.json"
 FINALISTS = "finalists.json"
 
 SCHEMA = 2  # 1, of version 0.1, held no metrics and no answer; it is read as well
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A trial and when it was finished, in seconds of searching since the run began (pauses not counted)."""
-
-    trial: Trial
-    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Run:
         trials = {trial.number: trial for trial in self.trials}
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))["finalists"]
-            found = {int(entry["trial"]): _final(trials[int(entry["trial"])], entry) for entry in entries}
+            found = {int(entry["trial"]): read_final(trials[int(entry["trial"])], entry) for entry in entries}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             way = f"delete it; `ogive resume {self.folder}` measures again"
             raise StoreError(f"{path} is damaged ({error!r}): {way}.") from error
@@ -257,7 +257,7 @@ class RunStore:
 
         StoreError if the disk is full; the file is then cut back to the trials before, so that nothing is lost.
         """
-        line = _line(trial, at_s)
+        line = line_of(trial, at_s)
         before = os.fstat(self._trials).st_size
         try:
             # One call for the whole line: Ctrl-C cannot come between its bytes.
@@ -278,17 +278,7 @@ class RunStore:
 
     def note_finalists(self, found: Sequence[Trial], trials: int) -> None:
         """Write what was measured side by side after so many trials, beside the trials, which stay as they are."""
-        entries = [
-            {
-                "trial": trial.number,
-                "arch": str(trial.arch),
-                "status": trial.status,
-                "scores": trial.scores,
-                "metrics": {name: _finite(float(value)) for name, value in trial.metrics.items()},
-                "error": trial.measurement.error,
-            }
-            for trial in found
-        ]
+        entries = [final_entry(trial) for trial in found]
         self.note(FINALISTS, {"trials": trials, "finalists": entries})
 
     def save_strategy(self, strategy: Checkpointed, study: Study) -> None:
@@ -302,7 +292,11 @@ class RunStore:
             scratch.mkdir()
             strategy.save(scratch)
             waiting = [
-                {"first": chunk.first, "proposals": [_proposal(one) for one in chunk.proposals], **_call(chunk.call)}
+                {
+                    "first": chunk.first,
+                    "proposals": [proposal_entry(one) for one in chunk.proposals],
+                    **call_entry(chunk.call),
+                }
                 for chunk in study.open
             ]
             write_json(scratch / "study.json", {"told": study.told, "asked": study.asked, "open": waiting})
@@ -324,9 +318,7 @@ class RunStore:
             state = json.loads((folder / "study.json").read_text())
             told, asked = int(state["told"]), int(state["asked"])
             waiting = [
-                OpenChunk(
-                    int(chunk["first"]), [_read_proposal(entry) for entry in chunk["proposals"]], _read_call(chunk)
-                )
+                OpenChunk(int(chunk["first"]), [read_proposal(entry) for entry in chunk["proposals"]], read_call(chunk))
                 for chunk in state["open"]
             ]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -433,7 +425,7 @@ def _read_lines(path: Path) -> tuple[list[Record], int]:
     records, seen = [], set()
     for index, line in enumerate(data[:whole].splitlines(), start=1):
         try:
-            record = _record(line)
+            record = record_of(line)
         except (ValueError, KeyError, TypeError, AttributeError, InvalidArchitecture) as error:
             raise StoreError(
                 f"Line {index} of {path} is damaged ({error}). Restore it, or cut the file before that line and resume."
@@ -443,87 +435,6 @@ def _read_lines(path: Path) -> tuple[list[Record], int]:
         seen.add(record.trial.number)
         records.append(record)
     return records, whole
-
-
-# -- one line ---------------------------------------------------------------------------------------------------------
-
-
-def _line(trial: Trial, at_s: float) -> bytes:
-    measurement = trial.measurement
-    body = {
-        "number": trial.number,
-        **_proposal(trial.proposal),
-        "status": trial.status,
-        "scores": trial.scores,
-        "metrics": {name: _finite(float(value)) for name, value in measurement.metrics.items()},
-        "cost": _cost(measurement.cost),
-        "error": measurement.error,
-        "at_s": round(at_s, 6),
-        **_call(trial.call),
-    }
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
-    return f'{text[:-1]},"crc32":"{_checksum(text)}"}}\n'.encode()
-
-
-def _record(line: bytes) -> Record:
-    text, _, tail = line.decode("utf-8").rpartition(',"crc32":"')
-    body = text + "}"
-    if tail != f'{_checksum(body)}"}}':
-        raise ValueError("its checksum does not match")
-    entry = json.loads(body)
-    scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
-    metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
-    measurement = Measurement(metrics, Cost(**entry["cost"]), entry["error"], entry["status"] == "screened")
-    trial = Trial(int(entry["number"]), _read_proposal(entry), measurement, entry["status"], scores, _read_call(entry))
-    return Record(trial, float(entry["at_s"]))
-
-
-def _final(trial: Trial, entry: Mapping[str, Any]) -> Trial:
-    """The trial with what was found of it later; KeyError where it is another one."""
-    if entry["arch"] != str(trial.arch):
-        raise KeyError(entry["arch"])
-    metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
-    scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
-    measurement = replace(trial.measurement, metrics=metrics, error=entry["error"])
-    return replace(trial, measurement=measurement, status=entry["status"], scores=scores)
-
-
-def _checksum(text: str) -> str:
-    return f"{zlib.crc32(text.encode()):08x}"
-
-
-def _proposal(proposal: Proposal) -> dict[str, object]:
-    entry: dict[str, object] = {"arch": str(proposal.arch), "fidelity": proposal.fidelity}
-    if proposal.cost != Cost():
-        entry["ask_cost"] = _cost(proposal.cost)
-    return entry
-
-
-def _read_proposal(entry: Mapping[str, Any]) -> Proposal:
-    return Proposal(Architecture.parse(entry["arch"]), entry["fidelity"], Cost(**entry.get("ask_cost", {})))
-
-
-def _call(call: Call | None) -> dict[str, object]:
-    return {} if call is None else {"asked": {"wanted": call.wanted, "told": call.told}}
-
-
-def _read_call(entry: Mapping[str, Any]) -> Call | None:
-    """The call of ask; None where it was for one proposal, and in runs of version 0.1."""
-    return Call(**entry["asked"]) if "asked" in entry else None
-
-
-def _cost(cost: Cost) -> dict[str, float]:
-    return {"wall_s": cost.wall_s, "benchmark_s": cost.benchmark_s}
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as one of Python; json asks for nothing else."""
-    return value.item()
-
-
-def _finite(value: float) -> float | str:
-    """The value, or its name where JSON has no number for it: NASWOT of a disconnected network is -inf."""
-    return value if math.isfinite(value) else str(value)
 
 
 # -- the file system --------------------------------------------------------------------------------------------------

@@ -1,0 +1,128 @@
+"""A trial as JSON: a line of trials.jsonl with its checksum, and the parts of one that other records hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ogive.core.architecture import Architecture
+from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
+
+__all__ = [
+    "Record",
+    "call_entry",
+    "final_entry",
+    "line_of",
+    "proposal_entry",
+    "read_call",
+    "read_final",
+    "read_proposal",
+    "record_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A trial and when it was finished, in seconds of searching since the run began (pauses not counted)."""
+
+    trial: Trial
+    at_s: float
+
+
+def line_of(trial: Trial, at_s: float) -> bytes:
+    """The line of a trial, finished after so many seconds of searching."""
+    measurement = trial.measurement
+    body = {
+        "number": trial.number,
+        **proposal_entry(trial.proposal),
+        "status": trial.status,
+        "scores": trial.scores,
+        "metrics": {name: _finite(float(value)) for name, value in measurement.metrics.items()},
+        "cost": _cost(measurement.cost),
+        "error": measurement.error,
+        "at_s": round(at_s, 6),
+        **call_entry(trial.call),
+    }
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    return f'{text[:-1]},"crc32":"{_checksum(text)}"}}\n'.encode()
+
+
+def record_of(line: bytes) -> Record:
+    """What `line_of` wrote; ValueError, KeyError, TypeError or InvalidArchitecture for a damaged line."""
+    text, _, tail = line.decode("utf-8").rpartition(',"crc32":"')
+    body = text + "}"
+    if tail != f'{_checksum(body)}"}}':
+        raise ValueError("its checksum does not match")
+    entry = json.loads(body)
+    scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
+    metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
+    measurement = Measurement(metrics, Cost(**entry["cost"]), entry["error"], entry["status"] == "screened")
+    trial = Trial(int(entry["number"]), read_proposal(entry), measurement, entry["status"], scores, read_call(entry))
+    return Record(trial, float(entry["at_s"]))
+
+
+def final_entry(trial: Trial) -> dict[str, object]:
+    """What was found of a trial after the search, for a record beside the trials."""
+    return {
+        "trial": trial.number,
+        "arch": str(trial.arch),
+        "status": trial.status,
+        "scores": trial.scores,
+        "metrics": {name: _finite(float(value)) for name, value in trial.metrics.items()},
+        "error": trial.measurement.error,
+    }
+
+
+def read_final(trial: Trial, entry: Mapping[str, Any]) -> Trial:
+    """The trial with what was found of it later; KeyError where it is another one."""
+    if entry["arch"] != str(trial.arch):
+        raise KeyError(entry["arch"])
+    metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
+    scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
+    measurement = replace(trial.measurement, metrics=metrics, error=entry["error"])
+    return replace(trial, measurement=measurement, status=entry["status"], scores=scores)
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def proposal_entry(proposal: Proposal) -> dict[str, object]:
+    """The keys of a proposal."""
+    entry: dict[str, object] = {"arch": str(proposal.arch), "fidelity": proposal.fidelity}
+    if proposal.cost != Cost():
+        entry["ask_cost"] = _cost(proposal.cost)
+    return entry
+
+
+def read_proposal(entry: Mapping[str, Any]) -> Proposal:
+    """What `proposal_entry` wrote."""
+    return Proposal(Architecture.parse(entry["arch"]), entry["fidelity"], Cost(**entry.get("ask_cost", {})))
+
+
+def call_entry(call: Call | None) -> dict[str, object]:
+    """The keys of a call of ask; none where it was for one proposal."""
+    return {} if call is None else {"asked": {"wanted": call.wanted, "told": call.told}}
+
+
+def read_call(entry: Mapping[str, Any]) -> Call | None:
+    """The call of ask; None where it was for one proposal, and in runs of version 0.1."""
+    return Call(**entry["asked"]) if "asked" in entry else None
+
+
+def _cost(cost: Cost) -> dict[str, float]:
+    return {"wall_s": cost.wall_s, "benchmark_s": cost.benchmark_s}
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python; json asks for nothing else."""
+    return value.item()
+
+
+def _finite(value: float) -> float | str:
+    """The value, or its name where JSON has no number for it: NASWOT of a disconnected network is -inf."""
+    return value if math.isfinite(value) else str(value)

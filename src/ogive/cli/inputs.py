@@ -94,12 +94,12 @@ def import_command(
 ) -> None:
     """Read a published benchmark, or files of your own, once, into a folder that opens in milliseconds.
 
-    Several files of NAS-Bench-201 become one table of the cells of the first, several folders of models of
-    NAS-Bench-301 one surrogate.
+    Several files of NAS-Bench-201, and tables of it by their names, become one table of the cells of the first, several
+    folders of models of NAS-Bench-301 one surrogate.
 
-    Example: ogive tables import nb201.parquet --as nasbench201
+    Example: ogive tables import NATS-tss-v1_0-3ffb9-simple --as nasbench201
 
-    Example: ogive tables import nb201.parquet nb201_hardware.parquet --as nasbench201_devices
+    Example: ogive tables import nasbench201 HW-NAS-Bench-v1_0.pickle --as devices
 
     Example: ogive tables import mine.csv --as mine --space nasbench201 --arch-column cell --metric top1
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ogive.core.errors import SpecError
+from ogive.home import tables_folder
 from ogive.tables.extracts import EXTRACTS
 from ogive.tables.nasbench201 import ACCURACIES, import_cells, is_cells
 from ogive.tables.own import Mapped, import_mapped
 from ogive.tables.rows import Values, read_columns
-from ogive.tables.store import Table
+from ogive.tables.store import FILE, Table
 
 __all__ = ["NASBENCH201", "Mapped", "import_table", "suggested_name"]
 
@@ -34,9 +35,10 @@ def import_table(
 ) -> Table:
     """Read a published file or folder and write it as the table `name` into the new folder `folder`.
 
-    Several files of NAS-Bench-201 become one table of the cells of the first, several folders of models of
-    NAS-Bench-301 one surrogate. With `mapped`, the files are any parquet or CSV with one row an architecture, joined on
-    a column where they are several. `progress` is called with the numbers of architectures read and to read.
+    Several files of NAS-Bench-201, and tables of it by their names, become one table of the cells of the first, several
+    folders of models of NAS-Bench-301 one surrogate. With `mapped`, the files are any parquet or CSV with one row an
+    architecture, joined on a column where they are several. `progress` is called with the numbers of architectures read
+    and to read.
 
     Raises SpecError if the file is none that ogive reads or contradicts itself, MissingData if reading it needs a
     package that is not installed.
@@ -53,20 +55,25 @@ def import_table(
     reader = _reader(paths[0])
     if reader is not None:
         return reader(_only(paths), Path(folder), name, progress)
-    files = [(part, _columns(part)) for part in paths]
-    if all(is_cells(columns) for _, columns in files):
+    files = [(part, _made_before(part) or _columns(part)) for part in paths]
+    first = files[0][1]
+    if len(files) == 1 and isinstance(first, Table):
+        raise SpecError(f"{first.name} is a table already: say what becomes part of it, {paths[0]} FILE --as NAME.")
+    if all(isinstance(given, Table) or is_cells(given) for _, given in files):
         return import_cells(files, Path(folder), name)
-    if len(files) > 1:
+    if len(files) > 1 or isinstance(first, Table):
         raise SpecError(
             "Several files become one table only if all of them are about cells of NAS-Bench-201: "
             "import the others one by one."
         )
-    return _extract(*files[0], Path(folder), name)
+    return _extract(paths[0], first, Path(folder), name)
 
 
 def suggested_name(path: Path | str) -> str:
     """What to call the table of a file or folder that was given no name: its benchmark, or the name of the file."""
     path = Path(path)
+    if _made_before(path) is not None:
+        raise SpecError(f"{path} is a table already: a new table needs a name of its own: --as NAME.")
     if _holds_surrogate(path):
         return "nasbench301_surrogate"
     if path.is_dir():
@@ -109,7 +116,9 @@ Reader = Callable[[Path, Path, str, Progress | None], Table]
 
 
 def _reader(path: Path) -> Reader | None:
-    """Who reads this benchmark format; None for files of rows, and for what is not there."""
+    """Who reads this benchmark format; None for files of rows, for tables, and for what is not there."""
+    if _made_before(path) is not None:
+        return None
     if path.is_dir() and _holds_results(path):
         from ogive.tables.nasbench301 import import_results
 
@@ -131,6 +140,12 @@ def _reader(path: Path) -> Reader | None:
 
         return import_nds
     return None
+
+
+def _made_before(path: Path) -> Table | None:
+    """The table in this folder or of this name, if there is one; a file or folder here goes before a name."""
+    folder = path if path.exists() else tables_folder() / path
+    return Table.open(folder) if (folder / FILE).is_file() else None
 
 
 def _holds_results(folder: Path) -> bool:

@@ -148,24 +148,39 @@ def is_cells(columns: Mapping[str, Values]) -> bool:
     return bool(_NAMES & set(columns)) and bool({known.source for known in _ALL.values()} & set(columns))
 
 
-def import_cells(files: Sequence[tuple[Path, Mapping[str, Values]]], folder: Path, name: str) -> Table:
-    """Write one table of one or more files; the cells are those of the first, and of the others the same are read."""
-    cells = [_cells(columns, path) for path, columns in files]
-    order = np.argsort(cells[0])
-    wanted = cells[0][order]
+def import_cells(files: Sequence[tuple[Path, Mapping[str, Values] | Table]], folder: Path, name: str) -> Table:
+    """Write one table of one or more files, or of tables that were made before.
+
+    The cells are those of the first, and of the others the same are read.
+    """
+    parts = [_of_table(given) if isinstance(given, Table) else _of_file(path, given) for path, given in files]
+    wanted = np.sort(parts[0][0])
     imported: Columns = {}
-    for (path, columns), found in zip(files, cells, strict=True):
-        _warn_unknown(columns)
-        new = converted(columns, _ALL, np.arange(len(found)), path)
-        for column, (about, values) in new.items():
+    for (path, _), (cells, columns) in zip(files, parts, strict=True):
+        for column, (about, values) in columns.items():
             if column in imported:
                 raise SpecError(f"Both {files[0][0]} and {path} have the column {about.meaning!r} ({column}).")
-            imported[column] = about, _aligned(values, found, wanted, column)
+            imported[column] = about, _aligned(values, cells, wanted, column)
     source = "NAS-Bench-201 and NATS-Bench (https://github.com/D-X-Y/NATS-Bench)"
     if set(imported) & set(HARDWARE):
         source += ", HW-NAS-Bench (https://github.com/RICE-EIC/HW-NAS-Bench), HELP (https://github.com/HayeonLee/HELP)"
     read_from = ", ".join(path.name for path, _ in files)
     return written(folder, wanted, imported, name=name, source=f"{source}, read from {read_from}", importer="cells 2")
+
+
+def _of_file(path: Path, columns: Mapping[str, Values]) -> tuple[npt.NDArray[np.int64], Columns]:
+    """The cells of the rows of a file, and its columns in that order."""
+    cells = _cells(columns, path)
+    _warn_unknown(columns)
+    return cells, converted(columns, _ALL, np.arange(len(cells)), path)
+
+
+def _of_table(table: Table) -> tuple[npt.NDArray[np.int64], Columns]:
+    """The same of a table; SpecError if it is none of cells."""
+    if table.space != nasbench201.NAME or not table.published:
+        raise SpecError(f"{table.name} is no table of NAS-Bench-201, of which alone several become one.")
+    cells = np.asarray(nasbench201.index_of(table.key.all_choices()), np.int64)
+    return cells, {name: (about, table.column(name)) for name, about in table.columns.items() if name != "index"}
 
 
 def written(

@@ -31,7 +31,7 @@ from ogive.tables.keys import Key, key_from
 from ogive.tables.names import elsewhere, missing, same
 from ogive.tables.published import GETTABLE, PUBLISHED
 
-__all__ = ["SCHEMA", "Column", "Table", "open_table", "write_folder", "write_table"]
+__all__ = ["FILE", "SCHEMA", "Column", "Table", "open_table", "write_folder", "write_table"]
 
 SCHEMA = 2
 FILE = "table.json"

@@ -12,7 +12,7 @@ import pytest
 
 from ogive.core.errors import InvalidArchitecture, MissingData, SpecError
 from ogive.spaces import nasbench201
-from ogive.tables.importers import import_table
+from ogive.tables.importers import import_table, suggested_name
 
 Columns = dict[str, Any]
 
@@ -163,6 +163,35 @@ def test_several_files_become_one_table_of_the_cells_of_the_first(published: Col
     many = import_table(paths[::-1], tmp_path / "many", name="many")
     assert (many.rows, many.complete, many.clock_of("c100_val_200")) == (15_625, True, None)
     assert np.isnan(many.column("c100_train_seconds_200")).sum() == 15_125
+
+
+def test_a_table_that_is_there_already_is_joined_by_its_name(
+    published: Columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "home"))
+    tables = tmp_path / "home" / "tables"
+    table = import_table(written(tmp_path, published), tables / "cells", name="cells")
+    latency = np.arange(15_625, dtype=np.float32)[:500] + 1
+    devices = written(tmp_path, {"index": published["index"][:500], "hwnas_c10_fpga_latency": latency})
+    both = import_table(["cells", devices], tables / "both", name="both")
+    assert (both.rows, both.complete, both.metric, both.report) == (15_625, True, "c10v_val_200", "c10_test_200")
+    for column in table.columns:
+        np.testing.assert_array_equal(both.column(column), table.column(column))
+        assert both.about(column) == table.about(column)
+    rows = np.argsort(both.column("index"))
+    np.testing.assert_array_equal(both.column("c10_fpga_latency")[rows[:500]], latency)
+    assert np.isnan(both.column("c10_fpga_latency")[rows[500:]]).all()
+    assert both.source.endswith("read from cells, file.parquet")
+    few = import_table([devices, tables / "cells"], tables / "few", name="few")
+    assert (few.rows, few.metric) == (500, "c10v_val_200")
+    for row in (0, 250, 499):
+        assert few.value(few.architecture(row), "params") == table.value(few.architecture(row), "params")
+    with pytest.raises(SpecError, match="cells and cells have the column"):
+        import_table(["cells", "cells"], tables / "twice", name="twice")
+    with pytest.raises(SpecError, match=r"cells is a table already: say what becomes part of it"):
+        import_table("cells", tables / "again", name="again")
+    with pytest.raises(SpecError, match=r"new table needs a name of its own: --as NAME"):
+        suggested_name("cells")
 
 
 def test_two_files_with_the_same_column_are_refused(published: Columns, tmp_path: Path) -> None:

@@ -167,7 +167,8 @@ def median_interval(values: Sequence[float]) -> Interval:
     """Ends of the 95 % interval of the median of independent values, whatever their distribution.
 
     They are two of the values: their ranks are those that a binomial number of p = 1/2 leaves out with at most 2.5 % on
-    either side. NaN of fewer than six values, which have none.
+    either side. Passes that follow each other resemble each other where the load of a machine comes in waves; of such
+    the interval is too narrow. NaN of fewer than six values, which have none.
     """
     if len(values) < LEAST:
         return Interval(math.nan, math.nan)

@@ -35,7 +35,7 @@ def training_bytes(network: nn.Module, shape: tuple[int, ...], recipe: Recipe) -
     def keep(tensor: Tensor) -> Tensor:
         if _key(tensor) not in own:
             kept[_key(tensor)] = tensor.untyped_storage().nbytes()
-        return tensor
+        return tensor.detach()  # an output saved by its own graph would be a cycle that no garbage collection sees
 
     dtype = next(network.parameters()).dtype
     images = torch.empty(recipe.batch_size, *shape, dtype=dtype, device="meta")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 from dataclasses import fields, replace
 from pathlib import Path
@@ -184,6 +185,20 @@ def test_the_estimate_grows_with_the_batch_as_the_kept_tensors_do() -> None:
         network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten())
     one, two, three = (training_bytes(network, (1, 16, 16), Recipe(batch_size=n)) for n in (10, 20, 30))
     assert three - two == two - one > 10 * 8 * 16 * 16 * 4 * 2
+
+
+def tensors_alive() -> int:
+    gc.collect()
+    return sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
+
+
+def test_estimates_leave_no_tensor_behind() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten())
+    before = tensors_alive()
+    for _ in range(20):
+        training_bytes(network, (1, 16, 16), Recipe())
+    assert tensors_alive() == before
 
 
 def test_what_an_exception_says_of_memory_is_understood() -> None:

@@ -86,11 +86,13 @@ __all__ = [
     "Trial",
     "UnknownName",
     "data",
+    "export",
     "open_run",
     "search",
     "space",
     "strategy",
     "table",
+    "train",
 ]
 
 
@@ -189,6 +191,33 @@ def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) ->
 def open_run(folder: str | Path) -> Result:
     """What a run folder holds."""
     return _result(read_run(Path(folder)))
+
+
+def train(run: str | Path | Result, *, trial: int | None = None, **options: Any) -> dict[str, Any]:
+    """Train the best architecture of a stored run in full, or that of `trial`, and measure it on the test set.
+
+    `options` are those of ``ogive.winner.train_winner``: prefer, recipe, data, task, channels, cells, device, threads.
+    Returns the figures; ``figures["look"]`` says which look at the test set of this run it was.
+    """
+    facts: dict[str, Any] = catalog.load("train_winner")(_folder(run), trial=trial, **options)
+    return facts
+
+
+def export(run: str | Path | Result, *, trial: int | None = None, **options: Any) -> list[Any]:
+    """Write the trained winner of a stored run, or the trained network of `trial`, as files; what was written.
+
+    `options` are those of ``ogive.winner.export_winner``: formats, out, name, data, task.
+    """
+    exported: list[Any] = catalog.load("export_winner")(_folder(run), trial=trial, **options)
+    return exported
+
+
+def _folder(run: str | Path | Result) -> Path:
+    if not isinstance(run, Result):
+        return Path(run)
+    if run.folder is None:
+        raise SpecError("A search that nobody stored has no folder for trained networks: give ogive.search an out=.")
+    return run.folder
 
 
 def _result(run: Run) -> Result:

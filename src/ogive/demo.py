@@ -18,6 +18,7 @@ from ogive.core.trial import Budget, Trial
 from ogive.metrics import Interval, binomial_interval
 from ogive.runs import Run, read_run
 from ogive.session import Settings, resume, search
+from ogive.trained_networks import TrainedNetwork, network_of, trained_networks
 
 __all__ = ["Demo", "Side", "demo"]
 
@@ -87,7 +88,7 @@ def demo(
         for index, (name, strategy, evaluator) in enumerate(sides)
     ]
     winning = max(runs, key=lambda run: _score(_final(run)))
-    kept = sum(len(run.records) for run in runs) == before and (winning.artifacts / "winner.json").exists()
+    kept = sum(len(run.records) for run in runs) == before and _network(winning) is not None
     facts = _trained(winning, full_epochs, 2 * SEARCH_SHARE, progress)
     progress(2 * SEARCH_SHARE + TRAIN_SHARE, "exporting the winner")
     if not facts["exports"]:
@@ -145,7 +146,7 @@ def _searched(settings: Settings, folder: Path, start: float, progress: Report) 
 
 
 def _trained(run: Run, epochs: int, start: float, progress: Report) -> dict[str, Any]:
-    if (run.artifacts / "winner.json").exists():
+    if _network(run) is not None:
         return _facts(run)
 
     def show(step: Any) -> None:
@@ -160,6 +161,10 @@ def _trained(run: Run, epochs: int, start: float, progress: Report) -> dict[str,
         progress=show,
     )
     return facts
+
+
+def _network(run: Run) -> TrainedNetwork | None:
+    return network_of(trained_networks(run), run.choice.trial)
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from torch import nn
 from ogive import catalog
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
+from ogive.looks import begin_look, end_look
 from ogive.networks import count
 from ogive.runs import write_json
 from ogive.spaces.darts_rnn import PUBLISHED as CELLS
@@ -82,7 +83,12 @@ def evaluate_published(
         measured = dict(drive(training, folder=folder / f"training-{told[:12]}", tell=tell))
         if not ranks.writes:
             return {}
-        measured |= work.task.measured(work.network, "test", work.recipe, seed=streams)
+        earlier = int((folder / "evaluation.json").exists())  # version 0.1 did not count
+        about = {"arch": work.facts["arch"], "data": work.facts["data"], "of": work.task.digest}
+        look = begin_look(folder, earlier=earlier, **about)
+        seen = work.task.measured(work.network, "test", work.recipe, seed=streams)
+        end_look(folder, look, seen)
+        measured |= seen
         network = work.network.to("cpu").eval()
         facts = {
             "name": name,
@@ -92,6 +98,7 @@ def evaluate_published(
             **measured,
             **work.task.described(network, work.recipe, measured),
             **work.facts,
+            "look": look,
             "epochs": len(training.history),
             "recipe": asdict(work.recipe),
             "history": [asdict(epoch) for epoch in training.history],

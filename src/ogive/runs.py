@@ -36,7 +36,7 @@ from ogive.trial_lines import (
     record_of,
 )
 
-__all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "write_json"]
+__all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "sync", "write_json"]
 
 logger = logging.getLogger(__name__)
 
@@ -302,9 +302,9 @@ class RunStore:
             write_json(scratch / "study.json", {"told": study.told, "asked": study.asked, "open": waiting})
             for path in scratch.rglob("*"):
                 if path.is_file():
-                    _sync(path)
+                    sync(path)
             scratch.rename(fresh)
-            _sync(self.artifacts)
+            sync(self.artifacts)
             for old in self._saved()[:-1]:
                 shutil.rmtree(old, ignore_errors=True)
 
@@ -387,7 +387,7 @@ def write_json(path: Path, value: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -482,7 +482,8 @@ def lock_file(descriptor: int, *, wait: bool = False) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,8 @@
-"""The winner of a run: train it fully, measure it once on the test set, take it away as plain files.
+"""Trials of a run, above all its winner: train them fully, measure each on the test set, take it away as plain files.
 
-Everything is written under ``artifacts/`` of the run: ``winner.json`` (the figures), ``winner/`` (weights and training
-log) and ``export/`` (the plain files, and the test images to try them on).
+Everything is written under ``artifacts/`` of the run: ``networks/trial-N/`` (figures, weights and training log of a
+trial), ``winner.json`` (the figures of the best trial, once that is trained) and ``export/`` (its plain files, and the
+test images to try them on). Every look at the test set is on record in ``looks.jsonl`` of the run.
 """
 
 from __future__ import annotations
@@ -28,12 +29,23 @@ from ogive.core.metric import LATENCY, MACS, PARAMS, of_part
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.evaluators.timing import LatencyReport, Timing, measure
+from ogive.looks import begin_look, end_look
 from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
 from ogive.networks.export import Exported, export
-from ogive.runs import Run, read_run, write_json
+from ogive.runs import Run, read_run
 from ogive.session import settings_of
 from ogive.spec import parse_options
+from ogive.trained_networks import (
+    WEIGHTS,
+    TrainedNetwork,
+    folder_of,
+    keep_network,
+    network_of,
+    note_winner,
+    trained_networks,
+    way_to_train,
+)
 from ogive.training.checkpoint import save_tensors
 from ogive.training.distributed import group
 from ogive.training.loop import drive
@@ -48,6 +60,7 @@ def train_winner(
     folder: Path,
     *,
     trial: int | None = None,
+    prefer: Sequence[str] = (),
     data: Any = None,
     task: Any = None,
     channels: int | None = None,
@@ -59,31 +72,41 @@ def train_winner(
     command: str | None = None,
     progress: Callable[[Any], None] | None = None,
 ) -> dict[str, Any]:
-    """Train the best architecture of a run (or that of `trial`) from scratch; return what stands in winner.json.
+    """Train the best architecture of a run (or that of `trial`) from scratch; return its figures.
 
-    It is trained on the training and the validation images together, with the options of `recipe`
-    (``epochs=60, cutout=2``), and measured on the test images once, at the end. `data`, `task`, `channels` and `cells`
-    are those of the search unless given; a task of one's own is not stored, and is given again. An interrupted training
-    goes on where it stopped. Started by ``torchrun``, all processes train together, and those that do not write return
-    an empty dictionary. A language model is trained on the training text alone, since the validation text says when to
-    average its weights.
+    With `prefer`, such as ``["latency_ms<=5"]``, the run chooses its best within these limits from now on. The network
+    is trained on the training and the validation images together, with the options of `recipe` (``epochs=60,
+    cutout=2``), and measured on the test images once, at the end, which the run counts as a look at its test set.
+    `data`, `task`, `channels` and `cells` are those of the search unless given; a task of one's own is not stored, and
+    is given again. An interrupted training goes on where it stopped, and what was trained in this way before is neither
+    trained nor measured again. Started by ``torchrun``, all processes train together, and those that do not write
+    return an empty dictionary. A language model is trained on the training text alone, since the validation text says
+    when to average its weights.
     """
     run = read_run(folder)
+    if prefer:
+        run.prefer(prefer)
     chosen = _chosen(run, trial)
     task, options = (task or _task(run, data)).joined(), parse_options(recipe)
     size = _size(run, channels, cells, options)
     filled = task.fitted(catalog.filled(task.recipe, options), size, None)
     seed = Seed(settings_of(run.config).seed).child("winner")
-    network = task.network(chosen.arch, size, filled, seed=seed.integer(str(chosen.arch))).to(device)
-    unfinished = run.artifacts / "winner" / f"training-{_key(chosen.arch, size, filled, task)}"
+    key = _key(chosen.arch, size, filled, task)
+    unfinished = folder_of(run, chosen.number) / f"training-{key}"
     with group(device) as ranks, torch_threads(threads):
+        before = _as_wanted(run, chosen, key, task)
+        if before is not None:
+            return before if ranks.writes else {}
+        network = task.network(chosen.arch, size, filled, seed=seed.integer(str(chosen.arch))).to(device)
         training = task.training(network, filled, seed=seed, device=torch.device(device))
         tell = progress if ranks.writes else None
         measured = dict(drive(training, folder=unfinished, tensorboard=tensorboard, tell=tell))
         if not ranks.writes:
             return {}
-        measured |= task.measured(network, "test", filled, seed=seed)
-    network = network.to("cpu")
+        look = begin_look(run.folder, earlier=_uncounted(run), **_identity(chosen, run, data), of=task.digest)
+        seen = task.measured(network, "test", filled, seed=seed)
+        end_look(run.folder, look, seen)
+    network, measured = network.to("cpu"), {**measured, **seen}
     numbers = {
         **{
             name: chosen.metrics[name]
@@ -101,6 +124,8 @@ def train_winner(
         **_identity(chosen, run, data),
         "metrics": [of_part(name, known.values()).to_json() for name in told],
         "task": task.name,
+        "look": look,
+        "training": key,
         "epochs": len(training.history),
         "recipe": asdict(filled),
         "size": asdict(size),
@@ -109,51 +134,102 @@ def train_winner(
         "command": command,
         "exports": [],
     }
-    _keep(run, network, facts, unfinished)
+    save_tensors(network.state_dict(), unfinished.with_name(WEIGHTS))
+    keep_network(run, chosen.number, facts)
+    for earlier in unfinished.parent.glob("training-*"):  # of another recipe
+        if earlier != unfinished:
+            shutil.rmtree(earlier, ignore_errors=True)
     return facts
 
 
-def _keep(run: Run, network: nn.Module, facts: Mapping[str, Any], unfinished: Path) -> None:
-    """Write weights and facts of a winner in place of an earlier one's."""
-    place = run.artifacts / "winner"
-    save_tensors(network.state_dict(), place / "winner.safetensors")
-    write_json(run.artifacts / "winner.json", facts)
-    for earlier in place.glob("training-*"):  # of another trial or recipe
-        if earlier != unfinished:
-            shutil.rmtree(earlier, ignore_errors=True)
+def _as_wanted(run: Run, trial: Trial, key: str, task: Any) -> dict[str, Any] | None:
+    """The figures of a trial's network, where it was trained just so and its weights can be read; else None."""
+    network = next((one for one in trained_networks(run) if one.trial == trial.number), None)
+    if network is None or network.facts.get("training") != key:
+        return None
+    try:
+        _with_weights(run, network, task)
+    except StoreError:
+        return None
+    note_winner(run)
+    return network.facts
+
+
+def _uncounted(run: Run) -> int:
+    """How many networks of a run were measured on the test set by version 0.1, which kept one and counted none."""
+    return sum("look" not in network.facts for network in trained_networks(run))
 
 
 def export_winner(
     folder: Path,
     *,
+    trial: int | None = None,
     formats: Sequence[str] = ("torch", "onnx", "export"),
     out: Path | None = None,
-    name: str = "winner",
+    name: str | None = None,
     data: Any = None,
     task: Any = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Exported]:
-    """Write the trained winner in other formats, each checked against the network on its own test images.
+    """Write a trained network in other formats, each checked against the network on its own test images.
 
-    Formats that were exported before stay on record; one that is exported again replaces its record.
+    That is the winner, today's best trial, which StoreError says is not trained if another one is; or that of `trial`,
+    which is then named trial_N and written beside its weights. Formats that were exported before stay on record; one
+    that is exported again replaces its record.
     """
     if not formats:
         raise SpecError("An export needs a format, such as --to torch.")
     run = read_run(folder)
-    facts = winner_facts(run)
+    kept = _trained(run, trial)
+    facts = _whole(run, kept)
     task = task or _task(run, data or facts["data"])
     if task.name != facts["task"]:
         raise SpecError(f"The winner was trained on {facts['data']}, and {task.data.name} is data of another kind.")
-    network, place = _trained_network(run, facts, task), out or run.artifacts / "export"
-    plain, headline = task.plain(network), _headline(run, facts)
-    found = export(network, place, plain, name=name, headline=headline, formats=tuple(formats), progress=progress)
-    _note_exports(run, facts, found)
+    network, headline = _with_weights(run, kept, task), _headline(run, facts)
+    place = out or (run.artifacts if trial is None else folder_of(run, kept.trial)) / "export"
+    name = name or ("winner" if trial is None else f"trial_{trial}")
+    if trial is None and out is None:
+        _clear(run, kept, place)
+    found = export(
+        network, place, task.plain(network), name=name, headline=headline, formats=tuple(formats), progress=progress
+    )
+    rows = {row["format"]: row for row in (*facts["exports"], *map(_row, found))}
+    keep_network(run, kept.trial, {**facts, "exports": list(rows.values())})
     return found
 
 
-def _note_exports(run: Run, facts: Mapping[str, Any], exported: Sequence[Exported]) -> None:
-    rows = {row["format"]: row for row in (*facts["exports"], *map(_row, exported))}
-    write_json(run.artifacts / "winner.json", {**facts, "exports": list(rows.values())})
+def _clear(run: Run, kept: TrainedNetwork, place: Path) -> None:
+    """Take away the files of an earlier winner, among which those of today's would be mistaken for its."""
+    for other in trained_networks(run):
+        rows = other.facts.get("exports", [])
+        stale = [row for row in rows if any(Path(path).parent == place for path in row["paths"])]
+        if other.trial == kept.trial or not stale:
+            continue
+        for path in (Path(path) for row in stale for path in row["paths"]):
+            path.unlink(missing_ok=True)
+        keep_network(run, other.trial, {**other.facts, "exports": [row for row in rows if row not in stale]})
+
+
+def _trained(run: Run, number: int | None) -> TrainedNetwork:
+    """The trained network of a trial, or of today's best; StoreError, with the command, where it is not trained."""
+    networks, chosen = trained_networks(run), _chosen(run, number)
+    others = [network for network in networks if network.trial != chosen.number]
+    found = network_of([one for one in networks if number in (None, one.trial)], chosen)
+    if found is not None:
+        return found
+    if not networks and run.config.get("data") is not None:
+        _task(run, None).joined()  # says why, where there is no last training
+    way = way_to_train(run, number)
+    if number is not None:
+        raise StoreError(f"Trial {number} of {run.folder} has no trained network yet: {way}")
+    if not others:
+        raise StoreError(f"{run.folder} has no trained winner yet: {way}")
+    told = ", ".join(str(network.trial) for network in others)
+    export_other = shlex.join(["ogive", "export", str(run.folder), "--trial", str(others[-1].trial)])
+    raise StoreError(
+        f"The winner of {run.folder} today, trial {chosen.number}, {run.choice.rule}, is not trained, but trial {told} "
+        f"is: {way} trains the winner, {export_other} exports the other."
+    )
 
 
 def measure_latency(
@@ -225,49 +301,32 @@ def _size(run: Run, channels: int | None, cells: int | None, options: Mapping[st
     )
 
 
-def winner_facts(run: Run) -> dict[str, Any]:
-    """What winner.json of a run holds; StoreError if no winner was trained, or the file is damaged."""
-    path = run.artifacts / "winner.json"
-    if not path.exists():
-        if run.config.get("data") is not None:
-            _task(run, None).joined()  # says why, where there is no last training
-        raise StoreError(f"{run.folder} has no trained winner yet: {shlex.join(['ogive', 'train', str(run.folder)])}")
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        facts = _renewed(facts)
-        missing = {"arch", "data", "exports", "epochs", "task", "recipe", "size", "reached"} - facts.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path} is damaged ({error}); train the winner again: ogive train {run.folder}") from error
+def winner_facts(run: Run, trial: int | None = None) -> dict[str, Any]:
+    """The figures of the trained winner of a run, or of `trial`; StoreError if that is not trained, or damaged."""
+    return _whole(run, _trained(run, trial))
+
+
+def _whole(run: Run, network: TrainedNetwork) -> dict[str, Any]:
+    missing = {"arch", "data", "exports", "epochs", "task", "recipe", "size", "reached"} - network.facts.keys()
     if missing:
         raise StoreError(
-            f"{path} is damaged (it lacks {', '.join(sorted(missing))}); train the winner again: "
-            f"ogive train {run.folder}"
+            f"The record of trial {network.trial} in {run.artifacts} is damaged (it lacks "
+            f"{', '.join(sorted(missing))}); train it again: {way_to_train(run, network.trial)}"
         )
-    return facts
+    return network.facts
 
 
-def _renewed(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a winner that version 0.1 wrote, with the task and the size that it left out."""
-    if "task" in facts or not {"test_ppl", "test_acc"} & facts.keys():
-        return facts
-    if "test_ppl" in facts:
-        reached = f"perplexity {facts['test_ppl']:.2f} on {facts['test_words']} test words"
-        return {**facts, "task": "language", "size": asdict(Size()), "reached": reached}
-    skeleton, reached = facts["skeleton"], f"{facts['test_acc']:.2f} % of {facts['test_images']} test images"
-    size = {key: skeleton[key] for key in asdict(Size())}
-    return {**facts, "task": "classification", "size": size, "reached": reached}
-
-
-def _trained_network(run: Run, facts: dict[str, Any], task: Any) -> nn.Module:
-    weights = run.artifacts / "winner" / "winner.safetensors"
+def _with_weights(run: Run, kept: TrainedNetwork, task: Any) -> nn.Module:
+    facts = kept.facts
     try:
         recipe, size = task.recipe(**facts["recipe"]), Size(**facts["size"])
         network: nn.Module = task.network(Architecture.parse(facts["arch"]), size, recipe, seed=0)
-        network.load_state_dict(load_file(weights))
+        network.load_state_dict(load_file(kept.weights))
     except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise StoreError(
-            f"{weights} does not hold the winner ({reason}); train it again: ogive train {run.folder}"
+            f"{kept.weights} does not hold the network of trial {kept.trial} ({reason}); train it again: "
+            f"{way_to_train(run, kept.trial)}"
         ) from error
     return network
 

@@ -35,13 +35,13 @@ SETTINGS = (
     "--prefer", "--seed", "--space", "--table", "--threads", "--weights", "--workers",
 )  # fmt: skip
 COMMANDS: dict[str, set[str]] = {
-    "search": {*SETTINGS, "--strategy", "--recipe", "--in-flight"},
+    "search": {*SETTINGS, "--strategy", "--recipe", "--in-flight", "--order"},
     "resume": {"run", "--budget", "--prefer", "--workers"},
     "compare": {*SETTINGS, "strategies", "--seeds"},
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
-    | {"--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
+    | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
     "front": {"run", "--prefer"},
-    "export": {"run", "--to", "--out", "--name", "--data"},
+    "export": {"run", "--trial", "--to", "--out", "--name", "--data"},
     "report": {"runs", "--out", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},

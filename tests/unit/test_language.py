@@ -63,6 +63,11 @@ def facts_of(run: Path) -> dict[str, Any]:
     return found
 
 
+def network_folder(run: Path) -> Path:
+    (found,) = (run / "artifacts" / "networks").glob("trial-*")
+    return found
+
+
 def test_the_winner_is_trained_anew_and_measured_on_the_test_text(run: Path, folder: Path) -> None:
     facts, text = facts_of(run), load(f"text:{folder}")
     winner = read_run(run).choice.found
@@ -73,7 +78,7 @@ def test_the_winner_is_trained_anew_and_measured_on_the_test_text(run: Path, fol
     network = build_language_model(
         winner.arch, words=len(text.vocabulary), width=6, **{name: getattr(recipe, name) for name in DROPOUTS}
     )
-    network.load_state_dict(load_file(run / "artifacts" / "winner" / "winner.safetensors"))
+    network.load_state_dict(load_file(network_folder(run) / "network.safetensors"))
     assert perplexity(network, text.test, batch=10, bptt=8) == pytest.approx(facts["test_ppl"])
     assert perplexity(network, text.val, batch=10, bptt=8) == pytest.approx(facts["val_ppl"])
     assert facts["test_words"] == 10 * (len(text.test) // 10 - 1)
@@ -85,7 +90,7 @@ def test_an_interrupted_training_of_the_winner_goes_on(run: Path) -> None:
             raise KeyboardInterrupt
 
     expected = facts_of(run)["test_ppl"]
-    shutil.rmtree(run / "artifacts" / "winner")
+    shutil.rmtree(run / "artifacts" / "networks")
     (run / "artifacts" / "winner.json").unlink()
     with pytest.raises(KeyboardInterrupt):
         train_winner(run, recipe=RECIPE, progress=interrupt)
@@ -108,8 +113,8 @@ def test_the_winner_is_exported_as_source_and_noted(run: Path) -> None:
 
 
 def test_weights_of_something_else_are_no_winner(run: Path) -> None:
-    (run / "artifacts" / "winner" / "winner.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(StoreError, match="does not hold the winner"):
+    (network_folder(run) / "network.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(StoreError, match="does not hold the network"):
         export_winner(run, formats=["torch"])
 
 

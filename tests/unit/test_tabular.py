@@ -142,7 +142,7 @@ def test_an_interrupted_final_training_on_rows_goes_on_where_it_stopped(diabetes
 
     with pytest.raises(KeyboardInterrupt):
         train_winner(folders[1], recipe="epochs=5", progress=stop)
-    (left,) = (folders[1] / "artifacts" / "winner").glob("training-*/metrics.jsonl")
+    (left,) = (folders[1] / "artifacts" / "networks").glob("trial-*/training-*/metrics.jsonl")
     assert [json.loads(line)["number"] for line in left.read_text().splitlines()] == [1, 2]
     again = train_winner(folders[1], recipe="epochs=5")
     assert [again[name] for name in ("test_rmse", "test_r2")] == [whole[name] for name in ("test_rmse", "test_r2")]

@@ -14,7 +14,7 @@ from ogive.choice import check_limits, limits_of, pareto_front
 from ogive.cli.searching import Prefer, command_line, reached
 from ogive.cli.show import COUNTS, Bar, console, duration, number, table
 from ogive.core.errors import SpecError, UnknownName, nearest
-from ogive.runs import read_run
+from ogive.runs import Run, read_run
 
 __all__ = ["register"]
 
@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
 def train_command(
     run: Annotated[Path, typer.Argument(help="The run folder, or the name of a published network's final training.")],
     trial: Annotated[int | None, typer.Option("--trial", help="Another trial than the best.")] = None,
+    prefer: Prefer = None,
     data: DataName = None,
     channels: Channels = None,
     cells: Cells = None,
@@ -58,6 +59,8 @@ def train_command(
     """Train the winner of a search fully, and measure it once on the test images, or on the test text.
 
     Example: ogive train runs/photos --recipe "epochs=60, cutout=2"
+
+    Several trials may be trained, with --trial; each test of one is a look at the test set, and they are counted.
 
     Example: ogive train runs/ptb --recipe "preset=small, epochs=20"
 
@@ -84,7 +87,9 @@ def train_command(
         "progress": show,
     }
     published = _is_published(run)
-    _refuse_foreign(published, run, trial=trial, channels=channels, cells=cells, preset=preset, seed=seed, out=out)
+    _refuse_foreign(
+        published, run, trial=trial, prefer=prefer, channels=channels, cells=cells, preset=preset, seed=seed, out=out
+    )
     try:
         with Bar("epochs", None) as bar:
             if published:
@@ -93,7 +98,13 @@ def train_command(
                 facts = catalog.load("evaluate_published")(str(run), place, preset=size, seed=number_, **arguments)
             else:
                 facts = catalog.load("train_winner")(
-                    run, trial=trial, channels=channels, cells=cells, tensorboard=events, **arguments
+                    run,
+                    trial=trial,
+                    prefer=prefer or (),
+                    channels=channels,
+                    cells=cells,
+                    tensorboard=events,
+                    **arguments,
                 )
     except KeyboardInterrupt:
         console.print("Interrupted. The same command goes on after the last finished epoch.")
@@ -105,7 +116,19 @@ def train_command(
     whole = (*COUNTS, "epochs")
     rows = [(name, number(facts[name], 0 if name in whole else 2)) for name in shown if name in facts]
     table(None, ("figure", "value>"), rows)
-    console.print(f"kept in {place}" if published else f"next: {shlex.join(['ogive', 'export', str(run)])}")
+    console.print(f"look {facts['look']} at the test set of {place if published else run}")
+    console.print(
+        f"kept in {place}" if published else _next(read_run(run), facts["trial"], facts["arch"]), highlight=False
+    )
+
+
+def _next(run: Run, trained: int, arch: str) -> str:
+    """What a trained trial is to its run today, and the command that exports it."""
+    choice, export = run.choice, ["ogive", "export", str(run.folder)]
+    if choice.trial is not None and str(choice.trial.arch) == arch:
+        return f"It is the winner: {choice.rule}.\nnext: {shlex.join(export)}"
+    best = "there is none" if choice.trial is None else f"that is trial {choice.trial.number}, {choice.rule}"
+    return f"Trial {trained} is not the winner: {best}.\nnext: {shlex.join([*export, '--trial', str(trained)])}"
 
 
 def _is_published(run: Path) -> bool:
@@ -123,7 +146,7 @@ def _is_published(run: Path) -> bool:
 
 def _refuse_foreign(published: bool, run: Path, **options: object) -> None:
     """SpecError for an option that the other kind of training has."""
-    foreign = ("trial", "channels", "cells") if published else ("preset", "seed", "out")
+    foreign = ("trial", "prefer", "channels", "cells") if published else ("preset", "seed", "out")
     for name in foreign:
         if options[name] is not None:
             kind = "a published network, which has its own" if published else "a run folder: write it as --recipe"
@@ -132,14 +155,19 @@ def _refuse_foreign(published: bool, run: Path, **options: object) -> None:
 
 def export_command(
     run: RunFolder,
+    trial: Annotated[int | None, typer.Option("--trial", help="Another trained trial than the winner.")] = None,
     to: Annotated[str, typer.Option("--to", help=f"Some of {','.join(FORMATS)}, with commas.")] = "torch",
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the files.  [default: RUN/artifacts/export]")
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Name of the files, without suffix.")] = "winner",
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the files, without suffix.  [default: winner, or trial_N]")
+    ] = None,
     data: DataName = None,
 ) -> None:
     """Write the trained winner as plain files, each checked against the network.
+
+    The winner is the best trial of today, and refused while another one is trained; --trial takes any trained trial.
 
     Example: ogive export runs/demo/evolution --to torch,onnx,export
     """
@@ -150,7 +178,13 @@ def export_command(
     with Bar("formats", len(formats)) as bar:
         count = iter(range(len(formats)))
         exported = catalog.load("export_winner")(
-            run, formats=formats, out=out, name=name, data=data, progress=lambda text: bar.at(next(count), text)
+            run,
+            trial=trial,
+            formats=formats,
+            out=out,
+            name=name,
+            data=data,
+            progress=lambda text: bar.at(next(count), text),
         )
     rows = [
         (entry.format, ", ".join(str(path) for path in entry.paths), f"{entry.largest_difference:.2g}")

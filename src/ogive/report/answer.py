@@ -5,10 +5,10 @@ With several objectives there is a front instead of a winner; a search that answ
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric
+from ogive.looks import Look
 from ogive.report.cells import Drawing
 from ogive.report.evidence import command_block, doubts, sources, verdict
 from ogive.report.facts import Facts
@@ -27,6 +27,7 @@ from ogive.report.markup import (
     told,
 )
 from ogive.report.member import Member, Winner, score
+from ogive.trained_networks import TrainedNetwork
 
 __all__ = ["answer_section"]
 
@@ -59,6 +60,7 @@ def answer_section(facts: Facts, drawing: Drawing) -> Html:
         _latency(best),
         _last_epoch(facts, best, drawing),
         _exports(best.one.final.get("exports")),
+        _networks(best.one),
         tag("h3", "The command that made it"),
         command_block(best.one),
         sources([best.one], trained=best.one if best.trained else None),
@@ -96,13 +98,13 @@ def _subject(best: Winner) -> str:
 
 def _found_at(best: Winner) -> str:
     """The trial and the strategy that found it."""
-    return f"trial {best.trial.number} of {best.one.found_by}" if best.trial else best.one.found_by
+    return f"trial {best.trial.number} of {best.one.found_by}"
 
 
 def _untested(best: Winner) -> Html:
     """What is known before any test."""
     sought, one = best.one.sought[0], best.one
-    top = sought.told(score(best.final_trial)) if best.trial else "unknown"
+    top = sought.told(score(best.final_trial))
     about = f"{_subject(best)} has" if len(one.sought) > 1 else f"The best candidate so far is {_found_at(best)}, with"
     name = sought.written if sought.metric is None else title(sought.metric)
     way = f", {direction(sought.metric)}" if sought.metric is not None and direction(sought.metric) else ""
@@ -114,8 +116,9 @@ def _untrained(one: Member) -> Html | None:
         return None
     if one.generates:
         return _generator(one)
-    command = f"ogive train {shlex.quote(str(one.run.folder))}"
-    return joined("It has not been trained in full yet: ", tag("code", command), " does that.")
+    others = ", ".join(f"trial {network.trial}" for network in one.networks)
+    stale = f" Trained in full, but not the winner of today: {others}." if others else ""
+    return joined("It has not been trained in full yet: ", tag("code", one.way_to_train), f" does that.{stale}")
 
 
 def _generator(one: Member) -> Html:
@@ -152,11 +155,9 @@ def _front(facts: Facts, best: Winner) -> Html | None:
 def _chosen_by(facts: Facts, best: Winner, about: Metric | None) -> str:
     """By what the winner was chosen, where that is not plain; `about` is the metric of the sentence before this one."""
     one = best.one
-    if best.trial is None or best.trial.scores is None:
-        return ""
     if len(one.sought) > 1 or one.run.limits:
         together = f"Of {len(facts.runs)} runs together, it is" if len(facts.runs) > 1 else "It is"
-        return f" {together} {one.choice.rule}." if best.trial == one.best else ""
+        return f" {together} {one.choice.rule}."
     epochs, only = _of_epochs(best) if one.answer == "last" else "", one.sought[0]
     metric = only.metric
     plain = metric == about or (metric is not None and metric.validated and not direction(metric))
@@ -171,13 +172,11 @@ def _of_epochs(best: Winner) -> str:
     """How the winner of a search that answers with its last epoch was chosen."""
     one = best.one
     looked = "by looking at the table" if one.config.get("table") else "by the measurements of this run"
-    several = best.trial == one.best and len(one.evaluated) > 1
-    most = f"the best of {len(one.evaluated)} epochs, chosen {looked}" if several else None
+    most = f"the best of {len(one.evaluated)} epochs, chosen {looked}" if len(one.evaluated) > 1 else None
     if best.trial == one.evaluated[-1]:
         also = f" It is also {most}." if most else ""
         return f" It is the cell of the last epoch, the answer of the search itself.{also}"
-    what = f"It is {most}" if most else "Somebody chose it"
-    return f" {what}; the cell of the last epoch, the answer of the search itself, stands below."
+    return f" It is {most}; the cell of the last epoch, the answer of the search itself, stands below."
 
 
 # -- in numbers -------------------------------------------------------------------------------------------------------
@@ -193,7 +192,7 @@ def _tiles(facts: Facts, best: Winner) -> Html:
         (title(one), told(one, best.values[one.name]), _about(best, one, sought))
         for one in dict.fromkeys([*best.tests, *quality, *spent, *wanted])
     ]
-    scores = best.trial.scores if best.trial is not None and best.trial.scores is not None else ()
+    scores = best.trial.scores or ()
     tiles += [
         ("score in the search", number(reached), one.written)
         for one, reached in zip(best.one.sought, scores, strict=False)
@@ -221,12 +220,37 @@ def _about(best: Winner, metric: Metric, sought: Mapping[str, Metric]) -> str:
         about = ""
     else:
         about = _searched(best, metric)
-    return "; ".join(part for part in (about, way) if part)
+    look = _look(best.one.network, best.one.looks) if metric.reported and best.trained else ""
+    return "; ".join(part for part in (about, look, way) if part)
+
+
+def _look(network: TrainedNetwork | None, looks: Sequence[Look]) -> str:
+    """Which look at the test set a trained network was, and of how many."""
+    number = None if network is None else network.facts.get("look")
+    return f"look {number} of {max(look.number for look in looks)} at the test set" if number and looks else ""
+
+
+def _networks(one: Member) -> Html | None:
+    """The networks that were trained in full, where there are others than that of the winner."""
+    if all(network is one.network for network in one.networks):
+        return None
+    rows = [
+        [
+            str(network.trial),
+            tag("code", network.arch),
+            str(network.facts.get("reached", "")),
+            _look(network, one.looks) or "nobody counted",
+            "the winner of today" if network is one.network else "–",
+        ]
+        for network in one.networks
+    ]
+    headers = ["Trial", "Architecture", "Reached", "Look", "Today"]
+    return joined(tag("h3", "The networks that were trained in full"), table(headers, rows))
 
 
 def _searched(best: Winner, metric: Metric) -> str:
     """Whether a number is from the search or from the training after it."""
-    before = None if best.trial is None else best.trial.metrics.get(metric.name)
+    before = best.trial.metrics.get(metric.name)
     if not best.trained or before == best.values[metric.name]:
         return "in the search"
     return "after full training" + ("" if before is None else f"; {told(metric, before)} in the search")
@@ -260,7 +284,7 @@ def _exports(exports: object) -> Html | None:
 def _last_epoch(facts: Facts, best: Winner, drawing: Drawing) -> Html | None:
     """Of a search that answers with its last epoch: that cell and what it reached, where another was put on top."""
     one = best.one
-    if one.answer == "best" or best.trial is None or best.trial == one.evaluated[-1]:
+    if one.answer == "best" or best.trial == one.evaluated[-1]:
         return None
     last = one.evaluated[-1]
     picture = drawing.picture(last.arch)

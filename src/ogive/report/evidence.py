@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ogive.core.errors import SpecError
+from ogive.core.metric import metrics_from, of_part
+from ogive.looks import Look
 from ogive.metrics import interval_name
 from ogive.report.facts import ENOUGH_SEEDS, HYPERVOLUME, Facts
-from ogive.report.markup import Html, badge, joined, number, table, tag
+from ogive.report.markup import Html, badge, joined, listed, number, table, tag
 from ogive.report.member import Member, by_strategy
 from ogive.spec import Spec, parse, stored_part
 
@@ -97,7 +99,7 @@ def _intervals(facts: Facts) -> str:
 
 def doubts(facts: Facts) -> Html | None:
     """What the numbers cannot prove: too few seeds, no random search, runs that are not comparable."""
-    runs, paragraphs = facts.runs, [*_few_seeds(facts.runs), *_test_images(facts)]
+    runs, paragraphs = facts.runs, [*_few_seeds(facts.runs), *_test_images(facts), *_looks(facts.lead)]
     if not any(one.is_random for one in runs):
         text = "No random search was run beside this, so nothing here shows that the strategy is better. To run one:"
         paragraphs += [tag("p", text), tag("pre", random_command(runs[0].config))]
@@ -121,6 +123,28 @@ def _few_seeds(runs: Sequence[Member]) -> list[Html]:
         f"({counted}). {told}"
     )
     return [tag("p", tag("strong", "One run is no evidence: "), text), tag("pre", commands)]
+
+
+def _looks(one: Member) -> list[Html]:
+    """What it means that the test set was looked at more than once."""
+    count = max((look.number for look in one.looks), default=0)
+    if count < 2:
+        return []
+    seen = [f"look {look.number}, trial {look.about.get('trial')}: {_seen(one, look)}" for look in one.looks]
+    text = (
+        f"It was looked at {count} times in this run ({'; '.join(seen)}). Whoever chooses among trials by what was "
+        "seen, or trains again because of it, gets a figure that is too good: only the first look is a clean one."
+    )
+    return [tag("p", tag("strong", "The test set is no longer unseen. "), text)]
+
+
+def _seen(one: Member, look: Look) -> str:
+    """What was seen at a look."""
+    if look.measured is None:
+        return "its result was lost"
+    known = [metric for network in one.networks for metric in metrics_from(network.facts.get("metrics", ()))]
+    named = {name: of_part(name, known) for name in look.measured}
+    return ", ".join(listed([metric for metric in named.values() if metric.reported], look.measured)) or "no metric"
 
 
 def _test_images(facts: Facts) -> list[Html]:
@@ -269,8 +293,8 @@ def sources(runs: Sequence[Member], *, trained: Member | None = None) -> Html:
         )
         for rank, one in enumerate(runs)
     ]
-    if trained is not None:
-        lines.append(tag("div", "Full training: ", tag("code", f"{trained.run.artifacts}/winner.json")))
+    if trained is not None and trained.network is not None:
+        lines.append(tag("div", "Full training: ", tag("code", str(trained.network.record))))
     if len(lines) > NAMED:
         lines = [tag("details", tag("summary", f"The numbers are those of {len(runs)} runs"), lines)]
     return tag("div", lines, class_="source")

@@ -122,7 +122,7 @@ class Facts:
 
 
 def facts_of(runs: Sequence[Run]) -> Facts:
-    """The facts of one run or several. Raises StoreError for a damaged ``artifacts/winner.json``.
+    """The facts of one run or several. Raises StoreError for a damaged record of a trained network.
 
     Only runs with the objectives of the first that is no random search are comparable: the best of them leads, but
     those whose winner was trained in full go before others.
@@ -162,7 +162,8 @@ def _lead_of_front(
     The best of each run alone may be beaten by a trial of another one.
     """
     held = [(one, trial) for one in comparable for trial in one.working]
-    final = [one.run.final(trial) for one, trial in held]
+    last = {one.tag: one.run.remeasured for one in comparable}
+    final = [last[one.tag].get(trial.number, trial) for one, trial in held]
     choice = choose(final, comparable[0].run.objectives, comparable[0].run.limits)
     place = comparable[0].tag
     for (one, trial), measured_last in zip(held, final, strict=True):

@@ -50,7 +50,7 @@ class _Look:
 def latency_lines(best: Winner) -> list[str]:
     """Sentences about the measured latency of the winner; none where the search measured none."""
     one, trial = best.one, best.trial
-    if trial is None or LATENCY.name not in trial.metrics or LATENCY_SPREAD[0].name not in one.run.metrics:
+    if LATENCY.name not in trial.metrics or LATENCY_SPREAD[0].name not in one.run.metrics:
         return []
     final = one.run.remeasured.get(trial.number)
     looks = [_of(one, trial.metrics, "in the search"), *_side_by_side(one, final), *_after_training(one.final)]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +14,16 @@ from ogive.catalog import build
 from ogive.choice import Chosen
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
-from ogive.core.errors import InvalidArchitecture, OgiveError, SpecError, StoreError
+from ogive.core.errors import OgiveError, SpecError, StoreError
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_part, of_version_1
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
+from ogive.looks import Look, looks_at_test
 from ogive.metrics import Interval, binomial_interval
 from ogive.report.markup import Sought
 from ogive.runs import Run
+from ogive.trained_networks import TrainedNetwork, network_of, trained_networks, way_to_train
 
 __all__ = ["Floats", "Member", "Winner", "by_strategy", "member_of", "score", "spaces_of", "winner_of"]
 
@@ -40,7 +40,7 @@ class Member:
     they were sought; `sought` its objectives, at least one; `evaluated` the trials that cost budget, `working` those
     without an error, `choice` the best of them and by which rule; `answer` says whether the search answers with that
     or with its last. `clocks` tell candidates, seconds of searching and seconds by the table's clock after each
-    evaluated trial. `final` is what winner.json holds: nothing before the winner is trained in full.
+    evaluated trial. `networks` are those that were trained in full, `looks` the looks at the test set.
     """
 
     run: Run
@@ -57,7 +57,24 @@ class Member:
     choice: Chosen
     answer: Answer
     clocks: Mapping[str, Floats]
-    final: Mapping[str, Any]
+    networks: tuple[TrainedNetwork, ...]
+    looks: tuple[Look, ...]
+
+    @property
+    def network(self) -> TrainedNetwork | None:
+        """The trained network of the best trial, as it is today; None where that is not trained in full."""
+        return network_of(self.networks, self.best)
+
+    @property
+    def final(self) -> Mapping[str, Any]:
+        """The figures of that network; nothing before it is trained."""
+        return {} if self.network is None else self.network.facts
+
+    @property
+    def way_to_train(self) -> str:
+        """The command that trains the best trial, which is told by its number where the run's own is another one."""
+        own = self.best is None or self.run.choice.trial == self.best
+        return way_to_train(self.run, None if own or self.best is None else self.best.number)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -111,7 +128,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Winner:
-    """The architecture that a page puts first, its trial if it has one, and every number that is known about it.
+    """The trial that a page puts first, and every number that is known about it.
 
     `values` are those of the full training where there is one, else those of the trial. `test_interval` holds right
     answers, test images and the 95 % interval of their share in per cent, `latency_ends` the 10th and 90th percentiles
@@ -119,17 +136,21 @@ class Winner:
     """
 
     one: Member
-    arch: Architecture
-    trial: Trial | None
+    trial: Trial
     values: Mapping[str, float]
     metrics: Mapping[str, Metric]
     test_interval: tuple[int, int, Interval] | None
     latency_ends: tuple[float, float] | None
 
     @property
-    def final_trial(self) -> Trial | None:
+    def arch(self) -> Architecture:
+        """Its architecture."""
+        return self.trial.arch
+
+    @property
+    def final_trial(self) -> Trial:
         """Its trial, with its latency as it was measured last, by which it was chosen."""
-        return None if self.trial is None else self.one.run.final(self.trial)
+        return self.one.run.final(self.trial)
 
     @property
     def trained(self) -> bool:
@@ -159,7 +180,7 @@ def spaces_of(written: Iterable[str]) -> dict[str, SearchSpace]:
 
 
 def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | None = None) -> Member:
-    """The facts of a run. Raises StoreError for a winner.json that cannot be read."""
+    """The facts of a run. Raises StoreError for the record of a trained network that cannot be read."""
     config, records = run.config, run.metrics
     sought = _sought(run, records)
     wanted = {one.metric.name: one.metric for one in sought if one.metric is not None}
@@ -181,7 +202,8 @@ def member_of(run: Run, tag: str = "A", colour: int = 0, space: SearchSpace | No
         choice=run.choice,
         answer=run.answer,
         clocks=_clocks(run),
-        final=_winner_file(run),
+        networks=tuple(trained_networks(run)),
+        looks=tuple(looks_at_test(run.folder)),
     )
 
 
@@ -236,26 +258,23 @@ def _clocks(run: Run) -> dict[str, Floats]:
 
 
 def winner_of(one: Member) -> Winner | None:
-    """The winner of a run; None if nothing has worked yet. Raises StoreError for a damaged winner.json."""
-    if not one.final:
-        return None if one.best is None else _winner(one, one.best.arch, one.best, {})
+    """The winner of a run, its best trial as it is today; None if there is none.
+
+    Raises StoreError for a damaged record of its full training.
+    """
+    if one.best is None:
+        return None
     try:
-        arch = Architecture.parse(str(one.final.get("arch")))
-        measured = {metric.name: metric for metric in _final_metrics(one.final)}
-    except (InvalidArchitecture, SpecError, TypeError) as error:
-        path = one.run.artifacts / "winner.json"
-        raise StoreError(f"{path} is damaged ({error}); delete it and train the winner again.") from error
-    by_number = (trial for trial in one.run.trials if trial.number == one.final.get("trial"))
-    by_arch = (trial for trial in one.working if trial.arch == arch)
-    return _winner(one, arch, next(by_number, None) or next(by_arch, None), measured)
-
-
-def _winner(one: Member, arch: Architecture, trial: Trial | None, measured: Mapping[str, Metric]) -> Winner:
-    searched = {} if trial is None else trial.metrics
+        measured = {metric.name: metric for metric in _final_metrics(one.final)} if one.final else {}
+    except (SpecError, TypeError) as error:
+        place = None if one.network is None else one.network.record
+        raise StoreError(f"{place} is damaged ({error}); delete it and train again: {one.way_to_train}") from error
+    searched = one.best.metrics
     values = {**searched, **{name: float(one.final[name]) for name in measured if _is_number(one.final.get(name))}}
     known = {**one.metrics, **{name: metric for name, metric in measured.items() if name not in one.metrics}}
     metrics = {name: known.get(name) or of_part(name, known.values()) for name in [*known, *values] if name in values}
-    return Winner(one, arch, trial, values, metrics, _test_interval(one.final), _latency_ends(one.final, searched))
+    ends = _latency_ends(one.final, searched)
+    return Winner(one, one.best, values, metrics, _test_interval(one.final), ends)
 
 
 def _final_metrics(final: Mapping[str, Any]) -> tuple[Metric, ...]:
@@ -284,16 +303,3 @@ def _latency_ends(final: Mapping[str, Any], searched: Mapping[str, float]) -> tu
         ends = [searched.get(metric.name) for metric in LATENCY_SPREAD[:2]]
     low, high = ends
     return (float(low), float(high)) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
-
-
-def _winner_file(run: Run) -> dict[str, Any]:
-    path: Path = run.artifacts / "winner.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); delete it and train the winner again.") from error
-    if not isinstance(found, dict):
-        raise StoreError(f"{path} must hold a JSON object; delete it and train the winner again.")
-    return found

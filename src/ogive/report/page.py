@@ -79,7 +79,7 @@ def _require_settings(run: Run) -> None:
 def _body(facts: Facts, drawing: Drawing, album: Album, path: str) -> tuple[list[Figure], Html]:
     """The figures to draw, and the sections that hold them."""
     runs, best = facts.runs, facts.winner
-    if best is not None and best.trial is not None:
+    if best is not None:
         album.add(best.one, best.trial, picture=True)
     anytime = anytime_figure(facts)
     pareto = pareto_figure(facts, album)

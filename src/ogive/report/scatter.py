@@ -132,7 +132,7 @@ def _marker(one: Member, size: int) -> JSON:
 
 def _star(best: Winner | None, cost: Metric, quality: Metric) -> Point | None:
     """Where the winner stands, if it can be drawn."""
-    if best is None or best.trial is None:
+    if best is None:
         return None
     x, y = (best.trial.metrics.get(metric.name, math.nan) for metric in (cost, quality))
     return Point(x, y, best.one, best.trial) if math.isfinite(x) and math.isfinite(y) else None

@@ -163,7 +163,7 @@ def reproduce_section(facts: Facts, page: str) -> Html:
     # The winner of a table has no images to be trained on, unless the user names some.
     if best is not None and (best.trained or (best.one.config.get("data") and not best.one.generates)):
         folder = shlex.quote(str(best.one.run.folder))
-        lines.append(str(best.one.final.get("command") or f"ogive train {folder}"))
+        lines.append(str(best.one.final.get("command") or best.one.way_to_train))
         lines.append(f"ogive export {folder} --to torch,onnx,export")
     lines.append(f"ogive report {' '.join(folders)} --out {shlex.quote(page)}")
     # One command may have made several runs.

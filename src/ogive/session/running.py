@@ -32,6 +32,7 @@ from ogive.runs import Followed, Run, RunStore, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
+from ogive.trained_networks import note_winner
 
 __all__ = ["ran", "resume", "search", "search_trials", "searched", "unfinished"]
 
@@ -123,6 +124,8 @@ def resume(
                 on_trial(trial)
         _note_projections(store, parts)
         _settle(store, study, settings, on_note)
+        if ranks is None or ranks.writes:
+            note_winner(read_run(folder))
         _wait(ranks)
     return read_run(folder)
 

@@ -3,14 +3,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ogive.core.metric import TEST_ACC
 from ogive.core.trial import Cost, Proposal, Trial
+from ogive.looks import begin_look, end_look
 from ogive.report.page import page
 from ogive.runs import Run
 from ogive.spaces.darts import darts
+from ogive.trained_networks import folder_of, keep_network
 
 Make = Callable[..., Run]
 Of = Callable[..., Trial]
@@ -76,13 +80,65 @@ def test_a_search_that_answers_with_its_last_epoch_is_compared_by_it(make: Make,
     assert "the last candidate counts" not in page([chance])
 
 
-def test_an_epoch_that_somebody_trained_is_not_called_the_best(make: Make, trial: Of) -> None:
+def test_an_epoch_that_somebody_trained_is_told_but_not_taken_for_the_winner(make: Make, trial: Of) -> None:
     run = make("darts", epochs(trial, 80.0, 90.0, 70.0), strategy="darts(epochs=3)", **ACCURACY)
     facts = {"arch": str(run.trials[0].arch), "trial": 0, "test_acc": 95.0}
     (run.artifacts / "winner.json").write_text(json.dumps(facts))
     text = answer(run)
-    assert "the best of 3 epochs" not in text
+    assert "The winner, trial 1 of darts(epochs=3)," in text
+    assert "the best of 3 epochs" in text
     assert "Trial 2, validation accuracy" in text
+    assert "95.00 % of the test images" in text[text.index("The networks that were trained in full") :]
+
+
+# -- networks that were trained in full -------------------------------------------------------------------------------
+
+
+def train(run: Run, number: int, accuracy: float, **more: Any) -> None:
+    """Leave what a full training leaves, with a look at the test set."""
+    about = {"arch": str(run.trials[number].arch), "trial": number}
+    look = begin_look(run.folder, **about)
+    end_look(run.folder, look, {"test_acc": accuracy})
+    facts = {**about, "task": "classification", "look": look, "metrics": [TEST_ACC.to_json()], "test_acc": accuracy}
+    folder_of(run, number).mkdir(parents=True, exist_ok=True)
+    keep_network(run, number, {**facts, "reached": f"{accuracy} %", "exports": [], **more})
+
+
+def test_a_winner_that_was_trained_says_which_look_at_the_test_set_its_figure_is(make: Make, trial: Of) -> None:
+    trials = [trial(k, {"val_acc": value}, (value,)) for k, value in enumerate((80.0, 90.0))]
+    run = make("own", trials, **ACCURACY)
+    train(run, 1, 97.0)
+    text = answer(run)
+    assert "look 1 of 1 at the test set" in text
+    assert "no longer unseen" not in text
+    assert "trained in full" not in text
+    train(run, 0, 98.0)
+    text = answer(run)
+    assert "The winner, trial 1 of evolution(population=6), has a test accuracy of <strong>97.00" in text
+    assert "look 1 of 2 at the test set" in text
+    assert (
+        "It was looked at 2 times in this run (look 1, trial 1: test accuracy 97.00\u00a0%; look 2, trial 0: " in text
+    )
+    listed = text[text.index("The networks that were trained in full") :]
+    assert listed.index("98.0 %") < listed.index("97.0 %") < listed.index("the winner of today")
+
+
+def test_a_trained_network_that_is_not_todays_winner_is_plainly_said_not_to_be(make: Make, trial: Of) -> None:
+    trials = [trial(k, {"val_acc": value}, (value,)) for k, value in enumerate((80.0, 90.0))]
+    run = make("own", trials, **ACCURACY)
+    train(run, 0, 97.0)
+    text = answer(run)
+    assert "The best candidate so far is trial 1 of evolution(population=6)" in text
+    assert f"It has not been trained in full yet: <code>ogive train {run.folder}</code> does that." in text
+    assert "Trained in full, but not the winner of today: trial 0." in text
+    assert "97.00\u00a0%" not in text[: text.index("The networks that were trained in full")]
+
+
+def test_a_look_whose_result_was_lost_is_told(make: Make, trial: Of) -> None:
+    run = make("own", [trial(0, {"val_acc": 80.0}, (80.0,))], **ACCURACY)
+    begin_look(run.folder, trial=0)
+    train(run, 0, 97.0)
+    assert "(look 1, trial 0: its result was lost; look 2, trial 0: test accuracy 97.00" in answer(run)
 
 
 def test_a_cell_that_is_much_wider_than_high_takes_the_whole_width(make: Make, trial: Of) -> None:

@@ -104,11 +104,9 @@ def test_nothing_is_drawn_of_what_was_not_measured(make: Make, trial: Of) -> Non
     assert agreement_figure(facts_of([run]), Album(drawn)) is None
 
 
-def hopeless_and_good(make: Make, trial: Of, values: list[float], best: int | None = None) -> Figure:
+def hopeless_and_good(make: Make, trial: Of, values: list[float], prefer: str = "") -> Figure:
     trials = [trial(k, {"params": 1.0 + k, "val_acc": v}, (v,)) for k, v in enumerate(values)]
-    run = make(f"r{len(values)}-{values[0]:g}-{best}", trials)
-    if best is not None:
-        (run.artifacts / "winner.json").write_text(json.dumps({"arch": str(trials[best].arch), "trial": best}))
+    run = make(f"r{len(values)}-{values[0]:g}-{prefer}", trials, prefer=[prefer] if prefer else [])
     figure = pareto_figure(facts_of([run]), Album(drawn))
     assert figure is not None
     return figure
@@ -131,7 +129,7 @@ def test_a_scatter_is_cut_for_outliers_only_and_never_above_the_winner(make: Mak
     for figure in (
         hopeless_and_good(make, trial, [88.0, *good]),
         hopeless_and_good(make, trial, [10.0 + 3 * k for k in range(30)]),
-        hopeless_and_good(make, trial, [10.0, *good], best=0),
+        hopeless_and_good(make, trial, [10.0, *good], prefer="val_acc<20"),
     ):
         assert "range" not in figure.views[0]["layout"]["yaxis"]
         assert "leaves out" not in figure.note

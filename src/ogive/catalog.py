@@ -51,13 +51,12 @@ __all__ = [
     "summary",
     "task_of",
     "tasks",
+    "tasks_apart",
     "version",
 ]
 
 # Data that load themselves by their whole name; all others are images, which `load_data` reads.
 _LOADING = ("arrays:FILE.npz", "csv:FILE", "text:FOLDER")
-# What a part's name stands for where the task of the search is that one.
-_FOR_TASK = {("strategy", "darts", "language"): "darts_language"}
 # Kinds of parameters that may be written key=value.
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 # What is given once for a whole search as an object; from Python a part may be given it alone.
@@ -84,7 +83,6 @@ def build(kind: str, text: str | Spec, context: Context | None = None, **options
     if today != spec:
         raise SpecError(f"{spec} is now written {today}: weights are a part of their own (ogive list weights).")
     context = _completed(context)
-    spec = _meant(kind, spec, context)
     return make(resolve(kind, spec.name), spec, context)
 
 
@@ -105,8 +103,15 @@ def filled(kind: type[Any], options: Mapping[str, Any], name: str = "training") 
     return record.made(Spec(name, (), dict(options)), Context())
 
 
-def options(kind: str, name: str) -> dict[str, Any]:
-    """Names and defaults of the options that somebody may write in ``name(option=value)``."""
+def tasks_apart(kind: str, name: str) -> list[str]:
+    """The tasks for which a part has options of their own."""
+    parameters = {} if kind == "data" else parameters_of(resolve(kind, name))
+    records = (one for p in parameters.values() for one in alternatives(p.annotation) if is_dataclass(one))
+    return sorted({one.task for one in records if hasattr(one, "task")})
+
+
+def options(kind: str, name: str, task: str = "classification") -> dict[str, Any]:
+    """Names and defaults of the options that somebody may write in ``name(option=value)``, where that is the task."""
     resolve(kind, name)  # an unknown one is refused
     if kind == "data":
         optional = list(parameters_of(loader(name)).values())[1:]  # the first takes the name
@@ -114,7 +119,7 @@ def options(kind: str, name: str) -> dict[str, Any]:
     parameters = parameters_of(resolve(kind, name))
     written = (p for p in parameters.values() if p.kind in _NAMED and is_writable(p))
     own = {p.name: spelt(p.default) for p in written if p.default is not p.empty}
-    records = _records(parameters, Context())
+    records = _records(parameters, Context({"task": lambda: load(PARTS["task"][task])}))
     return own | {option: value for record in records for option, value in record.defaults().items()}
 
 
@@ -198,13 +203,6 @@ def _completed(context: Context) -> Context:
     if "task" in context or "space" not in context or "data" not in context:
         return context
     return context.having(task=lambda: task_of(context["space"], context["data"]))
-
-
-def _meant(kind: str, spec: Spec, context: Context) -> Spec:
-    """The part that a name stands for, given the task of the search."""
-    names = {task: name for (own, named, task), name in _FOR_TASK.items() if (own, named) == (kind, spec.name)}
-    task = context.get("task") if names else None
-    return Spec(names[task.name], spec.args, spec.options) if task is not None and task.name in names else spec
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

@@ -58,7 +58,6 @@ PARTS: dict[str, dict[str, str]] = {
         "spos": "ogive.strategies.single_path:spos",
         "enas": "ogive.strategies.enas:enas",
         "few_shot": "ogive.strategies.few_shot:FewShot",
-        "darts_language": "ogive.strategies.recurrent:DartsLanguage",
     },
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",

@@ -54,7 +54,6 @@ STRATEGIES = {
         "controller_samples=2)"
     ),
     "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
-    "darts_language": "darts_language(epochs=2, batch_size=2, bptt=8, alpha_learning_rate=0.1)",
 }
 # `darts` with the values of other papers.
 FEW = "epochs=2, batch_size=12, alpha_learning_rate=0.1"
@@ -65,13 +64,14 @@ VARIANTS = {
     "darts_pt": f"darts_pt({FEW}, tune_epochs=0)",
     "r_darts": f"r_darts({FEW})",
 }
+SHORT = "batch_size=2, bptt=8"  # of a text that is
 # Strategies that train a supernet, and the spaces that have one of theirs.
 WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas", "few_shot"), tuple(SHARED)) | {
     "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
-    "darts_language": ("darts_rnn",),
+    "darts": (*SHARED, "darts_rnn"),
 }
 # The same in their smallest space: in the others they are tried by their own tests and in searches.
-SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense", "darts_language": "darts_rnn"}
+SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense"}
 TRAINED = "trained(epochs=1, batch_size=16)"
 LATENCY = "latency(min_runs=2, min_seconds=0.001, max_seconds=0.01, warm_up_s=0.0)"
 BOTH = f"together({TRAINED}, {LATENCY})"

@@ -17,6 +17,7 @@ from small_parts import (
     EVALUATORS,
     FOR_TASK,
     PREDICTORS,
+    SHORT,
     SIZES,
     SMALL,
     SMALLEST,
@@ -34,7 +35,6 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Proposal
 from ogive.networks.build import BUILDERS
-from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.closed_world import in_closed_world
 from ogive.tables.keys import MixedRadix, SortedDigests
@@ -126,17 +126,6 @@ def few_shot(space, seed):
     searcher = darts(space, seed)
     return FewShot(searcher, space=space, seed=seed, part_epochs=1)
 
-
-def darts_language(space, seed):
-    import torch
-
-    from ogive import catalog
-    from ogive.training.text import Text
-
-    words = torch.arange(12) % 3
-    data = Text("abc", ("a", "b", "<eos>"), words, words, words)
-    small = {"channels": 2, "epochs": 3, "batch_size": 2, "bptt": 3, "alpha_learning_rate": 0.1}
-    return catalog.build("strategy", "darts_language", space=space, data=data, seed=seed, threads=1, **small)
 """
 SCORES = catalog.names("score")
 # Scores of feature maps, which perceptrons have none of.
@@ -196,6 +185,7 @@ def made_space(name: str) -> SearchSpace:
 
 def made_strategy(name: str, space: SearchSpace, seed: Seed) -> Strategy:
     text = STRATEGIES[name].format(scorer="training_free(macs, batch_size=8)", epochs=2)
+    text = text.replace("batch_size=12", SHORT) if space.name == "darts_rnn" else text
     found: Strategy = catalog.build("strategy", text, context(space, seed))
     return found
 
@@ -214,6 +204,7 @@ def covering() -> list[tuple[str, str]]:
         *(("random" if name == "area" and space not in BUILT else name, space) for name, space in scoring),
         ("naswot", "nasbench201"),
         *SMALLEST.items(),
+        ("darts", "darts_rnn"),
     ]
 
 
@@ -273,7 +264,7 @@ def test_every_strategy_asks_the_same_in_every_process(
     alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
-    spaces = {"darts_language": target(darts_rnn), "ddarts": "factories_of_parts:small_dartopti"}
+    spaces = {"ddarts": "factories_of_parts:small_dartopti"}
     arguments = [maker, spaces.get(name, target(nasbench201)), str(objectives), "60"]
     trace = "ogive.testing.strategies:trace_of_strategy"
     require_same_elsewhere(trace, arguments, trace_of_strategy(*arguments), name)

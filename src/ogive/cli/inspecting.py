@@ -196,5 +196,8 @@ def _list_options(kind: str, name: str) -> None:
         console.print(f"Written {name}({', '.join((*inner, 'option=value') if options else inner)}).")
     if options:
         table(None, ("option", "default"), [(option, str(default)) for option, default in options.items()])
+        for task in catalog.tasks_apart(kind, name):
+            others = catalog.options(kind, name, task)
+            table(f"for the task {task}", ("option", "default"), [(one, str(value)) for one, value in others.items()])
     elif not inner:
         console.print("It takes no options.")

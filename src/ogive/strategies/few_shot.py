@@ -25,7 +25,6 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
-from ogive.strategies.recurrent import DartsLanguage
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.agreement import CHOSEN, Compared, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
@@ -99,20 +98,16 @@ class FewShot:
         transfer: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        if isinstance(searcher, DartsLanguage):
-            raise SpecError(
-                f"The supernet of {space.name} is one cell whose nodes share what they read, and has no parts: "
-                "few_shot splits supernets that read images."
-            )
         if not isinstance(searcher, SupernetStrategy):
             raise SpecError(
                 "few_shot trains a supernet in each part: write few_shot(darts), few_shot(ddarts), few_shot(spos) or "
                 "few_shot(enas)."
             )
+        searcher.sized.refuse_parts()
         for word, value in (("splits", splits), ("part_epochs", part_epochs)):
             if value is not None and value < 1:
                 raise SpecError(f"{word} must be at least 1, but got {value}.")
-        plan = searcher.sharing.plan
+        plan = searcher.sized.plan
         self._split = (Edge(plan.kinds[0], 0),) if split is None else splits_of(plan, split, CHOSEN)
         if not self._split:
             raise SpecError("A supernet is split on one edge at least, but split names none.")
@@ -189,7 +184,7 @@ class FewShot:
     def _parts_in_all(self) -> int:
         """How many parts are searched."""
         if isinstance(self._split, str):
-            widths = [len(self._root.sharing.plan.operations)] * self._splits
+            widths = [len(self._root.sized.plan.operations)] * self._splits
         else:
             widths = [len(keys_of(self._outline, [edge])) for edge in self._split]
         levels = [math.prod(widths[: level + 1]) for level in range(len(widths))]
@@ -237,7 +232,7 @@ class FewShot:
     # -- parts and their supernets -----------------------------------------------------------------------------------
 
     def _part(self, held: Key, parent: str | None) -> Part:
-        plan = self._root.sharing.plan
+        plan = self._root.sized.plan
         places = [f"{edge} {key_name(plan, (row,))}" for edge, row in zip(self._edges, held, strict=False)]
         return Part(", ".join(places), held, parent)
 

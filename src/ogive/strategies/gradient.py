@@ -23,6 +23,7 @@ from ogive.supernets.derive import open_gates
 from ogive.supernets.gates import Gate, GumbelOneHot, Sigmoid, Softmax, is_independent
 from ogive.supernets.networks import Supernet
 from ogive.supernets.perturbation import Perturbation
+from ogive.supernets.recurrent_search import TextArchitecture, TextWeights
 from ogive.supernets.rules import Eigenvalue, Rule, Settled, Skips
 from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe
 from ogive.supernets.sharing import SHARED
@@ -199,8 +200,8 @@ def darts(
     device: str = "cpu",
     threads: int | None = None,
     size: Size = Size(),  # noqa: B008 - frozen, as are all records below
-    weights: WeightsRecipe = WeightsRecipe(),  # noqa: B008
-    alpha: ArchitectureRecipe = ArchitectureRecipe(),  # noqa: B008
+    weights: WeightsRecipe | TextWeights = WeightsRecipe(),  # noqa: B008
+    alpha: ArchitectureRecipe | TextArchitecture = ArchitectureRecipe(),  # noqa: B008
     gate: Gate = Softmax(),  # noqa: B008
     stop: Stopping = Stopping(),
     derive: Deriving = Deriving(),
@@ -210,8 +211,10 @@ def darts(
 
     `gate`: softmax, sigmoid (FairDARTS) or gumbel (GDAS), which runs one operation of each edge. (Single paths without
     an architecture are the strategy `spos`.) The other options are those of `Size`, `WeightsRecipe`,
-    `ArchitectureRecipe`, `Stopping` and `Deriving`.
+    `ArchitectureRecipe`, `Stopping` and `Deriving`. On a text a recurrent cell is searched, by `TextWeights` and
+    `TextArchitecture`: the training text teaches the weights, the validation text the architecture.
     """
+    alpha = alpha.recipe if isinstance(alpha, TextArchitecture) else alpha
     if alpha.zero_one and not is_independent(gate):
         raise SpecError(f"zero_one is a loss of sigmoid gates, but the gate is {_written(gate)}: write gate=sigmoid.")
     threshold, sharing = derive.threshold_in(gate, space), None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -27,13 +28,16 @@ from ogive.supernets.gates import Drawing, Gate, is_independent, mixing
 from ogive.supernets.networks import Supernet
 from ogive.supernets.perturbation import Decision, Perturbation, decisions, restricted, tuned, undecided
 from ogive.supernets.plan import CellChoices
-from ogive.supernets.rules import Returning, Rule
+from ogive.supernets.recurrent_search import TextWeights
+from ogive.supernets.rules import SKIP, Returning, Rule
 from ogive.supernets.search import ArchitectureRecipe, Search, WeightsRecipe, shared_loss, shared_score
-from ogive.supernets.sharing import Sharing, sharing_of, supernet
+from ogive.supernets.sharing import Sharing
+from ogive.supernets.sized import Size, sized
 from ogive.training import checkpoint
 from ogive.training.batches import LAYOUT
 from ogive.training.distributed import ALONE
-from ogive.training.lossy import Lossy, predicting, told_apart
+from ogive.training.lossy import Lossy, lossy, told_apart
+from ogive.training.optimisers import ClippedDescent
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Derivation", "Learner", "Method", "Size", "SupernetStrategy", "described"]
@@ -41,15 +45,6 @@ __all__ = ["Derivation", "Learner", "Method", "Size", "SupernetStrategy", "descr
 logger = logging.getLogger(__name__)
 
 FEW = 8  # steps of an epoch, of which a rehearsal takes the time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """The size of a supernet, None for that of the space's paper; 1/partial of the channels take part (PC-DARTS)."""
-
-    channels: int | None = None
-    cells: int | None = None
-    partial: int = 1
 
 
 class Learner(Protocol):
@@ -157,20 +152,21 @@ class SupernetStrategy:
         task: Lossy,
         seed: Seed,
         *,
-        size: Size = Size(),
-        weights: WeightsRecipe = WeightsRecipe(),  # noqa: B008 - frozen
+        size: Size = Size(),  # noqa: B008 - frozen, as is the next
+        weights: WeightsRecipe | TextWeights = WeightsRecipe(),  # noqa: B008 - frozen
         device: str = "cpu",
         threads: int | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self.method, self.weights, self.epochs, self.partial = method, weights, weights.epochs, size.partial
-        self.space, self.task, self.seed, self.progress = space, predicting(task), seed, progress
+        self.space, self.task, self.seed, self.progress = space, lossy(task), seed, progress
         self.device, self.threads = device, threads
         _check(method, weights, device)
-        self.sharing = sharing_of(space) if method.sharing is None else method.sharing
-        data = self.task.data
-        self._skeleton = self.sharing.sized(data.shape, len(data.classes), channels=size.channels, cells=size.cells)
-        self.sharing.check(self._skeleton, size.partial)
+        # Where operations do not compete, `none` has nothing to win (FairDARTS).
+        without = ("none",) if is_independent(method.learner.gate) else ()
+        self.sized = sized(space, self.task, size, weights, without=without, sharing=method.sharing)
+        if method.selection is not None:
+            self.sized.refuse_parts()
         self._halves = seed
         self.part: Supernet | None = None
         self._begin_anew()
@@ -197,15 +193,7 @@ class SupernetStrategy:
 
     def network(self, choices: Sequence[CellChoices] | None = None, name: str = "") -> Supernet:
         """A supernet of this search with fresh weights, of everything or of what the cells of a part may choose."""
-        made = supernet(
-            self.sharing,
-            self._skeleton,
-            seed=(self.seed.child(name) if name else self.seed).integer("weights"),
-            choices=choices,
-            partial=self.partial,
-            # Where operations do not compete, `none` has nothing to win (FairDARTS).
-            without=("none",) if is_independent(self.method.learner.gate) else (),
-        )
+        made = self.sized.made((self.seed.child(name) if name else self.seed).integer("weights"), choices)
         return made.to(self.device).to(memory_format=LAYOUT)  # type: ignore[call-overload,no-any-return]
 
     def validation_loss(self, arch: Architecture) -> float:
@@ -259,8 +247,10 @@ class SupernetStrategy:
 
     def _tell(self, told: str, arch: Architecture) -> None:
         derive, text = self.method.derive, self.space.format(arch)
-        skips = f"{counted(text.count('skip_connect'), 'skip connection')} in the derived cell"
-        told = f"{told}, {derive.told(self, arch) if isinstance(derive, Telling) else skips}"
+        if isinstance(derive, Telling):
+            told += f", {derive.told(self, arch)}"
+        elif SKIP in self.sized.plan.operations:
+            told += f", {counted(text.count(SKIP), 'skip connection')} in the derived cell"
         logger.info("%s: %s", told, text)
         if self.progress is not None:
             self.progress(told)
@@ -281,8 +271,9 @@ class SupernetStrategy:
         """Train for an epoch: what is told of it, and what to propose."""
         search, learner = self.search, self.method.learner
         epoch = search.epoch(self.progress)
-        told = f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}, "
-        told += self.task.score.words(epoch.train_score)
+        told = f"epoch {epoch.number} of {self.epochs}: loss {epoch.train_loss:.3f}"
+        told += "" if math.isnan(epoch.val_loss) else f" ({epoch.val_loss:.3f} in validation)"
+        told += f", {self.task.score.words(epoch.train_score)}"
         if isinstance(learner, Teaching):
             told += learner.told(search)
         arch = self.derived()
@@ -350,7 +341,7 @@ class SupernetStrategy:
             derive=derive.short() if isinstance(derive, Comparing) else derive,
         )
         short.task, short.progress = self.task.few(steps, self.weights.recipe), None
-        short.weights = replace(short.weights, compiled=False)
+        short.weights = short.weights.eager
         return short
 
     # -- the state, in and out ---------------------------------------------------------------------------------------
@@ -402,7 +393,7 @@ class SupernetStrategy:
             options["optimiser"] = described(self.weights.optimiser)
         return {
             "space": self.space.name,
-            "skeleton": asdict(self._skeleton),
+            "skeleton": self.sized.record,
             "recipe": asdict(self.weights.recipe),
             # In the words of version 0.1, so that its states are gone on from.
             "architecture": {
@@ -431,7 +422,7 @@ def described(part: object) -> str:
     return repr(part)
 
 
-def _check(method: Method, weights: WeightsRecipe, device: str) -> None:
+def _check(method: Method, weights: WeightsRecipe | TextWeights, device: str) -> None:
     """SpecError for parts that do not go together."""
     rule, gate = method.learner.architecture, method.learner.gate
     if rule.warm_epochs > weights.epochs:
@@ -441,7 +432,7 @@ def _check(method: Method, weights: WeightsRecipe, device: str) -> None:
         )
     if weights.optimiser is not None:
         made = weights.optimiser([torch.zeros(1, requires_grad=True)], weights.learning_rate)
-        if rule.order == 2 and not isinstance(made, torch.optim.SGD):
+        if rule.order == 2 and not isinstance(made, (torch.optim.SGD, ClippedDescent)):
             raise SpecError(
                 f"The second order looks one step of SGD ahead, but the weights are trained by {type(made).__name__}: "
                 "write order=1, or leave the optimiser out."

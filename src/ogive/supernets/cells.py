@@ -20,8 +20,9 @@ from ogive.supernets.ablation import CellLosses, random_gates, zero_one_loss
 from ogive.supernets.alphas import Alphas
 from ogive.supernets.bilevel import gradients_of, kept_buffers
 from ogive.supernets.gates import Gate, Mix, Sigmoid
+from ogive.supernets.history import SearchEpoch
 from ogive.supernets.networks import CellStack, Pair
-from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
+from ogive.supernets.search import ArchitectureRecipe, Search
 from ogive.training.batches import Batch
 from ogive.training.lossy import Lost, Predicting
 from ogive.training.optimisers import Optimiser

@@ -21,9 +21,9 @@ from ogive.core.rng import Seed
 from ogive.supernets.bilevel import kept_buffers
 from ogive.supernets.controller import ControlledPaths, Written
 from ogive.supernets.gates import SinglePath
-from ogive.supernets.history import REPORT_S
+from ogive.supernets.history import REPORT_S, SearchEpoch
 from ogive.supernets.networks import Supernet
-from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
+from ogive.supernets.search import ArchitectureRecipe, Search
 from ogive.training.batches import Batch
 from ogive.training.lossy import Predicting
 from ogive.training.optimisers import Optimiser

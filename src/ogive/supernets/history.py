@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Generic, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, optim
@@ -13,7 +14,7 @@ from torch import Tensor, optim
 from ogive.core.trial import counted
 from ogive.training import checkpoint
 
-__all__ = ["REPORT_S", "Before", "Resumable", "all_finite"]
+__all__ = ["REPORT_S", "Before", "Resumable", "SearchEpoch", "all_finite"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,20 @@ REPORT_S = 0.5  # seconds between two reports of progress within an epoch
 FORMER = {"train_acc": "train_score"}  # what version 0.1 called the numbers of an epoch
 HOPELESS = 3  # steps in a row without a finite result that end a search
 
-Epoch = TypeVar("Epoch")
+
+@dataclass(frozen=True, slots=True)
+class SearchEpoch:
+    """One finished epoch, counted from 1: mean losses (`val_loss` NaN if no architecture was trained), in seconds.
+
+    `train_score` is what the task watches beside its loss, such as an accuracy in per cent.
+    """
+
+    number: int
+    train_loss: float
+    train_score: float
+    val_loss: float
+    rolled_back: int
+    seconds: float = field(compare=False)
 
 
 def all_finite(*tensors: Tensor) -> bool:
@@ -54,16 +68,15 @@ class Before:
             tensor.copy_(value)
 
 
-class Resumable(Generic[Epoch]):
-    """The finished epochs of a search (dataclasses of the kind it is made with), and the steps that were undone.
+class Resumable:
+    """The finished epochs of a search, and the steps that were undone.
 
     `undone` counts all of those, `in_a_row` the ones since the last good step, whichever epoch they were in. `over`
     says that these were too many: the search ends, and its state is that of the last good step.
     """
 
-    def __init__(self, kind: type[Epoch]) -> None:
-        self._kind = kind
-        self.history: list[Epoch] = []
+    def __init__(self) -> None:
+        self.history: list[SearchEpoch] = []
         self.undone = self.in_a_row = 0
 
     @property
@@ -87,17 +100,16 @@ class Resumable(Generic[Epoch]):
     def record(self) -> dict[str, Any]:
         """The same as JSON, which has no NaN."""
         epochs = [
-            {name: None if value != value else value for name, value in asdict(epoch).items()}  # type: ignore[call-overload]
-            for epoch in self.history
+            {name: None if value != value else value for name, value in asdict(epoch).items()} for epoch in self.history
         ]
         return {"history": epochs, "undone": self.undone, "in_a_row": self.in_a_row}
 
     def remember(self, record: Mapping[str, Any]) -> None:
         """Take over such a record; KeyError or TypeError for another one."""
-        self.history = [
-            self._kind(
-                **{FORMER.get(name, name): float("nan") if value is None else value for name, value in entry.items()}
-            )
-            for entry in record["history"]
-        ]
+        self.history = []
+        for entry in record["history"]:
+            known: dict[str, Any] = {
+                FORMER.get(name, name): math.nan if value is None else value for name, value in entry.items()
+            }
+            self.history.append(SearchEpoch(**known))
         self.undone, self.in_a_row = int(record["undone"]), int(record["in_a_row"])

@@ -13,7 +13,7 @@ from ogive.core.architecture import Architecture
 from ogive.networks.recurrent import LanguageModel, RecurrentCell, activation
 from ogive.spaces.darts_rnn import CONCAT, NODES, OPS, Cell, architecture
 
-__all__ = ["EDGES", "MixedRecurrentCell", "RecurrentSupernet", "derived", "fresh_alphas"]
+__all__ = ["EDGES", "MixedRecurrentCell", "RecurrentSupernet", "derived", "fresh_alphas", "strongest"]
 
 # Every node reads all states before it: 36 edges.
 EDGES = tuple((source, node) for node in range(1, 1 + NODES) for source in range(node))
@@ -80,19 +80,24 @@ class RecurrentSupernet(LanguageModel):
         return self.log_probabilities(outputs), outputs
 
 
-def fresh_alphas(draw: torch.Generator, *, device: str = "cpu") -> Tensor:
+def fresh_alphas(draw: torch.Generator, *, scale: float = 1e-3, device: str = "cpu") -> Tensor:
     """Architecture parameters (36, 5), 1e-3 of a standard normal: quark0/darts, rnn/model_search.py."""
-    values = 1e-3 * torch.randn(len(EDGES), len(OPS), generator=draw)
+    values = scale * torch.randn(len(EDGES), len(OPS), generator=draw)
     return values.to(device).requires_grad_()
 
 
 def derived(alphas_EO: Tensor) -> Architecture:
+    """What softmax shares of the parameters lead to, by `strongest`."""
+    return strongest(torch.softmax(alphas_EO.detach().double().cpu(), dim=-1))
+
+
+def strongest(shares_EO: Tensor) -> Architecture:
     """The strongest edge of each node with its strongest operation (DARTS, section 2.4).
 
-    An edge is as strong as its strongest operation other than `none`, in shares of a softmax; of equal edges the one
-    from the lower state counts, of equal operations the first.
+    An edge is as strong as its strongest operation other than `none`; of equal edges the one from the lower state
+    counts, of equal operations the first.
     """
-    rows = torch.softmax(alphas_EO.detach().double().cpu(), dim=-1)[:, 1:]
+    rows = shares_EO[:, 1:]
     cell = []
     for node in range(1, 1 + NODES):
         incoming = [place for place, (_, target) in enumerate(EDGES) if target == node]

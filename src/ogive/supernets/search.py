@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -23,7 +23,7 @@ from ogive.supernets.alphas import Alphas
 from ogive.supernets.bilevel import Unrolling, first_order, kept_buffers, momentum_of, second_order
 from ogive.supernets.curvature import largest_eigenvalue
 from ogive.supernets.gates import Gate, Mix, Softmax, mixing
-from ogive.supernets.history import REPORT_S, Before, Resumable, all_finite
+from ogive.supernets.history import REPORT_S, Before, Resumable, SearchEpoch, all_finite
 from ogive.supernets.networks import Supernet
 from ogive.training import checkpoint
 from ogive.training.batches import laid_out
@@ -36,7 +36,6 @@ __all__ = [
     "ArchitectureRecipe",
     "Regulariser",
     "Search",
-    "SearchEpoch",
     "WeightsRecipe",
     "ZeroOne",
     "shared_loss",
@@ -93,6 +92,11 @@ class WeightsRecipe:
         _ = self.recipe
 
     @property
+    def eager(self) -> WeightsRecipe:
+        """The same without captured graphs."""
+        return replace(self, compiled=False)
+
+    @property
     def recipe(self) -> Recipe:
         """The same as that of any training, which says what an epoch is; SpecError for numbers that cannot be."""
         own = {name: getattr(self, name) for name in self.__slots__ if name not in ("compiled", "optimiser")}
@@ -142,21 +146,6 @@ class ArchitectureRecipe:
         return sum(losses[1:], losses[0]) if losses else None
 
 
-@dataclass(frozen=True, slots=True)
-class SearchEpoch:
-    """One finished epoch, counted from 1: mean losses (`val_loss` NaN if no architecture was trained), in seconds.
-
-    `train_score` is what the task watches beside its loss, such as an accuracy in per cent.
-    """
-
-    number: int
-    train_loss: float
-    train_score: float
-    val_loss: float
-    rolled_back: int
-    seconds: float = field(compare=False)
-
-
 def shared_score(supernet: Supernet, mixture: Sequence[Mix], task: Lossy, size: int = 250) -> float:
     """The score on the training samples of a task, with the weights as they are and the statistics of each batch.
 
@@ -200,7 +189,7 @@ def _summed(
     return ranks.total(total.item(), like.device)
 
 
-class Search(Resumable[SearchEpoch]):
+class Search(Resumable):
     """A supernet under search: `epoch` trains it for one epoch; `tensors` and `record` are its whole state.
 
     Samples of `weights_task` teach the weights, those of `alphas_task` the architecture. `run` computes what a supernet
@@ -224,7 +213,7 @@ class Search(Resumable[SearchEpoch]):
         run: Mixed | None = None,
         optimiser: Optimiser | None = None,
     ) -> None:
-        super().__init__(SearchEpoch)
+        super().__init__()
         self.device = torch.device(device)
         self._run: Mixed = supernet if run is None else run
         self._compiled = run is not None
@@ -342,6 +331,8 @@ class Search(Resumable[SearchEpoch]):
             now["momentum"],
             now["weight_decay"],
             momentum_of(self.optimizer, self.weights),
+            clip=now.get("clip", math.inf),
+            uncapped=now.get("uncapped", False),
             nesterov=now["nesterov"],
         )
         return second_order(

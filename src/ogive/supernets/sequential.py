@@ -20,10 +20,11 @@ import torch
 
 from ogive.core.errors import StoreError
 from ogive.core.rng import Seed
+from ogive.supernets.history import SearchEpoch
 from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Edge, Groups, Key, Maker, Partition, partition
 from ogive.supernets.paths import uniform_paths
-from ogive.supernets.search import ArchitectureRecipe, Search, SearchEpoch
+from ogive.supernets.search import ArchitectureRecipe, Search
 from ogive.training import checkpoint
 from ogive.training.distributed import current
 from ogive.training.lock import lock

@@ -94,6 +94,11 @@ def _check(path: Path, record: Mapping[str, Any], fingerprint: Mapping[str, Any]
     differing = [name for name, value in fingerprint.items() if found.get(name) != value]
     if differing:
         name = differing[0]
+        if name not in found:
+            raise StoreError(
+                f"{path} says nothing of its {name}, which now is {fingerprint[name]}: it belongs to another training, "
+                "or to one of version 0.1, which goes on with it."
+            )
         raise StoreError(
             f"{path} belongs to another training: its {name} is {found.get(name)}, but now it is {fingerprint[name]}. "
             "Use another folder, or the settings of that training."

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import torch
 from torch import Tensor, optim
 
-__all__ = ["SGD", "Adam", "Optimiser", "adamw"]
+__all__ = ["SGD", "Adam", "Clipped", "ClippedDescent", "Optimiser", "adamw"]
 
 
 class Optimiser(Protocol):
@@ -38,6 +39,39 @@ class SGD:
             weight_decay=self.weight_decay,
             foreach=True,
         )
+
+
+class ClippedDescent(optim.Optimizer):
+    """Gradient descent that clips the norm of all gradients together, and decays weights whatever was clipped."""
+
+    def __init__(
+        self, parameters: Sequence[Tensor], lr: float, weight_decay: float, clip: float, uncapped: bool
+    ) -> None:
+        plain = {"lr": lr, "momentum": 0.0, "nesterov": False, "weight_decay": weight_decay}
+        super().__init__(parameters, {**plain, "clip": clip, "uncapped": uncapped})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Along the gradients that there are."""
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            gradients = [weight.grad for weight in weights]
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            scale = torch.clamp(group["clip"] / (norm + 1e-6), max=1.0)
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(weights, torch._foreach_mul(gradients, -group["lr"] * scale))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clipped:
+    """Makes a `ClippedDescent`; `uncapped` is the switch of the second order (``bilevel.Unrolling``)."""
+
+    clip: float
+    weight_decay: float = 0.0
+    uncapped: bool = False
+
+    def __call__(self, parameters: Sequence[Tensor], learning_rate: float) -> optim.Optimizer:
+        return ClippedDescent(parameters, learning_rate, self.weight_decay, self.clip, self.uncapped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +15,17 @@ from ogive.core.rng import Seed
 from ogive.networks.recurrent import RecurrentCell
 from ogive.spaces.darts_rnn import CONCAT, OPS, PUBLISHED, architecture
 from ogive.supernets.bilevel import Unrolling, first_order, second_order
-from ogive.supernets.recurrent import EDGES, MixedRecurrentCell, RecurrentSupernet, derived, fresh_alphas
-from ogive.supernets.recurrent_search import RecurrentRecipe, RecurrentSearch
+from ogive.supernets.recurrent import EDGES, MixedRecurrentCell, RecurrentSupernet, derived
+from ogive.supernets.recurrent_search import LanguageSupernet, TextArchitecture, TextWeights
+from ogive.supernets.search import Search
+from ogive.training.tasks.language import Language
 from ogive.training.text import Text
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WORDS = 9
 NOTHING = dict.fromkeys(("dropout", "dropout_hidden", "dropout_input", "dropout_embedding"), 0.0)
-RECIPE = RecurrentRecipe(batch_size=4, bptt=8, learning_rate=5.0, alpha_learning_rate=0.05)
+RECIPE = TextWeights(batch_size=4, bptt=8, learning_rate=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +39,16 @@ def text() -> Text:
     return Text("counting", tuple(map(str, range(WORDS))), part(400), part(160), part(40))
 
 
-def search(text: Text, *, dropouts: dict[str, float] = NOTHING, **changes: object) -> RecurrentSearch:
+def search(
+    text: Text, *, dropouts: dict[str, float] = NOTHING, order: int = 1, rate: float = 0.05, **changes: Any
+) -> Search:
     network = RecurrentSupernet(WORDS, width=6, **dropouts)
     network.reset(torch.Generator().manual_seed(0))
-    alphas = fresh_alphas(torch.Generator().manual_seed(1))
-    return RecurrentSearch(network, alphas, text, replace(RECIPE, **changes), seed=Seed(0))  # type: ignore[arg-type]
+    made, weights = LanguageSupernet(network), replace(RECIPE, **changes)
+    alphas = made.alphas(torch.Generator().manual_seed(1))
+    architecture = TextArchitecture(order=order, learning_rate=rate).recipe  # type: ignore[arg-type]
+    halves = Language(text).halved(Seed(0))
+    return Search(made, alphas, *halves, weights.recipe, architecture, seed=Seed(0), optimiser=weights.optimiser)
 
 
 def test_the_edges_are_in_the_order_of_the_published_code() -> None:
@@ -75,29 +83,26 @@ def test_what_none_has_weakens_an_edge_and_none_is_never_derived() -> None:
 
 def test_the_supernet_learns_and_its_architecture_moves(text: Text) -> None:
     under = search(text, bptt=5)
-    before = under.alphas.detach().clone()
+    before = under.alphas.groups[0].detach().clone()
     epochs = [under.epoch() for _ in range(4)]
     assert epochs[-1].train_loss < epochs[0].train_loss
     assert epochs[-1].train_loss < 0.9 * math.log(WORDS)  # as much as a network that knows nothing
-    assert not torch.allclose(under.alphas, before, atol=1e-2)
+    assert not torch.allclose(under.alphas.groups[0], before, atol=1e-2)
     assert [epoch.rolled_back for epoch in epochs] == [0] * 4
 
 
 def test_the_alphas_are_no_weights_and_a_step_of_the_architecture_moves_no_statistics(text: Text) -> None:
     under = search(text, order=2)
-    assert all(under.alphas is not weight for weight in under.weights)
+    assert all(under.alphas.groups[0] is not weight for weight in under.weights)
     weights = [weight.detach().clone() for weight in under.weights]
     seen: list[Tensor] = []
-    loss = under._loss
 
-    def spying(piece: object, number: int) -> tuple[Tensor, Tensor]:
-        found = loss(piece, number)  # type: ignore[arg-type]
-        seen.append(under.supernet.cell.norm.running_mean.clone())  # type: ignore[union-attr]
-        return found
+    def spying(*_: object) -> None:
+        seen.append(under.supernet.model.cell.norm.running_mean.clone())  # type: ignore[union-attr]
 
-    under._loss = spying  # type: ignore[method-assign]
+    under.supernet.register_forward_hook(spying)
     # One piece, so that the epoch is one step: three runs for the second order, one of validation, one of the weights.
-    under.train_TB = under.train_TB[:9]
+    under.train_batches.words_TB = under.train_batches.words_TB[:9]  # type: ignore[attr-defined]
     under.epoch()
     assert len(seen) == 5
     assert not torch.equal(seen[3], seen[0])
@@ -162,7 +167,7 @@ def test_a_search_that_goes_on_from_its_state_is_the_same_search(text: Text, ord
     dropouts = {"dropout": 0.3, "dropout_hidden": 0.2, "dropout_input": 0.3, "dropout_embedding": 0.1}
     whole, first, second = (search(text, dropouts=dropouts, order=order) for _ in range(3))
     for under in (whole, first, second):
-        under.train_TB = under.train_TB[:30]
+        under.train_batches.words_TB = under.train_batches.words_TB[:30]  # type: ignore[attr-defined]
     for _ in range(2):
         whole.epoch()
     first.epoch()
@@ -185,7 +190,7 @@ def test_steps_without_a_finite_loss_are_undone_and_three_in_a_row_end_the_searc
     under = search(text)
     under.epoch()
     with torch.no_grad():
-        under.supernet.bias[0] = math.nan
+        under.supernet.model.bias[0] = math.nan  # type: ignore[union-attr,operator]
     before = {name: tensor.detach().clone() for name, tensor in under.tensors().items()}
     epoch = under.epoch()
     assert under.over
@@ -200,11 +205,11 @@ def test_steps_without_a_finite_loss_are_undone_and_three_in_a_row_end_the_searc
     [
         ({"order": 3}, "The order of a search is 1 or 2"),
         ({"bptt": 0}, "bptt must be at least 1"),
-        ({"alpha_learning_rate": 0.0}, "alpha_learning_rate must be a positive number"),
+        ({"rate": 0.0}, "alpha_learning_rate must be a positive number"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or a positive number"),
         ({"batch_size": 100}, "160 words cannot be read as 100 texts side by side"),
     ],
 )
-def test_what_makes_no_sense_is_refused(text: Text, changes: dict[str, object], message: str) -> None:
+def test_what_makes_no_sense_is_refused(text: Text, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         search(text, **changes)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
@@ -17,8 +18,11 @@ from ogive.core.space import SearchSpace
 from ogive.networks.plain import Plain
 from ogive.networks.plain_words import of_words
 from ogive.networks.recurrent import LanguageModel, build_language_model, macs_a_word
+from ogive.training.distributed import Ranks
 from ogive.training.language import LanguageTraining, perplexity
 from ogive.training.language_recipe import DROPOUTS, LanguageRecipe, language_bytes
+from ogive.training.lossy import Lost, Run
+from ogive.training.pieces import Perplexity, Piece, PieceRecipe, Pieces
 from ogive.training.task import Part, Size, refuse_other_space
 from ogive.training.text import Text, columns
 
@@ -79,6 +83,40 @@ class Language:
     ) -> LanguageTraining:
         """A training on the training text, which ends with the weights that are best on the validation text."""
         return LanguageTraining(network, self.data, recipe, seed=seed, device=device)
+
+    # -- for supernets -----------------------------------------------------------------------------------------------
+
+    @property
+    def score(self) -> Perplexity:
+        """The perplexity of what is trained on."""
+        return Perplexity()
+
+    def halved(self, seed: Seed) -> tuple[Language, Language]:
+        """The training text and, as one to train the architecture on, the validation text."""
+        return self, Language(replace(self.data, train=self.data.val))
+
+    def few(self, steps: int, recipe: PieceRecipe) -> Language:
+        """The beginning of the training text."""
+        words = recipe.batch_size * (steps * recipe.bptt + 2)
+        return Language(replace(self.data, train=self.data.train[:words]))
+
+    def batches(self, recipe: PieceRecipe, device: torch.device, dtype: torch.dtype, ranks: Ranks) -> Pieces:
+        """The training text; every process reads all of it."""
+        return Pieces(self.data.train, recipe, device)
+
+    def lost(self, run: Run, batch: Piece, recipe: PieceRecipe, *, state: Tensor | None, number: int) -> Lost:
+        """The mean loss a word of a network of words (T, B) and of the output before them; `number` draws dropout."""
+        device = batch.words.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(number)  # noqa: TID251 - forked above
+            log_probabilities, outputs = run((batch.words, state))
+        loss = F.nll_loss(log_probabilities.flatten(0, 1), batch.following.flatten())
+        extra = None
+        if recipe.slowness and len(outputs) > 1:
+            extra = recipe.slowness * (outputs[1:] - outputs[:-1]).pow(2).mean()
+        return Lost(loss, loss.detach().double(), extra, outputs[-1:].detach())
+
+    # -- what was trained --------------------------------------------------------------------------------------------
 
     def measured(self, network: nn.Module, part: Part, recipe: LanguageRecipe, *, seed: Seed) -> dict[str, float]:
         """Perplexity on a part."""

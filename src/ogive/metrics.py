@@ -69,10 +69,10 @@ def kendall_tau(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Spearman's rank correlation, in [-1, 1], ties at their mean rank; nan if one sequence is constant."""
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
     x, y = _rankable(a, b)
-    return math.nan if _constant(x, y) else float(spearmanr(x, y).statistic)
+    return math.nan if _constant(x, y) else float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
 
 def _rankable(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -52,7 +52,7 @@ COMMANDS: dict[str, set[str]] = {
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),
-    "reproduce": {"name", "--preset", "--out", "--figure"},
+    "reproduce": {"name", "--preset", "--out", "--seeds", "--device", "--figure"},
     "tables get": {"which", "--as"},
     "tables import": {
         "paths",
@@ -461,12 +461,17 @@ def test_data_sets_on_this_machine_are_listed(ogive: Run, table_home: Path) -> N
 
 
 def test_recipes_are_listed_and_run(ogive: Run, table_home: Path) -> None:
-    assert re.search(r"^nasbench201-evolution +93.92 ± 0.3 % +Mellor", ogive("reproduce").out, re.MULTILINE)
+    listed = ogive("reproduce").out
+    assert re.search(r"^nasbench201-evolution +93.92 ± 0.3 % +– +– +Mellor", listed, re.MULTILINE)
+    assert re.search(r"^few-shot +0.551 τ +– +– +Zhao", listed, re.MULTILINE)
     said = ogive("reproduce", "nasbench201-random", "--preset", "tiny", "--out", "ledger")
     assert said.code == 0
     assert "published  93.7 %" in said.out
     assert "status     differs, because" in said.out
     assert json.loads(Path("ledger/nasbench201-random-tiny.json").read_text())["status"] == "differs"
+    listed = ogive("reproduce", "--out", "ledger").out
+    row = r"^nasbench201-random +93.7 ± 0.36 % +\d+\.\d\d \[.*\] \(5 seeds, t-interval\) +differs +Mellor"
+    assert re.search(row, listed, re.MULTILINE)
 
 
 def test_a_page_is_written_beside_the_first_run(ogive: Run, table_home: Path) -> None:

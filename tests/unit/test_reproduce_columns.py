@@ -231,7 +231,7 @@ def test_the_figure_shows_dots_lines_and_the_baseline_where_they_are() -> None:
 def test_the_figure_takes_the_largest_preset_of_each_recipe(tmp_path: Path) -> None:
     dot, line = rows_of_the_ledger()
     for row, name in ((dot, "dot-small"), (line, "line-small"), ({**dot, "preset": "paper", "ours": 92.4}, "dot")):
-        (tmp_path / f"{name}.json").write_text(json.dumps(row))
+        (tmp_path / f"{name}.json").write_text(json.dumps({**row, "status": "holds"}))
     (tmp_path / "other.json").write_text(json.dumps({"name": "other", "preset": "paper"}))
     text = draw_courses(tmp_path, tmp_path / "figures" / "cost.svg").read_text()
     assert text == (tmp_path / "figures" / "cost.svg").read_text()

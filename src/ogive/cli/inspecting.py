@@ -156,6 +156,10 @@ def reproduce_command(
     name: Annotated[str | None, typer.Argument(help="A recipe; without one, all are listed.")] = None,
     preset: Annotated[str, typer.Option("--preset", help="tiny, small or paper.")] = "small",
     out: Annotated[Path, typer.Option("--out", help="Where the rows of the ledger go.")] = Path("reproductions"),
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Other than the preset's, where weights are shared.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda, where weights are shared.")] = "cpu",
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw accuracy against cost of the rows in --out, as this .svg.")
     ] = None,
@@ -166,7 +170,7 @@ def reproduce_command(
 
     Example: ogive reproduce --figure reproductions/nasbench201-cost.svg
     """
-    from ogive.reproduce import describe, draw_courses, rankings, recipes, reproduce
+    from ogive.reproduce import describe, draw_courses, listed, reproduce
 
     if figure is not None:
         if name is not None:
@@ -174,13 +178,18 @@ def reproduce_command(
         console.print(f"wrote {draw_courses(out, figure)}")
         return
     if name is None:
-        lines = [(one.name, one.published_text, one.source) for one in recipes()]
-        lines += [(one.name, one.published_text, one.source) for one in rankings()]
-        table(None, ("recipe", "published", "source"), lines)
+        table(None, ("recipe", "published", "ours", "status", "source"), listed(out))
         return
     try:
         with Bar("reproduce", None) as bar:
-            row = reproduce(name, preset=preset, out=out, progress=lambda done, total: bar.at(done, total=total))
+            row = reproduce(
+                name,
+                preset=preset,
+                out=out,
+                seeds=seeds,
+                device=device,
+                progress=lambda done, total: bar.at(done, total=total),
+            )
     except KeyboardInterrupt:
         console.print(
             f"Interrupted. `ogive reproduce {name} --preset {preset}` does not repeat what is in {out / 'runs'}."

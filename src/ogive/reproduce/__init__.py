@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ogive.core.errors import UnknownName
+from ogive.core.errors import SpecError, UnknownName
 from ogive.reproduce.figure import draw_courses
-from ogive.reproduce.ledger import describe
-from ogive.reproduce.rankings import reproduce_ranking
-from ogive.reproduce.recipe import CHECKS, PRESETS, Column, Ranking, Recipe, rankings, recipe, recipes
+from ogive.reproduce.ledger import describe, ours_text, read_rows
+from ogive.reproduce.rankings import judged_ranking, reproduce_ranking
+from ogive.reproduce.recipe import CHECKS, PRESETS, Column, Ranking, Recipe, Shared, rankings, recipe, recipes, shared
 from ogive.reproduce.recipe import read as _read
-from ogive.reproduce.searches import reproduce_search
+from ogive.reproduce.searches import judged_search, reproduce_search
+from ogive.reproduce.weight_sharing import judged_shared, reproduce_shared
 
 __all__ = [
     "CHECKS",
@@ -24,39 +25,77 @@ __all__ = [
     "Column",
     "Ranking",
     "Recipe",
+    "Shared",
     "_read",
     "describe",
     "draw_courses",
+    "everything",
+    "judged",
+    "listed",
     "rankings",
     "recipe",
     "recipes",
     "reproduce",
+    "shared",
 ]
 
 
 def reproduce(
-    name: str | Recipe | Ranking,
+    name: str | Recipe | Ranking | Shared,
     *,
     preset: str = "small",
     out: Path = Path("reproductions"),
     workers: int = 1,
+    seeds: int | None = None,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Run a recipe or a ranking and write its row ``out/NAME.json``, or ``NAME-PRESET.json`` for a smaller preset.
+    """Run what is reproduced and write its row ``out/NAME.json``, or ``NAME-PRESET.json`` for a smaller preset.
 
     Finished searches are kept under ``out/runs`` and not repeated, unless the recipe says that they cost nothing.
     Missing data is a row too: it says what is missing; so is a recipe that needs a GPU where there is none. A ranking
-    has no presets.
+    has no presets. `seeds`, in place of those of the preset, and `device` are for comparisons of searches that share
+    weights.
     """
     chosen = _named(name) if isinstance(name, str) else name
+    if isinstance(chosen, Shared):
+        return reproduce_shared(chosen, preset=preset, out=out, seeds=seeds, device=device, progress=progress)
+    if seeds is not None or device != "cpu":
+        raise SpecError(f"{chosen.name} has the seeds of its preset and no networks: leave seeds and device out.")
     if isinstance(chosen, Ranking):
         return reproduce_ranking(chosen, out=out, progress=progress)
     return reproduce_search(chosen, preset=preset, out=out, workers=workers, progress=progress)
 
 
-def _named(name: str) -> Recipe | Ranking:
-    known: dict[str, Recipe | Ranking] = {one.name: one for one in recipes()}
-    known |= {one.name: one for one in rankings()}
+def everything() -> list[Recipe | Ranking | Shared]:
+    """Whatever can be reproduced: searches, rankings, comparisons of searches that share weights."""
+    return [*recipes(), *rankings(), *shared()]
+
+
+def listed(out: Path) -> list[tuple[str, str, str, str, str]]:
+    """Of everything: name, what was published, what the largest preset gave in `out`, its status, and the source."""
+    rows = read_rows(out)
+    lines = []
+    for one in everything():
+        names = [one.name, *(f"{one.name}-{preset}" for preset in reversed(PRESETS))]
+        row = next((rows[name] for name in names if name in rows), None)
+        ours, status = ("–", "–") if row is None else (ours_text(row), row["status"])
+        lines.append((one.name, one.published_text, ours, status, one.source))
+    return lines
+
+
+def judged(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the ledger with the status that follows from the numbers in it, by its recipe as it is now."""
+    chosen = _named(row["name"])
+    if row["ours"] is None:
+        return row
+    if isinstance(chosen, Shared):
+        return judged_shared(row, chosen)
+    return judged_ranking(row, chosen) if isinstance(chosen, Ranking) else judged_search(row, chosen)
+
+
+def _named(name: str) -> Recipe | Ranking | Shared:
+    known = {one.name: one for one in everything()}
     if name not in known:
         raise UnknownName("recipe", name, known)
     return known[name]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ogive.reproduce.cost_curve import course_svg
+from ogive.reproduce.ledger import read_rows
 from ogive.reproduce.recipe import PRESETS
 
 __all__ = ["draw_courses"]
@@ -19,9 +19,8 @@ def draw_courses(ledger: Path, path: Path) -> Path:
     Of one recipe, the row of the largest preset counts. SpecError where no row tells a course.
     """
     best: dict[str, dict[str, Any]] = {}
-    for file in sorted(ledger.glob("*.json")):
-        row = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(row, dict) and row.get("course"):
+    for row in read_rows(ledger).values():
+        if row.get("course"):
             known = best.get(row["name"])
             if known is None or PRESETS.index(row["preset"]) > PRESETS.index(known["preset"]):
                 best[row["name"]] = row

@@ -13,7 +13,7 @@ from ogive.machine import facts
 from ogive.metrics import interval_name
 from ogive.runs import write_json
 
-__all__ = ["SCHEMA", "describe", "empty_row", "write_row"]
+__all__ = ["SCHEMA", "describe", "empty_row", "ours_text", "read_rows", "table_of", "write_row"]
 
 SCHEMA = 2  # since 2 with error, margin and doubts in place of a tolerance
 
@@ -51,6 +51,38 @@ def _holds_a_measurement(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(before, dict) and before.get("ours") is not None
+
+
+def read_rows(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a folder by the stem of their file; other JSON is left out."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(row, dict) and {"name", "preset", "status"} <= row.keys():
+            found[path.stem] = row
+    return found
+
+
+def ours_text(row: dict[str, Any]) -> str:
+    """Our figure with its interval, and what the interval is of."""
+    if row["ours"] is None:
+        return "–"
+    digits = 3 if row["unit"] == "τ" else 2
+    told = f"{row['ours']:.{digits}f}"
+    if row["interval"] is None:
+        return told
+    kind = "cells" if row["n_seeds"] == 1 else f"{row['n_seeds']} seeds, {interval_name(row['n_seeds'])[5:]}"
+    return f"{told} [{row['interval'][0]:.{digits}f}, {row['interval'][1]:.{digits}f}] ({kind})"
+
+
+def table_of(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """The ledger as a table for a README: what was published, ours with its interval, and the status."""
+    lines = ["| row | published | ours | status |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        spread = "" if row["published_spread"] is None else f" ± {row['published_spread']:g}"
+        published = "–" if row["published"] is None else f"{row['published']:g}{spread} {row['unit']}"
+        lines.append(f"| `{name}` | {published} | {ours_text(row)} | {row['status']} |")
+    return lines
 
 
 def describe(row: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""What is reproduced: recipes of searches (``ogive/recipes/*.toml``) and of rankings (``ogive/recipes/rankings``)."""
+"""What is reproduced: searches (``ogive/recipes/*.toml``), rankings and comparisons (the folders in there)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ __all__ = [
     "Combined",
     "Ranking",
     "Recipe",
+    "Shared",
     "ranking_of",
     "rankings",
     "read",
     "recipe",
     "recipes",
+    "shared",
+    "shared_of",
 ]
 
 PRESETS = ("tiny", "small", "paper")
@@ -49,6 +52,8 @@ _PRESET = {"budget", "seeds"}
 _COLUMN = {"column", "published", "spread", "error", "margin", "above"}
 _RANKING = {"title", "source", "source_checked", "cheap", "scores", "made_by", "table", "proxy", "columns"}
 _COMBINED = {"scores", "combine"}
+_SHARED = {"title", "unit", "source", "source_checked", "comparison", "presets"}
+_TARGET = {"published", "error", "margin"}
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,59 @@ class Ranking:
         """The published correlations."""
         told = " / ".join(f"{one.published}" for one in self.columns if one.published is not None)
         return f"τ of {self.proxy} {told}" if told else "–"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A comparison of searches that share weights, at several sizes.
+
+    `comparison` is a module of ``ogive.weight_sharing``, whose ``Size`` a preset fills in. What was published is for
+    the preset paper, with its `error` and `margin` (see `Target`); the others are measured beside it.
+    """
+
+    name: str
+    title: str
+    unit: str
+    source: str
+    source_checked: str
+    comparison: str
+    presets: dict[str, dict[str, Any]]
+    published: float | None = None
+    error: float | None = None
+    margin: float | None = None
+    cheap: tuple[str, ...] = ()
+    deviation: str | None = None
+
+    @property
+    def published_text(self) -> str:
+        """The published figure."""
+        mark = " (unverified)" if self.source_checked == "memory" else ""
+        return "–" if self.published is None else f"{self.published} {self.unit}{mark}"
+
+    def size(self, preset: str) -> dict[str, Any]:
+        """What a preset says; UnknownName offers those that there are."""
+        if preset not in self.presets:
+            raise UnknownName(f"preset of {self.name}", preset, self.presets)
+        return self.presets[preset]
+
+
+def shared() -> list[Shared]:
+    """All comparisons of searches that share weights, by name."""
+    found = _texts(files("ogive.recipes").joinpath("weight_sharing"))
+    return sorted((shared_of(*one) for one in found), key=lambda one: one.name)
+
+
+def shared_of(name: str, text: str) -> Shared:
+    """The comparison that a TOML text describes; a SpecError says what is wrong with it."""
+    entries = _entries(name, text)
+    _check_keys(f"the comparison {name}", entries, _SHARED | _TARGET | {"cheap", "deviation"}, _SHARED)
+    given = _TARGET & entries.keys()
+    if given and given != _TARGET:
+        raise SpecError(f"The published figure of {name} needs published, error and margin, but has {sorted(given)}.")
+    for preset in entries["presets"]:
+        if preset not in PRESETS:
+            raise UnknownName("preset", preset, PRESETS)
+    return Shared(name=name, **{**entries, "cheap": tuple(entries.get("cheap", ()))})
 
 
 def recipes() -> list[Recipe]:

@@ -31,6 +31,7 @@ __all__ = [
     "part_of",
     "partition",
     "read_edge",
+    "read_part",
     "rows_of_cells",
     "splits_of",
     "transfer",
@@ -125,6 +126,21 @@ class Partition:
 def key_name(plan: Plan, key: Key) -> str:
     """A short name of what split edges hold."""
     return "+".join("-".join(plan.operations[op] for op in row) or "absent" for row in key)
+
+
+def read_part(plan: Plan, name: str) -> dict[Edge, tuple[int, ...]]:
+    """What split edges hold in a part, of its name: ``cell:0 none-skip_connect``, or several with a comma between them.
+
+    SpecError for another text.
+    """
+    held = {}
+    for place in name.split(", "):
+        edge, _, operations = place.partition(" ")
+        known = [] if operations == "absent" else operations.split("-")
+        if not set(known) <= set(plan.operations):
+            raise SpecError(f"A part of a supernet of {plan.space} is named after operations of its, but got {name!r}.")
+        held[read_edge(plan, edge)] = tuple(map(plan.operations.index, known))
+    return held
 
 
 def partition(

@@ -27,6 +27,7 @@ from ogive.networks.autogan import Generator, GeneratorSize, whole_choices
 from ogive.networks.build import Skeleton, WeightSource
 from ogive.spaces.autogan import NAME
 from ogive.supernets.networks import Supernet
+from ogive.supernets.partition import read_part, rows_of_cells
 from ogive.supernets.sharing import sharing_of, supernet
 from ogive.training.batches import LAYOUT
 from ogive.training.data import Data
@@ -42,8 +43,9 @@ SCHEMA = 1
 class Given:
     """Weights of a `file` that are there already: a supernet's checkpoint, or networks as `save_networks` writes them.
 
-    Nothing is trained, and nothing is asked of the space but what the file itself holds. SpecError for a file that
-    cannot be read, or that is for another space or for other images.
+    A part of a supernet of cells gives weights to the architectures that it holds. Nothing is trained, and nothing is
+    asked of the space but what the file itself holds. SpecError for a file that cannot be read, or that is for another
+    space or for other images.
     """
 
     def __init__(self, file: Path, *, space: SearchSpace, data: Data, task: Task[Any], device: str = "cpu") -> None:
@@ -77,8 +79,10 @@ class Given:
             if "networks" in header:
                 return self._networks(record, tensors)
             name, origin, recipe = _fingerprint(record["fingerprint"])
-            self._check_training(record, name, recipe)
-            return self._generator(origin, tensors) if "size" in origin else self._supernet(origin, tensors)
+            self._check_training(record, recipe)
+            if "size" in origin:
+                return self._generator(origin, name, tensors)
+            return self._supernet(origin, name, tensors)
         except OgiveError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -87,9 +91,7 @@ class Given:
                 f"supernet-… or generators-… that a search left, or a file of save_networks ({_short(error)})."
             ) from None
 
-    def _check_training(self, record: Mapping[str, Any], name: str, recipe: Mapping[str, Any]) -> None:
-        if name:
-            raise SpecError(f"{self.file} holds a part of a supernet ({shortened(name)}): give the file of all of it.")
+    def _check_training(self, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
         length = recipe.get("epochs", recipe.get("steps"))
         if record["epoch"] != length:
             logger.warning("The supernet in %s was trained for %s of %s rounds.", self.file, record["epoch"], length)
@@ -98,7 +100,8 @@ class Given:
         if wanted != found:
             raise SpecError(f"The weights in {self.file} are for {what} {found}, but the search has {wanted}.")
 
-    def _supernet(self, origin: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Supernet:
+    def _supernet(self, origin: Mapping[str, Any], name: str, tensors: Mapping[str, Tensor]) -> Supernet:
+        """The supernet or, with a name, a part of it."""
         self._refuse_other("the space", self.space.name, origin["space"])
         shape, classes = self.data.shape, len(self.data.classes)
         skeleton = replace(Skeleton(**origin["skeleton"]), size=min(shape[1:]))
@@ -106,10 +109,17 @@ class Given:
         sharing, partial = sharing_of(self.space), int(origin["partial"])
         with torch.device("meta"):
             made = supernet(sharing, skeleton, partial=partial)
+            if name:
+                choices = rows_of_cells(made, read_part(sharing.plan, name))
+                made = supernet(sharing, skeleton, partial=partial, choices=choices)
         self._fill(made, tensors, "supernet.")
         return made.to(memory_format=LAYOUT)  # type: ignore[call-overload,no-any-return]
 
-    def _generator(self, origin: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Generator:
+    def _generator(self, origin: Mapping[str, Any], name: str, tensors: Mapping[str, Tensor]) -> Generator:
+        if name:
+            raise SpecError(
+                f"{self.file} holds a part of generators ({shortened(name)}): give the file of all of them."
+            )
         self._refuse_other("the space", self.space.name, NAME)
         size = GeneratorSize(**origin["size"])
         self._refuse_other("images of the shape", self.data.shape, (size.outputs, size.side, size.side))

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -226,12 +225,18 @@ def test_weights_for_another_search_are_refused(file: Path, tmp_path: Path) -> N
     two = replace(digits(), classes=("a", "b"))
     with pytest.raises(SpecError, match=r"channels and classes \(1, 10\), but the search has \(1, 2\)"):
         given(file, data=two)
-    few: dict[str, Any] = {"weights": "parts(split=0, groups=true, epochs=1, part_epochs=1, batch_size=16)"}
-    session.search(replace(TRAINED, budget=Budget(trials=1), **few), tmp_path / "few")
+
+
+def test_a_part_gives_weights_to_the_architectures_that_it_holds_and_to_no_others(tmp_path: Path) -> None:
+    split = replace(TRAINED, weights="parts(split=[0, 3], groups=true, epochs=1, part_epochs=1, batch_size=16)")
+    before = session.search(split, tmp_path / "few").trials
     named = {path: json.loads(header(path)["record"])["fingerprint"]["name"] for path in tmp_path.rglob("epoch-*")}
-    part = next(path for path, name in named.items() if name)
-    with pytest.raises(SpecError, match=r"holds a part of a supernet .*: give the file of all of it"):
-        given(part)
+    deepest = [path for path, name in named.items() if name.count(",") == 1]
+    assert len(deepest) == 4
+    found = [session.search_trials(replace(split, weights=f"given('{path}')")) for path in deepest]
+    for trial, *others in zip(before, *found, strict=True):
+        assert [other.scores for other in others if other.status == "ok"] == [trial.scores]
+        assert all(other.arch == trial.arch for other in others)
 
 
 def header(path: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from ogive.runs import write_json
 from ogive.spaces.unrestricted import outline_of
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.search import shared_score
+from ogive.training.lossy import predicting
 from ogive.training.tasks.classification import Classification
 from ogive.weight_sharing.searched import (
     Rows,
@@ -93,7 +94,7 @@ def _searched(settings: session.Settings, folder: Path) -> tuple[session.Parts, 
     strategy = parts.strategy
     assert isinstance(strategy, SupernetStrategy)
     assert isinstance(before.strategy, SupernetStrategy)
-    search, data = strategy.search, strategy.task.data
+    search, data = strategy.search, predicting(strategy.task).data
     mixture = search.alphas.mixture(search.gate, torch.Generator())
     shares = [added / plain for added, plain in (asked.added() for asked in (before.strategy.search, search))]  # type: ignore[attr-defined]
     return parts, {

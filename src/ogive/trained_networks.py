@@ -23,6 +23,7 @@ from ogive.looks import looks_at_test
 from ogive.runs import Run, write_json
 
 __all__ = [
+    "RECORD",
     "WEIGHTS",
     "TrainedNetwork",
     "folder_of",
@@ -119,6 +120,8 @@ def _of_version_1(run: Run) -> TrainedNetwork | None:
     if not path.exists() or any(run.artifacts.glob(f"{NETWORKS}/trial-*/{RECORD}")):  # then it is a copy
         return None
     facts = _read(run, path)
+    if "rule" in facts:  # a copy too, whose original is being replaced
+        return None
     number = facts.get("trial")
     if not isinstance(number, int):
         number = next((trial.number for trial in run.trials if str(trial.arch) == facts["arch"]), -1)

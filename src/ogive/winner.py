@@ -37,6 +37,7 @@ from ogive.runs import Run, read_run
 from ogive.session import settings_of
 from ogive.spec import parse_options
 from ogive.trained_networks import (
+    RECORD,
     WEIGHTS,
     TrainedNetwork,
     folder_of,
@@ -106,23 +107,10 @@ def train_winner(
         look = begin_look(run.folder, earlier=_uncounted(run), **_identity(chosen, run, data), of=task.digest)
         seen = task.measured(network, "test", filled, seed=seed)
         end_look(run.folder, look, seen)
-    network, measured = network.to("cpu"), {**measured, **seen}
-    numbers = {
-        **{
-            name: chosen.metrics[name]
-            for name, metric in run.metrics.items()
-            if metric.validated and name in chosen.metrics
-        },
-        **measured,
-        **task.described(network, filled, measured),
-        **_latency(network, task),
-    }
-    known = {metric.name: metric for metric in (PARAMS, MACS, LATENCY, *run.metrics.values(), *task.metrics)}
-    told = [name for name in numbers if name in known or name in measured]
+    network = network.to("cpu")
     facts = {
-        **numbers,
+        **_figures(run, chosen, task, network, filled, {**measured, **seen}),
         **_identity(chosen, run, data),
-        "metrics": [of_part(name, known.values()).to_json() for name in told],
         "task": task.name,
         "look": look,
         "training": key,
@@ -134,12 +122,32 @@ def train_winner(
         "command": command,
         "exports": [],
     }
+    unfinished.with_name(RECORD).unlink(missing_ok=True)  # of other weights than those that come now
     save_tensors(network.state_dict(), unfinished.with_name(WEIGHTS))
     keep_network(run, chosen.number, facts)
     for earlier in unfinished.parent.glob("training-*"):  # of another recipe
         if earlier != unfinished:
             shutil.rmtree(earlier, ignore_errors=True)
     return facts
+
+
+def _figures(
+    run: Run, chosen: Trial, task: Any, network: nn.Module, recipe: Any, measured: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is known of a trained network in numbers, and the records of the metrics among them."""
+    numbers = {
+        **{
+            name: chosen.metrics[name]
+            for name, metric in run.metrics.items()
+            if metric.validated and name in chosen.metrics
+        },
+        **measured,
+        **task.described(network, recipe, measured),
+        **_latency(network, task),
+    }
+    known = {metric.name: metric for metric in (PARAMS, MACS, LATENCY, *run.metrics.values(), *task.metrics)}
+    told = [name for name in numbers if name in known or name in measured]
+    return {**numbers, "metrics": [of_part(name, known.values()).to_json() for name in told]}
 
 
 def _as_wanted(run: Run, trial: Trial, key: str, task: Any) -> dict[str, Any] | None:

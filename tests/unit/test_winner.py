@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import ogive
@@ -230,6 +231,17 @@ def test_each_trained_network_is_a_look_at_the_test_set(run: Path) -> None:
 def test_a_look_whose_result_was_lost_is_still_one(run: Path) -> None:
     weights_of(run).unlink()  # as if it had been killed before they were written
     assert train_winner(run, recipe="epochs=2")["look"] == 2
+
+
+def test_weights_that_could_not_be_written_leave_no_record_of_others(run: Path) -> None:
+    blocked = network_folder(run) / "network.tmp"
+    blocked.mkdir()
+    with pytest.raises((OSError, SafetensorError)):
+        train_winner(run, recipe="epochs=1")
+    blocked.rmdir()
+    with pytest.raises(StoreError, match="has no trained winner yet"):
+        export_winner(run)
+    assert train_winner(run, recipe="epochs=1")["look"] == 3
 
 
 # -- from the command line and from Python ----------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def write_page(runs: Sequence[Run], path: Path, *, title: str | None = None) -> 
     """Write the page of one or several runs to `path`; missing folders are made.
 
     The answer comes from the run with the best score; random searches are the baseline. Raises SpecError without runs,
-    StoreError for an incomplete ``run.json``, a damaged ``artifacts/winner.json`` and when the file cannot be written.
+    StoreError for an incomplete ``run.json``, a damaged record of a trained network, or a file that cannot be written.
     """
     path = Path(path)
     return write_text(page(runs, title=title, path=path), path)

@@ -192,7 +192,9 @@ def _runs_table(runs: Sequence[Member]) -> Html:
         for one in runs
     ]
     same = len({one.sought[0].written for one in runs}) == 1
-    reached = f"Best {runs[0].sought[0].noun}" if same else "Best by its first objective"
+    several = any(len(one.sought) > 1 for one in runs)
+    of_best = f"Its best: {runs[0].sought[0].noun}" if several else f"Best {runs[0].sought[0].noun}"
+    reached = of_best if same else "Its best, by its first objective"
     headers = ["Run", "Folder", "Strategy", "Seed", "Measured", "Failed", "Screened out", reached, "Time", "Begun"]
     return table(headers, rows, sortable=True)
 

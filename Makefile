@@ -57,7 +57,7 @@ $(BIN)/python:
 
 $(USER_STAMP): $(PINS) | $(BIN)/python
 	@echo "Installing ogive, torch and ONNX into $(VENV): about a minute, most of it torch ..."
-	@$(PIP) -e '.[onnx,parquet,images,tables]'
+	@$(PIP) -e '.[onnx,optuna,parquet,images,tables]'
 	@touch $@
 
 $(DEV_STAMP): $(PINS) | $(BIN)/python

@@ -325,6 +325,7 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
     for name, parameter in parameters.items():
         of_task = name in _OF_TASK and "task" in parameters
         kinds = [a for a in alternatives(parameter.annotation) if inspect.isclass(a) and is_dataclass(a)]
+        kinds = [a for a in kinds if a is not Spec]  # what is taken as it is written
         kind = kinds[0] if kinds else None
         if of_task or len(kinds) > 1:
             task = context.get("task")
@@ -344,12 +345,16 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
 
 def _value(spec: Spec, parameter: inspect.Parameter, value: Any, context: Context) -> Any:
     """`value` as the parameter's annotation wants it."""
-    wanted = parameter.annotation
-    for choice in alternatives(wanted):
-        matched, converted = _converted(choice, parameter.name, value, context)
-        if matched:
-            return converted
-    raise SpecError(f"{spec.name}({parameter.name}=...) takes {readable(wanted)}, but got {value}.")
+    matched, converted = _as_one_of(parameter.annotation, parameter.name, value, context)
+    if not matched:
+        raise SpecError(f"{spec.name}({parameter.name}=...) takes {readable(parameter.annotation)}, but got {value}.")
+    return converted
+
+
+def _as_one_of(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
+    """Whether `value` fits one of the types that an annotation allows, and what it becomes as the first."""
+    tried = (_converted(choice, name, value, context) for choice in alternatives(wanted))
+    return next((found for found in tried if found[0]), (False, value))
 
 
 def _converted(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:
@@ -364,6 +369,8 @@ def _converted(wanted: Any, name: str, value: Any, context: Context) -> tuple[bo
         return word in typing.get_args(wanted), word
     if origin in (list, tuple, Sequence):
         return _sequence(origin, (typing.get_args(wanted) or (Any,))[0], name, value, context)
+    if wanted is Spec:
+        return isinstance(value, Spec), value
     if wanted is bool or isinstance(value, bool):
         return wanted is bool and isinstance(value, bool), value
     if wanted is int:
@@ -379,7 +386,7 @@ def _sequence(origin: Any, inner: Any, name: str, value: Any, context: Context) 
     if not isinstance(value, list):
         return False, value
     kind = kind_of(inner)
-    items = [_converted(inner, name, item, context.inside(kind, place)) for place, item in enumerate(value)]
+    items = [_as_one_of(inner, name, item, context.inside(kind, place)) for place, item in enumerate(value)]
     return all(fits for fits, _ in items), (list if origin is list else tuple)(item for _, item in items)
 
 

@@ -96,7 +96,7 @@ def is_plain(annotation: Any) -> bool:
     if origin in (list, tuple, Sequence):
         return all(is_plain(inner) for inner in typing.get_args(annotation) if inner is not ...)
     plain = annotation in (Any, bool, int, float, str) or getattr(annotation, "__name__", "") == "Path"
-    return origin is Literal or plain or kind_of(annotation) in PARTS
+    return origin is Literal or plain or annotation is Spec or kind_of(annotation) in PARTS
 
 
 def kind_of(annotation: Any) -> str:

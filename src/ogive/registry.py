@@ -47,6 +47,7 @@ PARTS: dict[str, dict[str, str]] = {
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "reinforce": "ogive.strategies.reinforce:Reinforce",
         "guided": "ogive.strategies.guided:Guided",
+        "optuna": "ogive.strategies.optuna:Optuna",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
         "one_shot": "ogive.strategies.scored:BestEvolved",

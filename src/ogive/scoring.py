@@ -36,8 +36,9 @@ from ogive.evaluators.ranked import Combine, mean_ranks
 from ogive.executors import at_work, workers_of
 from ogive.machine import facts
 from ogive.runs import Run, lock_file, write_json
+from ogive.scores.repeats import Asked
 from ogive.session import assemble, settings_of
-from ogive.spec import Spec
+from ogive.spec import Spec, parse
 from ogive.strategies.local import RandomSearch
 from ogive.tables.agreement import Correlation, correlations
 from ogive.tables.kernels import Kernel, read_kernels, three_of, write_kernels
@@ -76,6 +77,9 @@ class Scoring:
     device: str = "cpu"
     threads: int = 1
     world: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "proxies", tuple(str(Asked.read(one)) for one in self.proxies))
 
 
 def planned(space: SearchSpace, sample: int | None, seed: int) -> list[Architecture]:
@@ -224,7 +228,7 @@ def _evaluator(settings: Scoring, space: SearchSpace, data: Any) -> Evaluator:
     for name in ("device", "threads", "channels", "cells"):
         makers[name] = partial(getattr, settings, name)
     context = Context(makers, Seed(settings.seed).child("evaluator"))
-    proxies = [Spec(name) for name in settings.proxies]
+    proxies = [parse(name) for name in settings.proxies]
     spec = Spec("training_free", (proxies,), {"batch_size": settings.batch_size, "pruned": settings.pruned})
     made: Evaluator = catalog.build("evaluator", spec, context)
     return made

@@ -45,6 +45,7 @@ STRATEGIES = {
     "naswot": "naswot({scorer}, scored=4)",
     "one_shot": "one_shot({scorer}, candidates=4, population=2, tournament=2)",
     "area": "area({scorer}, population=3, tournament=2, scored=4)",
+    "optuna": "optuna(tpe, start=4)",
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
     "darts": "darts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",

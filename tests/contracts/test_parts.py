@@ -81,6 +81,12 @@ def guided(space, seed):
     return Guided(trees, Evolved(space=space), space=space, seed=seed, start=4, refit=10, offered=20)
 
 
+def optuna(space, seed):
+    from ogive.strategies.optuna import Optuna
+
+    return Optuna(space=space, seed=seed, start=4)
+
+
 def one_shot(space, seed):
     return BestEvolved(Sum(), space=space, seed=seed, candidates=60, population=10, tournament=3)
 

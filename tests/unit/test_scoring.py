@@ -442,3 +442,14 @@ def test_intervals_draw_architectures_again_for_all_scores_the_same_ones() -> No
         ("double", "params"), rows, truth, resamples=3, progress=lambda done, total: shown.append((done, total))
     )
     assert shown == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_table_of_repeated_scores_names_its_columns_as_they_are_written(settings: Scoring, tmp_path: Path) -> None:
+    path = tmp_path / "repeated.csv"
+    chosen = replace(settings, proxies=("snip( repeats = 2 )", "snip"))
+    assert chosen.proxies == ("snip(repeats=2)", "snip")
+    rows = score(chosen, planned(SPACE, 2, 0), path)
+    names = next(csv.reader(path.read_text().splitlines()))
+    assert names == ["arch", "snip(repeats=2)", "snip", "cpu_seconds", "error"]
+    assert all(row.scores is not None and row.scores[0] != row.scores[1] for row in rows)
+    assert [row.scores for row in read_scores(path)[1]] == [row.scores for row in rows]

@@ -13,14 +13,16 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
-from ogive.core.metric import names_of, score_named
+from ogive.core.metric import score_named
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
 from ogive.networks.build import build, fitted_skeleton
 from ogive.scores import score_function
 from ogive.scores.naswot import activation_kernel
+from ogive.scores.repeats import Asked
 from ogive.scores.together import score_all
+from ogive.spec import Spec
 from ogive.tables.kernels import Kernel
 from ogive.training.data import Data, Split
 from ogive.training.threads import threads as torch_threads
@@ -31,9 +33,11 @@ __all__ = ["TrainingFree"]
 class TrainingFree:
     """One or several training-free scores of each candidate; the metrics carry their names.
 
-    All candidates see the same batch: distinct training images, normalised and not augmented. The initial weights of
-    a candidate depend on the seed and the architecture only. A score of -inf is a value, which ranks last; nan is a
-    failure. `channels`, `cells` and so on are the size of the networks, by default the published one of the space.
+    All candidates see the same batch: distinct training images, normalised and not augmented. A score that is written
+    ``grasp(repeats=5)`` is the mean over five draws of the weights, each with a batch of its own that all see. The
+    initial weights of a candidate depend on the seed and the architecture only. A score of -inf is a value, which ranks
+    last; nan is a failure. `channels`, `cells` and so on are the size of the networks, by default the published one of
+    the space.
 
     The published protocols score an architecture as it is, dead branches included. With `pruned` it is scored without
     them; the two do not belong in one table, because the same architecture has two scores.
@@ -41,7 +45,7 @@ class TrainingFree:
 
     def __init__(
         self,
-        score: str | Sequence[str] = "naswot",
+        score: str | Spec | Sequence[str | Spec] = "naswot",
         *,
         space: SearchSpace,
         data: Data,
@@ -53,41 +57,46 @@ class TrainingFree:
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        names = (score,) if isinstance(score, str) else tuple(score)
-        if not names or len(set(names)) < len(names):
-            raise SpecError(f"training_free needs one or several different scores, but got {list(names)}.")
+        asked = tuple(map(Asked.read, (score,) if isinstance(score, (str, Spec)) else score))
+        if not asked or len(set(asked)) < len(asked):
+            raise SpecError(
+                f"training_free needs one or several different scores, but got [{', '.join(map(str, asked))}]."
+            )
         if threads is not None and threads < 1:
             raise SpecError(f"At least one thread is needed, but got threads={threads}.")
         if pruned and space.prune is None:
             raise SpecError(f"{space.name} has no dead branches to leave out: score it without pruned=true.")
-        self.metrics, self.pruned = tuple(map(score_named, names)), pruned
+        self.metrics, self.pruned = tuple(score_named(str(one)) for one in asked), pruned
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
-        for name in names:
-            score_function(name)  # an unknown one is refused now
+        functions = {one.name: score_function(one.name) for one in asked}  # an unknown one is refused now
         self.skeleton = fitted_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
-        for name in names:
-            if data.train.labels.is_floating_point() and "labels" in inspect.signature(score_function(name)).parameters:
+        for name, function in functions.items():
+            if data.train.labels.is_floating_point() and "labels" in inspect.signature(function).parameters:
                 raise SpecError(f"The score {name} reads classes, and {data.name} holds quantities: take another one.")
         with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
             build(space.sample(seed.numpy("check")), self.skeleton, space=space)
-        self._batch = _batch(data, min(batch_size, len(data.train)), seed)
-        self.batch_size = len(self._batch)
+        self._asked, size = asked, min(batch_size, len(data.train))
+        # The first draw is that of a score without repeats.
+        self._seeds = [seed, *(seed.child(f"repeat {turn}") for turn in range(1, max(one.repeats for one in asked)))]
+        self._batches = [_batch(data, size, one) for one in self._seeds]
+        self.batch_size = len(self._batches[0])
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        batch = self._batch.to(self.device)
+        batches = [batch.to(self.device) for batch in self._batches]
         with torch_threads(self.threads):
-            return [self._measured(proposal.arch, batch) for proposal in proposals]
+            return [self._measured(proposal.arch, batches) for proposal in proposals]
 
     def kernel(self, arch: Architecture) -> Kernel:
         """What NASWOT sees of an architecture: its kernel on the batch, the images in the order of their classes."""
-        order = torch.argsort(self._batch.labels, stable=True)
-        images = self._batch.images[order].to(self.device)
+        batch = self._batches[0]
+        order = torch.argsort(batch.labels, stable=True)
+        images = batch.images[order].to(self.device)
         with torch_threads(self.threads):
             agreeing_BB, units = activation_kernel(self.network(arch), images)
-        return Kernel(arch, units, agreeing_BB / units, self._batch.labels[order].numpy(force=True).astype(np.int64))
+        return Kernel(arch, units, agreeing_BB / units, batch.labels[order].numpy(force=True).astype(np.int64))
 
-    def network(self, arch: Architecture) -> nn.Module:
-        """The untrained network that is scored.
+    def network(self, arch: Architecture, turn: int = 0) -> nn.Module:
+        """The untrained network that is scored, at one of its repeats.
 
         A table may hold sizes that its space does not draw, so that whether there is such a network is for `build` to
         say. InvalidArchitecture for one of another space.
@@ -96,16 +105,14 @@ class TrainingFree:
             raise InvalidArchitecture(f"{arch} belongs to the space {arch.space!r}, not to {self.space.name!r}.")
         prune = self.space.prune if self.pruned else None
         scored = arch if prune is None else prune(self.space.admit(arch))
-        number = self.seed.child(str(scored)).integer("weights")
+        number = self._seeds[turn].child(str(scored)).integer("weights")
         return build(scored, self.skeleton, seed=number, space=self.space).to(self.device)
 
-    def _measured(self, arch: Architecture, batch: Split) -> Measurement:
+    def _measured(self, arch: Architecture, batches: Sequence[Split]) -> Measurement:
         started = time.perf_counter()
         try:
-            network = self.network(arch)
-            found = score_all(
-                network, batch.images, batch.labels, names=names_of(self.metrics), seed=self.seed.child(str(arch))
-            )
+            turns = [self._scores(arch, turn, batch) for turn, batch in enumerate(batches)]
+            found = {str(one): _mean([scores[one.name] for scores in turns[: one.repeats]]) for one in self._asked}
         except Exception as error:  # noqa: BLE001  whatever one candidate runs into must not cost the others
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             return Measurement(cost=Cost(time.perf_counter() - started), error=reason)
@@ -114,6 +121,17 @@ class TrainingFree:
         if bad:
             return Measurement(cost=cost, error=", ".join(f"{name} is {value}" for name, value in bad.items()))
         return Measurement(found, cost)
+
+    def _scores(self, arch: Architecture, turn: int, batch: Split) -> dict[str, float]:
+        """The scores that are taken so often, by their names."""
+        names = list(dict.fromkeys(one.name for one in self._asked if one.repeats > turn))
+        seed = self._seeds[turn].child(str(arch))
+        return score_all(self.network(arch, turn), batch.images, batch.labels, names=names, seed=seed)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """-inf where one of them is."""
+    return sum(values) / len(values)
 
 
 def _batch(data: Data, size: int, seed: Seed) -> Split:

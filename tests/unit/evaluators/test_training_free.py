@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from ogive import catalog
+from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.evaluator import Screened, Together
@@ -81,7 +83,7 @@ def test_the_metric_is_the_score_of_the_untrained_network_on_normalised_training
     found = evaluator.evaluate([Proposal(ALIVE)])[0]
     network = evaluator.network(ALIVE)
     whole = data.normalised(data.train.images)
-    batch = evaluator._batch.images
+    batch = evaluator._batches[0].images
     assert len(batch) == 16
     assert all((whole == image).all(dim=(1, 2, 3)).sum() == 1 for image in batch)
     assert dict(found.metrics) == {"naswot": naswot(network, batch)}
@@ -143,7 +145,7 @@ def test_a_batch_is_no_larger_than_the_data_and_holds_no_image_twice(data: Data)
     images[10:] = images[0]
     repeated = Data("noise", Split(images, data.train.labels), data.val, data.test, data.classes, data.mean, data.std)
     evaluator = make(repeated)
-    assert len(np.unique(evaluator._batch.images.flatten(1).numpy(), axis=0)) == evaluator.batch_size == 10
+    assert len(np.unique(evaluator._batches[0].images.flatten(1).numpy(), axis=0)) == evaluator.batch_size == 10
     assert math.isfinite(evaluator.evaluate([Proposal(ALIVE)])[0].metrics["naswot"])
 
 
@@ -154,7 +156,7 @@ class Given(TrainingFree):
         super().__init__(**options)  # type: ignore[arg-type]
         self.networks = networks
 
-    def network(self, arch: Architecture) -> torch.nn.Module:
+    def network(self, arch: Architecture, turn: int = 0) -> torch.nn.Module:
         return self.networks(arch)
 
 
@@ -208,7 +210,9 @@ def test_a_score_that_is_no_number_is_a_failure(data: Data) -> None:
 @pytest.mark.usefixtures("scores")
 def test_a_score_gets_labels_if_it_takes_them(data: Data) -> None:
     evaluator = make(data, "labelled")
-    assert evaluator.evaluate([Proposal(ALIVE)])[0].metrics["labelled"] == float(evaluator._batch.labels.sum()) + 16
+    assert (
+        evaluator.evaluate([Proposal(ALIVE)])[0].metrics["labelled"] == float(evaluator._batches[0].labels.sum()) + 16
+    )
 
 
 def test_images_that_are_all_alike_are_refused(data: Data) -> None:
@@ -270,3 +274,69 @@ def test_the_kernel_is_that_of_the_score_with_its_images_by_class(data: Data) ->
     # The order of the images does not change a determinant.
     (scored,) = evaluator.evaluate([Proposal(ALIVE)])
     assert np.linalg.slogdet(found.shares * found.units)[1] == pytest.approx(scored.metrics["naswot"], rel=1e-9)
+
+
+# -- repeats ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_repeated_score_is_the_mean_over_networks_and_batches_of_their_own(data: Data) -> None:
+    evaluator = make(data, ["grasp(repeats=3)", "grasp", "snip(repeats=2)"])
+    assert names_of(evaluator.metrics) == ("grasp(repeats=3)", "grasp", "snip(repeats=2)")
+    found = evaluator.evaluate([Proposal(ALIVE)])[0].metrics
+    seeds = [Seed(0), Seed(0).child("repeat 1"), Seed(0).child("repeat 2")]
+    alone = [make(data, ["grasp", "snip"], seed=seed).evaluate([Proposal(ALIVE)])[0].metrics for seed in seeds]
+    assert len({one["grasp"] for one in alone}) == 3
+    assert found["grasp"] == alone[0]["grasp"]
+    assert found["grasp(repeats=3)"] == pytest.approx(sum(one["grasp"] for one in alone) / 3, rel=1e-12)
+    assert found["snip(repeats=2)"] == pytest.approx((alone[0]["snip"] + alone[1]["snip"]) / 2, rel=1e-12)
+
+
+def test_each_repeat_draws_another_batch(data: Data) -> None:
+    """A score that no weight changes differs from repeat to repeat only by its images."""
+    one, three = make(data, "naswot"), make(data, "naswot(repeats=3)")
+    assert len(three._batches) == 3
+    assert torch.equal(one._batches[0].images, three._batches[0].images)
+    assert not torch.equal(three._batches[0].images, three._batches[1].images)
+    assert not torch.equal(three._batches[1].images, three._batches[2].images)
+
+
+def test_repeats_of_what_ranks_last_rank_last(data: Data) -> None:
+    assert make(data, "naswot(repeats=3)").evaluate([Proposal(DISCONNECTED)])[0].metrics == {
+        "naswot(repeats=3)": -math.inf
+    }
+
+
+def test_a_score_that_is_repeated_once_is_the_score(data: Data) -> None:
+    assert names_of(make(data, "naswot(repeats=1)").metrics) == ("naswot",)
+    with pytest.raises(SpecError, match=r"different scores, but got \[naswot, naswot\]"):
+        make(data, ["naswot", "naswot(repeats=1)"])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("naswot(repeats=0)", "naswot is repeated a whole number of times, but got repeats=0"),
+        ("naswot(repeats=true)", "but got repeats=True"),
+        ("naswot(repeats=2.5)", "but got repeats=2.5"),
+        ("naswot(repeat=2)", "no option of the score naswot named 'repeat'. Did you mean 'repeats'"),
+        ("naswot(params)", "takes nothing but repeats"),
+        ("naswit(repeats=2)", "no training-free score named 'naswit'"),
+    ],
+)
+def test_anything_else_in_the_brackets_of_a_score_is_refused(data: Data, text: str, reason: str) -> None:
+    with pytest.raises(SpecError, match=reason):
+        make(data, text)
+
+
+def test_repeats_are_written_inside_of_other_parts(data: Data) -> None:
+    context = Context({"space": nasbench201, "data": lambda: data}, Seed(0))
+    size = "channels=2, cells=1, batch_size=8"
+    made = catalog.build("evaluator", f"training_free([grasp(repeats=2), params], {size})", context)
+    assert names_of(made.metrics) == ("grasp(repeats=2)", "params")
+    assert names_of(catalog.build("evaluator", f"training_free(plain(repeats=2), {size})", context).metrics) == (
+        "plain(repeats=2)",
+    )
+    assert made.metrics[0].objective == 'maximize("grasp(repeats=2)")'
+    objective = catalog.build("objective", made.metrics[0].objective)
+    found = made.evaluate([Proposal(ALIVE)])[0].metrics
+    assert objective(ALIVE, found) == found["grasp(repeats=2)"]

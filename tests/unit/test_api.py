@@ -50,11 +50,13 @@ PUBLIC = [
     "Trial",
     "UnknownName",
     "data",
+    "export",
     "open_run",
     "search",
     "space",
     "strategy",
     "table",
+    "train",
 ]
 
 

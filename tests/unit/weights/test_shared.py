@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+from torch import nn
 
 from ogive import catalog, session
 from ogive.context import Context
+from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
@@ -25,6 +28,7 @@ from ogive.supernets.partition import Edge
 from ogive.supernets.sequential import Level, UniformTraining, split_and_trained, trained
 from ogive.supernets.sharing import supernet
 from ogive.training.data import load
+from ogive.training.loop import Tell
 from ogive.training.recipe import Recipe
 from ogive.training.statistics import drawn_images, fixed_batches, mean_score, recalibrated
 from ogive.training.supervised import Accuracy
@@ -57,6 +61,38 @@ def sources(parts: Parts) -> list[object]:
 
 def supernets(folder: Path) -> set[str]:
     return {path.parent.name for path in folder.rglob("epoch-*.safetensors")}
+
+
+class Counting:
+    """A trainer of a user's own, which counts how often it is asked to train."""
+
+    spent: ClassVar[dict[str, float]] = {"all": 1.0}
+
+    def __init__(self) -> None:
+        self.trainings = 0
+
+    def trained(self, tell: Tell | None) -> WeightSource:
+        self.trainings += 1
+        return Plain()
+
+    def rehearsed(self) -> tuple[float, WeightSource]:
+        return 1.0, Plain()
+
+
+class Plain:
+    """A source of weights that needs no training."""
+
+    def network(self, arch: Architecture) -> nn.Module:
+        return nn.Identity()
+
+
+def test_weights_are_trained_once_however_often_they_are_asked_for() -> None:
+    trainer = Counting()
+    weights = SharedWeights(trainer)
+    for _ in range(3):
+        weights.prepare(None)
+        weights.network(Architecture("nasbench201", (0,) * 6))
+    assert trainer.trainings == 1
 
 
 # -- one source for all -----------------------------------------------------------------------------------------------

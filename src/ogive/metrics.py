@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ogive.core.errors import SpecError
 
 __all__ = [
+    "FEW",
     "Interval",
     "anytime",
     "binomial_interval",

@@ -369,6 +369,21 @@ def test_a_constant_score_has_no_correlation_and_minus_infinity_ranks_last() -> 
         correlations(("same", "rising"), rows, {archs[0]: 1.0})
 
 
+@pytest.mark.parametrize(("count", "told"), [(9, False), (10, True)])
+def test_fewer_than_ten_architectures_have_a_correlation_without_an_interval(count: int, told: bool) -> None:
+    archs = planned(SPACE, count, 0)
+    rows = [Row(arch, (float(place % 4), float(place))) for place, arch in enumerate(archs)]
+    (noise, params), _ = correlations(
+        ("noise", "params"), rows, {arch: i for i, arch in enumerate(archs)}, resamples=20
+    )
+    assert params.tau == pytest.approx(1.0)
+    found = noise.to_json()
+    assert found["lead_over_params"] < 0
+    assert ("lead_interval" in found) == told
+    assert [found[name] is not None for name in ("tau_interval", "rho_interval")] == [told, told]
+    json.dumps(found, allow_nan=False)
+
+
 def test_images_must_be_named(ogive: Run) -> None:
     code, _, err = ogive("score", "nasbench201:0,0,0,0,0,0")
     assert code == 2

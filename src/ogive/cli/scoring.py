@@ -16,7 +16,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.space import SearchSpace
 from ogive.evaluators.ranked import Combine
-from ogive.metrics import Interval
+from ogive.metrics import FEW, Interval
 from ogive.runs import read_run, write_json
 from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, measured, planned, score, with_standing
 from ogive.tables.kernels import three_of
@@ -224,7 +224,8 @@ def _print_found(
     counted = {arch: value for arch, value in known.items() if value > (-math.inf if above is None else above)}
     found, count = correlations(proxies, rows, counted)
     where = "" if above is None else f", those above {above:g}"
-    title = f"rank correlation with {against} of {count} architectures{where}, [95 % bootstrap interval]"
+    kind = "which are too few for an interval" if count < FEW else "[95 % bootstrap interval]"
+    title = f"rank correlation with {against} of {count} architectures{where}, {kind}"
     lines = [(it.proxy, _ranged(it.tau, it.tau_interval), _ranged(it.rho, it.rho_interval)) for it in found]
     table(title, ("score", "Kendall's τ>", "Spearman's ρ>"), lines)
     if "params" not in proxies:
@@ -276,7 +277,7 @@ def _write_page(
 def _ranged(value: float, interval: Interval) -> str:
     if math.isnan(value):
         return "–"
-    return f"{value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return f"{value:.3f}" + ("" if math.isnan(interval.low) else f" [{interval.low:.3f}, {interval.high:.3f}]")
 
 
 def _print(rows: list[Row], proxies: tuple[str, ...], out: Path | None, seconds: float) -> None:

@@ -163,8 +163,8 @@ def _agreement(one: Judged, place: int) -> str:
     it = one.scores[place]
     if it["tau"] is None:
         return "–"
-    low, high = it["tau_interval"]
-    return f"{it['tau']:.3f} [{low:.3f}, {high:.3f}]; {it['rho']:.3f}"
+    ends = "" if it["tau_interval"] is None else " [{:.3f}, {:.3f}]".format(*it["tau_interval"])
+    return f"{it['tau']:.3f}{ends}; {it['rho']:.3f}"
 
 
 def _sentences(judged: Sequence[Judged]) -> list[str]:

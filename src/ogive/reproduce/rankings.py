@@ -207,6 +207,6 @@ def _side(one: Mapping[str, Any]) -> str:
 
 
 def _ranged(value: float | None, interval: Sequence[float] | None) -> str:
-    if value is None or interval is None:
+    if value is None:
         return "–"
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return f"{value:.3f}" + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")

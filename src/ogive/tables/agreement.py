@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
-from ogive.metrics import Interval, kendall_tau, spearman
+from ogive.metrics import FEW, Interval, kendall_tau, spearman
 from ogive.tables.scores import Row
 
 __all__ = ["Correlation", "correlations"]
@@ -24,7 +24,8 @@ class Correlation:
     """How a score ranks architectures, compared with a column: τ and ρ with bootstrap intervals of 95 %.
 
     `lead` is by how much τ exceeds that of the number of parameters, where that is among the scores, with the interval
-    of the difference over the same resamples.
+    of the difference over the same resamples. Of fewer than ten architectures a bootstrap says too little to be told:
+    the intervals are NaN.
     """
 
     proxy: str
@@ -44,10 +45,13 @@ class Correlation:
             "rho": self.rho,
             "rho_interval": list(self.rho_interval),
         }
-        body = {"proxy": self.proxy, **{name: value if known else None for name, value in plain.items()}}
+        ranged = known and not math.isnan(self.tau_interval.low)
+        told = {name: known and (ranged or not name.endswith("interval")) for name in plain}
+        body = {"proxy": self.proxy, **{name: value if told[name] else None for name, value in plain.items()}}
         if self.lead is None or self.lead_interval is None or math.isnan(self.lead):
             return body
-        return {**body, "lead_over_params": self.lead, "lead_interval": list(self.lead_interval)}
+        ends = {"lead_interval": list(self.lead_interval)} if ranged else {}
+        return {**body, "lead_over_params": self.lead, **ends}
 
 
 def correlations(
@@ -69,6 +73,7 @@ def correlations(
     values = np.array([[*scores, known] for scores, known in both])
     found = _agreements(values)
     rng = Seed(0).numpy("correlations")
+    resamples = 0 if len(both) < FEW else resamples
     drawn = np.empty((resamples, *found.shape))
     for step in range(resamples):
         drawn[step] = _agreements(values[rng.integers(0, len(values), len(values))])

@@ -79,7 +79,13 @@ def weights(data: Data, *, folder: Path | None = None, **options: Any) -> Shared
     written = {**TINY, **({"part_steps": 1} if "split" in options else {}), **options}
     names = {entry.name for entry in fields(GeneratorSplitting)}
     training: dict[str, Any] = {name: value for name, value in written.items() if name in names}
-    place: dict[str, Any] = {"space": autogan(), "data": data, "seed": Seed(0), "channels": 2, "folder": folder}
+    place: dict[str, Any] = {
+        "space": autogan(),
+        "task": Generation(data),
+        "seed": Seed(0),
+        "channels": 2,
+        "folder": folder,
+    }
     if "split" in options:
         return parts(training=GeneratorSplitting(**training), **place)
     return supernet(training=GeneratorTraining(**training), **place)

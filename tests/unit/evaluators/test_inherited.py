@@ -66,7 +66,7 @@ def made(
     data = data or digits()
     built, own = catalog.build("space", space), {"epochs": 2, "batch_size": 16, **options}
     size = {"channels": channels, "cells": cells, "folder": folder}
-    place: dict[str, Any] = {"space": built, "data": data, "seed": Seed(seed), **size}
+    place: dict[str, Any] = {"space": built, "task": Classification(data), "seed": Seed(seed), **size}
     if source is None and "split" in options:
         source = parts(training=CellSplitting(**{"part_epochs": 1, **own}), **place)
     elif source is None:

@@ -285,7 +285,7 @@ def test_edges_are_written_as_numbers_with_a_kind_or_as_a_word(text: str, edges:
 
 def test_what_cannot_be_estimated_is_refused_in_one_line() -> None:
     with pytest.raises(UnknownName, match="space with a supernet"):
-        supernet_weights(space=nasbench101(), data=digits(), seed=Seed(0))
+        supernet_weights(space=nasbench101(), task=Classification(digits()), seed=Seed(0))
     for options, reason in (
         ({"split": 0, "splits": 0}, "splits must be at least 1, but got 0"),
         ({"statistics_images": 1}, "at least 2 statistics_images, or 0 for .*, but got 1"),

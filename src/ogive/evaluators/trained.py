@@ -22,6 +22,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
 from ogive.training.distributed import current
+from ogive.training.lock import lock
 from ogive.training.loop import Diverged, Tell, drive
 from ogive.training.memory import capacity, is_out_of_memory
 from ogive.training.task import Part, Prepared, Scheduled, Size, Task, mean
@@ -99,12 +100,21 @@ class Trained:
             return [self._measured(proposal) for proposal in proposals]
 
     def _measured(self, proposal: Proposal) -> Measurement:
-        started = time.perf_counter()
-        arch, recipe, full = proposal.arch, self._recipe, int(self._recipe.length)
+        full = int(self._recipe.length)
         rung = full if proposal.fidelity is None else proposal.fidelity
         if not 1 <= rung <= full:
-            return Measurement(error=f"a whole training has {full} {recipe.unit}, but {rung} were asked")
-        place = None if self._folder is None else own_folder(self._folder, arch, full)
+            return Measurement(error=f"a whole training has {full} {self._recipe.unit}, but {rung} were asked")
+        if self._folder is None:
+            return self._measured_in(None, proposal.arch, rung)
+        place = own_folder(self._folder, proposal.arch, full)
+        with lock(place, "same architecture", self.progress):
+            found = self._measured_in(place, proposal.arch, rung)
+            if current().writes and (rung == full or found.error is not None):
+                shutil.rmtree(place, ignore_errors=True)
+        return found
+
+    def _measured_in(self, place: Path | None, arch: Architecture, rung: int) -> Measurement:
+        started, recipe = time.perf_counter(), self._recipe
         metrics: dict[str, float] = {}
         error = None
         try:
@@ -118,8 +128,6 @@ class Trained:
             raise
         except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
             error = reason_of(mishap)
-        if place is not None and current().writes and (rung == full or error is not None):
-            shutil.rmtree(place, ignore_errors=True)
         if error is not None:
             logger.info("%s failed: %s", arch, error)
             self._give_memory_back()

@@ -32,26 +32,37 @@ def lock(folder: Path, what: str, tell: Callable[[str], None] | None) -> Iterato
         ranks.wait()
         yield
         return
+    while (descriptor := _locked(folder)) is None:
+        if tell is not None:
+            tell(f"another process trains the {what} in {folder.name}; waiting for it")
+        time.sleep(WAIT_S)
+    try:
+        ranks.wait()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """A file of the folder, locked; None where another process holds it, or has removed it with the folder."""
+    path = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise StoreError(
             f"{folder} cannot be written ({error.strerror}): make room, or choose another place."
         ) from None
     try:
-        while True:
-            try:
-                lock_file(descriptor)
-                break
-            except OSError:
-                if tell is not None:
-                    tell(f"another process trains the {what} in {folder.name}; waiting for it")
-                time.sleep(WAIT_S)
-        ranks.wait()
-        yield
-    finally:
-        os.close(descriptor)
+        lock_file(descriptor)
+        if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ogive.core.capabilities import fidelity_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Fidelity, Measurement, Proposal, Trial
 from ogive.evaluators.trained import Trained
+from ogive.executors.processes import Processes
 from ogive.networks.autogan import GeneratorSize, discriminator, generator
 from ogive.spaces.darts_rnn import darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
@@ -131,6 +132,16 @@ def test_an_interrupted_rung_goes_on_in_its_middle(digits: Data, tmp_path: Path)
     seen: list[Any] = []
     assert at(trained(digits, seen.append, folder=tmp_path), 4).metrics == at(trained(digits), 4).metrics
     assert epochs_of(seen) == [3, 4]
+
+
+def test_processes_that_train_one_architecture_at_once_do_not_disturb_each_other(digits: Data, tmp_path: Path) -> None:
+    expected = {fidelity: at(trained(digits), fidelity).metrics for fidelity in (None, 1, 3)}
+    with Processes(2) as workers:
+        shared = workers.share(trained(digits, folder=tmp_path, threads=1))
+        for fidelities in ((None, None), (3, 1), (None, None)):
+            tasks = [workers.submit(shared.evaluate, [Proposal(ARCH, fidelity)]) for fidelity in fidelities]
+            found = [task.result()[0] for task in tasks]
+            assert [one.metrics for one in found] == [expected[fidelity] for fidelity in fidelities]
 
 
 @pytest.mark.parametrize("fidelity", [-1, 0, 5])

@@ -58,12 +58,13 @@ class Latency:
         self._channels, self._cells = channels, cells
         self._device, self._seed, self._timing = _available(device), seed, timing
         self._sample = sample
+        self._doubted = False
         self._space = space if isinstance(space, ExtendedSpace) else None  # others need not be such as can be sent
         if space is not None:
             self._skeleton(space.name)  # refuses now what would fail at the first trial
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        """One measurement for each proposal, one after the other; what speaks against it is a warning in the log."""
+        """One measurement for each proposal, one after the other; what speaks against it is logged."""
         return [measurement for proposal in proposals for measurement in self.side_by_side([proposal])]
 
     def side_by_side(self, proposals: Sequence[Proposal]) -> list[Measurement]:
@@ -78,12 +79,19 @@ class Latency:
             cost = Cost(wall_s=(time.perf_counter() - started) / len(proposals))
             return [Measurement(cost=cost, error=error) for _ in proposals]
         for proposal, report in zip(proposals, reports, strict=True):
-            if report.doubts:
-                logger.warning("The latency of %s is in doubt. %s", proposal.arch, " ".join(report.doubts))
+            self._doubt(proposal.arch, report)
         cost = Cost(wall_s=(time.perf_counter() - started) / len(proposals))
         return [
             Measurement(dict(zip(names_of(self.metrics), _figures(report), strict=True)), cost) for report in reports
         ]
+
+    def _doubt(self, arch: Architecture, report: LatencyReport) -> None:
+        """Say what speaks against a measurement: as a warning once, for on a busy machine it is so of most of them."""
+        if not report.doubts:
+            return
+        level, more = (logging.INFO, "") if self._doubted else (logging.WARNING, " The page counts those that follow.")
+        self._doubted = True
+        logger.log(level, "The latency of %s is in doubt. %s%s", arch, " ".join(report.doubts), more)
 
     def reports(self, archs: Sequence[Architecture]) -> list[LatencyReport]:
         """Build the networks of architectures and measure them side by side, with all that `measure` reports."""

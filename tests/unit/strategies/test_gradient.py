@@ -473,10 +473,11 @@ def test_a_compiled_supernet_is_searched_as_the_supernet_itself(order: Any) -> N
 def test_bf16_rounds_forward_passes_but_not_the_differences_of_the_second_order() -> None:
     exact, rounded = (strategy(epochs=1, precision=precision) for precision in ("float32", "bf16"))
     losses = []
-    for one in (exact, rounded):
-        search = one.search
+    for made in (exact, rounded):
+        search = made.search
         batch = next(iter(search.train_batches.epoch(Seed(0))))
-        losses.append([search._loss(batch, search.gate, 0, exact=flag)[0].item() for flag in (False, True)])
+        found = [search._lost(batch, search.gate, Seed(0), "weights", exact=flag) for flag in (False, True)]
+        losses.append([one.loss.item() for one in found])
     assert losses[0][0] == losses[0][1] == losses[1][1]
     assert losses[1][0] != losses[0][0]
     assert losses[1][0] == pytest.approx(losses[0][0], abs=0.05)

@@ -95,7 +95,7 @@ def one_process() -> tuple[nn.Module, float]:
                 buffer.copy_(own)
             half = batch.share(Ranks(rank, 2))
             assert len(half.labels) == len(batch.labels) // 2
-            loss = half.loss(net(half.images), RECIPE.label_smoothing)
+            loss = half.measured(net(half.images), nn.CrossEntropyLoss(label_smoothing=RECIPE.label_smoothing))
             gradients.append(list(torch.autograd.grad(loss, list(net.parameters()))))
             losses.append(loss.item())
             buffers[rank] = [buffer.clone() for buffer in net.buffers()]

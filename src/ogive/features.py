@@ -19,6 +19,7 @@ __all__ = [
     "OneHot",
     "Ordinal",
     "Paths",
+    "Tokens",
 ]
 
 Integers = npt.NDArray[np.int64]
@@ -137,6 +138,24 @@ class Paths:
         row = np.zeros(self.width, np.float32)
         row[[self._place[path] for path in _paths(graph) if path in self._place]] = 1
         return row
+
+
+class Tokens:
+    """The tokens of the space's form as sequences, a column for each place. For models that read sequences."""
+
+    def __init__(self, *, space: SearchSpace) -> None:
+        if space.tokens is None:
+            raise SpecError(
+                f"{space.name} has no form as sequences of tokens (SearchSpace.tokens): use another encoder."
+            )
+        self.space, self.form, self.width = space, space.tokens, space.tokens.length
+
+    def __call__(self, archs: Sequence[Architecture]) -> Rows:
+        """Shape (n, width)."""
+        for arch in archs:
+            _refuse_foreign(arch, self.space)
+        rows = np.array([self.form.written(arch) for arch in archs], np.float32)
+        return rows.reshape(len(archs), self.width)
 
 
 class _Remembered:

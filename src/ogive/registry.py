@@ -100,6 +100,7 @@ PARTS: dict[str, dict[str, str]] = {
         "ordinal": "ogive.features:Ordinal",
         "adjacency": "ogive.features:Adjacency",
         "paths": "ogive.features:Paths",
+        "tokens": "ogive.features:Tokens",
     },
     "proposer": {
         "exhaustive": "ogive.strategies.proposers:Exhaustive",

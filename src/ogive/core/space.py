@@ -13,6 +13,7 @@ import numpy as np
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
+from ogive.core.tokens import TokenForm
 
 __all__ = ["Choice", "Choices", "Real", "SearchSpace", "Variable"]
 
@@ -67,6 +68,7 @@ class SearchSpace:
     * `read` and `write` are the published text form of the field (``|nor_conv_3x3~0|+|...|``);
     * `prune` replaces what cannot influence the output by nothing, `canonical` also picks one of all isomorphic
       architectures. Keys of tables use neither;
+    * `tokens` is its form as sequences, for models that read and write these;
     * `tasks` names what networks of the space are for; none where there are networks in tables only;
     * `inputs` names what they read: "images", "rows" of numbers, or "words".
     """
@@ -81,6 +83,7 @@ class SearchSpace:
     write: Callable[[Architecture], str] | None = None
     prune: Callable[[Architecture], Architecture] | None = None
     canonical: Callable[[Architecture], Architecture] | None = None
+    tokens: TokenForm | None = None
     tasks: tuple[str, ...] = ("classification",)
     inputs: tuple[str, ...] = ("images",)
 

@@ -20,6 +20,7 @@ from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.extended import Operation, extended
 from ogive.spaces.notation import arguments, entries_of
+from ogive.spaces.sequences import PlaceForm, pair_form
 
 __all__ = [
     "CHOOSABLE",
@@ -71,12 +72,14 @@ def darts(*, operation: Operation | None = None) -> SearchSpace:
     """
     if operation is None:
         return _published()
-    return extended(_published(), operation, CHOOSABLE, variables=_variables, draw=draw, read=read, write=write)
+    return extended(
+        _published(), operation, CHOOSABLE, variables=_variables, draw=draw, read=read, write=write, tokens=tokens
+    )
 
 
 @functools.cache
 def _published() -> SearchSpace:
-    return SearchSpace(name=NAME, variables=_variables(CHOOSABLE), draw=draw, read=read, write=write)
+    return SearchSpace(name=NAME, variables=_variables(CHOOSABLE), draw=draw, read=read, write=write, tokens=tokens())
 
 
 def cell_of(arch: Architecture, kind: Kind, ops: Sequence[str] = CHOOSABLE) -> Cell:
@@ -154,6 +157,29 @@ def write(arch: Architecture, ops: Sequence[str] = CHOOSABLE) -> str:
     """The genotype, with the entries of each node by ascending state."""
     parts = (f"{kind}={list(cell_of(arch, kind, ops))}, {kind}_concat={list(CONCAT)}" for kind in KINDS)
     return f"Genotype({', '.join(parts)})"
+
+
+def tokens(space: str = NAME, ops: Sequence[str] = CHOOSABLE) -> PlaceForm:
+    """For each addend of each node the state that it reads and its operation: 32 tokens of 13."""
+    nodes = [(first, first + 2) for first in range(0, 8 * NODES, 4)]
+    return pair_form(
+        [range(2 + node) for _ in KINDS for node in range(NODES) for _ in range(2)],
+        len(ops),
+        values=functools.partial(_values, ops),
+        architecture=functools.partial(_of_values, space, ops),
+        apart=tuple(nodes),
+        cells=(tuple(nodes[:NODES]), tuple(nodes[NODES:])),
+    )
+
+
+def _values(ops: Sequence[str], arch: Architecture) -> list[int]:
+    entries = (entry for kind in KINDS for entry in cell_of(arch, kind, ops))
+    return [value for op, state in entries for value in (state, ops.index(op))]
+
+
+def _of_values(space: str, ops: Sequence[str], values: Sequence[int]) -> Architecture:
+    entries = tuple((ops[op], state) for state, op in zip(values[::2], values[1::2], strict=True))
+    return architecture(entries[: 2 * NODES], entries[2 * NODES :], space=space, ops=ops)
 
 
 def _entries(value: object, kind: Kind) -> Cell:

@@ -9,7 +9,7 @@ among the other four.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ogive.core.architecture import Architecture
@@ -17,6 +17,7 @@ from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.notation import arguments, entries_of, short
+from ogive.spaces.sequences import PlaceForm, pair_form
 
 __all__ = [
     "CHOOSABLE",
@@ -58,6 +59,7 @@ def darts_rnn() -> SearchSpace:
         draw=draw,
         read=read,
         write=write,
+        tokens=tokens(),
         tasks=("language",),
         inputs=("words",),
     )
@@ -121,6 +123,21 @@ def read(text: str) -> Architecture:
 def write(arch: Architecture) -> str:
     """The genotype as published code writes it."""
     return f"Genotype(recurrent={list(cell_of(arch))}, concat={list(CONCAT)})"
+
+
+def tokens() -> PlaceForm:
+    """For each node the state that it reads and its activation: 16 tokens of 13."""
+    return pair_form(
+        [range(node) for node in range(1, 1 + NODES)], len(CHOOSABLE), values=_values, architecture=_of_values
+    )
+
+
+def _values(arch: Architecture) -> tuple[int | float, ...]:
+    return arch.choices
+
+
+def _of_values(values: Sequence[int]) -> Architecture:
+    return Architecture(NAME, tuple(values))
 
 
 def _variables() -> tuple[Choice, ...]:

@@ -16,6 +16,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
+from ogive.core.tokens import TokenForm
 
 __all__ = ["ExtendedSpace", "Operation", "base_of", "extended", "own_operations"]
 
@@ -64,6 +65,7 @@ def extended(
     draw: Callable[..., Graph],
     read: Callable[..., Architecture],
     write: Callable[..., str],
+    tokens: Callable[..., TokenForm],
 ) -> ExtendedSpace:
     """`base`, whose edges hold one of `ops`, with one operation more: its functions take the longer `ops`.
 
@@ -82,6 +84,7 @@ def extended(
         draw=functools.partial(draw, ops=more),
         read=functools.partial(read, space=name, ops=more),
         write=functools.partial(write, ops=more),
+        tokens=tokens(space=name, ops=more),
         base=base.name,
         operation=operation,
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.fingerprint import fingerprint, fingerprints
 from ogive.spaces.notation import arguments
+from ogive.spaces.sequences import MatrixForm
 
 __all__ = [
     "OPS",
@@ -80,6 +81,7 @@ def nasbench101() -> SearchSpace:
         write=write,
         prune=prune,
         canonical=canonical,
+        tokens=tokens(),
     )
 
 
@@ -201,11 +203,34 @@ def read(text: str) -> Architecture:
         kept = [vertex for vertex in kept if live >> vertex & 1]
         if not 2 <= len(kept) <= VERTICES:
             raise InvalidArchitecture(f"Pruning must leave 2 to {VERTICES} vertices of a cell, but leaves {len(kept)}.")
+    smaller = [[matrix[source][target] for target in kept] for source in kept]
+    return _architecture(smaller, [OPS.index(ops[vertex]) for vertex in kept[1:-1]])
+
+
+def _architecture(matrix: Sequence[Sequence[int]], inner: Sequence[int]) -> Architecture:
+    """The cell of a matrix and inner operations; vertices that it lacks come last before the output."""
     full = np.zeros((VERTICES, VERTICES), int)
-    where = [*range(len(kept) - 1), VERTICES - 1]
-    full[np.ix_(where, where)] = np.array(matrix)[np.ix_(kept, kept)]
-    inner = [OPS.index(ops[vertex]) for vertex in kept[1:-1]]
+    where = [*range(len(matrix) - 1), VERTICES - 1]
+    full[np.ix_(where, where)] = np.array(matrix)
     return Architecture(NAME, (*(int(full[pair]) for pair in PAIRS), *inner, *[0] * (INNER - len(inner))))
+
+
+def tokens() -> MatrixForm:
+    """The columns of the pruned cell: 27 tokens of 7, in the order of the operations of Semi-Supervised NAS."""
+    return MatrixForm(VERTICES, len(OPS), MOST_EDGES, _columns, _of_columns)
+
+
+# That order is conv1x1, conv3x3, maxpool; it is its own inverse.
+_ORDER = (1, 0, 2)
+
+
+def _columns(arch: Architecture) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    cell = pruned_cell(arch)
+    return cell.matrix, tuple(_ORDER[op] for op in cell.ops)
+
+
+def _of_columns(matrix: Sequence[Sequence[int]], inner: Sequence[int]) -> Architecture:
+    return _architecture(matrix, [_ORDER[op] for op in inner])
 
 
 def write(arch: Architecture) -> str:

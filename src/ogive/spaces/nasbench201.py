@@ -21,6 +21,7 @@ from ogive.core.errors import InvalidArchitecture, nearest
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.extended import Operation, extended
+from ogive.spaces.sequences import PlaceForm, pair_form
 
 __all__ = [
     "EDGES",
@@ -51,7 +52,9 @@ def nasbench201(*, operation: Operation | None = None) -> SearchSpace:
     """The space of 6 edges with 5 operations each: 15,625 cells; with an `operation` of one's own 6 each, 46,656."""
     if operation is None:
         return _published()
-    return extended(_published(), operation, OPS, variables=_variables, draw=draw, read=read, write=write)
+    return extended(
+        _published(), operation, OPS, variables=_variables, draw=draw, read=read, write=write, tokens=tokens
+    )
 
 
 @functools.cache
@@ -64,6 +67,7 @@ def _published() -> SearchSpace:
         write=write,
         prune=prune,
         canonical=canonical,
+        tokens=tokens(),
     )
 
 
@@ -110,6 +114,24 @@ def write(arch: Architecture, ops: Sequence[str] = OPS) -> str:
     """The published string of a cell."""
     entries = {edge: f"{ops[int(choice)]}~{edge[0]}|" for edge, choice in zip(EDGES, arch.choices, strict=True)}
     return "+".join("|" + "".join(entries[source, target] for source in range(target)) for target in (1, 2, 3))
+
+
+def tokens(space: str = NAME, ops: Sequence[str] = OPS) -> PlaceForm:
+    """For each edge the state that it reads, which is always the same, and its operation: 12 tokens of 9."""
+    return pair_form(
+        [(source,) for source, _ in EDGES],
+        len(ops),
+        values=_values,
+        architecture=functools.partial(_of_values, space),
+    )
+
+
+def _values(arch: Architecture) -> list[int | float]:
+    return [value for choice in arch.choices for value in (0, choice)]
+
+
+def _of_values(space: str, values: Sequence[int]) -> Architecture:
+    return Architecture(space, tuple(values[1::2]))
 
 
 # -- one cell at a time -----------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, nearest, shortened
@@ -29,6 +29,7 @@ from ogive.spaces.darts import KINDS, Cell, Kind, addends, append_cells
 from ogive.spaces.darts import OPS as DARTS_OPS
 from ogive.spaces.notation import entries_of
 from ogive.spaces.restricted import RestrictedSpace
+from ogive.spaces.sequences import PlaceForm, pair_form
 
 __all__ = [
     "DEPTHS",
@@ -218,8 +219,44 @@ def _space(name: str, widths: tuple[int, ...], depths: tuple[int, ...]) -> Searc
         count=cells**2 * len(depths) * len(widths),
         read=functools.partial(read, name),
         write=write,
+        tokens=_tokens(family, *sizes),
         offered=(*(tuple(range(len(variable.options))) for variable in variables[:-2]), *sizes),
     )
+
+
+def _tokens(family: Family, depths: tuple[int, ...], widths: tuple[int, ...]) -> PlaceForm:
+    """For each addend of each node the state that it reads and its operation; depth and width, if there are several.
+
+    One size of `nds_enas` has 40 tokens of 12, as in section 3.1 of "Neural Architecture Optimization".
+    """
+    states = [range(2 + node) for _ in KINDS for node in range(family.nodes) for _ in range(2)]
+    nodes = [(first, first + 2) for first in range(0, 8 * family.nodes, 4)]
+    several = len(depths) * len(widths) > 1
+    form = pair_form(
+        states,
+        len(family.ops),
+        values=functools.partial(_values, depths, widths, several),
+        architecture=functools.partial(_of_values, family.name, depths, widths),
+        cells=(tuple(nodes[: family.nodes]), tuple(nodes[family.nodes :])),
+    )
+    if not several:
+        return form
+    starts = (*form.starts, form.vocabulary, form.vocabulary + len(depths))
+    return replace(form, starts=starts, counts=(*form.counts, len(depths), len(widths)))
+
+
+def _values(depths: tuple[int, ...], widths: tuple[int, ...], several: bool, arch: Architecture) -> list[int | float]:
+    *cells, depth, width = arch.choices
+    if not _of_size(depths, widths, arch.choices):
+        raise InvalidArchitecture(f"{arch} has another size than the networks whose sequences were asked for.")
+    swapped = [value for op, state in zip(cells[::2], cells[1::2], strict=True) for value in (state, op)]
+    return [*swapped, depths.index(int(depth)), widths.index(int(width))] if several else swapped
+
+
+def _of_values(name: str, depths: tuple[int, ...], widths: tuple[int, ...], values: Sequence[int]) -> Architecture:
+    *cells, depth, width = values if len(values) % 4 else (*values, 0, 0)
+    swapped = [value for state, op in zip(cells[::2], cells[1::2], strict=True) for value in (op, state)]
+    return Architecture(name, (*swapped, depths[depth], widths[width]))
 
 
 def _of_size(depths: tuple[int, ...], widths: tuple[int, ...], choices: tuple[int | float, ...]) -> bool:

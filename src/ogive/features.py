@@ -15,11 +15,14 @@ from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
 
 __all__ = [
+    "REMEMBERED",
     "Adjacency",
     "OneHot",
     "Ordinal",
     "Paths",
     "Tokens",
+    "choice_rows",
+    "sampled_graphs",
 ]
 
 Integers = npt.NDArray[np.int64]
@@ -44,7 +47,7 @@ class OneHot:
 
     def __call__(self, archs: Sequence[Architecture]) -> Rows:
         """Shape (n, width)."""
-        choices_NV = _choices(archs, self.space)
+        choices_NV = choice_rows(archs, self.space)
         rows = np.zeros((len(archs), self.width), np.float32)
         for variable, start, column in zip(self.space.variables, self._starts.tolist(), choices_NV.T, strict=True):
             if isinstance(variable, Choice):
@@ -65,7 +68,7 @@ class Ordinal:
 
     def __call__(self, archs: Sequence[Architecture]) -> Rows:
         """Shape (n, width)."""
-        rows: Rows = ((_choices(archs, self.space) - self._low) / self._range).astype(np.float32)
+        rows: Rows = ((choice_rows(archs, self.space) - self._low) / self._range).astype(np.float32)
         return rows
 
 
@@ -77,7 +80,7 @@ class Adjacency:
     """
 
     def __init__(self, *, space: SearchSpace) -> None:
-        graphs = _sampled(space)
+        graphs = sampled_graphs(space)
         self.nodes = max(map(len, graphs))
         self.operations = tuple(sorted({op for graph in graphs for op in graph.ops}))
         self._place = {op: column for column, op in enumerate(self.operations)}
@@ -112,7 +115,7 @@ class Paths:
     def __init__(self, *, space: SearchSpace, columns: int = 500) -> None:
         if columns < 1:
             raise SpecError(f"A path encoding has at least one column, but got columns={columns}.")
-        graphs = _sampled(space)
+        graphs = sampled_graphs(space)
         most = max(map(_path_count, graphs))
         if most > MOST_PATHS:
             raise SpecError(
@@ -179,8 +182,8 @@ class _Remembered:
         return row
 
 
-def _choices(archs: Sequence[Architecture], space: SearchSpace) -> npt.NDArray[np.float64]:
-    """Shape (n, variables)."""
+def choice_rows(archs: Sequence[Architecture], space: SearchSpace) -> npt.NDArray[np.float64]:
+    """The choices of architectures, shape (n, variables); InvalidArchitecture for one of another space."""
     for arch in archs:
         _refuse_foreign(arch, space)
     return np.array([arch.choices for arch in archs], np.float64).reshape(len(archs), len(space.variables))
@@ -191,7 +194,7 @@ def _refuse_foreign(arch: Architecture, space: SearchSpace) -> None:
         raise InvalidArchitecture(f"{arch} is no architecture of {space.name}, whose encoding was asked for.")
 
 
-def _sampled(space: SearchSpace) -> list[Graph]:
+def sampled_graphs(space: SearchSpace) -> list[Graph]:
     """Pictures of random architectures, the same in every process; SpecError for a space that draws none."""
     rng = Seed(0).child(space.name).numpy("encoding")
     graphs = [space.draw(space.sample(rng)) for _ in range(SAMPLED)]

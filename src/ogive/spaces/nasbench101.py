@@ -28,7 +28,10 @@ from ogive.spaces.notation import arguments
 from ogive.spaces.sequences import MatrixForm
 
 __all__ = [
+    "INPUT",
     "OPS",
+    "OUTPUT",
+    "PADDING",
     "Cell",
     "distinct_cells",
     "enumerate_cells",
@@ -36,6 +39,7 @@ __all__ = [
     "module_hashes",
     "nasbench101",
     "pruned_cell",
+    "pruned_cells",
     "spellings",
 ]
 
@@ -49,6 +53,7 @@ PAIRS = tuple(itertools.combinations(range(VERTICES), 2))
 INNER = VERTICES - 2
 # The labels of the input and the output in the module hash; an inner vertex has the index of its operation.
 INPUT, OUTPUT = -1, -2
+PADDING = -3  # no vertex, in arrays of cells of different sizes
 
 Choices = tuple[int | float, ...]
 Integers = npt.NDArray[np.int64]
@@ -259,17 +264,13 @@ def _matrix(value: object) -> list[list[int]]:
 
 def module_hashes(choices_NV: npt.ArrayLike) -> npt.NDArray[np.bytes_]:
     """The published hashes of N legal cells given by their choices, shape (N, 26), as N byte strings."""
-    choices = np.asarray(choices_NV)
-    full = np.zeros((len(choices), VERTICES, VERTICES), bool)
-    full[:, *np.transpose(PAIRS)] = choices[:, : len(PAIRS)] != 0
-    labels = np.full((len(choices), VERTICES), INPUT, np.int64)
-    labels[:, 1:-1], labels[:, -1] = choices[:, len(PAIRS) :], OUTPUT
+    full, labels = _cells(np.asarray(choices_NV))
     live = _live_many(full)
     if not live[:, 0].all():
         raise InvalidArchitecture(
             f"Cell {int(np.flatnonzero(~live[:, 0])[0])} has no path from its input to its output."
         )
-    found = np.empty(len(choices), "S32")
+    found = np.empty(len(full), "S32")
     counts = live.sum(axis=1)
     for size in np.unique(counts).tolist():
         rows = np.flatnonzero(counts == size)
@@ -277,6 +278,29 @@ def module_hashes(choices_NV: npt.ArrayLike) -> npt.NDArray[np.bytes_]:
         matrices = full[rows[:, None, None], kept[:, :, None], kept[:, None, :]]
         found[rows] = fingerprints(matrices, labels[rows[:, None], kept])
     return found
+
+
+def pruned_cells(choices_NV: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], Integers]:
+    """Matrices (N, 7, 7) and labels (N, 7) of legal cells after pruning, by their choices, shape (N, 26).
+
+    What is left of a cell stands first, in its order; in the places behind it are no edges, and the label `PADDING`.
+    The labels are those of the module hash.
+    """
+    full, labels = _cells(np.asarray(choices_NV))
+    live = _live_many(full)
+    order = np.argsort(~live, axis=1, kind="stable")
+    full &= live[:, :, None] & live[:, None, :]
+    rows = np.arange(len(full))[:, None]
+    return full[rows[:, :, None], order[:, :, None], order[:, None, :]], np.where(live, labels, PADDING)[rows, order]
+
+
+def _cells(choices_NV: npt.NDArray[np.number]) -> tuple[npt.NDArray[np.bool_], Integers]:
+    """Matrices (N, 7, 7) and labels (N, 7) of cells as they stand."""
+    full = np.zeros((len(choices_NV), VERTICES, VERTICES), bool)
+    full[:, *np.transpose(PAIRS)] = choices_NV[:, : len(PAIRS)] != 0
+    labels = np.full((len(choices_NV), VERTICES), INPUT, np.int64)
+    labels[:, 1:-1], labels[:, -1] = choices_NV[:, len(PAIRS) :], OUTPUT
+    return full, labels
 
 
 def enumerate_cells() -> Iterator[tuple[Architecture, str]]:

@@ -1,8 +1,9 @@
-"""Depthwise convolutions of supernets where torch's own backward pass is slow on a CPU.
+"""Convolutions of supernets where torch's own backward pass is slow on a CPU.
 
 Measured with torch 2.13 on images in channels_last: the gradient of the input of a convolution of stride 1 is faster as
-a forward convolution with the flipped kernel; that of a 5×5 kernel as four of 3×3 kernels; and a dilated convolution as
-one without dilation on the four images of every second pixel. All are exact rearrangements of the same sums.
+a forward convolution with the flipped kernel; that of a 5×5 kernel as four of 3×3 kernels; a dilated convolution as one
+without dilation on the four images of every second pixel; and a pointwise one as a product of matrices. All are exact
+rearrangements of the same sums.
 
 Shapes: N images, C channels, H × W pixels, kernels (C, 1, k, k).
 """
@@ -15,11 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["depthwise", "interleaved", "is_depthwise", "is_fast", "normalised_depthwise", "phases"]
+__all__ = [
+    "corners",
+    "depthwise",
+    "interleaved",
+    "is_depthwise",
+    "is_fast",
+    "is_pointwise",
+    "normalised_depthwise",
+    "phases",
+    "pointwise",
+]
 
 LAYOUT = torch.channels_last
-# Below so many pixels in a batch, torch's own gradient of a 5×5 kernel is as fast as four of 3×3.
+# Below so many pixels in a batch, torch's own gradient of a 5×5 kernel is as fast as four of 3×3 ...
 WINDOWS_FROM = 4096
+# ... but on images of at most so many pixels a side, where it is three to six times as slow.
+SMALL_SIDE = 4
 # Below so many, what a batch takes in memory is not worth the time of computing it again.
 RECOMPUTED_FROM = 16_384
 
@@ -32,6 +45,13 @@ def is_fast(x: Tensor) -> bool:
         and x.dtype in (torch.float32, torch.float64)
         and x.is_contiguous(memory_format=LAYOUT)
     )
+
+
+def is_pointwise(layer: nn.Module) -> bool:
+    """Whether a layer mixes the channels of each pixel, and reads them all."""
+    if type(layer) is not nn.Conv2d or layer.bias is not None:
+        return False
+    return layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0) and layer.groups == 1
 
 
 def is_depthwise(layer: nn.Module) -> bool:
@@ -68,7 +88,36 @@ def interleaved(x: Tensor) -> Tensor:
     return pixels.permute(2, 3, 0, 4, 1, 5).reshape(M // 4, 2 * h, 2 * w, C).permute(0, 3, 1, 2)
 
 
+def corners(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixels of even rows and columns, and those of odd ones, as images of their own."""
+    found: tuple[Tensor, Tensor] = _Corners.apply(x_NCHW)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Corners(torch.autograd.Function):
+    """Both at once, because the gradient of each slice by itself would fill an image with zeros, and a row of them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.shape = x.shape
+        even, odd = (x[:, :, start::2, start::2].contiguous(memory_format=LAYOUT) for start in (0, 1))
+        return even, odd
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        N, C, H, W = ctx.shape
+        whole = gradients[0].new_zeros(N, H, W, C).permute(0, 3, 1, 2)
+        for start, gradient in enumerate(gradients):
+            whole[:, :, start::2, start::2] = gradient
+        return whole
+
+
 # -- convolutions -----------------------------------------------------------------------------------------------------
+
+
+def pointwise(x_NCHW: Tensor, kernel: Tensor) -> Tensor:
+    """The 1×1 convolution of images in channels_last."""
+    return F.linear(x_NCHW.permute(0, 2, 3, 1), kernel.flatten(1)).permute(0, 3, 1, 2)
 
 
 def depthwise(x_NCHW: Tensor, kernel: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -84,8 +133,8 @@ def normalised_depthwise(x_NCHW: Tensor, norm: nn.BatchNorm2d, kernel: Tensor) -
 
     What lies between is computed again in the backward pass, so that it takes no memory until then.
     """
-    if x_NCHW.numel() // x_NCHW.shape[1] < RECOMPUTED_FROM and not _is_large(x_NCHW, kernel):
-        return _convolved(F.relu_(norm(x_NCHW)), kernel, 1, 1)
+    if x_NCHW.numel() // x_NCHW.shape[1] < (WINDOWS_FROM if kernel.shape[2] == 5 else RECOMPUTED_FROM):
+        return depthwise(F.relu_(norm(x_NCHW)), kernel)
     if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     momentum = 0.1 if norm.momentum is None else norm.momentum
@@ -161,7 +210,8 @@ def _input_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, di
 
 def _is_large(x: Tensor, kernel: Tensor) -> bool:
     """Whether the gradient of the kernel is faster in four windows."""
-    return kernel.shape[2] == 5 and x.numel() // x.shape[1] >= WINDOWS_FROM
+    many, small = x.numel() // x.shape[1] >= WINDOWS_FROM, max(x.shape[2:]) <= SMALL_SIDE
+    return kernel.shape[2] == 5 and (many or small)
 
 
 def _kernel_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:

@@ -14,8 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
+from ogive.networks.ops import FactorizedReduce
 from ogive.supernets.gates import Mix
-from ogive.supernets.kernels import depthwise, interleaved, is_depthwise, is_fast, normalised_depthwise, phases
+from ogive.supernets.kernels import (
+    corners,
+    depthwise,
+    interleaved,
+    is_depthwise,
+    is_fast,
+    is_pointwise,
+    normalised_depthwise,
+    phases,
+    pointwise,
+)
 from ogive.supernets.plan import CellChoices, Plan
 
 __all__ = ["MixedCell", "normalised"]
@@ -29,6 +40,7 @@ class Seen:
     def __init__(self, x: Tensor) -> None:
         self.x = x
         self._made: dict[str, Tensor] = {}
+        self._corners: tuple[Tensor, Tensor] | None = None
 
     @property
     def relu(self) -> Tensor:
@@ -41,9 +53,11 @@ class Seen:
         return self.once("phases", lambda: phases(self.relu))
 
     @property
-    def relu_sampled(self) -> Tensor:
-        """The same, every second pixel of every second row only."""
-        return self.once("sampled", lambda: self.relu[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last))
+    def relu_corners(self) -> tuple[Tensor, Tensor]:
+        """The same, the even pixels of even rows, and the odd ones of odd rows."""
+        if self._corners is None:
+            self._corners = corners(self.relu)
+        return self._corners
 
     def once(self, name: str, function: Callable[[], Tensor]) -> Tensor:
         """What the function returns, computed for the first who asks."""
@@ -240,8 +254,14 @@ def add_weighed(total: Total, module: nn.Module, seen: Seen, factor: Tensor | No
     """Add an operation of a state, times a factor, to a total.
 
     A ReLU that comes first is shared with other operations, and the factor is left to a normalisation without weights
-    that comes last, which costs nothing there. Dilated convolutions are computed on every second pixel.
+    that comes last, which costs nothing there. Dilated convolutions are computed on every second pixel, and reductions
+    of one state share the pixels that they read.
     """
+    if isinstance(module, FactorizedReduce) and is_fast(seen.x) and _is_even(seen.x) and not module.bn.affine:
+        convolutions = (module.conv_1, module.conv_2)
+        halves = [pointwise(x, layer.weight) for x, layer in zip(seen.relu_corners, convolutions, strict=True)]
+        total.add(normalised(module.bn, torch.cat(halves, dim=1), factor))
+        return
     if not isinstance(module, nn.Sequential):
         made: Tensor = module(seen.x)
         total.add(made if factor is None else made * factor)
@@ -254,7 +274,7 @@ def add_weighed(total: Total, module: nn.Module, seen: Seen, factor: Tensor | No
     step = _dilated_stride(layers[0], seen.x) if fast else 0
     if step:
         kernel = cast(Tensor, layers[0].weight)
-        x = depthwise(seen.relu_phases if step == 1 else seen.relu_sampled, kernel)
+        x = depthwise(seen.relu_phases if step == 1 else seen.relu_corners[0], kernel)
         layers = layers[1:]
     else:
         x = seen.relu if starts_with_relu else seen.x
@@ -274,8 +294,12 @@ def _dilated_stride(layer: nn.Module, x: Tensor) -> int:
     if not is_depthwise(layer) or layer.dilation != (2, 2):
         return 0
     if layer.stride == (1, 1):
-        return 1 if x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0 else 0
+        return 1 if _is_even(x) else 0
     return 2 if layer.stride == (2, 2) else 0
+
+
+def _is_even(x: Tensor) -> bool:
+    return x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0
 
 
 def _through(layers: Sequence[nn.Module], x: Tensor, fast: bool) -> Tensor:
@@ -289,6 +313,8 @@ def _through(layers: Sequence[nn.Module], x: Tensor, fast: bool) -> Tensor:
         elif fast and _is_normalised_depthwise(layers[place : place + 3]):
             x = normalised_depthwise(x, cast(nn.BatchNorm2d, layer), cast(Tensor, layers[place + 2].weight))
             place += 2
+        elif fast and is_pointwise(layer):
+            x = pointwise(x, cast(Tensor, layer.weight))
         else:
             x = layer(x)
         place += 1

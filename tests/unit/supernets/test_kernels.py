@@ -5,8 +5,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ogive.supernets import kernels
-from ogive.supernets.kernels import depthwise, interleaved, is_depthwise, is_fast, normalised_depthwise, phases
+from ogive.networks.ops import FactorizedReduce
+from ogive.supernets import kernels, mixed
+from ogive.supernets.kernels import (
+    corners,
+    depthwise,
+    interleaved,
+    is_depthwise,
+    is_fast,
+    is_pointwise,
+    normalised_depthwise,
+    phases,
+    pointwise,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,6 +56,41 @@ def test_the_gradient_of_a_large_kernel_is_put_together_from_four_small_ones(hei
     count = 1 + kernels.WINDOWS_FROM // (height * width)
     x, weight = drawn(count, 2, height, width), drawn(2, 1, 5, 5, seed=1)
     assert_same_gradients(depthwise(x, weight), F.conv2d(x, weight, padding=2, groups=2), [x, weight])
+
+
+@pytest.mark.parametrize("side", [1, 3, 4])
+def test_the_same_holds_on_images_smaller_than_the_kernel(side: int) -> None:
+    x, weight = drawn(3, 2, side, side), drawn(2, 1, 5, 5, seed=1)
+    assert_same_gradients(depthwise(x, weight), F.conv2d(x, weight, padding=2, groups=2), [x, weight])
+
+
+def test_a_pointwise_convolution_is_a_product_of_matrices() -> None:
+    x, weight = drawn(2, 3, 4, 5), drawn(6, 3, 1, 1, seed=1)
+    found = pointwise(x, weight)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert_same_gradients(found, F.conv2d(x, weight), [x, weight])
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 6), (1, 2, 5, 7)])
+def test_corners_are_the_even_pixels_and_the_odd_ones(shape: tuple[int, ...]) -> None:
+    x = drawn(*shape)
+    even, odd = corners(x)
+    assert torch.equal(even, x[:, :, ::2, ::2])
+    assert torch.equal(odd, x[:, :, 1::2, 1::2])
+    joined = torch.cat([part.flatten() for part in (even, odd)])
+    slices = torch.cat([part.flatten() for part in (x[:, :, ::2, ::2], x[:, :, 1::2, 1::2])])
+    assert_same_gradients(joined, slices, [x])
+    assert torch.autograd.gradgradcheck(lambda x: torch.stack([part.square().sum() for part in corners(x)]), (x,))
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 4), (5, 4)])
+def test_a_reduction_in_a_mixed_cell_is_what_it_is_by_itself(height: int, width: int) -> None:
+    module, x = FactorizedReduce(4, 6, affine=False).double(), drawn(3, 4, height, width)
+    total, factor = mixed.Total(), torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    mixed.add_weighed(total, module, mixed.Seen(x), factor)
+    found = total.value()
+    assert found is not None
+    assert_same_gradients(found, module(x) * factor, [x, factor, module.conv_1.weight, module.conv_2.weight])
 
 
 def test_depthwise_convolutions_can_be_differentiated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +141,12 @@ def test_which_layers_are_depthwise_convolutions_that_keep_the_size() -> None:
     for options in ({"groups": 1}, {"bias": True}, {"padding": 0}, {"kernel_size": 2}, {"padding_mode": "reflect"}):
         assert not is_depthwise(made(**options))
     assert not is_depthwise(nn.ReLU())
+
+
+def test_which_layers_are_pointwise_convolutions() -> None:
+    assert is_pointwise(nn.Conv2d(4, 6, 1, bias=False))
+    for options in ({"stride": 2}, {"bias": True}, {"groups": 2}, {"padding": 1}, {"kernel_size": 3}):
+        assert not is_pointwise(nn.Conv2d(4, 6, **{"kernel_size": 1, "bias": False, **options}))  # type: ignore[arg-type]
 
 
 def test_the_kernels_are_for_gradients_on_a_cpu_in_channels_last() -> None:

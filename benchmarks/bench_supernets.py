@@ -2,7 +2,8 @@
 
 ``make bench ARGS="-k supernet"`` prints ratios of processor seconds and of wall seconds, all medians of steps taken in
 turn on one thread, so that a busy moment hits all, and the peak memory of each in a process of its own. The baseline is
-there twice: as it was published, and with its images in channels_last, which is one line and takes little more than half of the time.
+there twice: as it was published, and with its images in channels_last, which is one line and takes little more than
+half of the time.
 """
 
 from __future__ import annotations

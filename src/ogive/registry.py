@@ -92,6 +92,7 @@ PARTS: dict[str, dict[str, str]] = {
     "predictor": {
         "trees": "ogive.predictors.trees:ExtraTrees",
         "boosted_trees": "ogive.predictors.trees:BoostedTrees",
+        "nac": "ogive.predictors.comparator:Comparator",
         "ranks": "ogive.predictors.ranks:Ranks",
         "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
     },

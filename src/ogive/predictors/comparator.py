@@ -1,0 +1,294 @@
+"""The comparator of CTNAS: which of two architectures is better, learnt from pairs of those that were measured.
+
+Chen et al., "Contrastive Neural Architecture Search with Neural Architecture Comparators", CVPR 2021, in the form of
+its public code (chenyaofo/CTNAS, ctnas/core/model). Shapes: B architectures, G graphs of each, N places, F features, W
+width, K distinct nodes, P pairs.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.predictor import Encoder, Observed
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.networks.build import drawing_from
+from ogive.predictors.graphs import Folded, GraphEncoder, folded
+from ogive.training.threads import threads
+
+__all__ = ["Comparator", "ComparatorNetwork", "ComparatorRecipe", "GraphBody", "GraphLayer", "Graphs", "VectorBody"]
+
+logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+BETAS = (0.5, 0.999)  # of Adam: chenyaofo/CTNAS, train.py
+GRAPH_LAYERS, GRAPH_WIDTH = 4, 128  # the same
+VECTOR_LAYERS, VECTOR_WIDTH = 3, 512  # the same, train_mb.py
+# So many architectures are ranked at once, which keeps the memory small.
+CHUNK = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparatorRecipe:
+    """How a comparator is trained. An epoch shows every labelled architecture once on each side of a pair.
+
+    `layers` and `width` default to 4 and 128 on graphs, to 3 and 512 on rows of numbers.
+    """
+
+    epochs: int = 1000  # chenyaofo/CTNAS, train.py, as are the others
+    batch_size: int = 256
+    learning_rate: float = 2e-4
+    weight_decay: float = 5e-4
+    layers: int | None = None
+    width: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 2), ("layers", 1), ("width", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise SpecError(f"{name} of a comparator must be at least {least}, but got {value}.")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise SpecError(
+                "A comparator needs learning_rate > 0 and weight_decay >= 0, but got "
+                f"{self.learning_rate}, {self.weight_decay}."
+            )
+
+
+# -- networks ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Graphs:
+    """A batch of graphs as tensors: see `ogive.predictors.graphs.Folded`."""
+
+    folded: Folded
+    operations: Tensor
+    senders: Tensor
+    receivers: Tensor
+    places: Tensor
+    shares: Tensor
+
+    @classmethod
+    def made(cls, part: Folded, dtype: torch.dtype = torch.float32) -> Graphs:
+        """The tensors of a folded batch."""
+        wholes = (part.operations, part.senders, part.receivers, part.places)
+        operations, senders, receivers, places = map(torch.from_numpy, wholes)
+        return cls(part, operations, senders, receivers, places, torch.from_numpy(part.shares).to(dtype))
+
+    def __len__(self) -> int:
+        return len(self.folded)
+
+    def of(self, rows: Integers) -> Graphs:
+        """Some of the architectures."""
+        return Graphs.made(self.folded.of(rows), self.shares.dtype)
+
+
+class GraphLayer(nn.Module):
+    """ReLU((A + I) H W + H + b), where A sums what the senders of a node hold; weights of one row for each input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # Kipf's: uniform within ± 1 / sqrt(width), the bias too.
+        bound = 1 / math.sqrt(width)
+        self.weight = nn.Parameter(torch.empty(width, width).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
+
+    def forward(self, h_KW: Tensor, senders: Tensor, receivers: Tensor) -> Tensor:
+        """From nodes to nodes, (K, W)."""
+        heard_KW = h_KW.index_add(0, receivers, h_KW.index_select(0, senders))
+        return torch.relu(torch.addmm(h_KW + self.bias, heard_KW, self.weight))
+
+
+class GraphBody(nn.Module):
+    """A graph convolutional network; the features of an architecture are the means over the nodes of its graphs.
+
+    The mean is over all places, the padding included, whose embedding is trained too, as in the public code.
+    """
+
+    def __init__(self, operations: int, graphs: int, layers: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(operations, width)
+        self.layers = nn.ModuleList(GraphLayer(width) for _ in range(layers))
+        self.features = graphs * width
+
+    def forward(self, inputs: Graphs) -> Tensor:
+        """From a batch of graphs to features, (B, F)."""
+        h_KW = self.embedding(inputs.operations)
+        for layer in self.layers:
+            h_KW = layer(h_KW, inputs.senders, inputs.receivers)
+        count, graphs, nodes = inputs.places.shape
+        h_BGNW = h_KW.index_select(0, inputs.places.reshape(-1)).reshape(count, graphs, nodes, -1)
+        means_BGW: Tensor = (h_BGNW * inputs.shares[..., None]).sum(dim=2)
+        return means_BGW.flatten(1)
+
+
+class VectorBody(nn.Module):
+    """A perceptron on rows of numbers: no activation after its last layer."""
+
+    def __init__(self, numbers: int, layers: int, width: int) -> None:
+        super().__init__()
+        inputs = [numbers, *[width] * (layers - 1)]
+        self.layers = nn.ModuleList(nn.Linear(one, width) for one in inputs)
+        self.features = width
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """From rows to features, (B, F)."""
+        for layer in self.layers[:-1]:
+            rows = torch.relu(layer(rows))
+        found: Tensor = self.layers[-1](rows)
+        return found
+
+
+class ComparatorNetwork(nn.Module):
+    """p(a better than b) = sigmoid(w · [z_a; z_b] + bias), with features z of a body.
+
+    That is sigmoid(u · z_a + v · z_b + bias) with the halves of w: each side brings a number of its own.
+    """
+
+    def __init__(self, body: GraphBody | VectorBody) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(2 * body.features, 1)
+
+    def forward(self, inputs: Graphs | Tensor) -> tuple[Tensor, Tensor]:
+        """What each architecture brings as the first and as the second of a pair, (B,) each, the bias in the last."""
+        z_BF = self.body(inputs)
+        first, second = self.head.weight[0].chunk(2)
+        return z_BF @ first, z_BF @ second + self.head.bias
+
+
+# -- the predictor ----------------------------------------------------------------------------------------------------
+
+
+class Comparator:
+    """A neural architecture comparator (NAC): ranks by the probability of being better than others.
+
+    Trained by binary cross-entropy on pairs of labels, in which the first is better if its score is larger or equal.
+    The batches of an epoch are put in random cycles, and each architecture is compared with the next. A logit is a sum
+    of a part of each architecture, so that all of them are ranked by what they bring themselves, in the order in which
+    they win against all. Without an `encoder` architectures are graphs (`ogive.predictors.graphs`); with one, rows of
+    numbers of a perceptron of three layers of 512, as CTNAS has it for networks without cells.
+
+    Equal scores teach nothing but that neither is worse. An architecture with several labels stays in with each.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        encoder: Encoder | None = None,
+        recipe: ComparatorRecipe = ComparatorRecipe(),
+    ) -> None:
+        self.space, self.seed, self.recipe = space, seed, recipe
+        self.encoder = encoder
+        self._graphs = GraphEncoder(space=space) if encoder is None else None
+        self._network: ComparatorNetwork | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._labels: Observed | None = None
+        self._told_duplicates = False
+
+    def fit(self, observed: Observed) -> None:
+        labels = observed.comparable()
+        self._tell_duplicates(labels)
+        with threads(1):
+            self._network = self._fresh()
+            self._labels = labels
+            self._optimizer = torch.optim.Adam(
+                self._network.parameters(),
+                lr=self.recipe.learning_rate,
+                betas=BETAS,
+                weight_decay=self.recipe.weight_decay,
+                foreach=True,
+            )
+            inputs, scores = self._inputs(labels.archs), torch.tensor(labels.scores, dtype=torch.float64)
+            rng = self.seed.numpy("pairs")
+            for _ in range(self.recipe.epochs):
+                for batch in _batches(len(labels), self.recipe.batch_size, rng):
+                    self._step(inputs, batch, np.roll(batch, -1), scores)
+
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        return self.sides(archs)[0]
+
+    def sides(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """What each brings as the first and as the second of a pair, (n,) each: logits are sums of the two."""
+        if self._network is None:
+            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+        # In double precision, in which a prediction does not depend on what is ranked at the same time.
+        network = copy.deepcopy(self._network).double()
+        found = np.zeros((2, len(archs)))
+        with torch.no_grad(), threads(1):
+            for start in range(0, len(archs), CHUNK):
+                inputs = self._inputs(archs[start : start + CHUNK], torch.float64)
+                found[:, start : start + CHUNK] = torch.stack(network(inputs)).numpy()
+        return found[0], found[1]
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _fresh(self) -> ComparatorNetwork:
+        with drawing_from(self.seed.integer("comparator")):
+            return ComparatorNetwork(self._body(self.recipe.layers, self.recipe.width))
+
+    def _body(self, layers: int | None, width: int | None) -> GraphBody | VectorBody:
+        if self._graphs is None:
+            assert self.encoder is not None
+            return VectorBody(self.encoder.width, layers or VECTOR_LAYERS, width or VECTOR_WIDTH)
+        graphs = self._graphs
+        return GraphBody(len(graphs.vocabulary), graphs.graphs, layers or GRAPH_LAYERS, width or GRAPH_WIDTH)
+
+    def _inputs(self, archs: Sequence[Architecture], dtype: torch.dtype = torch.float32) -> Graphs | Tensor:
+        if self._graphs is not None:
+            return Graphs.made(folded(self._graphs(archs)), dtype)
+        assert self.encoder is not None
+        return torch.from_numpy(self.encoder(archs)).to(dtype)
+
+    def _step(self, inputs: Graphs | Tensor, first: Integers, second: Integers, scores: Tensor) -> None:
+        """One step on the pairs of these rows."""
+        assert self._network is not None
+        assert self._optimizer is not None
+        won = scores[first] >= scores[second]
+        needed, places = np.unique(np.concatenate((first, second)), return_inverse=True)
+        if len(needed) < len(inputs):
+            inputs = inputs.of(needed) if isinstance(inputs, Graphs) else inputs[needed]
+            first, second = places[: len(first)], places[len(first) :]
+        wins, losses = self._network(inputs)
+        logits = wins[first] + losses[second]
+        loss = F.binary_cross_entropy_with_logits(logits, won.to(logits.dtype))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimizer.step()
+
+    def _tell_duplicates(self, labels: Observed) -> None:
+        several = Counter(arch for arch, _ in {*zip(labels.archs, labels.scores, strict=True)})
+        count = sum(labels > 1 for labels in several.values())
+        if count and not self._told_duplicates:
+            self._told_duplicates = True
+            logger.info("%s labels that differ; they are kept, as noise.", _have(count))
+
+
+def _batches(count: int, size: int, rng: np.random.Generator) -> list[Integers]:
+    """All rows in a random order, in batches; a last one of a single row is no pair and joins the one before."""
+    order = rng.permutation(count)
+    starts = list(range(0, count, size))
+    if count % size == 1 and len(starts) > 1:
+        starts.pop()
+    return np.split(order, starts[1:])
+
+
+def _have(count: int) -> str:
+    return "1 architecture has" if count == 1 else f"{count} architectures have"

@@ -20,6 +20,7 @@ KINDS = (
     "task",
     "predictor",
     "encoder",
+    "kernel",
     "proposer",
     "executor",
     "gate",

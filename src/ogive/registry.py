@@ -92,6 +92,7 @@ PARTS: dict[str, dict[str, str]] = {
     "predictor": {
         "trees": "ogive.predictors.trees:ExtraTrees",
         "boosted_trees": "ogive.predictors.trees:BoostedTrees",
+        "gp": "ogive.predictors.gp:GaussianProcess",
         "nac": "ogive.predictors.comparator:Comparator",
         "ranks": "ogive.predictors.ranks:Ranks",
         "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
@@ -101,7 +102,13 @@ PARTS: dict[str, dict[str, str]] = {
         "ordinal": "ogive.features:Ordinal",
         "adjacency": "ogive.features:Adjacency",
         "paths": "ogive.features:Paths",
+        "structure": "ogive.structure:structure",
+        "live_weight": "ogive.structure:live_weight",
         "tokens": "ogive.features:Tokens",
+    },
+    "kernel": {
+        "matern": "ogive.predictors.kernels:Matern",
+        "wl": "ogive.predictors.kernels:WeisfeilerLehman",
     },
     "proposer": {
         "exhaustive": "ogive.strategies.proposers:Exhaustive",

@@ -112,6 +112,7 @@ OBJECTIVES = {
 PREDICTORS = {
     "trees": "trees",
     "boosted_trees": "boosted_trees",
+    "gp": "gp(kernel=matern(encoder=structure), prior=live_weight, targets=normal_scores)",
     "nac": "nac(epochs=40, width=16, learning_rate=0.01)",
     "ranks": "ranks(trees)",
     "upper_confidence_bound": "upper_confidence_bound(trees)",

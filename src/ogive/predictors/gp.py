@@ -1,0 +1,157 @@
+"""Gaussian processes: a mean and a deviation for every architecture, from a kernel and the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.predictor import Encoder, Observed
+from ogive.core.space import SearchSpace
+from ogive.predictors.kernels import Kernel, Matern
+from ogive.predictors.targets import Targets
+
+__all__ = ["GaussianProcess"]
+
+Floats = npt.NDArray[np.float64]
+
+# The scales are decided on so many labels at most, evenly taken; all of them are fitted.
+DECIDING = 250
+ITERATIONS = 30
+# What is thought of noise before the labels: the logarithm of its variance in those of the process, and its deviation.
+LOG_NOISE, LOG_NOISE_DEVIATION = np.log(0.1), 2.0
+# And of the variance of the process, where targets have variance 1: an inverse gamma distribution.
+SHAPE, RATE = 1.0, 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    described: Any
+    prior: Floats
+    scales: Floats
+    noise: float
+    variance: float
+    inverse: Floats  # of the covariance matrix over the variance
+    weights: Floats
+
+
+class GaussianProcess:
+    """A Gaussian process on any kernel between architectures. Rasmussen and Williams, 2006, sections 2.2 and 5.4.
+
+    `kernel` defaults to ``matern``, on one_hot rows of real variables and choices. `prior` is what is known of an
+    architecture before any label, in deviations of the labels, such as ``live_weight``: the mean is the prior times
+    `trust`, and how much of it is true is learnt, with the deviation `doubt`. Scales, noise and variance are those of
+    the largest posterior probability given the labels. `targets` are the scores, "standardised", or "normal_scores":
+    how many deviations a normal value of the same rank lies from the mean, so that a few failures hide nothing. What is
+    predicted is in the unit of the scores either way.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        kernel: Kernel | None = None,
+        prior: Encoder | None = None,
+        trust: float = 0.7,
+        doubt: float = 0.45,
+        targets: Literal["standardised", "normal_scores"] = "standardised",
+    ) -> None:
+        if not (np.isfinite(trust) and 0 <= doubt < np.inf):
+            raise SpecError(f"trust is a number and doubt 0 or more, but got trust={trust}, doubt={doubt}.")
+        if prior is not None and prior.width != 1:
+            raise SpecError(f"A prior is one number of an architecture, such as live_weight, not {prior.width}.")
+        self.kernel: Kernel = Matern(space=space) if kernel is None else kernel
+        self.prior, self.trust, self.doubt, self.targets = prior, trust, doubt, targets
+        self._fit: _Fit | None = None
+        self._targets: Targets | None = None
+
+    def fit(self, observed: Observed) -> None:
+        labels = observed.comparable()
+        self._targets = Targets(labels.scores, self.targets)
+        self._fit = self._fitted(self.kernel.described(labels.archs), self._prior(labels.archs), self._targets.values)
+
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        return self.predicted(archs)[0]
+
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        mean, deviation = self.latent(archs)
+        assert self._targets is not None
+        return self._targets.scores(mean), self._targets.deviations(mean, deviation)
+
+    def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """Mean and deviation of the process itself, without the noise of a label, in deviations of the labels."""
+        fit = self._fit
+        if fit is None:
+            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+        if not len(archs):
+            return np.zeros(0), np.zeros(0)
+        prior = self._prior(archs)
+        shared = self._covered(self.kernel.between(self.kernel.described(archs), fit.described, fit.scales), prior, fit)
+        explained = np.einsum("ij,ij->i", shared @ fit.inverse, shared)
+        own = 1 + self._doubted(prior, prior)
+        mean = self.trust * prior + shared @ fit.weights
+        return mean, np.sqrt(np.maximum(fit.variance * (own - explained), 0))
+
+    @property
+    def noise(self) -> float:
+        """The deviation of a label from what the process says, in deviations of the labels."""
+        assert self._fit is not None
+        return float(np.sqrt(self._fit.variance * self._fit.noise))
+
+    def _prior(self, archs: Sequence[Architecture]) -> Floats:
+        return np.zeros(len(archs)) if self.prior is None else self.prior(archs)[:, 0].astype(np.float64)
+
+    def _doubted(self, prior: Floats, other: Floats) -> Floats:
+        """What covariance the doubt about the prior adds, and about the level of the scores."""
+        return self.doubt**2 * (prior * other + 1)
+
+    def _covered(self, kernel: Floats, prior: Floats, fit: _Fit) -> Floats:
+        return kernel + self._doubted(prior[:, None], fit.prior)
+
+    def _fitted(self, described: Any, prior: Floats, targets: Floats) -> _Fit:
+        residual = targets - self.trust * prior
+        few = np.unique(np.linspace(0, len(targets) - 1, min(DECIDING, len(targets))).astype(int))
+        evidence = _Evidence(self.kernel, described[few], self._doubted(prior[few][:, None], prior[few]), residual[few])
+        scales, noise = evidence.best()
+        covariance = self.kernel.within(described, scales)[0] + self._doubted(prior[:, None], prior)
+        inverse = np.asarray(np.linalg.inv(covariance + noise * np.eye(len(targets))), np.float64)
+        weights = inverse @ residual
+        variance = (float(residual @ weights) + 2 * RATE) / (len(targets) + 2 * SHAPE)
+        return _Fit(described, prior, scales, noise, variance, inverse, weights)
+
+
+class _Evidence:
+    """How probable labels make scales and noise; the variance is always the most probable one given these."""
+
+    def __init__(self, kernel: Kernel, described: Any, doubted: Floats, residual: Floats) -> None:
+        self.kernel, self.described, self.doubted, self.residual = kernel, described, doubted, residual
+
+    def best(self) -> tuple[Floats, float]:
+        from scipy.optimize import minimize
+
+        start = np.append(np.zeros(self.kernel.scales), LOG_NOISE)
+        bounds = [(-3.0, 3.0)] * self.kernel.scales + [(np.log(1e-4), np.log(10.0))]
+        found = minimize(
+            self.against, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS}
+        )
+        return found.x[:-1], float(np.exp(found.x[-1]))
+
+    def against(self, at: Floats) -> tuple[float, Floats]:
+        """Minus the logarithm of the probability, up to a constant, and its derivatives."""
+        scales, noise, count = at[:-1], float(np.exp(at[-1])), len(self.residual)
+        kernel, slopes = self.kernel.within(self.described, scales)
+        covariance = kernel + self.doubted + noise * np.eye(count)
+        inverse = np.linalg.inv(covariance)
+        weights = inverse @ self.residual
+        variance = (float(self.residual @ weights) + 2 * RATE) / (count + 2 * SHAPE)
+        value = 0.5 * (count + 2 * SHAPE) * np.log(variance) + 0.5 * float(np.linalg.slogdet(covariance)[1])
+        value += 0.5 * float(scales @ scales) + 0.5 * ((at[-1] - LOG_NOISE) / LOG_NOISE_DEVIATION) ** 2
+        pull = 0.5 * (inverse - np.outer(weights, weights) / variance)
+        slope = np.append(np.tensordot(slopes, pull, 2), noise * np.trace(pull))
+        prior = np.append(scales, (at[-1] - LOG_NOISE) / LOG_NOISE_DEVIATION**2)
+        return float(value), slope + prior

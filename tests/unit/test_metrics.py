@@ -20,6 +20,7 @@ from ogive.metrics import (
     interval_name,
     kendall_tau,
     mean_interval,
+    ndcg,
     non_dominated,
     paired_permutation_test,
     regret,
@@ -291,3 +292,27 @@ def test_holm_steps_down_and_keeps_the_order_of_the_input() -> None:
     assert holm([]).tolist() == []
     with pytest.raises(SpecError, match=r"\[0, 1\]"):
         holm([0.5, 1.5])
+
+
+# -- gain -------------------------------------------------------------------------------------------------------------
+
+
+def test_gain_is_that_of_the_definition() -> None:
+    """Of three items in the order middle, best, worst; the gains of ranks 0, 1/2 and 1 are 0, 31 and 1023."""
+    expected = (31 / 1 + 1023 / math.log2(3)) / (1023 + 31 / math.log2(3))
+    assert ndcg([3, 1, 2], [2, 1, 3]) == pytest.approx(expected)
+    assert ndcg([3, 1, 2], [2, 1, 3], first=1) == pytest.approx(31 / 1023)
+    assert ndcg([1, 2, 3], [7, 8, 9]) == pytest.approx(1)
+
+
+def test_equal_predictions_get_the_mean_gain_of_their_orders() -> None:
+    true = [1.0, 2.0, 4.0, 3.0]
+    orders = itertools.permutations(range(4))
+    mean = np.mean([ndcg([-order.index(item) for item in range(4)], true, first=3) for order in orders])
+    assert ndcg([5, 5, 5, 5], true, first=3) == pytest.approx(mean)
+
+
+def test_gain_of_what_cannot_be_ranked() -> None:
+    assert math.isnan(ndcg([1, 2], [5, 5]))
+    with pytest.raises(SpecError, match="1 place at least, but got first=0"):
+        ndcg([1, 2], [1, 2], first=0)

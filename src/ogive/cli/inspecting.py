@@ -157,7 +157,7 @@ def reproduce_command(
     preset: Annotated[str, typer.Option("--preset", help="tiny, small or paper.")] = "small",
     out: Annotated[Path, typer.Option("--out", help="Where the rows of the ledger go.")] = Path("reproductions"),
     seeds: Annotated[
-        int | None, typer.Option("--seeds", help="Other than the preset's, where weights are shared.")
+        int | None, typer.Option("--seeds", help="Other than the recipe's, of predictors and where weights are shared.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda, where weights are shared.")] = "cpu",
     figure: Annotated[

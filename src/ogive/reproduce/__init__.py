@@ -13,6 +13,8 @@ from typing import Any
 from ogive.core.errors import SpecError, UnknownName
 from ogive.reproduce.figure import draw_courses
 from ogive.reproduce.ledger import describe, ours_text, read_rows
+from ogive.reproduce.predictor_recipe import Learned, learned
+from ogive.reproduce.predictors import judged_learned, reproduce_learned
 from ogive.reproduce.rankings import judged_ranking, reproduce_ranking
 from ogive.reproduce.recipe import CHECKS, PRESETS, Column, Ranking, Recipe, Shared, rankings, recipe, recipes, shared
 from ogive.reproduce.recipe import read as _read
@@ -23,6 +25,7 @@ __all__ = [
     "CHECKS",
     "PRESETS",
     "Column",
+    "Learned",
     "Ranking",
     "Recipe",
     "Shared",
@@ -31,6 +34,7 @@ __all__ = [
     "draw_courses",
     "everything",
     "judged",
+    "learned",
     "listed",
     "rankings",
     "recipe",
@@ -41,7 +45,7 @@ __all__ = [
 
 
 def reproduce(
-    name: str | Recipe | Ranking | Shared,
+    name: str | Recipe | Ranking | Shared | Learned,
     *,
     preset: str = "small",
     out: Path = Path("reproductions"),
@@ -53,23 +57,25 @@ def reproduce(
     """Run what is reproduced and write its row ``out/NAME.json``, or ``NAME-PRESET.json`` for a smaller preset.
 
     Finished searches are kept under ``out/runs`` and not repeated, unless the recipe says that they cost nothing.
-    Missing data is a row too: it says what is missing; so is a recipe that needs a GPU where there is none. A ranking
-    has no presets. `seeds`, in place of those of the preset, and `device` are for comparisons of searches that share
-    weights.
+    Missing data is a row too: it says what is missing; so is a recipe that needs a GPU where there is none. Rankings,
+    by scores or by predictors, have no presets. `seeds`, in place of the recipe's, is for predictors and, as `device`,
+    for comparisons of searches that share weights.
     """
     chosen = _named(name) if isinstance(name, str) else name
     if isinstance(chosen, Shared):
         return reproduce_shared(chosen, preset=preset, out=out, seeds=seeds, device=device, progress=progress)
-    if seeds is not None or device != "cpu":
-        raise SpecError(f"{chosen.name} has the seeds of its preset and no networks: leave seeds and device out.")
+    if device != "cpu" or not (seeds is None or isinstance(chosen, Learned)):
+        raise SpecError(f"{chosen.name} has the seeds of its preset and runs on the CPU: leave seeds and device out.")
+    if isinstance(chosen, Learned):
+        return reproduce_learned(chosen, out=out, seeds=seeds, progress=progress)
     if isinstance(chosen, Ranking):
         return reproduce_ranking(chosen, out=out, progress=progress)
     return reproduce_search(chosen, preset=preset, out=out, workers=workers, progress=progress)
 
 
-def everything() -> list[Recipe | Ranking | Shared]:
-    """Whatever can be reproduced: searches, rankings, comparisons of searches that share weights."""
-    return [*recipes(), *rankings(), *shared()]
+def everything() -> list[Recipe | Ranking | Shared | Learned]:
+    """Whatever can be reproduced: searches, rankings with and without labels, searches that share weights."""
+    return [*recipes(), *rankings(), *learned(), *shared()]
 
 
 def listed(out: Path) -> list[tuple[str, str, str, str, str]]:
@@ -91,10 +97,12 @@ def judged(row: dict[str, Any]) -> dict[str, Any]:
         return row
     if isinstance(chosen, Shared):
         return judged_shared(row, chosen)
+    if isinstance(chosen, Learned):
+        return judged_learned(row, chosen)
     return judged_ranking(row, chosen) if isinstance(chosen, Ranking) else judged_search(row, chosen)
 
 
-def _named(name: str) -> Recipe | Ranking | Shared:
+def _named(name: str) -> Recipe | Ranking | Shared | Learned:
     known = {one.name: one for one in everything()}
     if name not in known:
         raise UnknownName("recipe", name, known)

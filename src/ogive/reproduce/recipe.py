@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -22,6 +23,8 @@ __all__ = [
     "Ranking",
     "Recipe",
     "Shared",
+    "check_keys",
+    "entries_of",
     "ranking_of",
     "rankings",
     "read",
@@ -29,6 +32,7 @@ __all__ = [
     "recipes",
     "shared",
     "shared_of",
+    "texts_in",
 ]
 
 PRESETS = ("tiny", "small", "paper")
@@ -212,14 +216,14 @@ class Shared:
 
 def shared() -> list[Shared]:
     """All comparisons of searches that share weights, by name."""
-    found = _texts(files("ogive.recipes").joinpath("weight_sharing"))
+    found = texts_in(files("ogive.recipes").joinpath("weight_sharing"))
     return sorted((shared_of(*one) for one in found), key=lambda one: one.name)
 
 
 def shared_of(name: str, text: str) -> Shared:
     """The comparison that a TOML text describes; a SpecError says what is wrong with it."""
-    entries = _entries(name, text)
-    _check_keys(f"the comparison {name}", entries, _SHARED | _TARGET | {"cheap", "deviation"}, _SHARED)
+    entries = entries_of(name, text)
+    check_keys(f"the comparison {name}", entries, _SHARED | _TARGET | {"cheap", "deviation"}, _SHARED)
     given = _TARGET & entries.keys()
     if given and given != _TARGET:
         raise SpecError(f"The published figure of {name} needs published, error and margin, but has {sorted(given)}.")
@@ -231,7 +235,7 @@ def shared_of(name: str, text: str) -> Shared:
 
 def recipes() -> list[Recipe]:
     """All recipes of searches of the package, by name."""
-    return sorted((read(*found) for found in _texts(files("ogive.recipes"))), key=lambda one: one.name)
+    return sorted((read(*found) for found in texts_in(files("ogive.recipes"))), key=lambda one: one.name)
 
 
 def recipe(name: str) -> Recipe:
@@ -244,21 +248,21 @@ def recipe(name: str) -> Recipe:
 
 def rankings() -> list[Ranking]:
     """All rankings of the package, by name."""
-    found = _texts(files("ogive.recipes").joinpath("rankings"))
+    found = texts_in(files("ogive.recipes").joinpath("rankings"))
     return sorted((ranking_of(*one) for one in found), key=lambda one: one.name)
 
 
 def read(name: str, text: str) -> Recipe:
     """The recipe that a TOML text describes; a SpecError says what is wrong with it."""
-    entries = _entries(name, text)
+    entries = entries_of(name, text)
     columns = _columns(name, entries)
     figure = set() if columns else _FIGURE
-    _check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL | figure, _REQUIRED | figure)
-    _check_keys(f"the search of {name}", entries["search"], _SEARCH, {"space"})
+    check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL | figure, _REQUIRED | figure)
+    check_keys(f"the search of {name}", entries["search"], _SEARCH, {"space"})
     for preset, size in entries["presets"].items():
         if preset not in PRESETS:
             raise UnknownName("preset", preset, PRESETS)
-        _check_keys(f"the preset {preset} of {name}", size, _PRESET, _PRESET)
+        check_keys(f"the preset {preset} of {name}", size, _PRESET, _PRESET)
     if columns and (columns[0].published is None or "table" not in entries["search"]):
         raise SpecError(f"The columns of {name} need a table in its search, and a published figure for the first.")
     if any(column.published is not None and column.spread is None for column in columns):
@@ -272,18 +276,20 @@ def read(name: str, text: str) -> Recipe:
 
 def ranking_of(name: str, text: str) -> Ranking:
     """The ranking that a TOML text describes; a SpecError says what is wrong with it."""
-    entries = _entries(name, text)
-    _check_keys(f"the ranking {name}", entries, _RANKING | {"deviation", "combined"}, _RANKING)
+    entries = entries_of(name, text)
+    check_keys(f"the ranking {name}", entries, _RANKING | {"deviation", "combined"}, _RANKING)
     made = {"columns": _columns(name, entries), "combined": _combined(name, entries), "cheap": tuple(entries["cheap"])}
     return Ranking(name=name, **{"deviation": None, **entries, **made})
 
 
-def _texts(folder: Traversable) -> list[tuple[str, str]]:
+def texts_in(folder: Traversable) -> list[tuple[str, str]]:
+    """Name and text of every recipe in a folder."""
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
     return [(entry.name.removesuffix(".toml"), entry.read_text("utf-8")) for entry in found]
 
 
-def _entries(name: str, text: str) -> dict[str, Any]:
+def entries_of(name: str, text: str) -> dict[str, Any]:
+    """What a TOML text says; SpecError for what is no TOML, and for a source that was checked in no known way."""
     try:
         entries = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -296,14 +302,14 @@ def _entries(name: str, text: str) -> dict[str, Any]:
 def _columns(name: str, entries: dict[str, Any]) -> tuple[Column, ...]:
     found = entries.get("columns", [])
     for one in found:
-        _check_keys(f"a column of {name}", one, _COLUMN, {"column"})
+        check_keys(f"a column of {name}", one, _COLUMN, {"column"})
     return tuple(Column(**one) for one in found)
 
 
 def _combined(name: str, entries: dict[str, Any]) -> tuple[Combined, ...]:
     found = []
     for label, one in entries.get("combined", {}).items():
-        _check_keys(f"{label} of {name}", one, _COMBINED, _COMBINED)
+        check_keys(f"{label} of {name}", one, _COMBINED, _COMBINED)
         if one["combine"] not in get_args(Combine):
             raise UnknownName("way to combine scores", one["combine"], get_args(Combine))
         found.append(Combined(label, tuple(one["scores"]), one["combine"]))
@@ -319,7 +325,8 @@ def _cheap(name: str, entries: dict[str, Any]) -> tuple[str, ...]:
     return tuple(entries["cheap"])
 
 
-def _check_keys(where: str, entries: dict[str, Any], known: set[str], required: set[str]) -> None:
+def check_keys(where: str, entries: Mapping[str, Any], known: set[str], required: set[str]) -> None:
+    """Refuse entries that nobody reads, and those that lack some that are needed."""
     for key in entries:
         if key not in known:
             raise UnknownName(f"key of {where}", key, known)

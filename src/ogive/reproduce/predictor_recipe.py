@@ -1,0 +1,150 @@
+"""What is reproduced of predictors (``ogive/recipes/predictors``): how well they rank what they were not told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from typing import Any
+
+from ogive.core.errors import SpecError, UnknownName
+from ogive.reproduce.recipe import CHECKS, check_keys, entries_of, texts_in
+from ogive.spec import parse
+
+__all__ = ["COUNTS", "Beside", "Learned", "Oracle", "learned", "learned_of"]
+
+# Rankings that take no label: the table's parameters of an architecture, and of what is left of it after pruning.
+COUNTS = ("params", "live params")
+
+_REQUIRED = {"title", "source", "source_checked", "table", "columns", "sizes", "seeds", "predictors"}
+_OPTIONAL = {"labels", "cheap", "deviation", "seeds_of", "first_seed", "published", "beside"}
+_ORACLE = {"predictor", "size", "tau", "margin"}
+_BESIDE = {"who", "size", "tau", "source", "source_checked"}
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """The τ that is known of a predictor at a number of labels, and how far from it the mean of ours may lie."""
+
+    predictor: str
+    size: int
+    tau: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A published τ of somebody else's, which is printed and is nobody's target."""
+
+    who: str
+    size: int
+    tau: float
+    source: str
+    source_checked: str = "table"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Predictors, each fitted on some rows of a table and correlated with the others.
+
+    Architectures stand in the order of their text forms; a split is ``default_rng(seed).permutation``, of which the
+    first n are told and the others ranked. `columns` are ranked, each with labels of its own or those of the column
+    that `labels` names for it. `predictors` maps what one is called to its specification; the first is the row's
+    headline, `seeds_of` gives some fewer seeds than the others, `first_seed` is where seeds begin. `published` are
+    oracles of the first column. `cheap` rankings must not come as near to an oracle that lies above them as is asked
+    of ours.
+    """
+
+    name: str
+    title: str
+    source: str
+    source_checked: str
+    table: str
+    columns: tuple[str, ...]
+    sizes: tuple[int, ...]
+    seeds: int
+    predictors: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+    cheap: tuple[str, ...] = COUNTS
+    deviation: str | None = None
+    seeds_of: dict[str, int] = field(default_factory=dict)
+    first_seed: int = 0
+    published: tuple[Oracle, ...] = ()
+    beside: tuple[Beside, ...] = ()
+
+    @property
+    def published_text(self) -> str:
+        """The oracles of the headline."""
+        told = [f"{one.tau:g} ({one.size})" for one in self.published if one.predictor == self.headline]
+        return f"τ of {self.headline} {', '.join(told)}" if told else "–"
+
+    @property
+    def headline(self) -> str:
+        """The predictor whose τ at the most labels is the row's figure."""
+        return next(iter(self.predictors))
+
+    def seeds_for(self, predictor: str) -> range:
+        """The seeds of a predictor, of which each is a split."""
+        return range(self.first_seed, self.first_seed + self.seeds_of.get(predictor, self.seeds))
+
+    def with_seeds(self, seeds: int | None) -> Learned:
+        """The same with another number of seeds for all, unless that is None."""
+        if seeds is not None and seeds < 1:
+            raise SpecError(f"A ranking is learnt from at least one split, but got seeds={seeds}.")
+        return self if seeds is None else replace(self, seeds=seeds, seeds_of={})
+
+
+def learned() -> list[Learned]:
+    """All recipes of predictors of the package, by name."""
+    found = texts_in(files("ogive.recipes").joinpath("predictors"))
+    return sorted((learned_of(*one) for one in found), key=lambda one: one.name)
+
+
+def learned_of(name: str, text: str) -> Learned:
+    """The recipe that a TOML text describes; a SpecError says what is wrong with it."""
+    entries = entries_of(name, text)
+    check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL, _REQUIRED)
+    predictors = {label: str(parse(spec)) for label, spec in entries["predictors"].items()}
+    if not predictors or not entries["columns"] or not entries["sizes"]:
+        raise SpecError(f"The recipe {name} needs a predictor, a column and a size at least.")
+    _check_counts(name, entries)
+    for label in entries.get("seeds_of", {}):
+        if label not in predictors:
+            raise UnknownName(f"predictor of {name}", label, predictors)
+    for label in entries.get("cheap", ()):
+        if label not in {*predictors, *COUNTS}:
+            raise UnknownName(f"ranking of {name}", label, {*predictors, *COUNTS})
+    for column in entries.get("labels", {}):
+        if column not in entries["columns"]:
+            raise UnknownName(f"column of {name}", column, entries["columns"])
+    made = {
+        "predictors": predictors,
+        "columns": tuple(entries["columns"]),
+        "sizes": tuple(sorted(entries["sizes"])),
+        "cheap": tuple(entries.get("cheap", COUNTS)),
+        "published": tuple(_oracle(name, one, entries) for one in entries.get("published", ())),
+        "beside": tuple(_beside(name, one) for one in entries.get("beside", ())),
+    }
+    return Learned(name=name, **{**entries, **made})
+
+
+def _check_counts(name: str, entries: Mapping[str, Any]) -> None:
+    counts = [entries["seeds"], *entries["sizes"], *entries.get("seeds_of", {}).values()]
+    if not all(isinstance(one, int) and one > 0 for one in counts):
+        raise SpecError(f"Seeds and sizes of {name} are positive numbers, but got {counts}.")
+
+
+def _oracle(name: str, entry: Mapping[str, Any], entries: Mapping[str, Any]) -> Oracle:
+    check_keys(f"a published τ of {name}", entry, _ORACLE, _ORACLE)
+    if entry["predictor"] not in entries["predictors"]:
+        raise UnknownName(f"predictor of {name}", entry["predictor"], entries["predictors"])
+    if entry["size"] not in entries["sizes"]:
+        raise SpecError(f"{name} has a published τ at {entry['size']} labels, but its sizes are {entries['sizes']}.")
+    return Oracle(**entry)
+
+
+def _beside(name: str, entry: Mapping[str, Any]) -> Beside:
+    check_keys(f"a figure beside {name}", entry, _BESIDE, _BESIDE - {"source_checked"})
+    if entry.get("source_checked", "table") not in CHECKS:
+        raise UnknownName("way in which a source was checked", entry["source_checked"], CHECKS)
+    return Beside(**entry)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import typing
 from collections import defaultdict
-from dataclasses import FrozenInstanceError, dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field, is_dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from small_parts import LATENCY, PREDICTORS, STRATEGIES, VARIANTS
 
 from ogive import catalog
 from ogive.context import Context
 from ogive.core.evaluator import Evaluator, Screened
+from ogive.core.predictor import Observed
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Proposal, Trial
+from ogive.parameters import alternatives, kind_of, parameters_of
 from ogive.spec import parse
+from ogive.tables.store import open_table
 
 SPACE, DATA = catalog.build("space", "nasbench201"), catalog.build("data", "digits(limit=60)")
 
@@ -42,6 +48,16 @@ def test_later_parts_of_a_kind_have_seeds_of_their_own() -> None:
     assert "seed" not in Context().inside("evaluator", 1)
 
 
+def test_a_part_inside_another_of_its_name_has_a_seed_of_its_own() -> None:
+    outer = Context({}, Seed(3)).drawing("ranked")
+    assert outer.seed == Seed(3)
+    assert outer.inside("evaluator", 0).drawing("inherited").seed == Seed(3)
+    assert outer.inside("evaluator", 0).drawing("ranked").seed == Seed(3).child("ranked")
+    later = outer.inside("evaluator", 1)
+    assert later.drawing("ranked").seed == later.seed == Seed(3).child("evaluator 1")
+    assert Context({}, Seed(3), own_streams=False).drawing("ranked").drawing("ranked").seed == Seed(3)
+
+
 def test_parts_in_keywords_and_lists_count_too() -> None:
     def ensemble(first: Evaluator, *, other: Evaluator, more: list[Evaluator]) -> list[Any]:
         return [first, other, *more]
@@ -55,57 +71,134 @@ def test_parts_in_keywords_and_lists_count_too() -> None:
 
 # -- the streams that are drawn from ----------------------------------------------------------------------------------
 
+Owner = tuple[tuple[str, int], ...]  # where a part stands: its kind and its place, of each part around it
+Stream = tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Watched(Seed):
-    """A seed that notes which module draws from which stream."""
+    """A seed that notes which part draws from which stream."""
 
-    drawn: dict[tuple[str, ...], set[str]] = field(default_factory=lambda: defaultdict(set), compare=False)
+    owner: Owner = field(default=(), compare=False)
+    drawn: dict[Owner, set[Stream]] = field(default_factory=lambda: defaultdict(set), compare=False)
 
     def child(self, name: str) -> Seed:
-        return Watched(self.root, (*self.path, name), self.drawn)
+        return Watched(self.root, (*self.path, name), self.owner, self.drawn)
 
     def numpy(self, name: str) -> np.random.Generator:
-        self._note(name)
+        self.drawn[self.owner].add((*self.path, name))
         return Seed(self.root, self.path).numpy(name)
 
     def integer(self, name: str) -> int:
-        self._note(name)
+        self.drawn[self.owner].add((*self.path, name))
         return Seed(self.root, self.path).integer(name)
 
-    def _note(self, name: str) -> None:
-        self.drawn[(*self.path, name)].add(sys._getframe(2).f_globals["__name__"])
+
+class Watching(Context):
+    """A context that tells seeds for whom they are."""
+
+    def inside(self, kind: str, place: int) -> Context:
+        inner = super().inside(kind, place)
+        assert isinstance(inner.seed, Watched)
+        return replace(inner, seed=replace(inner.seed, owner=(*inner.seed.owner, (kind, place))))
 
 
-FEW, BRIEF = "batch_size=16, cells=1, channels=4", "epochs=1, batch_size=16"
+FEW = "batch_size=16, cells=1, channels=4"
+SCORER = f"training_free(naswot, {FEW})"
+# What has a seed, each as small as it can be; `small_parts` has one of every strategy and predictor.
+DRAWING = {
+    "strategy": {name: text.format(scorer=SCORER, epochs=1) for name, text in (STRATEGIES | VARIANTS).items()},
+    "predictor": PREDICTORS,
+    "evaluator": {
+        "tabular": "tabular(also=[params])",
+        "trained": f"trained(epochs=1, {FEW})",
+        "training_free": SCORER,
+        "inherited": "inherited(supernet(epochs=1, batch_size=16))",
+        "latency": LATENCY,
+        "ranked": f"ranked({SCORER}, reference=3)",
+        "predicted": f"predicted(trees(trees=5), {SCORER}, sample=3)",
+        "screened": f"screened({SCORER}, training_free(zen, {FEW}), keep=1, pool=2)",
+    },
+    "weights": {
+        "supernet": "supernet(epochs=1, batch_size=16)",
+        "parts": "parts(split=random, splits=1, epochs=1, part_epochs=1, batch_size=16, calibration=parent)",
+    },
+}
+
+
+def holding(kind: str, name: str) -> set[str]:
+    """The kinds of parts that may be written first inside a part."""
+    found = set()
+    for parameter in parameters_of(catalog.resolve(kind, name)).values():
+        choices = alternatives(parameter.annotation)
+        kinds = {kind_of(one) for choice in choices for one in (choice, *typing.get_args(choice))}
+        # What is written otherwise, as `weights` of spos, is given to the whole search and has a seed of its own.
+        found |= set() if any(is_dataclass(choice) for choice in choices) else kinds
+    return found & DRAWING.keys()
+
+
+def draws(kind: str, text: str, table: str) -> dict[Owner, set[Stream]]:
+    """From which streams a part and all that is inside it draw, in a little work."""
+    seed = Watched(0)
+    things = {"channels": 4, "cells": 1, "threads": 1, "space": SPACE, "data": DATA, "table": open_table(table)}
+    if kind == "strategy" and text.startswith("ddarts"):
+        things["space"] = catalog.build("space", "ddarts_dense(cells=1)")
+    makers = {name: partial(things.get, name) for name in things}
+    built: Any = catalog.build(kind, text, Watching(makers, seed))
+    archs = [things["space"].sample(np.random.default_rng(n)) for n in range(4)]
+    if kind == "evaluator":
+        built.evaluate([Proposal(arch) for arch in archs[: 2 if isinstance(built, Screened) else 1]])
+    elif kind == "weights":
+        built.network(archs[0])
+        built.calibration(lambda network: 0.0, None)
+    elif kind == "predictor":
+        built.fit(Observed(tuple(archs), (0.0, 1.0, 2.0, 3.0)))
+        built.predict(archs)
+    else:
+        for number in range(4):
+            built.tell([Trial(number, one, Measurement(), "ok", (float(number),)) for one in built.ask(1)])
+    return dict(seed.drawn)
 
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
-    ("kind", "text"),
+    "text",
     [
-        ("evaluator", f"screened(training_free(naswot, {FEW}), trained(epochs=1, {FEW}), keep=1, pool=2)"),
-        ("evaluator", f"together(training_free(zen, {FEW}), ranked(training_free([macs, zico], {FEW}), reference=4))"),
-        ("evaluator", f"inherited(supernet({BRIEF}))"),
-        ("evaluator", f"inherited(parts(split=0, part_epochs=1, {BRIEF}))"),
-        ("evaluator", f"predicted(trees(trees=5), training_free(zen, {FEW}), sample=3)"),
-        ("strategy", f"naswot(training_free(naswot, {FEW}), scored=3)"),
-        ("strategy", f"area(training_free(naswot, {FEW}), scored=3, population=3, tournament=2)"),
-        ("strategy", f"one_shot(inherited(supernet({BRIEF})), candidates=4, population=2, tournament=2)"),
-        ("strategy", "guided(trees(trees=5), evolution, start=2, refit=1, offered=6)"),
-        ("strategy", f"few_shot(darts(epochs=1, {FEW}), splits=1)"),
+        f"predicted(trees(trees=5), predicted(trees(trees=5), {SCORER}, sample=3), sample=2)",
+        f"predicted(trees(trees=5), cached(predicted(trees(trees=5), {SCORER}, sample=3)), sample=2)",
     ],
 )
-def test_nested_parts_never_draw_from_one_stream(kind: str, text: str) -> None:
-    """Where the first part inside keeps the seed of the part around it, they draw from streams of other names."""
-    seed = Watched(0)
-    sizes = {"channels": lambda: 4, "cells": lambda: 1, "threads": lambda: 1}
-    built: Any = catalog.build(kind, text, Context({"space": lambda: SPACE, "data": lambda: DATA, **sizes}, seed))
-    archs = [SPACE.sample(np.random.default_rng(n)) for n in range(4)]
-    if kind == "evaluator":
-        built.evaluate([Proposal(arch) for arch in archs[: 2 if isinstance(built, Screened) else 1]])
-    else:
-        for number in range(4):
-            built.tell([Trial(number, one, Measurement(), "ok", (float(number),)) for one in built.ask(1)])
-    assert len(set().union(*seed.drawn.values())) > 1
-    assert {stream: names for stream, names in seed.drawn.items() if len(names) > 1} == {}
+def test_parts_of_one_name_inside_one_another_draw_from_streams_of_their_own(invented_table: Path, text: str) -> None:
+    found = draws("evaluator", text, str(invented_table))
+    streams = [stream for one in found.values() for stream in one]
+    assert len(found) > 1
+    assert len(streams) == len(set(streams)), found
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_no_two_parts_of_any_composition_draw_from_one_stream(invented_table: Path) -> None:
+    """A first part inside keeps the seed of the part around it, so that names of streams alone keep them apart."""
+    own: dict[tuple[str, str], set[Stream]] = {}
+    for kind, parts in DRAWING.items():
+        seeded = {n for n in catalog.names(kind) if "seed" in parameters_of(catalog.resolve(kind, n))}
+        assert seeded <= parts.keys()
+        for name, text in parts.items():
+            found = draws(kind, text, str(invented_table))
+            streams = [stream for one in found.values() for stream in one]
+            assert len(streams) == len(set(streams)), (text, found)
+            own[kind, name] = found.get((), set())
+    assert sum(map(bool, own.values())) > 20  # most draw
+    # Whatever stands first inside, at any depth.
+    below: dict[str, set[str]] = {kind: {kind} for kind in DRAWING}
+    for _ in DRAWING:
+        for kind, name in own:
+            below[kind] |= {deeper for inner in holding(kind, name) for deeper in below[inner]}
+    shared = {
+        (outer, inner): own[outer] & own[inner]
+        for outer in own
+        for inner in own
+        if outer != inner  # of those each has a seed of its own
+        and any(inner[0] in below[kind] for kind in holding(*outer))
+        and own[outer] & own[inner]
+    }
+    assert shared == {}

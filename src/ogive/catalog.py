@@ -89,7 +89,8 @@ def build(kind: str, text: str | Spec, context: Context | None = None, **options
 def make(maker: Callable[..., Any], spec: Spec, context: Context | None = None) -> Any:
     """Call a class or function with the arguments of `spec`, checked and filled up as in `build`."""
     parameters = parameters_of(maker)
-    slots = _Slots(Context() if context is None else context)
+    context = Context() if context is None else context
+    slots = _Slots(context.drawing(spec.name) if "seed" in parameters else context)
     arguments = _positional(spec, parameters, slots)
     return maker(*arguments, **_keywords(spec, parameters, slots, taken=len(arguments)))
 
@@ -118,8 +119,9 @@ def options(kind: str, name: str, task: str = "classification") -> dict[str, Any
         return {p.name: p.default for p in optional if any(map(is_plain, alternatives(p.annotation)))}
     parameters = parameters_of(resolve(kind, name))
     written = (p for p in parameters.values() if p.kind in _NAMED and is_writable(p))
-    own = {p.name: spelt(p.default) for p in written if p.default is not p.empty}
     records = _records(parameters, Context({"task": lambda: load(PARTS["task"][task])}))
+    apart = {record.parameter for record in records}
+    own = {p.name: spelt(p.default) for p in written if p.default is not p.empty and p.name not in apart}
     return own | {option: value for record in records for option, value in record.defaults().items()}
 
 
@@ -252,6 +254,7 @@ def _keywords(spec: Spec, parameters: Mapping[str, inspect.Parameter], within: _
                 f"as in {FLAGS[option]}."
             )
         if option not in named and option not in inside:
+            _refuse_replaced(spec, option, parameters, context)
             offered = {name for name, p in named.items() if name not in context and is_writable(p)}
             raise UnknownName(f"option of {spec.name}", option, offered | inside)
     keywords = {}
@@ -333,7 +336,7 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
             # Of several dataclasses the one for the task; the first is for all others.
             kind = next((a for a in kinds if getattr(a, "task", "") == task.name), kind)
             kind = getattr(task, name, None) if of_task else kind
-        if kind is None or kind_of(kind) in PARTS or name in GIVEN:
+        if kind is None or kind_of(kind) in PARTS or name in GIVEN or _is_replaced(parameter, context):
             continue
         fields = _fields(kind)
         options = {f"{name}_{field}" if field in taken else field: p for field, p in fields.items()}
@@ -341,6 +344,22 @@ def _records(parameters: Mapping[str, inspect.Parameter], context: Context) -> l
         start = parameter.default if isinstance(parameter.default, kind) else None
         found.append(_Record(name, kind, options, start))
     return found
+
+
+def _is_replaced(parameter: inspect.Parameter, context: Context) -> bool:
+    """Whether a part is given once for the whole search in the place of what the options of a parameter say."""
+    kinds = map(kind_of, alternatives(parameter.annotation))
+    return not PARTS.keys().isdisjoint(kinds) and context.get(parameter.name) is not None
+
+
+def _refuse_replaced(spec: Spec, option: str, parameters: Mapping[str, inspect.Parameter], context: Context) -> None:
+    """SpecError for an option of what the search gives in another way, such as `epochs` where it gives weights."""
+    for record in _records(parameters, Context({"task": partial(context.get, "task")})):
+        if option in record.fields and _is_replaced(parameters[record.parameter], context):
+            raise SpecError(
+                f"{spec.name}(...) reads no {option} here, as this search has {record.parameter} of its own: leave it "
+                f"out, or leave out --{record.parameter}."
+            )
 
 
 def _value(spec: Spec, parameter: inspect.Parameter, value: Any, context: Context) -> Any:

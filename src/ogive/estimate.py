@@ -68,9 +68,9 @@ def estimate(settings: Settings, strategies: Sequence[str] = (), *, parts: Parts
 
 def _asked(strategy: Strategy, trials: float) -> tuple[float, float]:
     """How many proposals a strategy makes for so many trials, and the seconds that it takes to make them."""
+    seconds = rehearsed(strategy)  # first: how many parts of given weights are searched is known once there are any
     most = min((part.proposals for part in walk(strategy) if isinstance(part, Scheduled)), default=math.inf)
     asked = min(trials, most)
-    seconds = rehearsed(strategy)
     return asked, seconds if math.isinf(most) else seconds * asked / most
 
 

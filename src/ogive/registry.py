@@ -58,7 +58,7 @@ PARTS: dict[str, dict[str, str]] = {
         "ddarts": "ogive.strategies.nested:ddarts",
         "spos": "ogive.strategies.single_path:spos",
         "enas": "ogive.strategies.enas:enas",
-        "few_shot": "ogive.strategies.few_shot:FewShot",
+        "few_shot": "ogive.strategies.few_shot:few_shot",
     },
     "evaluator": {
         "tabular": "ogive.evaluators.tabular:Tabular",

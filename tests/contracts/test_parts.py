@@ -127,10 +127,10 @@ def enas(space, seed):
 
 
 def few_shot(space, seed):
-    from ogive.strategies.few_shot import FewShot
+    from ogive.strategies.few_shot import FewShot, Splitting
 
     searcher = darts(space, seed)
-    return FewShot(searcher, space=space, seed=seed, part_epochs=1)
+    return FewShot(searcher, space=space, seed=seed, splitting=Splitting(part_epochs=1))
 
 """
 SCORES = catalog.names("score")

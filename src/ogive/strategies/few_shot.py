@@ -25,6 +25,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Cost, Proposal, Trial
 from ogive.runs import write_json
+from ogive.strategies.single_path import SharedPaths
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.agreement import CHOSEN, Compared, check_split, chosen_levels
 from ogive.supernets.networks import Supernet
@@ -33,7 +34,7 @@ from ogive.supernets.plan import Plan
 from ogive.training import checkpoint
 from ogive.training.threads import threads
 
-__all__ = ["FewShot", "Found", "Part"]
+__all__ = ["FewShot", "Found", "Part", "Splitting", "few_shot"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,21 @@ class Found:
 WHOLE = Part("", ())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splitting:
+    """How a supernet is split, and how long its parts are searched; see `FewShot`."""
+
+    split: int | str | list[int] | list[str] | None = None  # aoiang/few-shot-NAS: edge 0
+    splits: int = 1
+    part_epochs: int | None = None
+    transfer: bool = True
+
+    def __post_init__(self) -> None:
+        for word, value in (("splits", self.splits), ("part_epochs", self.part_epochs)):
+            if value is not None and value < 1:
+                raise SpecError(f"{word} must be at least 1, but got {value}.")
+
+
 class FewShot:
     """Searches a supernet, splits it and searches each part; the part with the lowest validation loss decides.
 
@@ -92,10 +108,7 @@ class FewShot:
         *,
         space: SearchSpace,
         seed: Seed,
-        split: int | str | list[int] | list[str] | None = None,  # aoiang/few-shot-NAS: edge 0
-        splits: int = 1,
-        part_epochs: int | None = None,
-        transfer: bool = True,
+        splitting: Splitting = Splitting(),
         progress: Callable[[str], None] | None = None,
     ) -> None:
         if not isinstance(searcher, SupernetStrategy):
@@ -104,9 +117,7 @@ class FewShot:
                 "few_shot(enas)."
             )
         searcher.sized.refuse_parts()
-        for word, value in (("splits", splits), ("part_epochs", part_epochs)):
-            if value is not None and value < 1:
-                raise SpecError(f"{word} must be at least 1, but got {value}.")
+        split, transfer, part_epochs = splitting.split, splitting.transfer, splitting.part_epochs
         plan = searcher.sized.plan
         self._split = (Edge(plan.kinds[0], 0),) if split is None else splits_of(plan, split, CHOSEN)
         if not self._split:
@@ -115,7 +126,7 @@ class FewShot:
             raise SpecError("Agreement is that of a trained supernet: leave out transfer=false, or name the edges.")
         _refuse_decisions(searcher, plan, transfer)
         self.space, self.seed, self.progress = space, seed, progress
-        self._root, self._splits, self._transfer = searcher, splits, transfer
+        self._root, self._splits, self._transfer = searcher, splitting.splits, transfer
         self._part_epochs = searcher.epochs if part_epochs is None else part_epochs
         self._edges: tuple[Edge, ...] = ()
         self._waiting: list[Part] | None = None  # None before the first epoch
@@ -365,6 +376,29 @@ class FewShot:
             "transfer": self._transfer,
             "data": self._root.task.digest,
         }
+
+
+def few_shot(
+    searcher: Strategy,
+    *,
+    space: SearchSpace,
+    seed: Seed,
+    splitting: Splitting = Splitting(),
+    progress: Callable[[str], None] | None = None,
+) -> FewShot | SharedPaths:
+    """Search a supernet, split it and search each part by a strategy; the best part's answer is proposed.
+
+    ``few_shot(darts)`` trains all of them: one proposal is one epoch of one of them. With ``few_shot(spos)`` and parts
+    that are given to the whole search, ``--weights "parts(split=0)"``, nothing is trained here: one proposal is the
+    evolution in one part, on its weights, and the options of the splitting are those of the parts.
+    """
+    if not isinstance(searcher, SharedPaths):
+        return FewShot(searcher, space=space, seed=seed, splitting=splitting, progress=progress)
+    if splitting != Splitting():
+        raise SpecError(
+            "The weights of this search say how a supernet is split: leave out split, splits, part_epochs and transfer."
+        )
+    return searcher.in_parts()
 
 
 def _refuse_decisions(searcher: SupernetStrategy, plan: Plan, transfer: bool) -> None:

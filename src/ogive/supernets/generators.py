@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,9 @@ class GeneratorParts:
 
     def route(self, arch: Architecture) -> Key:
         """The key of the part that holds an architecture; SpecError if none does."""
-        choices = autogan().admit(arch).choices
+        arch = autogan().admit(arch)
         for key in self.parts:
-            if all(choices[place] in held for place, held in zip(self.decisions, key, strict=True)):
+            if self._is_in(key, arch):
                 return key
         raise SpecError(f"No part of the supernet holds {arch}.")
 
@@ -78,6 +79,13 @@ class GeneratorParts:
     def network(self, arch: Architecture) -> Generator:
         """The generator of an architecture, whose weights are those of its part."""
         return self.part(arch).network(arch)
+
+    def holdings(self) -> list[tuple[str, Callable[[Architecture], bool]]]:
+        """The name of each part, and whether it holds an architecture."""
+        return [(self.name(key), partial(self._is_in, key)) for key in self.parts]
+
+    def _is_in(self, key: Key, arch: Architecture) -> bool:
+        return all(arch.choices[place] in held for place, held in zip(self.decisions, key, strict=True))
 
     def name(self, key: Key) -> str:
         """A short name of a part: its options of the split decisions."""

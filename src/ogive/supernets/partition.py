@@ -118,6 +118,10 @@ class Partition:
         """The network of an architecture, whose weights are those of its part."""
         return self.part(arch).network(arch)
 
+    def holdings(self) -> list[tuple[str, Callable[[Architecture], bool]]]:
+        """The name of each part, and whether it holds an architecture."""
+        return [(self.name(key), part.holds) for key, part in self]
+
     def name(self, key: Key) -> str:
         """A short name of a part: the operations on its split edges."""
         return key_name(self.plan, key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import Key, Partition
 from ogive.supernets.paths import drawn
 from ogive.training.loop import Tell
-from ogive.weights.source import Correction, Measure
+from ogive.weights.source import Correction, Holds, Measure
 
 __all__ = ["OnOneScale"]
 
@@ -30,6 +32,10 @@ class OnOneScale:
     def network(self, arch: Architecture) -> nn.Module:
         """The network of an architecture, whose weights are those of its part."""
         return self.divided.network(arch)
+
+    def holdings(self) -> Sequence[tuple[str, Holds]]:
+        """Those of the parts."""
+        return self.divided.holdings()
 
     def calibration(self, measure: Measure, tell: Tell | None) -> Correction:
         """For each part the shift and the factor that bring its estimates to the scale of the parent."""

@@ -151,7 +151,9 @@ class CellTrainer:
         levels = self._levels(parent)
         if self._parts is None or not levels:
             return epoch_s * uniform.recipe.epochs, parent
-        divided = partition(parent, levels[0].edge, groups=levels[0].groups, make=self._maker)
+        whole = levels[0].groups is None  # groups are split one level at a time
+        edges = [level.edge for level in levels] if whole else levels[0].edge
+        divided = partition(parent, edges, groups=levels[0].groups, make=self._maker)
         width = 2 if self._parts.groups else len(self._plan.operations)
         trainings = sum(width ** (level + 1) for level in range(len(levels)))
         return epoch_s * (uniform.recipe.epochs + trainings * uniform.part_recipe.epochs), divided

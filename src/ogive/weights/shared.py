@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +18,9 @@ from ogive.training.task import Task
 from ogive.training.threads import threads as torch_threads
 from ogive.weights.cells import CellSplitting, CellTraining
 from ogive.weights.generators import GeneratorSplitting, GeneratorTraining
-from ogive.weights.source import Calibrated, Correction, Measure, Place
+from ogive.weights.source import Calibrated, Correction, Divided, Holds, Measure, Place
 
-__all__ = ["SharedWeights", "Trainer", "parts", "supernet"]
+__all__ = ["SharedParts", "SharedWeights", "Trainer", "parts", "supernet"]
 
 
 class Trainer(Protocol):
@@ -89,6 +89,15 @@ class SharedWeights:
         return source.calibration(measure, tell) if isinstance(source, Calibrated) else None
 
 
+class SharedParts(SharedWeights):
+    """A source of several parts, all trained when one of them is first asked."""
+
+    def holdings(self) -> Sequence[tuple[str, Holds]]:
+        """The name of each part, and what it holds; of a supernet that is left in one piece, one for all."""
+        source = self.source
+        return source.holdings() if isinstance(source, Divided) else [("whole supernet", lambda arch: True)]
+
+
 def supernet(
     *,
     space: SearchSpace,
@@ -122,10 +131,10 @@ def parts(
     device: str = "cpu",
     threads: int | None = None,
     folder: Path | None = None,
-) -> SharedWeights:
+) -> SharedParts:
     """The parts that a supernet is split into, each trained further from its weights (few-shot NAS).
 
     As `supernet`, whose options it shares; `training` says on what is split, too.
     """
     place = Place(space, task, seed, channels, cells, device, folder)
-    return SharedWeights(training.trainer(place), threads=threads)
+    return SharedParts(training.trainer(place), threads=threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,12 +15,14 @@ from ogive.core.space import SearchSpace
 from ogive.training.loop import Tell
 from ogive.training.task import Task
 
-__all__ = ["Calibrated", "Correction", "Measure", "Place", "Prepared"]
+__all__ = ["Calibrated", "Correction", "Divided", "Holds", "Measure", "Place", "Prepared"]
 
 # The estimate of a network that a source of weights gave; it may raise.
 Measure = Callable[[nn.Module], float]
 # What an estimate of an architecture becomes once it is brought to the scale of all others.
 Correction = Callable[[Architecture, float], float]
+# Whether a part holds an architecture.
+Holds = Callable[[Architecture], bool]
 
 
 @dataclass(frozen=True)
@@ -60,4 +62,13 @@ class Calibrated(Protocol):
 
     def calibration(self, measure: Measure, tell: Tell | None) -> Correction | None:
         """What brings estimates of that kind to one scale; None where they stay as they are."""
+        ...
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A source of several parts, each with weights of its own for the architectures that it holds."""
+
+    def holdings(self) -> Sequence[tuple[str, Holds]]:
+        """The name of each part, and what it holds; it may work first, as for the first network."""
         ...

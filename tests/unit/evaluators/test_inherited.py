@@ -369,9 +369,9 @@ def test_strategies_of_every_kind_search_with_the_parts_of_two_edges_of_darts(tm
         assert [trial.status for trial in run.trials] == ["ok"] * 6
         for trial in run.trials:
             assert source.part(trial.arch).path(trial.arch)
-            assert isinstance(evaluator._judge, SampleJudge)
+            assert isinstance(evaluator._estimates._judge, SampleJudge)
             assert trial.scores == (
-                mean_score(evaluator.network(trial.arch), evaluator._judge._images()[1], Accuracy()),
+                mean_score(evaluator.network(trial.arch), evaluator._estimates._judge._images()[1], Accuracy()),
             )
     assert shared(evaluator).training_s == trained
 

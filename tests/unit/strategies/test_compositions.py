@@ -18,7 +18,7 @@ from ogive.evaluators.inherited import Inherited
 from ogive.spaces.ddarts import dartopti, ddarts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.unrestricted import ddarts_dense
-from ogive.strategies.few_shot import FewShot
+from ogive.strategies.few_shot import FewShot, Splitting
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.training.data import Data, Split
 from ogive.training.tasks.classification import Classification
@@ -97,7 +97,7 @@ def test_remedies_reach_cells_that_all_differ(space: SearchSpace, options: dict[
 )
 def test_every_search_of_nested_cells_runs_inside_parts(kind: str, options: dict[str, Any]) -> None:
     space = ddarts(distinct=2)
-    search = FewShot(made(kind, space, **options), space=space, seed=Seed(0), part_epochs=1)
+    search = FewShot(made(kind, space, **options), space=space, seed=Seed(0), splitting=Splitting(part_epochs=1))
     # The whole for two epochs; then a part for each of seven operations on the first edge, and one without that edge.
     assert len(found(search)) == 2 + 8
     held = [one.name for one in search.found if one.level == 1]
@@ -108,7 +108,7 @@ def test_every_search_of_nested_cells_runs_inside_parts(kind: str, options: dict
 def test_fairdarts_with_its_threshold_runs_inside_parts_too() -> None:
     space = ddarts(distinct=3)
     searcher = made("darts", space, gate="sigmoid", threshold=0.5, epochs=1)
-    search = FewShot(searcher, space=space, seed=Seed(0), split="normal:0")
+    search = FewShot(searcher, space=space, seed=Seed(0), splitting=Splitting(split="normal:0"))
     assert len(found(search)) == 1 + 7  # the first node of darts has both of its edges
 
 

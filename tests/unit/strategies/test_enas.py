@@ -13,7 +13,7 @@ from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.few_shot import FewShot
+from ogive.strategies.few_shot import FewShot, Splitting
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.controlled import ControlledSearch
 from ogive.supernets.controller import controlled_paths
@@ -120,7 +120,7 @@ def test_a_state_of_another_controller_is_refused(tmp_path: Path) -> None:
 def test_it_searches_the_parts_of_a_supernet_and_is_resumed_in_one(tmp_path: Path) -> None:
     def few_shot() -> FewShot:
         searcher = strategy(epochs=2, controller_steps=3, final_candidates=5)
-        return FewShot(searcher, space=nasbench201(), seed=Seed(0), split=3, part_epochs=2)
+        return FewShot(searcher, space=nasbench201(), seed=Seed(0), splitting=Splitting(split=3, part_epochs=2))
 
     whole, begun, resumed = few_shot(), few_shot(), few_shot()
     expected = [proposal.arch for proposal in whole.ask(12)]

@@ -14,7 +14,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.spaces.darts import OPS, darts
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.few_shot import FewShot
+from ogive.strategies.few_shot import FewShot, Splitting
 from ogive.strategies.local import RandomSearch
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.plan import DARTS, NASBENCH201
@@ -48,8 +48,9 @@ def searcher(space: SearchSpace, kind: str = "darts", **options: Any) -> Superne
 
 def strategy(inner: dict[str, Any] | None = None, space: SearchSpace | None = None, **options: Any) -> FewShot:
     space = nasbench201() if space is None else space
-    plain: dict[str, Any] = {"space": space, "seed": Seed(0), "part_epochs": 1}
-    return FewShot(searcher(space, **(inner or {})), **{**plain, **options})
+    progress = options.pop("progress", None)
+    splitting = Splitting(**{"part_epochs": 1, **options})
+    return FewShot(searcher(space, **(inner or {})), space=space, seed=Seed(0), splitting=splitting, progress=progress)
 
 
 def whole_search(search: FewShot) -> list[Any]:
@@ -264,7 +265,9 @@ def test_the_same_seed_searches_alike_and_another_does_not() -> None:
     first, second = (strategy(), strategy())
     assert [one.arch for one in whole_search(first)] == [one.arch for one in whole_search(second)]
     assert first.found == second.found
-    other = FewShot(searcher(nasbench201(), seed=Seed(1)), space=nasbench201(), seed=Seed(1), part_epochs=1)
+    other = FewShot(
+        searcher(nasbench201(), seed=Seed(1)), space=nasbench201(), seed=Seed(1), splitting=Splitting(part_epochs=1)
+    )
     whole_search(other)
     assert [found.loss for found in other.found] != [found.loss for found in first.found]
 

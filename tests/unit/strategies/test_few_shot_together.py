@@ -16,7 +16,7 @@ from ogive.core.space import SearchSpace
 from ogive.spaces.darts import OPS, darts
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.closed_world import in_closed_world
-from ogive.strategies.few_shot import FewShot
+from ogive.strategies.few_shot import FewShot, Splitting
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.plan import DARTS
 from ogive.tables.keys import SortedDigests
@@ -50,7 +50,7 @@ def searcher(space: SearchSpace, kind: str = "darts", **options: Any) -> Superne
 
 
 def few_shot(inner: SupernetStrategy, **options: Any) -> FewShot:
-    return FewShot(inner, **{"space": inner.space, "seed": Seed(0), "part_epochs": 1, **options})
+    return FewShot(inner, space=inner.space, seed=Seed(0), splitting=Splitting(**{"part_epochs": 1, **options}))
 
 
 def part_of(search: FewShot) -> SupernetStrategy:

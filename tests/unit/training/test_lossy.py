@@ -18,7 +18,7 @@ from ogive.core.trial import Proposal
 from ogive.networks.plain_rows import Target
 from ogive.spaces.ddarts import ddarts
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.few_shot import FewShot
+from ogive.strategies.few_shot import FewShot, Splitting
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.search import shared_score
 from ogive.training.data import Data, Split
@@ -137,7 +137,9 @@ def test_a_supernet_learns_a_quantity(kind: str, options: dict[str, Any]) -> Non
 
 def test_parts_of_a_supernet_learn_a_quantity_and_are_measured_by_its_metric() -> None:
     task = Brightness(QUANTITY)
-    search = FewShot(made("darts", task), space=nasbench201(), seed=Seed(0), split="agreement", part_epochs=1)
+    search = FewShot(
+        made("darts", task), space=nasbench201(), seed=Seed(0), splitting=Splitting(split="agreement", part_epochs=1)
+    )
     assert len(search.ask(60)) == 6
     context = Context({"channels": lambda: 4, "cells": lambda: 1}, Seed(0))
     given: dict[str, Any] = {"task": task, "space": nasbench201()}

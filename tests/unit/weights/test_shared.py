@@ -17,7 +17,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
-from ogive.core.trial import Budget
+from ogive.core.trial import Budget, Measurement, Trial
 from ogive.estimate import estimate
 from ogive.evaluators.inherited import Inherited
 from ogive.networks.build import Skeleton, WeightSource
@@ -242,3 +242,83 @@ def test_what_takes_weights_says_how_to_give_some() -> None:
 def test_weights_that_nobody_takes_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
     session.assemble(replace(SETTINGS, strategy="random", evaluator="trained(epochs=1)"))
     assert "Nothing in this search takes its weights, supernet(epochs=2" in caplog.text
+
+
+# -- searches of paths ------------------------------------------------------------------------------------------------
+
+SPOS = "spos(candidates=4, population=2, tournament=2)"
+PARTS_OF_ONE = "parts(split=0, epochs=2, part_epochs=1, batch_size=16)"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "weights", "proposals", "trainings"),
+    [(SPOS, SETTINGS.weights, 1, 1), (SPOS, PARTS_OF_ONE, 1, 6), (f"few_shot({SPOS})", PARTS_OF_ONE, 5, 6)],
+    ids=["spos", "spos over all parts", "few_shot"],
+)
+def test_searches_of_paths_share_the_weights_of_the_evaluator(
+    tmp_path: Path, strategy: str, weights: str, proposals: int, trainings: int
+) -> None:
+    settings = replace(SETTINGS, strategy=strategy, weights=weights, budget=Budget(trials=20))
+    parts = session.assemble(settings, folder=session.unfinished(tmp_path / "run"))
+    run = session.search(settings, tmp_path / "run", parts=parts)
+    assert [trial.status for trial in run.trials] == ["ok"] * proposals
+    assert len(supernets(tmp_path)) == trainings
+    (source,) = {id(one): one for part in (parts.strategy, parts.evaluator) for one in walk(part)
+                 if isinstance(one, SharedWeights)}.values()  # fmt: skip
+    # Trained before the first proposal, which is what it costs; the evaluator finds it there.
+    assert run.trials[0].proposal.cost.wall_s > source.training_s > 0
+    assert sum(trial.measurement.cost.wall_s for trial in run.trials) < source.training_s
+
+
+def test_the_path_of_shared_weights_is_the_best_on_validation_images_that_taught_nothing() -> None:
+    settings = replace(SETTINGS, strategy=SPOS, budget=Budget(trials=9))
+    parts = session.assemble(settings)
+    (trial,) = session.ran(settings, parts)
+    evolution = catalog.build(
+        "strategy",
+        "evolution(population=2, tournament=2)",
+        Context({"space": lambda: parts.space}, Seed(SETTINGS.seed).child("strategy").child("selection 0")),
+    )
+    data, found = load("digits", limit=96), {}
+    few = drawn_images(data.train, Seed(SETTINGS.seed).child("strategy").numpy("statistics"), len(data.train))
+    images = [x_NCHW for x_NCHW, _ in fixed_batches(data, few, torch.device("cpu"))]
+    val = fixed_batches(data, data.val, torch.device("cpu"))
+    for number in range(4):
+        (proposal,) = evolution.ask()
+        network = parts.context["weights"].network(proposal.arch)
+        found[proposal.arch] = mean_score(recalibrated(network, images), val, Accuracy())
+        measured = Measurement({"score": found[proposal.arch]})
+        evolution.tell([Trial(number, proposal, measured, "ok", (found[proposal.arch],))])
+    assert len(set(found.values())) > 1
+    assert trial.arch == max(found, key=found.__getitem__)
+
+
+def test_a_search_in_given_parts_goes_on_from_what_was_saved(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, strategy=f"few_shot({SPOS})", weights=PARTS_OF_ONE, budget=Budget(trials=5))
+    whole = session.search(settings, tmp_path / "whole")
+    session.search(replace(settings, budget=Budget(trials=2)), tmp_path / "run")
+    resumed = session.resume(tmp_path / "run", budget=Budget(trials=5))
+    assert [(t.arch, t.scores) for t in resumed.trials] == [(t.arch, t.scores) for t in whole.trials]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "weights", "says"),
+    [
+        ("spos(epochs=3)", SETTINGS.weights, "reads no epochs here, as this search has weights of its own: leave it"),
+        ("spos(partial=2)", SETTINGS.weights, "leave out partial"),
+        (f"few_shot({SPOS})", SETTINGS.weights, r'give --weights "parts\(split=0\)", or write spos'),
+        (f"few_shot({SPOS}, split=1)", PARTS_OF_ONE, "leave out split, splits, part_epochs and transfer"),
+    ],
+)
+def test_what_given_weights_leave_no_room_for_is_refused_in_one_line(strategy: str, weights: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        session.assemble(replace(SETTINGS, strategy=strategy, weights=weights))
+
+
+def test_a_rehearsal_of_paths_counts_the_training_of_weights_once() -> None:
+    settings = replace(SETTINGS, strategy=SPOS, weights="supernet(epochs=400, batch_size=16)")
+    parts = session.assemble(settings)
+    assert parts.context["weights"].training_s == 0
+    whole = estimate(settings, parts=parts)
+    one_epoch = parts.context["weights"].training_s
+    assert 100 * one_epoch < whole.total_s < 700 * one_epoch

@@ -47,6 +47,7 @@ STRATEGIES = {
     "area": "area({scorer}, population=3, tournament=2, scored=4)",
     "optuna": "optuna(tpe, start=4)",
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
+    "ogive": "ogive(refit=20, offered=20, rated=100)",
     "darts": "darts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs={epochs}, batch_size=12, candidates=4, population=2, tournament=2)",
@@ -114,6 +115,7 @@ PREDICTORS = {
     "boosted_trees": "boosted_trees",
     "gp": "gp(kernel=matern(encoder=structure), prior=live_weight, targets=normal_scores)",
     "nac": "nac(epochs=40, width=16, learning_rate=0.01)",
+    "ogive": "ogive(trees=20, boosts=20)",
     "ranks": "ranks(trees)",
     "upper_confidence_bound": "upper_confidence_bound(trees)",
 }

@@ -81,6 +81,12 @@ def guided(space, seed):
     return Guided(trees, Evolved(space=space), space=space, seed=seed, start=4, refit=10, offered=20)
 
 
+def ogive(space, seed):
+    from ogive.strategies.ogive import ogive
+
+    return ogive(space=space, seed=seed, refit=20, offered=20, rated=100)
+
+
 def optuna(space, seed):
     from ogive.strategies.optuna import Optuna
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,16 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Uncertain
 
-__all__ = ["UpperConfidenceBound"]
+__all__ = ["Bounded", "UpperConfidenceBound"]
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A predictor that knows more of its distribution than mean and deviation, as one of ranks does."""
+
+    def bound(self, archs: Sequence[Architecture], deviations: float) -> npt.NDArray[np.float64]:
+        """The score so many deviations above the mean, shape (n,)."""
+        ...
 
 
 class UpperConfidenceBound:
@@ -35,5 +45,7 @@ class UpperConfidenceBound:
         self.predictor.fit(observed)
 
     def predict(self, archs: Sequence[Architecture]) -> npt.NDArray[np.float64]:
+        if isinstance(self.predictor, Bounded):
+            return self.predictor.bound(archs, self.deviations)
         mean, deviation = self.predictor.predicted(archs)
         return mean + self.deviations * deviation

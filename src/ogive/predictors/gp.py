@@ -83,6 +83,12 @@ class GaussianProcess:
         assert self._targets is not None
         return self._targets.scores(mean), self._targets.deviations(mean, deviation)
 
+    def bound(self, archs: Sequence[Architecture], deviations: float) -> Floats:
+        """The score so many deviations above the mean; with normal scores, that of the rank so much higher."""
+        mean, deviation = self.latent(archs)
+        assert self._targets is not None
+        return self._targets.scores(mean + deviations * deviation)
+
     def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """Mean and deviation of the process itself, without the noise of a label, in deviations of the labels."""
         fit = self._fit

@@ -40,8 +40,7 @@ class ExtraTrees:
         share: float = 1 / 3,
     ) -> None:
         _check_positive(trees=trees, leaf=leaf)
-        if not 0 < share <= 1:
-            raise SpecError(f"The share of columns for a split lies in (0, 1], but got share={share}.")
+        _check_share(share)
         self.encoder = OneHot(space=space) if encoder is None else encoder
         self.trees, self.leaf, self.share = trees, leaf, share
         self._seed = _number(seed)
@@ -85,14 +84,17 @@ class BoostedTrees:
         depth: int = 3,  # scikit-learn's
         learning_rate: float = 0.1,  # scikit-learn's
         subsample: float = 0.8,  # of the labels for each tree; Friedman, 2002, has 0.5 to 0.8 for small samples
+        share: float = 1.0,  # of the columns for each split; scikit-learn's
     ) -> None:
         _check_positive(trees=trees, depth=depth)
         if not (learning_rate > 0 and 0 < subsample <= 1):
             raise SpecError(
                 f"Boosted trees need learning_rate > 0 and 0 < subsample <= 1, but got {learning_rate}, {subsample}."
             )
+        _check_share(share)
         self.encoder = OneHot(space=space) if encoder is None else encoder
-        self.trees, self.depth, self.learning_rate, self.subsample = trees, depth, learning_rate, subsample
+        self.trees, self.depth, self.learning_rate = trees, depth, learning_rate
+        self.subsample, self.share = subsample, share
         self._seed = _number(seed)
         self._model: Any = None
 
@@ -105,6 +107,7 @@ class BoostedTrees:
             max_depth=self.depth,
             learning_rate=self.learning_rate,
             subsample=self.subsample,
+            max_features=self.share,
             random_state=self._seed,
         )
         self._model = model.fit(self.encoder(labels.archs), np.array(labels.scores))
@@ -118,6 +121,11 @@ class BoostedTrees:
 def _number(seed: Seed) -> int:
     """A seed as scikit-learn takes one, below 2**32."""
     return seed.integer("trees") % 2**32
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share <= 1:
+        raise SpecError(f"The share of columns for a split lies in (0, 1], but got share={share}.")
 
 
 def _refuse_unfitted(model: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,17 +18,25 @@ from ogive.core.trial import FREE, Cost, Proposal, Trial
 from ogive.strategies.state import Resumable
 from ogive.strategies.unseen import Unseen
 
-__all__ = ["Guided"]
+__all__ = ["Guided", "Opening"]
+
+
+class Opening(Protocol):
+    """Where a guided search takes its first proposals from."""
+
+    def draw(self, unseen: Unseen, rng: np.random.Generator) -> Architecture | None:
+        """One that was not proposed, which thereby counts as proposed; None if there is none left."""
+        ...
 
 
 class Guided(Resumable):
     """Fit a predictor on the trials so far and propose the best of what a proposer offers, none of it twice.
 
-    The first `start` proposals are random. From then on, whenever `refit` proposals have been made, the predictor is
-    fitted on all that was told, the proposer offers about `offered` architectures, and the `refit` best by prediction
-    that nobody has proposed come next, of equal ones a random one. Labels are ordinary trials, so that a budget means
-    the same as to any other strategy. What failed or was screened out is no label. Where the proposer has nothing new,
-    a random architecture is proposed; the search is over when a finite space is exhausted.
+    The first `start` proposals are random, or those of an `opening`. From then on, whenever `refit` proposals have been
+    made, the predictor is fitted on all that was told, the proposer offers about `offered` architectures, and the
+    `refit` best by prediction that nobody has proposed come next, of equal ones a random one. Labels are ordinary
+    trials, so that a budget means the same as to any other strategy. What failed or was screened out is no label. Where
+    the proposer has nothing new, a random architecture is proposed; a finite space that is exhausted ends the search.
     """
 
     divisible = True
@@ -44,13 +52,14 @@ class Guided(Resumable):
         start: int = 20,
         refit: int = 10,  # as many as are proposed for each fit in BANANAS (White et al., AAAI 2021)
         offered: int = 1000,
+        opening: Opening | None = None,
     ) -> None:
         for name, value, least in (("start", start, 2), ("refit", refit, 1), ("offered", offered, 1)):
             if value < least:
                 raise SpecError(f"{name} of a guided search must be at least {least}, but got {value}.")
         self.predictor, self.proposer, self.space = predictor, proposer, space
         self.parts = (predictor, proposer)
-        self.start, self.refit, self.offered = start, refit, offered
+        self.start, self.refit, self.offered, self.opening = start, refit, offered, opening
         self._rng = seed.numpy("proposals")
         self._unseen = Unseen(space)
         self._labels: list[tuple[Architecture, float]] = []
@@ -81,12 +90,17 @@ class Guided(Resumable):
             started = time.perf_counter()
             self._queue.extend(self._best())
             cost = Cost(wall_s=time.perf_counter() - started)
-        arch = self._queue.popleft() if self._queue else self._unseen.draw(self._rng)
+        arch = self._queue.popleft() if self._queue else self._drawn(opens=not guided)
         if arch is None:
             return None
         self._unseen.remove(arch)
         # What a fit takes is the cost of the first proposal that came of it.
         return Proposal(arch, cost=cost)
+
+    def _drawn(self, *, opens: bool) -> Architecture | None:
+        if opens and self.opening is not None:
+            return self.opening.draw(self._unseen, self._rng)
+        return self._unseen.draw(self._rng)
 
     def _best(self) -> list[Architecture]:
         archs, scores = zip(*self._labels, strict=True)
@@ -109,6 +123,7 @@ class Guided(Resumable):
             "start": self.start,
             "refit": self.refit,
             "offered": self.offered,
+            **({} if self.opening is None else {"opening": type(self.opening).__name__}),
         }
 
     def state(self) -> dict[str, Any]:

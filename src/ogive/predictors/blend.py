@@ -1,0 +1,116 @@
+"""The predictor of this project: what is known before labels, a Gaussian process and trees, weighed by their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ogive.core.architecture import Architecture
+from ogive.core.errors import SpecError
+from ogive.core.predictor import Encoder, Observed
+from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
+from ogive.features import OneHot
+from ogive.predictors.gp import GaussianProcess
+from ogive.predictors.kernels import Matern
+from ogive.predictors.targets import Targets
+from ogive.predictors.trees import BoostedTrees, ExtraTrees
+from ogive.structure import live_weight, structure
+
+__all__ = ["Blend"]
+
+Floats = npt.NDArray[np.float64]
+
+# The trees' share of the mean grows with the number of labels, to this; half of it is reached at so many labels.
+TREES_MOST = 0.7
+TREES_HALF = 40
+# A mean of several errs less than the process alone, by this part of the trees' share: with it, eight of ten labels
+# lie within 1.28 deviations.
+LESS = 1 / 3
+
+
+class Blend:
+    """The mean of a Gaussian process, extremely randomised trees and boosted trees on the structure of architectures.
+
+    The process begins with the number of weights that reach the output; with few labels nearly all of the mean is its,
+    with many the trees have most. All learn normal scores, so that a few failures do not hide what tells the good ones
+    apart. The deviation is that of a label. Spaces that draw no graphs are told by one_hot.
+    `trees` and `boosts` are the numbers of trees; 0 of both leaves the process alone.
+    """
+
+    def __init__(self, *, space: SearchSpace, seed: Seed, trees: int = 150, boosts: int = 200) -> None:
+        if min(trees, boosts) < 0:
+            raise SpecError(f"The numbers of trees are 0 or more, but got trees={trees}, boosts={boosts}.")
+        self._encoder = encoder = described_by(space)
+        self.process = GaussianProcess(
+            space=space,
+            kernel=Matern(space=space, encoder=encoder),
+            prior=live_weight(space=space),
+            targets="normal_scores",
+        )
+        self.trees: list[ExtraTrees | BoostedTrees] = []
+        if trees:
+            self.trees.append(ExtraTrees(space=space, seed=seed, encoder=encoder, trees=trees, share=0.5))
+        if boosts:
+            self.trees.append(
+                BoostedTrees(
+                    space=space, seed=seed, encoder=encoder, trees=boosts, learning_rate=0.06, subsample=0.7, share=0.3
+                )
+            )
+        self._targets: Targets | None = None
+        self._share = 0.0
+
+    def fit(self, observed: Observed) -> None:
+        labels = observed.comparable()
+        self.process.fit(labels)
+        self._targets = Targets(labels.scores, "normal_scores")
+        self._share = TREES_MOST * len(labels) / (len(labels) + TREES_HALF) if self.trees else 0.0
+        for member in self.trees:
+            member.fit(Observed(labels.archs, tuple(self._targets.values.tolist())))
+
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        return self.predicted(archs)[0]
+
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        mean, deviation = self.latent(archs)
+        assert self._targets is not None
+        deviation = (1 - LESS * self._share) * np.hypot(deviation, self.process.noise)
+        return self._targets.scores(mean), self._targets.deviations(mean, deviation)
+
+    def bound(self, archs: Sequence[Architecture], deviations: float) -> Floats:
+        """The score so many deviations above the mean, those of what repeated labels would have as their mean."""
+        mean, deviation = self.latent(archs)
+        assert self._targets is not None
+        return self._targets.scores(mean + deviations * deviation)
+
+    def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """Mean, and deviation of the process without the noise of a label, in deviations of the labels."""
+        if self._targets is None:
+            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+        if not len(archs):
+            return np.zeros(0), np.zeros(0)
+        # Many architectures are one to the encoder: of the 15,625 cells of NAS-Bench-201, 5,341 are different.
+        first, place = _distinct(self._encoder(archs))
+        archs = [archs[one] for one in first]
+        mean, deviation = self.process.latent(archs)
+        if self.trees:
+            votes = np.mean([member.predict(archs) for member in self.trees], axis=0)
+            mean = (1 - self._share) * mean + self._share * votes
+        return mean[place], deviation[place]
+
+
+def _distinct(rows: npt.NDArray[np.float32]) -> tuple[list[int], npt.NDArray[np.intp]]:
+    """Where each different row stands first, and which of these each row is."""
+    texts = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    _, first, place = np.unique(texts, return_index=True, return_inverse=True)
+    return first.tolist(), place
+
+
+def described_by(space: SearchSpace) -> Encoder:
+    """The structure of a space's graphs, or the choices themselves where it draws none that differ."""
+    try:
+        return structure(space=space)
+    except SpecError:
+        return OneHot(space=space)

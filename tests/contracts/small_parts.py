@@ -48,6 +48,7 @@ STRATEGIES = {
     "optuna": "optuna(tpe, start=4)",
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
     "ogive": "ogive(refit=20, offered=20, rated=100)",
+    "renas": "renas(start=4, refit=10, offered=10, generations=1, epochs=1)",
     "darts": "darts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs={epochs}, batch_size=12, candidates=4, population=2, tournament=2)",
@@ -72,6 +73,8 @@ WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas", "few_shot"), tuple(SHAR
     "ddarts": ("ddarts", "dartopti", "ddarts_dense"),
     "darts": (*SHARED, "darts_rnn"),
 }
+# Spaces of strategies that do not search in all of them, or are tried in these only.
+SEARCHED = WEIGHT_SHARING | {"renas": ("nasbench201",)}
 # The same in their smallest space: in the others they are tried by their own tests and in searches.
 SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense"}
 TRAINED = "trained(epochs=1, batch_size=16)"
@@ -116,6 +119,7 @@ PREDICTORS = {
     "gp": "gp(kernel=matern(encoder=structure), prior=live_weight, targets=normal_scores)",
     "nac": "nac(epochs=40, width=16, learning_rate=0.01)",
     "ogive": "ogive(trees=20, boosts=20)",
+    "renas": "renas(epochs=10, learning_rate=0.003)",
     "ranks": "ranks(trees)",
     "upper_confidence_bound": "upper_confidence_bound(trees)",
 }

@@ -15,6 +15,7 @@ from small_parts import (
     EVALUATORS,
     FOR_TASK,
     OBJECTIVES,
+    SEARCHED,
     SHORT,
     SIZES,
     SMALL,
@@ -44,7 +45,7 @@ def legal(four: Four) -> bool:
     space, strategy, evaluator, objective = four
     if evaluator in FOR_IMAGES and "classification" not in catalog.tasks("space", space):
         return False
-    shared = space in WEIGHT_SHARING.get(strategy, COSTS)
+    shared = space in SEARCHED.get(strategy, COSTS)
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
     inherits = evaluator != "inherited" or space in ("darts", "nasbench201", "autogan")

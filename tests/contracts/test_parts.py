@@ -17,6 +17,7 @@ from small_parts import (
     EVALUATORS,
     FOR_TASK,
     PREDICTORS,
+    SEARCHED,
     SHORT,
     SIZES,
     SMALL,
@@ -85,6 +86,11 @@ def ogive(space, seed):
     from ogive.strategies.ogive import ogive
 
     return ogive(space=space, seed=seed, refit=20, offered=20, rated=100)
+def renas(space, seed):
+    from ogive.predictors.renas import ReNASRecipe
+    from ogive.strategies.renas import renas
+
+    return renas(space=space, seed=seed, recipe=ReNASRecipe(epochs=1), start=4, refit=30, offered=40, generations=1)
 
 
 def optuna(space, seed):
@@ -209,7 +215,7 @@ def made_evaluator(text: str, space: SearchSpace, table: Table) -> Evaluator:
 
 def covering() -> list[tuple[str, str]]:
     """Every strategy with one space and every space with a strategy, those without a supernet in turn."""
-    anywhere = itertools.cycle(name for name in STRATEGIES if name not in WEIGHT_SHARING)
+    anywhere = itertools.cycle(name for name in STRATEGIES if name not in SEARCHED)
     everywhere = [(next(anywhere), space) for space in DIFFERENT]
     scoring = [("area" if name == "naswot" else name, space) for name, space in everywhere]
     return [
@@ -217,6 +223,7 @@ def covering() -> list[tuple[str, str]]:
         ("naswot", "nasbench201"),
         *SMALLEST.items(),
         ("darts", "darts_rnn"),
+        ("renas", "nasbench201"),
     ]
 
 

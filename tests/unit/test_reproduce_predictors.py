@@ -29,6 +29,7 @@ labels = {{ c10_test_200 = "c10v_val_200" }}
 sizes = [30, 60]
 seeds = 2
 seeds_of = {{ ranks = 1 }}
+sizes_of = {{ ranks = [60] }}
 cheap = ["params", "live params"]
 
 [predictors]
@@ -129,8 +130,8 @@ def test_every_predictor_is_fitted_at_every_size_and_kept(table_home: Path, tmp_
     known = {(one["predictor"], one["column"], one["size"], one["seed"]): one for one in row["cells"]}
     columns = ("c10_test_200", "c10v_val_200")
     wanted = {("trees", c, size, seed) for c in columns for size in (30, 60) for seed in (0, 1)}
-    assert known.keys() == wanted | {("ranks", c, size, 0) for c in columns for size in (30, 60)}
-    assert seen[-1] == (12, 12)
+    assert known.keys() == wanted | {("ranks", c, 60, 0) for c in columns}
+    assert seen[-1] == (10, 10)
     assert all(0.1 < one["tau"] < 1 and one["fit_s"] >= 0 for one in row["cells"])
     assert {one["labels"] for one in cells(tmp_path)} == {"c10v_val_200"}
     assert row["ours"] == pytest.approx(np.mean([known["trees", columns[0], 60, seed]["tau"] for seed in (0, 1)]))
@@ -150,17 +151,17 @@ def test_an_interrupted_row_goes_on_and_equals_an_uninterrupted_one(table_home: 
     path.write_bytes(b"".join(lines[:7]) + lines[7][:20])
     again = reproduce(made(), out=tmp_path / "whole")
     assert path.read_bytes().startswith(b"".join(lines[:7]))
-    assert len(cells(tmp_path / "whole")) == 12
+    assert len(cells(tmp_path / "whole")) == 10
     assert [one["tau"] for one in again["cells"]] == [one["tau"] for one in whole["cells"]]
     fewer = reproduce(made(), out=tmp_path / "whole", seeds=1)
-    assert (len(fewer["cells"]), fewer["command"]) == (8, "ogive reproduce invented --seeds 1")
+    assert (len(fewer["cells"]), fewer["command"]) == (6, "ogive reproduce invented --seeds 1")
 
 
 def test_another_specification_is_another_fit(table_home: Path, tmp_path: Path) -> None:
     one = {'trees(trees=5)"\nranks': 'trees(trees=5)"\nrenamed = "trees(trees=6)"\nranks'}
     reproduce(made(), out=tmp_path)
     row = reproduce(made(**one), out=tmp_path)
-    assert len(cells(tmp_path)) == 12 + 8
+    assert len(cells(tmp_path)) == 10 + 8
     taus = {
         (c["predictor"], c["tau"])
         for c in row["cells"]
@@ -226,6 +227,7 @@ def test_recipes_of_the_package_name_columns_of_published_tables() -> None:
         ("seeds_of = { ranks = 1 }", "seeds_of = { other = 1 }", "no predictor of invented"),
         ('"live params"]', '"live"]', "no ranking of invented"),
         ('{ c10_test_200 = "c10v_val_200" }', '{ other = "c10v_val_200" }', "no column of invented"),
+        ("ranks = [60]", "ranks = [61]", "sizes .61., which must be among"),
         ("title", "titel", "key of the recipe invented"),
     ],
 )

@@ -17,7 +17,7 @@ __all__ = ["COUNTS", "Beside", "Learned", "Oracle", "learned", "learned_of"]
 COUNTS = ("params", "live params")
 
 _REQUIRED = {"title", "source", "source_checked", "table", "columns", "sizes", "seeds", "predictors"}
-_OPTIONAL = {"labels", "cheap", "deviation", "seeds_of", "first_seed", "published", "beside"}
+_OPTIONAL = {"labels", "cheap", "deviation", "seeds_of", "sizes_of", "first_seed", "published", "beside"}
 _ORACLE = {"predictor", "size", "tau", "margin"}
 _BESIDE = {"who", "size", "tau", "source", "source_checked"}
 
@@ -50,9 +50,9 @@ class Learned:
     Architectures stand in the order of their text forms; a split is ``default_rng(seed).permutation``, of which the
     first n are told and the others ranked. `columns` are ranked, each with labels of its own or those of the column
     that `labels` names for it. `predictors` maps what one is called to its specification; the first is the row's
-    headline, `seeds_of` gives some fewer seeds than the others, `first_seed` is where seeds begin. `published` are
-    oracles of the first column. `cheap` rankings must not come as near to an oracle that lies above them as is asked
-    of ours.
+    headline, `seeds_of` and `sizes_of` give some other seeds and sizes than the rest have, `first_seed` is where seeds
+    begin. `published` are oracles of the first column. `cheap` rankings must not come as near to an oracle that lies
+    above them as is asked of ours.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Learned:
     cheap: tuple[str, ...] = COUNTS
     deviation: str | None = None
     seeds_of: dict[str, int] = field(default_factory=dict)
+    sizes_of: dict[str, tuple[int, ...]] = field(default_factory=dict)
     first_seed: int = 0
     published: tuple[Oracle, ...] = ()
     beside: tuple[Beside, ...] = ()
@@ -86,6 +87,10 @@ class Learned:
     def seeds_for(self, predictor: str) -> range:
         """The seeds of a predictor, of which each is a split."""
         return range(self.first_seed, self.first_seed + self.seeds_of.get(predictor, self.seeds))
+
+    def sizes_for(self, predictor: str) -> tuple[int, ...]:
+        """How many labels a predictor is fitted on, ascending."""
+        return self.sizes_of.get(predictor, self.sizes)
 
     def with_seeds(self, seeds: int | None) -> Learned:
         """The same with another number of seeds for all, unless that is None."""
@@ -108,7 +113,7 @@ def learned_of(name: str, text: str) -> Learned:
     if not predictors or not entries["columns"] or not entries["sizes"]:
         raise SpecError(f"The recipe {name} needs a predictor, a column and a size at least.")
     _check_counts(name, entries)
-    for label in entries.get("seeds_of", {}):
+    for label in (*entries.get("seeds_of", {}), *entries.get("sizes_of", {})):
         if label not in predictors:
             raise UnknownName(f"predictor of {name}", label, predictors)
     for label in entries.get("cheap", ()):
@@ -121,6 +126,7 @@ def learned_of(name: str, text: str) -> Learned:
         "predictors": predictors,
         "columns": tuple(entries["columns"]),
         "sizes": tuple(sorted(entries["sizes"])),
+        "sizes_of": {label: tuple(sorted(sizes)) for label, sizes in entries.get("sizes_of", {}).items()},
         "cheap": tuple(entries.get("cheap", COUNTS)),
         "published": tuple(_oracle(name, one, entries) for one in entries.get("published", ())),
         "beside": tuple(_beside(name, one) for one in entries.get("beside", ())),
@@ -130,6 +136,9 @@ def learned_of(name: str, text: str) -> Learned:
 
 def _check_counts(name: str, entries: Mapping[str, Any]) -> None:
     counts = [entries["seeds"], *entries["sizes"], *entries.get("seeds_of", {}).values()]
+    for label, sizes in entries.get("sizes_of", {}).items():
+        if not set(sizes) <= set(entries["sizes"]):
+            raise SpecError(f"{label} of {name} has sizes {sizes}, which must be among {entries['sizes']}.")
     if not all(isinstance(one, int) and one > 0 for one in counts):
         raise SpecError(f"Seeds and sizes of {name} are positive numbers, but got {counts}.")
 
@@ -138,8 +147,9 @@ def _oracle(name: str, entry: Mapping[str, Any], entries: Mapping[str, Any]) -> 
     check_keys(f"a published τ of {name}", entry, _ORACLE, _ORACLE)
     if entry["predictor"] not in entries["predictors"]:
         raise UnknownName(f"predictor of {name}", entry["predictor"], entries["predictors"])
-    if entry["size"] not in entries["sizes"]:
-        raise SpecError(f"{name} has a published τ at {entry['size']} labels, but its sizes are {entries['sizes']}.")
+    sizes = entries.get("sizes_of", {}).get(entry["predictor"], entries["sizes"])
+    if entry["size"] not in sizes:
+        raise SpecError(f"{name} has a published τ at {entry['size']} labels, but its sizes are {sizes}.")
     return Oracle(**entry)
 
 

@@ -178,7 +178,7 @@ def _wanted(chosen: Learned) -> Iterator[Cell]:
             for column in chosen.columns:
                 labels = chosen.labels.get(column, column)
                 about = {"predictor": predictor, "spec": spec, "column": column, "labels": labels, "seed": seed}
-                yield from ({**about, "size": size} for size in chosen.sizes)
+                yield from ({**about, "size": size} for size in chosen.sizes_for(predictor))
 
 
 def _done(chosen: Learned, world: World, kept: _Kept, progress: Callable[[int, int], None]) -> list[Cell]:
@@ -271,7 +271,7 @@ def judged_learned(row: Mapping[str, Any], chosen: Learned) -> dict[str, Any]:
     column = chosen.columns[0]
     counts = {(one["predictor"], one["size"]): one["tau"] for one in row["counts"] if one["column"] == column}
     known = [one.size for one in chosen.published if one.predictor == chosen.headline]
-    size = max(known or chosen.sizes)
+    size = max(known or chosen.sizes_for(chosen.headline))
     taus = _taus(row["cells"], chosen.headline, column, size)
     oracle = next((o for o in chosen.published if (o.predictor, o.size) == (chosen.headline, size)), None)
     columns = [_compared(one, row["cells"], column, counts, chosen) for one in chosen.published]

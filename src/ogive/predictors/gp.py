@@ -20,7 +20,7 @@ __all__ = ["GaussianProcess"]
 
 Floats = npt.NDArray[np.float64]
 
-# The scales are decided on so many labels at most, evenly taken; all of them are fitted.
+# Where there are scales, they and the noise are decided on so many labels at most, evenly taken; all are fitted.
 DECIDING = 250
 ITERATIONS = 30
 # What is thought of noise before the labels: the logarithm of its variance in those of the process, and its deviation.
@@ -73,7 +73,7 @@ class GaussianProcess:
     def fit(self, observed: Observed) -> None:
         labels = observed.comparable()
         self._targets = Targets(labels.scores, self.targets)
-        self._fit = self._fitted(self.kernel.described(labels.archs), self._prior(labels.archs), self._targets.values)
+        self._fit = self._fitted(*self.described(labels.archs), self._targets.values)
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         return self.predicted(archs)[0]
@@ -91,13 +91,18 @@ class GaussianProcess:
 
     def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """Mean and deviation of the process itself, without the noise of a label, in deviations of the labels."""
+        return self.latent_of(*self.described(archs)) if len(archs) else (np.zeros(0), np.zeros(0))
+
+    def described(self, archs: Sequence[Architecture]) -> tuple[Any, Floats]:
+        """What the kernel and the prior say of architectures, whatever the labels."""
+        return self.kernel.described(archs), self._prior(archs)
+
+    def latent_of(self, described: Any, prior: Floats) -> tuple[Floats, Floats]:
+        """The same as `latent` of what was described."""
         fit = self._fit
         if fit is None:
             raise SpecError("A predictor predicts nothing before it was fitted on labels.")
-        if not len(archs):
-            return np.zeros(0), np.zeros(0)
-        prior = self._prior(archs)
-        shared = self._covered(self.kernel.between(self.kernel.described(archs), fit.described, fit.scales), prior, fit)
+        shared = self._covered(self.kernel.between(described, fit.described, fit.scales), prior, fit)
         explained = np.einsum("ij,ij->i", shared @ fit.inverse, shared)
         own = 1 + self._doubted(prior, prior)
         mean = self.trust * prior + shared @ fit.weights
@@ -121,7 +126,8 @@ class GaussianProcess:
 
     def _fitted(self, described: Any, prior: Floats, targets: Floats) -> _Fit:
         residual = targets - self.trust * prior
-        few = np.unique(np.linspace(0, len(targets) - 1, min(DECIDING, len(targets))).astype(int))
+        most = min(DECIDING, len(targets)) if self.kernel.scales else len(targets)
+        few = np.unique(np.linspace(0, len(targets) - 1, most).astype(int))
         evidence = _Evidence(self.kernel, described[few], self._doubted(prior[few][:, None], prior[few]), residual[few])
         scales, noise = evidence.best()
         covariance = self.kernel.within(described, scales)[0] + self._doubted(prior[:, None], prior)

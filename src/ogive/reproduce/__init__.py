@@ -15,6 +15,7 @@ from ogive.reproduce.figure import draw_courses
 from ogive.reproduce.ledger import describe, ours_text, read_rows
 from ogive.reproduce.predictor_recipe import Learned, learned
 from ogive.reproduce.predictors import judged_learned, reproduce_learned
+from ogive.reproduce.queries import Queries, judged_queries, queries, reproduce_queries
 from ogive.reproduce.rankings import judged_ranking, reproduce_ranking
 from ogive.reproduce.recipe import CHECKS, PRESETS, Column, Ranking, Recipe, Shared, rankings, recipe, recipes, shared
 from ogive.reproduce.recipe import read as _read
@@ -26,6 +27,7 @@ __all__ = [
     "PRESETS",
     "Column",
     "Learned",
+    "Queries",
     "Ranking",
     "Recipe",
     "Shared",
@@ -36,6 +38,7 @@ __all__ = [
     "judged",
     "learned",
     "listed",
+    "queries",
     "rankings",
     "recipe",
     "recipes",
@@ -45,7 +48,7 @@ __all__ = [
 
 
 def reproduce(
-    name: str | Recipe | Ranking | Shared | Learned,
+    name: str | Recipe | Ranking | Shared | Learned | Queries,
     *,
     preset: str = "small",
     out: Path = Path("reproductions"),
@@ -58,24 +61,26 @@ def reproduce(
 
     Finished searches are kept under ``out/runs`` and not repeated, unless the recipe says that they cost nothing.
     Missing data is a row too: it says what is missing; so is a recipe that needs a GPU where there is none. Rankings,
-    by scores or by predictors, have no presets. `seeds`, in place of the recipe's, is for predictors and, as `device`,
-    for comparisons of searches that share weights.
+    by scores or by predictors, and counts of queries have no presets. `seeds`, in place of the recipe's, is for
+    predictors, for queries and, as `device`, for comparisons of searches that share weights.
     """
     chosen = _named(name) if isinstance(name, str) else name
     if isinstance(chosen, Shared):
         return reproduce_shared(chosen, preset=preset, out=out, seeds=seeds, device=device, progress=progress)
-    if device != "cpu" or not (seeds is None or isinstance(chosen, Learned)):
+    if device != "cpu" or not (seeds is None or isinstance(chosen, Learned | Queries)):
         raise SpecError(f"{chosen.name} has the seeds of its preset and runs on the CPU: leave seeds and device out.")
     if isinstance(chosen, Learned):
         return reproduce_learned(chosen, out=out, seeds=seeds, progress=progress)
+    if isinstance(chosen, Queries):
+        return reproduce_queries(chosen, out=out, seeds=seeds, progress=progress)
     if isinstance(chosen, Ranking):
         return reproduce_ranking(chosen, out=out, progress=progress)
     return reproduce_search(chosen, preset=preset, out=out, workers=workers, progress=progress)
 
 
-def everything() -> list[Recipe | Ranking | Shared | Learned]:
+def everything() -> list[Recipe | Ranking | Shared | Learned | Queries]:
     """Whatever can be reproduced: searches, rankings with and without labels, searches that share weights."""
-    return [*recipes(), *rankings(), *learned(), *shared()]
+    return [*recipes(), *rankings(), *learned(), *queries(), *shared()]
 
 
 def listed(out: Path) -> list[tuple[str, str, str, str, str]]:
@@ -99,10 +104,12 @@ def judged(row: dict[str, Any]) -> dict[str, Any]:
         return judged_shared(row, chosen)
     if isinstance(chosen, Learned):
         return judged_learned(row, chosen)
+    if isinstance(chosen, Queries):
+        return judged_queries(row, chosen)
     return judged_ranking(row, chosen) if isinstance(chosen, Ranking) else judged_search(row, chosen)
 
 
-def _named(name: str) -> Recipe | Ranking | Shared | Learned:
+def _named(name: str) -> Recipe | Ranking | Shared | Learned | Queries:
     known = {one.name: one for one in everything()}
     if name not in known:
         raise UnknownName("recipe", name, known)

@@ -28,7 +28,7 @@ from ogive.reproduce.ledger import empty_row, write_row
 from ogive.reproduce.predictor_recipe import COUNTS, Learned
 from ogive.reproduce.verdict import Target, columns_verdict, doubts
 
-__all__ = ["World", "judged_learned", "quality", "reproduce_learned", "split", "world_of"]
+__all__ = ["Kept", "World", "judged_learned", "quality", "reproduce_learned", "split", "world_of"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -120,7 +120,7 @@ def reproduce_learned(
     row = _row(chosen, seeds)
     try:
         world = world_of(catalog.load("open_table")(chosen.table))
-        kept = _Kept(out / "runs" / chosen.name / "cells.jsonl", world.table.digest)
+        kept = Kept(out / "runs" / chosen.name / "cells.jsonl", world.table.digest)
         cells = _done(chosen, world, kept, progress or (lambda done, total: None))
         row |= {"rows": len(world.archs), "table_digest": world.table.digest}
         row |= {"commits": sorted({str(one["commit"]) for one in cells})}
@@ -134,7 +134,7 @@ def reproduce_learned(
     return row
 
 
-class _Kept:
+class Kept:
     """The fits that are done, a line of JSON each; a last line that was cut off is overwritten."""
 
     def __init__(self, path: Path, digest: str) -> None:
@@ -181,7 +181,7 @@ def _wanted(chosen: Learned) -> Iterator[Cell]:
                 yield from ({**about, "size": size} for size in chosen.sizes_for(predictor))
 
 
-def _done(chosen: Learned, world: World, kept: _Kept, progress: Callable[[int, int], None]) -> list[Cell]:
+def _done(chosen: Learned, world: World, kept: Kept, progress: Callable[[int, int], None]) -> list[Cell]:
     wanted = list(_wanted(chosen))
     predictor: tuple[tuple[str, int], Predictor] | None = None
     cells = []

@@ -107,13 +107,15 @@ class Guided(Resumable):
         observed = Observed(archs, scores)
         self.predictor.fit(observed)
         offered = self.proposer.offered(self.predictor, observed, self.offered, self._rng)
-        fresh = [arch for arch in offered if arch in self._unseen]
+        fresh = [place for place, arch in enumerate(offered) if arch in self._unseen]
         if not fresh:
             return []
+        # Of all that was offered, though some was proposed: a predictor may know a whole space from the last time.
+        scores = self.predictor.predict(offered)[fresh]
         # Trees give many architectures the same value: sorting a shuffled list takes a random one of them.
         shuffled = self._rng.permutation(len(fresh))
-        order = shuffled[np.argsort(-self.predictor.predict(fresh)[shuffled], kind="stable")]
-        return [fresh[place] for place in order[: self.refit].tolist()]
+        order = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+        return [offered[fresh[place]] for place in order[: self.refit].tolist()]
 
     def settings(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ogive.core.errors import SpecError, UnknownName
+from ogive.reproduce import describe, queries, reproduce
+from ogive.reproduce.queries import Queries, judged_queries, queries_of
+
+TEXT = """
+title = "Searches of an invented table"
+source = "nobody"
+source_checked = "code"
+table = "nasbench201"
+most = {most}
+seeds = 3
+seeds_of = {{ slow = 1 }}
+
+[targets]
+c10v_val_200 = [{median}, 15000]
+
+[strategies]
+random = "random"
+slow = "local_search(step=first)"
+"""
+
+
+def made(most: int = 40, median: int = 20) -> Queries:
+    return queries_of("invented", TEXT.format(most=most, median=median))
+
+
+def test_a_search_that_does_not_find_the_best_counts_as_the_most_queries(table_home: Path, tmp_path: Path) -> None:
+    row = reproduce(made(), out=tmp_path)
+    assert [(one["strategy"], one["seed"]) for one in row["cells"]] == [
+        ("random", 0),
+        ("slow", 0),
+        ("random", 1),
+        ("random", 2),
+    ]
+    assert all(one["queries"] == 40 and not one["found"] and one["regret"] > 0 for one in row["cells"])
+    assert (row["ours"], row["baselines"], row["status"]) == (40, {"slow": 40}, "differs")
+    assert "the median is 40, more than 20" in row["because"]
+    assert "| random | 3 | 40 | 40 | 3 |" in row["markdown"][2]
+    told: list[str] = []
+    describe(row, told.append)
+    assert "40.000 queries" in "\n".join(told)
+
+
+def test_a_search_ends_with_the_best(table_home: Path, tmp_path: Path) -> None:
+    row = reproduce(made(most=15_625, median=15_625), out=tmp_path, seeds=1)
+    found = row["cells"]
+    assert all(one["found"] and one["regret"] == 0 and one["queries"] < 15_625 for one in found)
+    assert row["status"] in ("holds", "differs")  # 95 % of one search is that search
+    assert row["n_seeds"] == 1
+
+
+def test_what_was_searched_is_not_searched_again(table_home: Path, tmp_path: Path) -> None:
+    first = reproduce(made(), out=tmp_path)
+    path = tmp_path / "runs" / "invented" / "cells.jsonl"
+    lines = path.read_text().splitlines()
+    cell = json.loads(lines[0]) | {"queries": 7}
+    path.write_text("\n".join([json.dumps(cell), *lines[1:]]) + "\n")
+    again = reproduce(made(), out=tmp_path)
+    assert [one["queries"] for one in again["cells"]] == [7, *(one["queries"] for one in first["cells"][1:])]
+    assert len(path.read_text().splitlines()) == 4
+
+
+def test_the_status_follows_from_the_cells() -> None:
+    cells = [
+        {"strategy": "random", "column": "c10v_val_200", "queries": n, "found": True, "seconds": 0.1}
+        for n in (5, 9, 30)
+    ]
+    cells.append(cells[0] | {"strategy": "slow"})
+    assert judged_queries({"cells": cells}, made(median=9))["status"] == "holds"
+    judged = judged_queries({"cells": cells}, made(median=8))
+    assert judged["status"] == "differs"
+    assert judged["columns"][0]["late"] == pytest.approx(27.9)
+
+
+def test_recipes_that_cannot_be_are_refused() -> None:
+    with pytest.raises(SpecError, match="positive numbers of seeds and queries"):
+        made(most=0)
+    with pytest.raises(SpecError, match="a median and a 95th percentile"):
+        queries_of("invented", TEXT.format(most=5, median=1).replace("[1, 15000]", "[1]"))
+    with pytest.raises(UnknownName, match="slwo"):
+        queries_of("invented", TEXT.format(most=5, median=1).replace("slow = 1", "slwo = 1"))
+    with pytest.raises(SpecError, match="seeds=0"):
+        made().with_seeds(0)
+
+
+def test_the_recipes_of_the_package_can_be_read() -> None:
+    assert {one.headline for one in queries()} == {"ogive"}

@@ -111,10 +111,10 @@ class Guided(Resumable):
         if not fresh:
             return []
         # Of all that was offered, though some was proposed: a predictor may know a whole space from the last time.
-        scores = self.predictor.predict(offered)[fresh]
+        predicted = self.predictor.predict(offered)[fresh]
         # Trees give many architectures the same value: sorting a shuffled list takes a random one of them.
         shuffled = self._rng.permutation(len(fresh))
-        order = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+        order = shuffled[np.argsort(-predicted[shuffled], kind="stable")]
         return [offered[fresh[place]] for place in order[: self.refit].tolist()]
 
     def settings(self) -> dict[str, Any]:

@@ -49,6 +49,7 @@ PARTS: dict[str, dict[str, str]] = {
         "guided": "ogive.strategies.guided:Guided",
         "ogive": "ogive.strategies.ogive:ogive",
         "renas": "ogive.strategies.renas:renas",
+        "nao": "ogive.strategies.nao:nao",
         "optuna": "ogive.strategies.optuna:Optuna",
         "naswot": "ogive.strategies.scored:BestScored",
         "area": "ogive.strategies.scored:Area",
@@ -98,6 +99,7 @@ PARTS: dict[str, dict[str, str]] = {
         "nac": "ogive.predictors.comparator:Comparator",
         "ogive": "ogive.predictors.blend:Blend",
         "renas": "ogive.predictors.renas:ReNAS",
+        "nao": "ogive.predictors.nao:Nao",
         "ranks": "ogive.predictors.ranks:Ranks",
         "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
     },
@@ -115,6 +117,7 @@ PARTS: dict[str, dict[str, str]] = {
         "wl": "ogive.predictors.kernels:WeisfeilerLehman",
     },
     "proposer": {
+        "ascent": "ogive.strategies.proposers:Ascent",
         "exhaustive": "ogive.strategies.proposers:Exhaustive",
         "evolution": "ogive.strategies.proposers:Evolved",
         "random": "ogive.strategies.proposers:RandomOffers",

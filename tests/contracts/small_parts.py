@@ -35,6 +35,7 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "ddarts_dense": (2, 1),
     "dartopti_from": (2, None),
 }
+SMALL_NAO = "epochs=20, width=16, layers=1, units=8, learning_rate=0.02"
 # A scorer needs images, or what the evaluator of a search without images has; an epoch of a supernet is a proposal.
 STRATEGIES = {
     "random": "random",
@@ -49,6 +50,7 @@ STRATEGIES = {
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
     "ogive": "ogive(refit=20, offered=20, rated=100)",
     "renas": "renas(start=4, refit=10, offered=10, generations=1, epochs=1)",
+    "nao": "nao(start=2, refit=10, largest_step=1, seeds=4, epochs=1, width=4, layers=0)",
     "darts": "darts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1)",
     "ddarts": "ddarts(epochs={epochs}, batch_size=12, alpha_learning_rate=0.1, warm_epochs=0)",
     "spos": "spos(epochs={epochs}, batch_size=12, candidates=4, population=2, tournament=2)",
@@ -74,7 +76,10 @@ WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas", "few_shot"), tuple(SHAR
     "darts": (*SHARED, "darts_rnn"),
 }
 # Spaces of strategies that do not search in all of them, or are tried in these only.
-SEARCHED = WEIGHT_SHARING | {"renas": ("nasbench201",)}
+SEARCHED = WEIGHT_SHARING | {
+    "nao": tuple(name for name in DIFFERENT if catalog.build("space", name).tokens),
+    "renas": ("nasbench201",),
+}
 # The same in their smallest space: in the others they are tried by their own tests and in searches.
 SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense"}
 TRAINED = "trained(epochs=1, batch_size=16)"
@@ -112,9 +117,12 @@ OBJECTIVES = {
     "minimize": "minimize({bad})",
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
 }
+# Proposers that do not take every predictor, or take long, with one that they take.
+PROPOSERS = {"ascent": "nao(epochs=1, width=4, layers=0), ascent(largest_step=1, seeds=4)"}
 # One way to write each predictor, and the encoders and proposers inside others.
 PREDICTORS = {
     "trees": "trees",
+    "nao": f"nao({SMALL_NAO})",
     "boosted_trees": "boosted_trees",
     "gp": "gp(kernel=matern(encoder=structure), prior=live_weight, targets=normal_scores)",
     "nac": "nac(epochs=40, width=16, learning_rate=0.01)",

@@ -17,6 +17,7 @@ from small_parts import (
     EVALUATORS,
     FOR_TASK,
     PREDICTORS,
+    PROPOSERS,
     SEARCHED,
     SHORT,
     SIZES,
@@ -91,6 +92,14 @@ def renas(space, seed):
     from ogive.strategies.renas import renas
 
     return renas(space=space, seed=seed, recipe=ReNASRecipe(epochs=1), start=4, refit=30, offered=40, generations=1)
+
+
+def nao(space, seed):
+    from ogive.predictors.nao import NaoSettings
+    from ogive.strategies.nao import nao
+
+    settings = NaoSettings(epochs=1, width=4, layers=0)
+    return nao(space=space, seed=seed, settings=settings, start=4, refit=10, largest_step=2)
 
 
 def optuna(space, seed):
@@ -224,6 +233,7 @@ def covering() -> list[tuple[str, str]]:
         *SMALLEST.items(),
         ("darts", "darts_rnn"),
         ("renas", "nasbench201"),
+        ("nao", "darts_rnn"),
     ]
 
 
@@ -337,7 +347,8 @@ def test_every_encoder_serves_a_predictor(encoder: str) -> None:
 
 @pytest.mark.parametrize("proposer", catalog.names("proposer"))
 def test_every_proposer_serves_a_guided_search(proposer: str) -> None:
-    text = f"guided(trees(trees=5), {proposer}, start=4, refit=4, offered=30)"
+    inner = PROPOSERS.get(proposer, f"trees(trees=5), {proposer}")
+    text = f"guided({inner}, start=4, refit=4, offered=30)"
     check_strategy(
         lambda within, seed: catalog.build("strategy", text, context(within, seed)), nasbench201(), rounds=12
     )

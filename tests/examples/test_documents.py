@@ -49,6 +49,8 @@ SMALLER = {
     "steps=20, part_steps=5, feature_epochs=4, images=1000": "steps=1, part_steps=1, feature_epochs=1, images=20",
     "split=0, epochs=20, part_epochs=10": "split=0, epochs=1, part_epochs=1",
     "--budget 50 --out": "--budget 2 --out",
+    "nao(start=100, refit=50)": "nao(start=4, refit=196, epochs=1)",
+    "predicted(nao, tabular": "predicted(nao(epochs=1), tabular",
 }
 
 

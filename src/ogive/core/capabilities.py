@@ -26,6 +26,7 @@ __all__ = [
     "Graded",
     "Listening",
     "Named",
+    "Particular",
     "Populated",
     "Projecting",
     "Reading",
@@ -211,6 +212,15 @@ class Graded(Protocol):
     @property
     def fidelity(self) -> Fidelity | None:
         """What its fidelities count; None if it has a single one after all."""
+        ...
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A proposer that works with some predictors only."""
+
+    def refuse(self, predictor: object) -> None:
+        """Raise SpecError for a predictor with which it does not work."""
         ...
 
 

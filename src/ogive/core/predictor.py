@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 
-__all__ = ["Encoder", "Observed", "Predictor", "Proposer", "Uncertain"]
+__all__ = ["Encoder", "Latent", "Observed", "Predictor", "Proposer", "Uncertain"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,6 +86,19 @@ class Uncertain(Predictor, Protocol):
 
     def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """Mean, equal to `predict`, and standard deviation, in the unit of the scores; shapes (n,)."""
+        ...
+
+
+@runtime_checkable
+class Latent(Predictor, Protocol):
+    """A predictor in a space of points between which it can climb, and from which it reads architectures."""
+
+    def starts(self, told: Observed, count: int) -> Sequence[Architecture]:
+        """The `count` best to climb from, each once: of those told, and of others that it knows as well."""
+        ...
+
+    def ascended(self, archs: Sequence[Architecture], step_size: float) -> Sequence[Architecture]:
+        """Where each gets to by a step of this size up the gradient of the prediction; the same may come twice."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Particular
 from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Proposer
 from ogive.core.rng import Seed
@@ -57,6 +58,8 @@ class Guided(Resumable):
         for name, value, least in (("start", start, 2), ("refit", refit, 1), ("offered", offered, 1)):
             if value < least:
                 raise SpecError(f"{name} of a guided search must be at least {least}, but got {value}.")
+        if isinstance(proposer, Particular):
+            proposer.refuse(predictor)
         self.predictor, self.proposer, self.space = predictor, proposer, space
         self.parts = (predictor, proposer)
         self.start, self.refit, self.offered, self.opening = start, refit, offered, opening

@@ -1,9 +1,9 @@
 """Convolutions of supernets where torch's own backward pass is slow on a CPU.
 
 Measured with torch 2.13 on images in channels_last: the gradient of the input of a convolution of stride 1 is faster as
-a forward convolution with the flipped kernel; that of a 5×5 kernel as four of 3×3 kernels; a dilated convolution as one
-without dilation on the four images of every second pixel; and a pointwise one as a product of matrices. All are exact
-rearrangements of the same sums.
+a forward convolution with the flipped kernel; that of a 5×5 kernel as those of its first three columns and its last
+two; a dilated convolution as one without dilation on the four images of every second pixel; and a pointwise one as a
+product of matrices. All are exact rearrangements of the same sums.
 
 Shapes: N images, C channels, H × W pixels, kernels (C, 1, k, k).
 """
@@ -29,12 +29,10 @@ __all__ = [
 ]
 
 LAYOUT = torch.channels_last
-# Below so many pixels in a batch, torch's own gradient of a 5×5 kernel is as fast as four of 3×3 ...
-WINDOWS_FROM = 4096
-# ... but on images of at most so many pixels a side, where it is three to six times as slow.
-SMALL_SIDE = 4
-# Below so many, what a batch takes in memory is not worth the time of computing it again.
-RECOMPUTED_FROM = 16_384
+# With more columns than these in a kernel, torch computes its gradient four to eight times as slowly.
+COLUMNS = 3
+# Below so many pixels in a batch, what it takes in memory is not worth the time of computing it again.
+RECOMPUTED_FROM = 4096
 
 
 def is_fast(x: Tensor) -> bool:
@@ -122,7 +120,7 @@ def pointwise(x_NCHW: Tensor, kernel: Tensor) -> Tensor:
 
 def depthwise(x_NCHW: Tensor, kernel: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
     """The depthwise convolution that keeps the size, or divides it by the stride."""
-    if dilation == 1 and (stride > 1 or not _is_large(x_NCHW, kernel)):
+    if dilation == 1 and kernel.shape[3] <= COLUMNS:
         return _convolved(x_NCHW, kernel, stride, dilation)  # torch's own gradient is as good
     convolved: Tensor = _Depthwise.apply(x_NCHW, kernel, stride, dilation)  # type: ignore[no-untyped-call]
     return convolved
@@ -131,9 +129,10 @@ def depthwise(x_NCHW: Tensor, kernel: Tensor, stride: int = 1, dilation: int = 1
 def normalised_depthwise(x_NCHW: Tensor, norm: nn.BatchNorm2d, kernel: Tensor) -> Tensor:
     """Batch normalisation by the statistics of the batch, ReLU, and a depthwise convolution that keeps the size.
 
-    What lies between is computed again in the backward pass, so that it takes no memory until then.
+    Where the gradient of the kernel takes its time anyway, what lies between is computed again in the backward pass, so
+    that it takes no memory until then.
     """
-    if x_NCHW.numel() // x_NCHW.shape[1] < (WINDOWS_FROM if kernel.shape[2] == 5 else RECOMPUTED_FROM):
+    if kernel.shape[3] <= COLUMNS or x_NCHW.numel() // x_NCHW.shape[1] < RECOMPUTED_FROM:
         return depthwise(F.relu_(norm(x_NCHW)), kernel)
     if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
@@ -208,32 +207,16 @@ def _input_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, di
     return _backward(gradient, x, kernel, stride, dilation, [True, False, False])
 
 
-def _is_large(x: Tensor, kernel: Tensor) -> bool:
-    """Whether the gradient of the kernel is faster in four windows."""
-    many, small = x.numel() // x.shape[1] >= WINDOWS_FROM, max(x.shape[2:]) <= SMALL_SIDE
-    return kernel.shape[2] == 5 and (many or small)
-
-
 def _kernel_gradient(gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
-    H, W = x.shape[2:]
-    if stride != 1 or dilation != 1 or not _is_large(x, kernel):
+    side, around = kernel.shape[3], kernel.shape[3] // 2
+    if side <= COLUMNS or dilation != 1 or x.shape[3] < around:
         return _backward(gradient, x, kernel, stride, dilation, [False, True, False])
-    padded = F.pad(x, (2, 2, 2, 2))
-    small = kernel[:, :, :3, :3]
-    upper, lower = (
-        [
-            _backward(gradient, _window(padded, top, left, H + 2, W + 2), small, 1, 1, [False, True, False], padding=0)
-            for left in (0, 2)
-        ]
-        for top in (0, 2)
-    )
-    # The middle row and column are in two windows each.
-    rows = [torch.cat([one, other[..., 1:]], dim=3) for one, other in (upper, lower)]
-    return torch.cat([rows[0], rows[1][:, :, 1:]], dim=2)
-
-
-def _window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    return x[:, :, top : top + height, left : left + width].contiguous(memory_format=LAYOUT)
+    found = []
+    for left in range(0, side, COLUMNS):
+        columns = kernel.new_empty(*kernel.shape[:3], min(COLUMNS, side - left))  # of the kernel it reads the shape
+        read = F.pad(x, (around - left, left + columns.shape[3] - 1 - around, around, around))
+        found.append(_backward(gradient, read, columns, stride, 1, [False, True, False], padding=0))
+    return torch.cat(found, dim=3)
 
 
 def _backward(

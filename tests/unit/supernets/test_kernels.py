@@ -51,17 +51,15 @@ def test_depthwise_convolutions_and_their_gradients_are_those_of_torch(
     assert_same_gradients(mine, theirs, [x, weight])
 
 
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (9, 31)])
-def test_the_gradient_of_a_large_kernel_is_put_together_from_four_small_ones(height: int, width: int) -> None:
-    count = 1 + kernels.WINDOWS_FROM // (height * width)
-    x, weight = drawn(count, 2, height, width), drawn(2, 1, 5, 5, seed=1)
-    assert_same_gradients(depthwise(x, weight), F.conv2d(x, weight, padding=2, groups=2), [x, weight])
-
-
-@pytest.mark.parametrize("side", [1, 3, 4])
-def test_the_same_holds_on_images_smaller_than_the_kernel(side: int) -> None:
-    x, weight = drawn(3, 2, side, side), drawn(2, 1, 5, 5, seed=1)
-    assert_same_gradients(depthwise(x, weight), F.conv2d(x, weight, padding=2, groups=2), [x, weight])
+@pytest.mark.parametrize("kernel", [5, 7])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (9, 31), (4, 4), (3, 3), (2, 2), (1, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_gradient_of_a_large_kernel_is_put_together_from_few_columns_each(
+    kernel: int, height: int, width: int, stride: int
+) -> None:
+    x, weight = drawn(3, 2, height, width), drawn(2, 1, kernel, kernel, seed=1)
+    expected = F.conv2d(x, weight, None, stride, kernel // 2, 1, 2)
+    assert_same_gradients(depthwise(x, weight, stride), expected, [x, weight])
 
 
 def test_a_pointwise_convolution_is_a_product_of_matrices() -> None:
@@ -93,14 +91,13 @@ def test_a_reduction_in_a_mixed_cell_is_what_it_is_by_itself(height: int, width:
     assert_same_gradients(found, module(x) * factor, [x, factor, module.conv_1.weight, module.conv_2.weight])
 
 
-def test_depthwise_convolutions_can_be_differentiated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "WINDOWS_FROM", 0)
+def test_depthwise_convolutions_can_be_differentiated_twice() -> None:
     x, weight = drawn(1, 2, 3, 4), drawn(2, 1, 5, 5, seed=1)
     assert torch.autograd.gradgradcheck(depthwise, (x, weight))
 
 
 @pytest.mark.parametrize("tracked", [True, False])
-@pytest.mark.parametrize(("count", "kernel"), [(4, 3), (70, 5), (260, 3)])
+@pytest.mark.parametrize(("count", "kernel"), [(4, 3), (4, 5), (70, 5)])
 def test_normalisation_relu_and_convolution_in_one_are_what_they_are_one_by_one(
     tracked: bool, count: int, kernel: int
 ) -> None:
@@ -114,7 +111,7 @@ def test_normalisation_relu_and_convolution_in_one_are_what_they_are_one_by_one(
 
 def test_normalisation_relu_and_convolution_can_be_differentiated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "RECOMPUTED_FROM", 0)
-    x, weight = drawn(3, 2, 3, 3), drawn(2, 1, 3, 3, seed=1)
+    x, weight = drawn(3, 2, 3, 3), drawn(2, 1, 5, 5, seed=1)
     norm = nn.BatchNorm2d(2, affine=False, track_running_stats=False).double()
     assert torch.autograd.gradgradcheck(lambda *both: normalised_depthwise(both[0], norm, both[1]), (x, weight))
 

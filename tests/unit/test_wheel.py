@@ -101,10 +101,11 @@ def test_every_module_of_the_wheel_imports_without_the_extras(installed: Path, t
     }
 
 
-def test_importing_ogive_does_not_import_torch(installed: Path, tmp_path: Path) -> None:
+def test_importing_ogive_and_its_commands_does_not_import_torch_nor_scipy(installed: Path, tmp_path: Path) -> None:
     loaded = run(
         *(installed / "bin" / "python", "-I", "-c"),
-        "import sys, ogive; print([name for name in ('torch', 'sklearn', 'plotly') if name in sys.modules])",
+        "import sys, ogive; from ogive.cli import inspecting, scoring, searching, winning; "
+        "print([name for name in ('torch', 'scipy', 'sklearn', 'plotly') if name in sys.modules])",
         cwd=tmp_path,
     )
     assert loaded.strip() == "[]"

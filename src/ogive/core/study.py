@@ -174,10 +174,9 @@ class Study:
 
     def _ask(self, budget: Budget, clock: float, in_flight: int, recorded: Mapping[int, Trial]) -> None:
         while len(self.open) < in_flight:
-            running = (proposal for chunk in self.open for proposal in chunk.proposals)
-            if self.spent.exhausts(budget, clock, running):
+            if self.spent.exhausts(budget, clock, self.open and self._running()):
                 break
-            past = recorded.get(self.asked)
+            past = recorded.get(self.asked) if recorded else None
             call = None if past is None else past.call
             if call is not None and call.told > self.told:
                 break  # then, too, it was asked only after more had been told
@@ -194,6 +193,9 @@ class Study:
             self.open.append(OpenChunk(self.asked, proposals, now))
             self.asked += len(proposals)
 
+    def _running(self) -> Iterator[Proposal]:
+        return (proposal for chunk in self.open for proposal in chunk.proposals)
+
     def _asked(self, wanted: int) -> list[Proposal]:
         """Proposals of the strategy; before the first, those that the evaluator learns from."""
         if self.asked < len(self._sample):
@@ -205,7 +207,9 @@ class Study:
         size = 1 if batched is None else batched.batch
         if budget.trials is None:
             return size
-        left = budget.trials - self.spent.trials - sum(self._trials_of(len(chunk.proposals)) for chunk in self.open)
+        left = budget.trials - self.spent.trials
+        for chunk in self.open:
+            left -= self._trials_of(len(chunk.proposals))
         if left <= 0:
             return 0
         return min(size, left if batched is None else batched.proposals_for(left))
@@ -245,8 +249,10 @@ class Study:
 
     def _to_tell(self, order: Order) -> OpenChunk | None:
         """The chunk that the strategy is told next, if it is measured."""
-        candidates = self.open[:1] if order == "number" else self.open
-        return next((chunk for chunk in candidates if chunk.trials is not None), None)
+        if order == "number":
+            oldest = self.open[0]
+            return None if oldest.trials is None else oldest
+        return next((chunk for chunk in self.open if chunk.trials is not None), None)
 
     def _left(self) -> Iterator[OpenChunk]:
         return (chunk for chunk in self.open if chunk.trials is None and not chunk.dropped)
@@ -275,7 +281,7 @@ class Study:
 
     def _finish(self, chunk: OpenChunk, recorded: dict[int, Trial]) -> Iterator[Trial]:
         """Note all trials of the chunk, in order, and yield those that are not recorded yet."""
-        known = [recorded.get(number) for number in chunk.numbers]
+        known = [recorded.get(number) for number in chunk.numbers] if recorded else [None] * len(chunk.proposals)
         measurements = self._measured(chunk, complete=all(known))
         trials = []
         for number, proposal, trial, measurement in zip(

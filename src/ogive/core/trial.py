@@ -194,8 +194,10 @@ class Spent:
         if trial.status == "screened":
             return
         self.trials += 1
+        if self.fidelity is None:
+            return
         self.units += self.units_of(trial.proposal)
-        if trial.status == "ok" and self.fidelity is not None and self.fidelity.continued:
+        if trial.status == "ok" and self.fidelity.continued:
             wanted = trial.proposal.fidelity or self.fidelity.full
             self._reached[trial.arch] = max(wanted, self._reached.get(trial.arch, 0))
 

@@ -12,8 +12,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
-from scipy.stats import rankdata
 
 from ogive.core.errors import MissingData, SpecError
 from ogive.core.evaluator import Evaluator
@@ -118,6 +116,8 @@ def mean_ranks(scores: npt.ArrayLike, combine: Combine = "mean") -> Floats:
         raise SpecError(
             f"Networks stand by one or several scores that are numbers, but got the shape {values_NS.shape}."
         )
+    from scipy.stats import rankdata  # here, because the command line imports this file and need not wait for SciPy
+
     ranks_NS = np.where(values_NS == -math.inf, 0.0, rankdata(values_NS, axis=0) / len(values_NS))
     if combine == "mean":
         return np.asarray(ranks_NS.mean(axis=1), np.float64)
@@ -170,6 +170,8 @@ def fitted_weights(ranks: npt.ArrayLike, accuracies: npt.ArrayLike) -> list[floa
         )
     if not (np.isfinite(ranks_NS).all() and np.isfinite(truth_N).all()):
         raise SpecError("A fit needs finite ranks and accuracies: leave out what could not be scored.")
+    from scipy.optimize import nnls
+
     order = np.argsort(np.argsort(truth_N, kind="stable"), kind="stable") / len(truth_N)
     weights, _ = nnls(ranks_NS - ranks_NS.mean(axis=0), order - order.mean())
     if not weights.sum() > 0:

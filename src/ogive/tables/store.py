@@ -240,9 +240,10 @@ class Table:
 
     def _check(self) -> None:
         """What can be said without reading the columns: whether the files are there and have the right sizes."""
+        folder = str(self.folder)
         for name, size in self._sizes.items():
             try:
-                found = self._path(name).stat().st_size
+                found = os.stat(f"{folder}{os.sep}{file_of(name)}.npy").st_size  # noqa: PTH116 - one for each column
             except OSError as error:
                 raise StoreError(f"The table {self.name} has lost its column {name} ({_reason(error)}).") from None
             if found != size:

@@ -174,7 +174,7 @@ class Study:
 
     def _ask(self, budget: Budget, clock: float, in_flight: int, recorded: Mapping[int, Trial]) -> None:
         while len(self.open) < in_flight:
-            if self.spent.exhausts(budget, clock, self.open and self._running()):
+            if self.spent.exhausts(budget, clock, self._running() if self.open else ()):
                 break
             past = recorded.get(self.asked) if recorded else None
             call = None if past is None else past.call

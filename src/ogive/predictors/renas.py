@@ -98,8 +98,8 @@ class LeNet(nn.Module):
         summed = weight.new_zeros(weight.shape[0], self.different, *weight.shape[2:]).index_add(
             1, self.channels, weight
         )
-        x = torch.relu(self.first_norm(F.conv2d(x, summed, padding=1)))
-        x = torch.relu(self.second_norm(self.second(x)))
+        x = torch.relu_(self.first_norm(F.conv2d(x, summed, padding=1)))
+        x = torch.relu_(self.second_norm(self.second(x)))
         return torch.relu(self.narrow(torch.relu(self.wide(x.flatten(1)))))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -185,7 +185,8 @@ class ReNAS:
             rng = self.seed.numpy("batches")
             for _ in range(self.recipe.epochs):
                 for batch in _batches(len(labels), self.recipe.batch_size, rng):
-                    loss = self._loss(inputs[batch], scores[batch], rng)
+                    whole = len(batch) == len(labels)
+                    loss = self._loss(inputs if whole else inputs[batch], scores if whole else scores[batch], rng)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
                     optimizer.step()

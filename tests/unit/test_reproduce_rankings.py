@@ -207,7 +207,8 @@ def test_the_rankings_of_the_package_name_their_scores_and_how_to_make_them() ->
     for one in known.values():
         assert one.made_by.endswith(f"--out {one.scores}")
         proxies = one.made_by.partition("--proxies ")[2].split()[0].split(",")
-        assert {one.proxy, "params"} <= set(proxies) <= set(SCORES)
+        assert {"params"} <= set(proxies) <= set(SCORES)
+        assert one.proxy in {*proxies, *(combined.name for combined in one.combined)}
         assert all(set(combined.scores) <= set(proxies) for combined in one.combined)
 
 

@@ -39,6 +39,7 @@ def score_command(
     archs: Annotated[list[str] | None, typer.Argument(help="Architectures, in any text form.")] = None,
     space: Annotated[str | None, typer.Option("--space", help="The space of a sample, or of all.")] = None,
     sample: Annotated[int | None, typer.Option("--sample", help="So many different random architectures.")] = None,
+    skip: Annotated[int, typer.Option("--skip", help="Leave out so many of the sample, its first.")] = 0,
     whole: Annotated[bool, typer.Option("--all", help="All architectures of the space.")] = False,
     proxies: Annotated[
         str, typer.Option("--proxies", help="Scores with commas; `ogive list score` names them.")
@@ -87,6 +88,7 @@ def score_command(
         raise SpecError("Scores look at images: give --data digits, or cifar10, images:FOLDER, ….")
     truth = _truth(table_name, columns, above, drawn=whole or sample is not None)
     chosen = _architectures(archs or [], space, sample, whole=whole, seed=seed, table=truth)
+    chosen = _without_first(chosen, skip, drawn=sample is not None)
     for arch in chosen if columns else ():
         truth.row(arch)  # one that the table lacks is refused now, not after hours of scoring
     settings = Scoring(
@@ -173,6 +175,13 @@ def _architectures(
     if len({arch.space for arch in found}) > 1:
         raise SpecError("The architectures of one table belong to one space; score the others into another --out.")
     return found
+
+
+def _without_first(chosen: list[Architecture], skip: int, *, drawn: bool) -> list[Architecture]:
+    """What is left of a sample whose first were scored before: a larger sample begins with the smaller one."""
+    if skip and not (drawn and 0 < skip < len(chosen)):
+        raise SpecError(f"--skip leaves out some of a --sample and not all, but got {skip} of {len(chosen)}.")
+    return chosen[skip:]
 
 
 def _parsed(text: str, name: str | None) -> Architecture:

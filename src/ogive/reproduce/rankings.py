@@ -75,9 +75,9 @@ def _measured(chosen: Ranking, scores: Scores, resamples: int, progress: Callabl
     table = catalog.load("open_table")(chosen.table)
     if scores.space != table.space:
         raise SpecError(f"{chosen.scores} holds scores of {scores.space}, but {table.name} is of another.")
-    if chosen.proxy not in scores.proxies:
-        raise UnknownName(f"score in {chosen.scores}", chosen.proxy, scores.proxies)
     proxies, rows = _with_combined(chosen, scores)
+    if chosen.proxy not in proxies:
+        raise UnknownName(f"score in {chosen.scores}", chosen.proxy, proxies)
     known = [row.arch for row in rows if _has(table, row.arch)]
     columns = []
     for place, column in enumerate(chosen.columns):

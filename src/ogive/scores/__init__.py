@@ -27,6 +27,7 @@ SCORES: dict[str, str] = {
     "grad_norm": "ogive.scores.saliency:grad_norm",
     "snip": "ogive.scores.saliency:snip",
     "plain": "ogive.scores.saliency:plain",
+    "live_params": "ogive.scores.saliency:live_params",
     "grasp": "ogive.scores.saliency:grasp",
     "fisher": "ogive.scores.saliency:fisher",
     "synflow": "ogive.scores.synflow:synflow",

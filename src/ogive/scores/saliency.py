@@ -25,7 +25,7 @@ from ogive.scores.probe import (
     weights_of,
 )
 
-__all__ = ["fisher", "grad_norm", "grasp", "plain", "snip"]
+__all__ = ["fisher", "grad_norm", "grasp", "live_params", "plain", "snip"]
 
 
 def grad_norm(network: nn.Module, images: Tensor, labels: Tensor, *, seen: Seen | Read = Read.SLOPES) -> float:
@@ -44,6 +44,16 @@ def plain(network: nn.Module, images: Tensor, labels: Tensor, *, seen: Seen | Re
     """The sum of g θ, with its sign; -inf for a network cut off from its input."""
     seen = _seen("plain", network, images, labels, seen)
     return -math.inf if seen.silent else finite_or_last(sum(float((g * w).sum()) for w, g in seen.slopes))
+
+
+def live_params(network: nn.Module, images: Tensor, labels: Tensor, *, seen: Seen | Read = Read.SLOPES) -> float:
+    """The number of weights whose layer has a gradient; -inf for a network cut off from its input.
+
+    A layer whose output reaches no logit, or whose input is always zero, has none: unlike `params`, this counts no dead
+    branch.
+    """
+    seen = _seen("live_params", network, images, labels, seen)
+    return -math.inf if seen.silent else float(sum(w.numel() for w, g in seen.slopes if bool(g.any())))
 
 
 def grasp(network: nn.Module, images: Tensor, labels: Tensor) -> float:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ogive.scores.saliency import fisher, grad_norm, snip
+from ogive.scores.saliency import fisher, grad_norm, live_params, snip
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -68,3 +70,21 @@ def test_a_weight_that_two_layers_share_counts_once() -> None:
     assert slope is not None
     assert grad_norm(made, images, labels) == pytest.approx(slope.norm().item(), rel=1e-5)
     assert snip(made, images, labels) == pytest.approx((slope * weight).abs().sum().item(), rel=1e-5)
+
+
+def test_weights_of_dead_branches_do_not_count() -> None:
+    class Branched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read, self.unread, self.starved = nn.Linear(48, 2), nn.Linear(48, 7), nn.Linear(48, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            flat = x.flatten(1)
+            self.unread(flat)
+            logits: Tensor = self.read(flat) + self.starved(0 * flat)
+            return logits
+
+    assert live_params(Branched(), *batch()) == 96
+    cut = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    cut[1].weight.data.zero_()
+    assert live_params(cut, *batch()) == -math.inf

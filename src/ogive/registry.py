@@ -47,6 +47,7 @@ PARTS: dict[str, dict[str, str]] = {
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "reinforce": "ogive.strategies.reinforce:Reinforce",
         "guided": "ogive.strategies.guided:Guided",
+        "ctnas": "ogive.strategies.contrastive:ctnas",
         "ogive": "ogive.strategies.ogive:ogive",
         "renas": "ogive.strategies.renas:renas",
         "nao": "ogive.strategies.nao:nao",
@@ -121,6 +122,7 @@ PARTS: dict[str, dict[str, str]] = {
         "exhaustive": "ogive.strategies.proposers:Exhaustive",
         "evolution": "ogive.strategies.proposers:Evolved",
         "random": "ogive.strategies.proposers:RandomOffers",
+        "controller": "ogive.strategies.contrastive:ContrastiveSearch",
     },
     "executor": {
         "serial": "ogive.executors.serial:Serial",

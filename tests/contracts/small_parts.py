@@ -36,6 +36,7 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "dartopti_from": (2, None),
 }
 SMALL_NAO = "epochs=20, width=16, layers=1, units=8, learning_rate=0.02"
+SHORT_CONTRAST = "iterations=2, candidates=2, exploration=off"
 # A scorer needs images, or what the evaluator of a search without images has; an epoch of a supernet is a proposal.
 STRATEGIES = {
     "random": "random",
@@ -48,6 +49,7 @@ STRATEGIES = {
     "area": "area({scorer}, population=3, tournament=2, scored=4)",
     "optuna": "optuna(tpe, start=4)",
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
+    "ctnas": f"ctnas(nac(epochs=2, width=8), start=2, refit=10, {SHORT_CONTRAST})",
     "ogive": "ogive(refit=20, offered=20, rated=100)",
     "renas": "renas(start=4, refit=10, offered=10, generations=1, epochs=1)",
     "nao": "nao(start=2, refit=10, largest_step=1, seeds=4, epochs=1, width=4, layers=0)",
@@ -118,7 +120,10 @@ OBJECTIVES = {
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
 }
 # Proposers that do not take every predictor, or take long, with one that they take.
-PROPOSERS = {"ascent": "nao(epochs=1, width=4, layers=0), ascent(largest_step=1, seeds=4)"}
+PROPOSERS = {
+    "ascent": "nao(epochs=1, width=4, layers=0), ascent(largest_step=1, seeds=4)",
+    "controller": f"nac(epochs=2, width=8), controller({SHORT_CONTRAST})",
+}
 # One way to write each predictor, and the encoders and proposers inside others.
 PREDICTORS = {
     "trees": "trees",

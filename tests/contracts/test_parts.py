@@ -83,6 +83,15 @@ def guided(space, seed):
     return Guided(trees, Evolved(space=space), space=space, seed=seed, start=4, refit=10, offered=20)
 
 
+def ctnas(space, seed):
+    from ogive.predictors.comparator import Comparator, ComparatorRecipe
+    from ogive.strategies.contrastive import ContrastiveRecipe, ctnas
+
+    comparator = Comparator(space=space, seed=seed, recipe=ComparatorRecipe(epochs=2, width=8))
+    short = ContrastiveRecipe(iterations=2, candidates=2, exploration="off")
+    return ctnas(comparator, space=space, seed=seed, start=4, refit=30, recipe=short)
+
+
 def ogive(space, seed):
     from ogive.strategies.ogive import ogive
 

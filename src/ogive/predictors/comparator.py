@@ -172,6 +172,39 @@ class ComparatorNetwork(nn.Module):
         return z_BF @ first, z_BF @ second + self.head.bias
 
 
+class _Fitted:
+    """A network with the labels and the optimiser that it was trained with."""
+
+    def __init__(self, labels: Observed, network: ComparatorNetwork, optimizer: torch.optim.Optimizer) -> None:
+        self.labels, self.network, self.optimizer = labels, network, optimizer
+        self._exact: ComparatorNetwork | None = None
+
+    def exact(self) -> ComparatorNetwork:
+        """It in double precision, in which a prediction does not depend on what is ranked at the same time."""
+        if self._exact is None:
+            self._exact = copy.deepcopy(self.network).double()
+        return self._exact
+
+    def step(self, inputs: Graphs | Tensor, first: Integers, second: Integers, better: Tensor) -> None:
+        """One step on the pairs of these rows, of which the first is the better one or not."""
+        self._exact = None
+        needed, places = np.unique(np.concatenate((first, second)), return_inverse=True)
+        if len(needed) < len(inputs):
+            inputs = inputs.of(needed) if isinstance(inputs, Graphs) else inputs[needed]
+            first, second = places[: len(first)], places[len(first) :]
+        wins, losses = self.network(inputs)
+        logits = wins[first] + losses[second]
+        loss = F.binary_cross_entropy_with_logits(logits, better.to(logits.dtype))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+
+def _optimizer(network: ComparatorNetwork, recipe: ComparatorRecipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=BETAS, weight_decay=decay, foreach=True)
+
+
 # -- the predictor ----------------------------------------------------------------------------------------------------
 
 
@@ -198,39 +231,28 @@ class Comparator:
         self.space, self.seed, self.recipe = space, seed, recipe
         self.encoder = encoder
         self._graphs = GraphEncoder(space=space) if encoder is None else None
-        self._network: ComparatorNetwork | None = None
-        self._optimizer: torch.optim.Optimizer | None = None
-        self._labels: Observed | None = None
+        self._fitted: _Fitted | None = None
         self._told_duplicates = False
 
     def fit(self, observed: Observed) -> None:
         labels = observed.comparable()
         self._tell_duplicates(labels)
         with threads(1):
-            self._network = self._fresh()
-            self._labels = labels
-            self._optimizer = torch.optim.Adam(
-                self._network.parameters(),
-                lr=self.recipe.learning_rate,
-                betas=BETAS,
-                weight_decay=self.recipe.weight_decay,
-                foreach=True,
-            )
+            network = self._fresh()
+            self._fitted = _Fitted(labels, network, _optimizer(network, self.recipe))
             inputs, scores = self._inputs(labels.archs), torch.tensor(labels.scores, dtype=torch.float64)
             rng = self.seed.numpy("pairs")
             for _ in range(self.recipe.epochs):
                 for batch in _batches(len(labels), self.recipe.batch_size, rng):
-                    self._step(inputs, batch, np.roll(batch, -1), scores)
+                    other = np.roll(batch, -1)
+                    self._fitted.step(inputs, batch, other, scores[batch] >= scores[other])
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         return self.sides(archs)[0]
 
     def sides(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """What each brings as the first and as the second of a pair, (n,) each: logits are sums of the two."""
-        if self._network is None:
-            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
-        # In double precision, in which a prediction does not depend on what is ranked at the same time.
-        network = copy.deepcopy(self._network).double()
+        network = self._known().exact()
         found = np.zeros((2, len(archs)))
         with torch.no_grad(), threads(1):
             for start in range(0, len(archs), CHUNK):
@@ -238,7 +260,38 @@ class Comparator:
                 found[:, start : start + CHUNK] = torch.stack(network(inputs)).numpy()
         return found[0], found[1]
 
+    def twin(self) -> Comparator:
+        """Another one that was fitted on the same, which may `learn` on."""
+        other = copy.copy(self)
+        other._fitted = copy.deepcopy(self._known())
+        return other
+
+    def learn(self, pairs: Sequence[tuple[Architecture, Architecture, bool]], rng: np.random.Generator) -> None:
+        """Go on for an epoch in which as many of these pairs as of the labels' own are in every batch.
+
+        The last of a pair says whether its first is the better one.
+        """
+        fitted = self._known()
+        labels, scores = fitted.labels, np.array(fitted.labels.scores)
+        chosen = [pairs[place] for place in rng.integers(len(pairs), size=len(labels)).tolist()]
+        archs = [*labels.archs, *(pair[0] for pair in chosen), *(pair[1] for pair in chosen)]
+        won = np.array([pair[2] for pair in chosen])
+        with threads(1):
+            inputs, done = self._inputs(archs), 0
+            for batch in _batches(len(labels), self.recipe.batch_size, rng):
+                other, extra = np.roll(batch, -1), np.arange(done, done + len(batch))
+                first = np.concatenate((batch, len(labels) + extra))
+                second = np.concatenate((other, 2 * len(labels) + extra))
+                better = np.concatenate((scores[batch] >= scores[other], won[extra]))
+                fitted.step(inputs, first, second, torch.from_numpy(better))
+                done += len(batch)
+
     # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _known(self) -> _Fitted:
+        if self._fitted is None:
+            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+        return self._fitted
 
     def _fresh(self) -> ComparatorNetwork:
         with drawing_from(self.seed.integer("comparator")):
@@ -256,22 +309,6 @@ class Comparator:
             return Graphs.made(folded(self._graphs(archs)), dtype)
         assert self.encoder is not None
         return torch.from_numpy(self.encoder(archs)).to(dtype)
-
-    def _step(self, inputs: Graphs | Tensor, first: Integers, second: Integers, scores: Tensor) -> None:
-        """One step on the pairs of these rows."""
-        assert self._network is not None
-        assert self._optimizer is not None
-        won = scores[first] >= scores[second]
-        needed, places = np.unique(np.concatenate((first, second)), return_inverse=True)
-        if len(needed) < len(inputs):
-            inputs = inputs.of(needed) if isinstance(inputs, Graphs) else inputs[needed]
-            first, second = places[: len(first)], places[len(first) :]
-        wins, losses = self._network(inputs)
-        logits = wins[first] + losses[second]
-        loss = F.binary_cross_entropy_with_logits(logits, won.to(logits.dtype))
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._optimizer.step()
 
     def _tell_duplicates(self, labels: Observed) -> None:
         several = Counter(arch for arch, _ in {*zip(labels.archs, labels.scores, strict=True)})

@@ -9,6 +9,7 @@ architectures, G graphs of each, N nodes, K distinct nodes, E arcs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -144,9 +145,7 @@ class _Drawn:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        drawn = [graph.pruned() for graph in sampled_graphs(space)]
-        self.nodes = max(map(len, drawn))
-        self.vocabulary = ("", OTHER, *sorted({op for graph in drawn for op in graph.ops}))
+        self.nodes, self.vocabulary = _surveyed(space)
         self._row = {op: row for row, op in enumerate(self.vocabulary)}
         self._known: dict[Architecture, tuple[Integers, Integers]] = {}
 
@@ -172,6 +171,13 @@ class _Drawn:
     def _arrays(self, graph: Graph) -> tuple[Integers, Integers]:
         rows = np.array([self._row.get(op, self._row[OTHER]) for op in graph.ops], np.int64)
         return rows, np.array(sorted(graph.edges), np.int64).reshape(-1, 2)
+
+
+@functools.lru_cache(maxsize=8)
+def _surveyed(space: SearchSpace) -> tuple[int, tuple[str, ...]]:
+    """The most nodes and the vocabulary of random architectures."""
+    drawn = [graph.pruned() for graph in sampled_graphs(space)]
+    return max(map(len, drawn)), ("", OTHER, *sorted({op for graph in drawn for op in graph.ops}))
 
 
 _Layout = _NASBench101 | _NASBench201 | _Darts | _Drawn

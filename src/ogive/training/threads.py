@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 
 __all__ = ["settle", "threads"]
 
+# How many there are to be, innermost last: the same number once more takes no look at all libraries, of milliseconds.
+_wanted: list[int] = []
 BUSY = 0.1  # a sleeping process that uses less of a core than this has no busy thread
 
 
@@ -21,17 +23,19 @@ def threads(count: int | None) -> Iterator[None]:
     Numpy's library counts because its threads wait for work on a core of their own for a tenth of a second after each
     product or decomposition: time that another worker could have used.
     """
-    if count is None:
+    if count is None or _wanted[-1:] == [count]:
         yield
         return
     before = torch.get_num_threads()
     # Setting the number costs time even if it is the same one.
     if count != before:
         torch.set_num_threads(count)
+    _wanted.append(count)
     try:
         with threadpool_limits(limits=count, user_api="blas"):
             yield
     finally:
+        _wanted.pop()
         if count != before:
             torch.set_num_threads(before)
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +52,15 @@ from ogive.trained_networks import (
 )
 from ogive.training.checkpoint import save_tensors
 from ogive.training.distributed import group
+from ogive.training.lock import lock
 from ogive.training.loop import drive
 from ogive.training.memory import refuse_too_large
 from ogive.training.task import Shaped, Size
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["export_winner", "measure_latency", "train_winner", "winner_facts"]
+
+logger = logging.getLogger(__name__)
 
 
 def train_winner(
@@ -75,14 +81,15 @@ def train_winner(
 ) -> dict[str, Any]:
     """Train the best architecture of a run (or that of `trial`) from scratch; return its figures.
 
-    With `prefer`, such as ``["latency_ms<=5"]``, the run chooses its best within these limits from now on. The network
-    is trained on the training and the validation images together, with the options of `recipe` (``epochs=60,
-    cutout=2``), and measured on the test images once, at the end, which the run counts as a look at its test set.
-    `data`, `task`, `channels` and `cells` are those of the search unless given; a task of one's own is not stored, and
-    is given again. An interrupted training goes on where it stopped, and what was trained in this way before is neither
-    trained nor measured again. Started by ``torchrun``, all processes train together, and those that do not write
-    return an empty dictionary. A language model is trained on the training text alone, since the validation text says
-    when to average its weights.
+    With `prefer`, such as ``["latency_ms<=5"]``, the run chooses its best within these limits from now on. The
+    network is trained on the training and the validation images together, with the options of `recipe`
+    (``epochs=60, cutout=2``), and measured on the test images once, at the end, which the run counts as a look at
+    its test set. `data`, `task`, `channels` and `cells` are those of the search unless given; a task of one's own
+    is not stored, and is given again. An interrupted training goes on where it stopped, and what was trained in
+    this way before is neither trained nor measured again, nor is what another process is training: that is waited
+    for. Started by ``torchrun``, all processes train together, and those that do not write return an empty
+    dictionary. A language model is trained on the training text alone, since the validation text says when to
+    average its weights.
     """
     run = read_run(folder)
     if prefer:
@@ -94,41 +101,48 @@ def train_winner(
     seed = Seed(settings_of(run.config).seed).child("winner")
     key = _key(chosen.arch, size, filled, task)
     unfinished = folder_of(run, chosen.number) / f"training-{key}"
-    with group(device) as ranks, torch_threads(threads):
-        before = _as_wanted(run, chosen, key, task)
-        if before is not None:
-            return before if ranks.writes else {}
-        network = task.network(chosen.arch, size, filled, seed=seed.integer(str(chosen.arch))).to(device)
-        training = task.training(network, filled, seed=seed, device=torch.device(device))
-        tell = progress if ranks.writes else None
-        measured = dict(drive(training, folder=unfinished, tensorboard=tensorboard, tell=tell))
-        if not ranks.writes:
-            return {}
-        look = begin_look(run.folder, earlier=_uncounted(run), **_identity(chosen, run, data), of=task.digest)
-        seen = task.measured(network, "test", filled, seed=seed)
-        end_look(run.folder, look, seen)
-    network = network.to("cpu")
-    facts = {
-        **_figures(run, chosen, task, network, filled, {**measured, **seen}),
-        **_identity(chosen, run, data),
-        "task": task.name,
-        "look": look,
-        "training": key,
-        "epochs": len(training.history),
-        "recipe": asdict(filled),
-        "size": asdict(size),
-        "history": [{"epoch": epoch.number, **asdict(epoch)} for epoch in training.history],
-        "training_s": sum(epoch.seconds for epoch in training.history),
-        "command": command,
-        "exports": [],
-    }
-    unfinished.with_name(RECORD).unlink(missing_ok=True)  # of other weights than those that come now
-    save_tensors(network.state_dict(), unfinished.with_name(WEIGHTS))
-    keep_network(run, chosen.number, facts)
-    for earlier in unfinished.parent.glob("training-*"):  # of another recipe
-        if earlier != unfinished:
-            shutil.rmtree(earlier, ignore_errors=True)
+    with ExitStack() as until_kept:
+        with group(device) as ranks, torch_threads(threads):
+            until_kept.enter_context(lock(unfinished.parent, "network", cache(logger.warning)))
+            before = _as_wanted(run, chosen, key, task)
+            if before is not None:
+                return before if ranks.writes else {}
+            network = task.network(chosen.arch, size, filled, seed=seed.integer(str(chosen.arch))).to(device)
+            training = task.training(network, filled, seed=seed, device=torch.device(device))
+            tell = progress if ranks.writes else None
+            measured = dict(drive(training, folder=unfinished, tensorboard=tensorboard, tell=tell))
+            if not ranks.writes:
+                return {}
+            look = begin_look(run.folder, earlier=_uncounted(run), **_identity(chosen, run, data), of=task.digest)
+            seen = task.measured(network, "test", filled, seed=seed)
+            end_look(run.folder, look, seen)
+        network = network.to("cpu")
+        facts = {
+            **_figures(run, chosen, task, network, filled, {**measured, **seen}),
+            **_identity(chosen, run, data),
+            "task": task.name,
+            "look": look,
+            "training": key,
+            "epochs": len(training.history),
+            "recipe": asdict(filled),
+            "size": asdict(size),
+            "history": [{"epoch": epoch.number, **asdict(epoch)} for epoch in training.history],
+            "training_s": sum(epoch.seconds for epoch in training.history),
+            "command": command,
+            "exports": [],
+        }
+        _keep(run, chosen.number, facts, network, unfinished)
     return facts
+
+
+def _keep(run: Run, trial: int, facts: Mapping[str, Any], network: nn.Module, training: Path) -> None:
+    """Write a network that was trained in the folder `training`, in the place of one by another recipe."""
+    training.with_name(RECORD).unlink(missing_ok=True)  # of other weights than those that come now
+    save_tensors(network.state_dict(), training.with_name(WEIGHTS))
+    keep_network(run, trial, facts)
+    for earlier in training.parent.glob("training-*"):
+        if earlier != training:
+            shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _figures(

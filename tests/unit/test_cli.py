@@ -40,7 +40,7 @@ COMMANDS: dict[str, set[str]] = {
     "compare": {*SETTINGS, "strategies", "--seeds"},
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
     | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
-    "front": {"run", "--prefer"},
+    "front": {"run", "--prefer", "--json"},
     "export": {"run", "--trial", "--to", "--out", "--name", "--data"},
     "report": {"runs", "--out", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -213,6 +214,24 @@ def test_the_front_is_listed_with_text_forms_and_the_best_by_its_rule(ogive: Run
         "\nNo trial of the Pareto front has params<1: the nearest" in ogive("front", "run", "--prefer", "params<1")[1]
     )
     refused(ogive("front", "run", "--prefer", "test_acc>1"), "never goes by the test set")
+
+
+def test_the_front_is_printed_as_json_for_other_programs(ogive: Run, table_home: Path) -> None:
+    both = ("--objective", "maximize(val_acc)", "--objective", "minimize(params)", "--strategy", "random")
+    ogive("search", *TABULAR, "--evaluator", "tabular(also=[params])", *both, "--budget", 30, "--out", "run")
+    run = open_run("run")
+    _, out, _ = ogive("front", "run", "--json")
+    found = json.loads(out)
+    assert [entry["trial"] for entry in found["front"]] == [trial.number for trial in run.pareto()]
+    for entry, trial in zip(found["front"], run.pareto(), strict=True):
+        assert entry["metrics"] == trial.metrics
+        assert nasbench201().parse(entry["text"]) == nasbench201().parse(entry["arch"]) == trial.arch
+    assert found["best"] == run.best.number
+    assert found["objectives"] == ["maximize(val_acc)", "minimize(params)"]
+    assert {record["name"]: record["better"] for record in found["metrics"]}["params"] == "smaller"
+    _, out, _ = ogive("front", "run", "--json", "--prefer", "params<1")
+    assert json.loads(out)["best"] is None
+    assert "No trial of the Pareto front has params<1" in json.loads(out)["rule"]
 
 
 def test_what_is_preferred_is_kept_by_the_run_until_something_else_is(ogive: Run, table_home: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ogive.looks import looks_at_test
 from ogive.networks.build import build, fitted_skeleton
 from ogive.runs import RunStore, read_run
 from ogive.training.data import load
+from ogive.training.lock import lock
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import train
 from ogive.winner import export_winner, measure_latency, train_winner, winner_facts
@@ -141,6 +143,27 @@ def test_the_same_training_again_changes_nothing_and_looks_at_nothing(run: Path)
 
 
 # -- several trained trials, and which of them is the winner ----------------------------------------------------------
+
+
+def test_two_processes_train_a_trial_once_between_them(searched: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(searched, tmp_path / "run"))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: train_winner(run, recipe="epochs=2", threads=1), range(2))
+    assert (first["test_correct"], first["look"]) == (second["test_correct"], second["look"])
+    assert [look.number for look in looks_at_test(run)] == [1]
+
+
+def test_who_trains_what_another_process_is_training_says_that_it_waits(
+    searched: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Path(shutil.copytree(searched, tmp_path / "run"))
+    with ThreadPoolExecutor(1) as pool:
+        with lock(network_folder(run), "network", None):
+            waiting = pool.submit(train_winner, run, recipe="epochs=2", threads=1)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=3)
+        assert waiting.result()["look"] == 1
+    assert caplog.text.count("another process trains the network in trial-") == 1
 
 
 def test_a_trained_network_is_no_winner_once_another_trial_is_the_best(run: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +15,9 @@ from ogive import catalog
 from ogive.choice import check_limits, limits_of, pareto_front
 from ogive.cli.searching import Prefer, command_line, reached
 from ogive.cli.show import COUNTS, Bar, console, duration, number, table
+from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName, nearest
+from ogive.core.trial import Trial
 from ogive.runs import Run, read_run
 
 __all__ = ["register"]
@@ -193,29 +197,58 @@ def export_command(
     table(None, ("format", "files", "largest difference>"), rows)
 
 
-def front_command(run: RunFolder, prefer: Prefer = None) -> None:
+def front_command(
+    run: RunFolder,
+    prefer: Prefer = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
+) -> None:
     """List the trials of a search that no other beats in all objectives, and which of them is the best by its rule.
 
     Example: ogive front runs/nasbench201-nsga2-seed0 --prefer "params<=500000"
+
+    Example: ogive front runs/nasbench201-nsga2-seed0 --json
     """
     read = read_run(run)
     limits = read.limits if prefer is None else limits_of(prefer)
     check_limits(limits, tuple(read.metrics.values()))
-    choice = read.chosen(limits)
-    name = str(read.config["space"])
-    # A space of one's own has no other form of its text.
-    space = catalog.build("space", name) if name.partition("(")[0] in catalog.names("space") else None
+    choice, front = read.chosen(limits), pareto_front(read.final_trials)
+    best = None if choice.trial is None else choice.trial.number
+    rule = choice.missing if choice.trial is None else choice.rule
+    texts = [_published_text(read, trial.arch) for trial in front]
+    if as_json:
+        _print_front(read, front, texts, best, rule)
+        return
     rows = [
         (
-            f"{'* ' if choice.trial is not None and trial.number == choice.trial.number else ''}{trial.number}",
+            f"{'* ' if trial.number == best else ''}{trial.number}",
             *(value for _, value in reached(read.objectives, trial)),
             str(trial.arch),
-            "" if space is None else space.format(trial.arch),
+            text or "",
         )
-        for trial in pareto_front(read.final_trials)
+        for trial, text in zip(front, texts, strict=True)
     ]
     table(None, ("trial>", *(f"{text}>" for text in read.objectives), "architecture", "text form"), rows)
-    console.print(choice.missing if choice.trial is None else f"* {choice.rule}", highlight=False)
+    console.print(rule if best is None else f"* {rule}", highlight=False)
+
+
+def _published_text(run: Run, arch: Architecture) -> str | None:
+    """The text form of an architecture in its field; None in a space of one's own, which has no other than ogive's."""
+    name = str(run.config["space"])
+    if name.partition("(")[0] not in catalog.names("space"):
+        return None
+    text: str = catalog.build("space", name).format(arch)
+    return text
+
+
+def _print_front(run: Run, front: Sequence[Trial], texts: Sequence[str | None], best: int | None, rule: str) -> None:
+    """The front as JSON: what each trial measured, by the names of the metrics, of which `run` has the records."""
+    trials = [
+        {"trial": one.number, "arch": str(one.arch), "text": text, "scores": one.scores, "metrics": dict(one.metrics)}
+        for one, text in zip(front, texts, strict=True)
+    ]
+    records = [metric.to_json() for metric in run.metrics.values()]
+    found = {"objectives": run.objectives, "metrics": records, "best": best, "rule": rule, "front": trials}
+    print(json.dumps(found, indent=1, ensure_ascii=False))
 
 
 def latency_command(

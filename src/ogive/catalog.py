@@ -46,7 +46,6 @@ __all__ = [
     "make",
     "names",
     "options",
-    "parameter_names",
     "resolve",
     "summary",
     "task_of",
@@ -139,11 +138,6 @@ def inner_parts(kind: str, name: str) -> list[str]:
     written = (p for p in parameters_of(resolve(kind, name)).values() if p.kind is not p.KEYWORD_ONLY)
     needed = (p for p in written if p.default is p.empty and p.name not in GIVEN)
     return [f"{p.name}, …" if p.kind is p.VAR_POSITIONAL else p.name for p in needed]
-
-
-def parameter_names(function: Callable[..., Any]) -> list[str]:
-    """The keyword-only parameters of a function."""
-    return [p.name for p in parameters_of(function).values() if p.kind is p.KEYWORD_ONLY]
 
 
 def summary(kind: str, name: str) -> str:

@@ -22,7 +22,7 @@ from ogive.supernets.alphas import Alphas
 from ogive.supernets.networks import CellStack, Supernet
 from ogive.supernets.plan import CellChoices, Plan, edges_of, searched_operation
 
-__all__ = ["NestedSupernet", "genotype_from", "nested_plan", "owners", "starting_alphas"]
+__all__ = ["NestedSupernet", "genotype_from", "nested_plan", "starting_alphas"]
 
 
 class NestedSupernet(CellStack):
@@ -86,11 +86,6 @@ def starting_alphas(network: Supernet, outline: Outline, on: float = 10.0) -> Al
             for own_EO, cell in zip(alphas.groups, outline.start.cells, strict=True):
                 own_EO.copy_(torch.from_numpy(encoded(cell, outline.operations, nodes=outline.nodes, on=on)))
     return alphas
-
-
-def owners(outline: Outline) -> dict[int, int]:
-    """For each distinct cell the first layer that is one: in the published code it holds the parameters."""
-    return {cell: outline.layers.index(cell) for cell in range(outline.distinct)}
 
 
 def _choices(outline: Outline, arch: Architecture) -> Mapping[str, CellChoices]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from ogive.session import (
 )
 from ogive.spec import parse
 
-__all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare"]
+__all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare", "interval_of", "pairs_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -142,20 +142,8 @@ class Comparison:
 
     def pairs(self) -> list[Pair]:
         """Every two strategies, with Holm's correction for the number of pairs."""
-        found: list[tuple[str, str, float, Interval, float]] = []
-        for first, second in itertools.combinations([row.strategy for row in self.rows()], 2):
-            a, b = self._values(first, self.value), self._values(second, self.value)
-            if np.isnan(a).any() or np.isnan(b).any():
-                continue
-            difference = a - b
-            p_value = paired_permutation_test(a, b, self._rng(f"{first} {second}"))
-            interval = mean_interval(difference, self._rng(f"difference {first} {second}"))
-            found.append((first, second, float(difference.mean()), interval, p_value))
-        adjusted = holm([p_value for *_, p_value in found]).tolist() if found else []
-        return [
-            Pair(first, second, self.value, difference, interval, p_value, raised)
-            for (first, second, difference, interval, p_value), raised in zip(found, adjusted, strict=True)
-        ]
+        values = {row.strategy: self._values(row.strategy, self.value) for row in self.rows()}
+        return pairs_of(values, self.settings.seed, self.value)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON; NaN becomes null."""
@@ -204,12 +192,36 @@ class Comparison:
         return np.array([getattr(outcome, value) for outcome in self.of(strategy)], np.float64)
 
     def _interval(self, values: Floats, name: str) -> Interval:
-        if np.isnan(values).any():
-            return Interval(math.nan, math.nan)
-        return mean_interval(values, self._rng(name))
+        return interval_of(values, self.settings.seed, name)
 
-    def _rng(self, name: str) -> np.random.Generator:
-        return Seed(self.settings.seed).child("compare").numpy(name)
+
+def interval_of(values: Floats, seed: int, name: str) -> Interval:
+    """The interval of a mean over searches in a comparison that begins with `seed`, such as that of "score random"."""
+    if np.isnan(values).any():
+        return Interval(math.nan, math.nan)
+    return mean_interval(values, _stream(seed, name))
+
+
+def pairs_of(values: Mapping[str, Floats], seed: int, value: str) -> list[Pair]:
+    """Every two strategies, by their values over equal seeds, in a comparison that begins with `seed`."""
+    found: list[tuple[str, str, float, Interval, float]] = []
+    for first, second in itertools.combinations(values, 2):
+        a, b = values[first], values[second]
+        if np.isnan(a).any() or np.isnan(b).any():
+            continue
+        difference = a - b
+        p_value = paired_permutation_test(a, b, _stream(seed, f"{first} {second}"))
+        interval = mean_interval(difference, _stream(seed, f"difference {first} {second}"))
+        found.append((first, second, float(difference.mean()), interval, p_value))
+    adjusted = holm([p_value for *_, p_value in found]).tolist() if found else []
+    return [
+        Pair(first, second, value, difference, interval, p_value, raised)
+        for (first, second, difference, interval, p_value), raised in zip(found, adjusted, strict=True)
+    ]
+
+
+def _stream(seed: int, name: str) -> np.random.Generator:
+    return Seed(seed).child("compare").numpy(name)
 
 
 def compare(

@@ -380,10 +380,14 @@ def read_run(folder: Path) -> Run:
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file that is either complete or absent, whatever happens meanwhile."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The same of any text."""
     scratch = path.with_name(f"{path.name}.new")
     with scratch.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)

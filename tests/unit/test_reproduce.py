@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def targets(found: Recipe) -> list[Target]:
 @pytest.mark.parametrize("found", recipes(), ids=lambda found: found.name)
 def test_every_recipe_of_the_package_can_be_run(found: Recipe) -> None:
     assert found.source_checked in CHECKS
-    assert found.cheap
+    assert found.cheap or found.published is None
     assert all(target.margin > 0 for target in targets(found))
     assert set(found.presets) == set(PRESETS)
     budgets = []
@@ -111,7 +112,7 @@ def test_a_recipe_that_makes_no_sense_is_refused(old: str, new: str, error: type
 def test_a_row_holds_all_that_the_ledger_asks_for(table_home: Path, tmp_path: Path) -> None:
     row = reproduce("nasbench201-evolution", preset="tiny", out=tmp_path / "ledger")
     assert json.loads((tmp_path / "ledger" / "nasbench201-evolution-tiny.json").read_text()) == row
-    assert set(row) == FIELDS
+    assert set(row) == FIELDS | {"sample", "pairs"}
     assert row["n_seeds"] == 5
     assert row["command"] == "ogive reproduce nasbench201-evolution --preset tiny"
     assert row["settings"]["budget"]["trials"] == 50
@@ -130,6 +131,12 @@ def test_ours_is_the_mean_over_the_seeds_with_its_interval(table_home: Path, tmp
     reported = [winner.metrics["test_acc"] for winner in winners]
     assert len(reported) == 3
     assert row["ours"] == pytest.approx(sum(reported) / 3)
+    assert (row["sample"]["of"], row["sample"]["ours"]) == ("reported", "local_search")
+    assert row["sample"]["values"]["local_search"] == reported
+    others = row["sample"]["values"]["random"]
+    assert row["pairs"]["random"]["ahead"] == pytest.approx(sum(reported) / 3 - sum(others) / 3)
+    low, high = row["pairs"]["random"]["interval"]
+    assert low <= row["pairs"]["random"]["ahead"] <= high
     low, high = row["interval"]
     assert low <= row["ours"] <= high
     assert row["seconds"] == pytest.approx(
@@ -154,6 +161,20 @@ def test_a_row_holds_where_ours_is_near_enough_and_random_search_is_not(table_ho
         assert (row["ours"], row["margin"]) == (ours, pytest.approx(1.134949 * spread, rel=1e-4))
         assert row["status"] == ("holds" if told is None else "differs")
         assert row["because"] is None if told is None else told in row["because"]
+
+
+def test_without_a_published_figure_a_row_tells_how_far_ahead_ours_is(table_home: Path, tmp_path: Path) -> None:
+    lines = [line for line in text().splitlines() if not line.startswith(("published", "runs", "cheap"))]
+    chosen = ledger._read(
+        "invented", "\n".join([*lines, "[baselines]", 'worse = "evolution(population=4, tournament=2)"'])
+    )
+    assert (chosen.published, chosen.published_text) == (None, "–")
+    row = reproduce(chosen, preset="tiny", out=tmp_path)
+    assert (row["status"], row["because"]) == ("measured", "nothing was published to compare with")
+    assert set(row["pairs"]) == {"evolution(population=4, tournament=2)", "random"}
+    said: list[str] = []
+    describe(row, said.append)
+    assert any("ahead of random" in line for line in said)
 
 
 def test_a_figure_from_memory_is_no_target(table_home: Path, tmp_path: Path) -> None:
@@ -215,6 +236,38 @@ def test_finished_searches_are_not_repeated(table_home: Path, tmp_path: Path) ->
     assert {k: v for k, v in again.items() if k not in changing} == {
         k: v for k, v in first.items() if k not in changing
     }
+
+
+def test_seconds_of_a_row_that_keeps_no_runs_are_those_of_all_sittings(table_home: Path, tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stopping(done: int, total: int) -> None:
+        time.sleep(1.1)
+        if done == 2:
+            raise Stopped
+
+    chosen = replace(invented_recipe(), keep_runs=False)
+    with pytest.raises(Stopped):
+        reproduce(chosen, preset="tiny", out=tmp_path, progress=stopping)
+    assert not (tmp_path / "runs").exists()
+    first = float((tmp_path / "invented-tiny.seconds").read_text())
+    assert first > 1.1
+    began = time.perf_counter()
+    row = reproduce(chosen, preset="tiny", out=tmp_path)
+    assert first <= row["seconds"] <= first + time.perf_counter() - began + 0.05
+    assert not (tmp_path / "invented-tiny.seconds").exists()
+    # A row that is made anew costs what it costs now.
+    assert reproduce(chosen, preset="tiny", out=tmp_path)["seconds"] < first
+
+
+def test_lists_of_numbers_stand_in_a_line_of_the_file(table_home: Path, tmp_path: Path) -> None:
+    row = reproduce(invented_recipe(), preset="tiny", out=tmp_path)
+    text = (tmp_path / "invented-tiny.json").read_text()
+    (line,) = (line for line in text.splitlines() if '"local_search": [' in line)
+    assert (
+        json.loads(f"{{{line.strip().removesuffix(',')}}}")["local_search"] == row["sample"]["values"]["local_search"]
+    )
 
 
 def test_one_seed_has_no_interval(table_home: Path, tmp_path: Path) -> None:

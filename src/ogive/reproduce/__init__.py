@@ -96,9 +96,9 @@ def listed(out: Path) -> list[tuple[str, str, str, str, str]]:
 
 
 def judged(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the ledger with the status that follows from the numbers in it, by its recipe as it is now."""
+    """A row of the ledger with all that follows from what it holds of its seeds, by its recipe as it is now."""
     chosen = _named(row["name"])
-    if row["ours"] is None:
+    if "ours" in row and row["ours"] is None:
         return row
     if isinstance(chosen, Shared):
         return judged_shared(row, chosen)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +13,12 @@ from typing import Any
 from ogive.core.trial import counted
 from ogive.machine import facts
 from ogive.metrics import interval_name
-from ogive.runs import write_json
+from ogive.runs import write_whole
 
-__all__ = ["SCHEMA", "describe", "empty_row", "ours_text", "read_rows", "table_of", "write_row"]
+__all__ = ["SCHEMA", "Sittings", "describe", "empty_row", "ours_text", "read_rows", "table_of", "write_row"]
 
+# A list of numbers, which stands in one line.
+NUMBERS = re.compile(r"\[[-\s\d.,e+]+\]")
 SCHEMA = 2  # since 2 with error, margin and doubts in place of a tolerance
 
 
@@ -42,7 +46,36 @@ def write_row(row: dict[str, Any], path: Path) -> None:
     if row["ours"] is None and _holds_a_measurement(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, row)
+    text = json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(path, NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n")
+
+
+class Sittings:
+    """The seconds that a row took, in whichever sittings.
+
+    Where no runs are kept, what an interrupted sitting took stands in a file beside the row until that is written.
+    """
+
+    def __init__(self, row: Path) -> None:
+        self._path, self._started, self._noted = row.with_suffix(".seconds"), time.perf_counter(), 0.0
+        self._before = float(self._path.read_text(encoding="utf-8")) if self._path.exists() else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Those so far."""
+        return self._before + time.perf_counter() - self._started
+
+    def note(self) -> None:
+        """Keep them, at most once a second."""
+        if time.perf_counter() - self._noted > 1:
+            self._noted = time.perf_counter()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path, f"{self.seconds:.3f}\n")
+
+    def over(self) -> float:
+        """The same at the end; nothing is kept from now on."""
+        self._path.unlink(missing_ok=True)
+        return self.seconds
 
 
 def _holds_a_measurement(path: Path) -> bool:
@@ -99,6 +132,9 @@ def describe(row: dict[str, Any], say: Callable[[str], None]) -> None:
         say(f"  ours       {row['ours']:.3f}{interval} {row['unit']}, {counted(row['n_seeds'], 'seed')}{kind}")
     for baseline, value in row["baselines"].items():
         say(f"  {baseline:10} {value:.3f} {row['unit']}")
+    for other, pair in row.get("pairs", {}).items():
+        interval = "" if pair["interval"] is None else " [{:+.3f}, {:+.3f}]".format(*pair["interval"])
+        say(f"  ahead of {other}: {pair['ahead']:+.3f}{interval}, p {pair['p']:.4f}")
     for line in row.get("markdown", []):
         say(f"  {line}")
     if row["deviation"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, SpecError, UnknownName
-from ogive.reproduce.ledger import empty_row, write_row
+from ogive.reproduce.ledger import Sittings, empty_row, write_row
 from ogive.reproduce.recipe import Column, Ranking
 from ogive.reproduce.verdict import columns_verdict, doubts
 from ogive.scoring import with_standing
@@ -33,16 +32,22 @@ def reproduce_ranking(
     A missing file, and a missing table, is a row too: it says what is missing and how to get it. `resamples` are those
     of the intervals; by default 1,000, and 200 of a large file, whose intervals are narrow.
     """
-    started = time.perf_counter()
+    sittings = Sittings(out / f"{chosen.name}.json")
+
+    def told(done: int, total: int) -> None:
+        sittings.note()
+        if progress is not None:
+            progress(done, total)
+
     row = _row(chosen)
     try:
         scores = open_scores(Path(chosen.scores), chosen.made_by)
         drawn = resamples or (1000 if len(scores.rows) <= LARGE else 200)
-        row |= _measured(chosen, scores, drawn, progress or (lambda done, total: None))
+        row |= _measured(chosen, scores, drawn, told)
         row = judged_ranking(row, chosen)
     except MissingData as error:
         row |= {"status": "data missing", "because": str(error)}
-    row["seconds"] = round(time.perf_counter() - started, 1)
+    row["seconds"] = round(sittings.over(), 1)
     write_row(row, out / f"{chosen.name}.json")
     return row
 

@@ -96,20 +96,21 @@ class Column:
 class Recipe:
     """One row of a published table and how it is reproduced.
 
-    The published figures are means over `runs` searches. `cheap` are the baselines that must not come as near to them
-    as ours, for the row to hold. `deviation` says what is known to differ from the paper's protocol. With `columns`,
-    the row has several figures, each read from the search's table for the architecture that was found; the first of
-    them is the row's headline. `baselines` are other strategies, by what they are called, that get the same budget and
-    seeds. `seconds_a_trial` is what a training costs on the clock of the paper, where the table has no training times.
-    Without `keep_runs` no search is stored: where one takes milliseconds, waiting for the disk would take most of the
-    time. `label` is what a figure calls the row.
+    The published figures are means over `runs` searches; where nothing was published, the row tells how far ahead of
+    its baselines ours is. `cheap` are the baselines that must not come as near to them as ours, for the row to hold.
+    `deviation` says what is known to differ from the paper's protocol. With `columns`, the row has several figures,
+    each read from the search's table for the architecture that was found; the first of them is the row's headline.
+    `baselines` are other strategies, by what they are called, that get the same budget and seeds. `seconds_a_trial` is
+    what a training costs on the clock of the paper, where the table has no training times. Without `keep_runs` no
+    search is stored: where one takes milliseconds, waiting for the disk would take most of the time. `label` is what a
+    figure calls the row.
     """
 
     name: str
     title: str
-    published: float
-    published_spread: float
-    runs: int
+    published: float | None
+    published_spread: float | None
+    runs: int | None
     unit: str
     source: str
     source_checked: str
@@ -128,6 +129,8 @@ class Recipe:
     @property
     def published_text(self) -> str:
         """The published figure, marked where nobody has checked it."""
+        if self.published is None:
+            return "–"
         mark = " (unverified)" if self.source_checked == "memory" else ""
         return f"{self.published} ± {self.published_spread} {self.unit}{mark}"
 
@@ -256,8 +259,9 @@ def read(name: str, text: str) -> Recipe:
     """The recipe that a TOML text describes; a SpecError says what is wrong with it."""
     entries = entries_of(name, text)
     columns = _columns(name, entries)
-    figure = set() if columns else _FIGURE
-    check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL | figure, _REQUIRED | figure)
+    compared = set() if "published" in entries or columns else {"runs", "cheap"}  # nothing was published
+    figure = set() if columns or compared else _FIGURE
+    check_keys(f"the recipe {name}", entries, _REQUIRED | _OPTIONAL | figure, (_REQUIRED - compared) | figure)
     check_keys(f"the search of {name}", entries["search"], _SEARCH, {"space"})
     for preset, size in entries["presets"].items():
         if preset not in PRESETS:
@@ -267,7 +271,8 @@ def read(name: str, text: str) -> Recipe:
         raise SpecError(f"The columns of {name} need a table in its search, and a published figure for the first.")
     if any(column.published is not None and column.spread is None for column in columns):
         raise SpecError(f"Every published figure of {name} is a mean over searches and needs a spread.")
-    optional = {"deviation": None, "parameter_baseline": False, "needs_gpu": False}
+    optional = {"deviation": None, "parameter_baseline": False, "needs_gpu": False, "runs": None}
+    optional |= {"published": None, "published_spread": None}
     headline = {"published": columns[0].published, "published_spread": columns[0].spread} if columns else {}
     baselines = {label: str(parse(text)) for label, text in entries.get("baselines", {}).items()}
     made = {"columns": columns, "baselines": baselines, "cheap": _cheap(name, entries)}
@@ -319,10 +324,11 @@ def _combined(name: str, entries: dict[str, Any]) -> tuple[Combined, ...]:
 def _cheap(name: str, entries: dict[str, Any]) -> tuple[str, ...]:
     """The baselines that the row must be told apart from; UnknownName for one that is not run."""
     run = {"random", *entries.get("baselines", {}), *(["most parameters"] if entries.get("parameter_baseline") else [])}
-    for label in entries["cheap"]:
+    cheap = entries.get("cheap", ())
+    for label in cheap:
         if label not in run:
             raise UnknownName(f"baseline of {name}", label, run)
-    return tuple(entries["cheap"])
+    return tuple(cheap)
 
 
 def check_keys(where: str, entries: Mapping[str, Any], known: set[str], required: set[str]) -> None:

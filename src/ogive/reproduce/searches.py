@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive import catalog
-from ogive.compare import Comparison, compare
+from ogive.compare import Comparison, compare, interval_of, pairs_of
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData
 from ogive.core.rng import Seed
-from ogive.metrics import interval_name, mean_interval
-from ogive.reproduce.ledger import empty_row, write_row
+from ogive.metrics import Interval, interval_name, mean_interval
+from ogive.reproduce.ledger import Sittings, empty_row, write_row
 from ogive.reproduce.recipe import Column, Recipe
-from ogive.reproduce.verdict import columns_verdict, doubts, verdict
+from ogive.reproduce.verdict import columns_verdict, doubts
 from ogive.runs import read_run
 from ogive.session import Settings
 from ogive.spec import parse
@@ -38,7 +37,15 @@ def reproduce_search(
     settings, seeds = chosen.settings(preset)
     row = _row(chosen, preset, settings, seeds)
     folder = out / "runs" / f"{chosen.name}-{preset}" if chosen.keep_runs else None
-    started = time.perf_counter()
+    path = out / (f"{chosen.name}.json" if preset == "paper" else f"{chosen.name}-{preset}.json")
+    sittings = Sittings(path)
+
+    def told(done: int, total: int) -> None:
+        if folder is None:
+            sittings.note()
+        if progress is not None:
+            progress(done, total)
+
     if not chosen.needs_gpu or catalog.load("torch.cuda:is_available")():
         try:
             _check_columns(chosen, settings)
@@ -48,15 +55,15 @@ def reproduce_search(
                 seeds=seeds,
                 workers=workers,
                 folder=folder,
-                progress=progress,
+                progress=told,
             )
             largest = _parameter_baseline(chosen, settings, seeds, folder and folder / "most-parameters")
             row |= _several(chosen, found, largest) if chosen.columns else _measured(chosen, found, largest)
             row = judged_search(row, chosen)
         except MissingData as error:
             row |= {"status": "data missing", "because": str(error)}
-    row["seconds"] = round(time.perf_counter() - started if folder is None else _spent(folder), 1)
-    write_row(row, out / (f"{chosen.name}.json" if preset == "paper" else f"{chosen.name}-{preset}.json"))
+    row["seconds"] = round(sittings.over() if folder is None else _spent(folder), 1)
+    write_row(row, path)
     return row
 
 
@@ -97,17 +104,34 @@ def _row(chosen: Recipe, preset: str, settings: Settings, seeds: int) -> dict[st
 def _measured(chosen: Recipe, found: Comparison, largest: Comparison | None) -> dict[str, Any]:
     wanted = str(parse(found.settings.strategy))
     means = {row.strategy: getattr(row, found.value) for row in found.rows()}
-    mean, ours = means.pop(wanted), next(row for row in found.rows() if row.strategy == wanted)
-    if math.isnan(mean):
+    if math.isnan(means.pop(wanted)):
         return {"status": "differs", "because": "a search with some seed found nothing that works"}
-    interval = ours.score_interval if found.value == "score" else ours.reported_interval
-    assert interval is not None
+    sample = {row.strategy: [getattr(one, found.value) for one in found.of(row.strategy)] for row in found.rows()}
+    sample = {strategy: values for strategy, values in sample.items() if np.isfinite(values).all()}
     labels = {text: label for label, text in chosen.baselines.items()}
     others = {labels.get(text, text): value for text, value in means.items() if math.isfinite(value)}
     if largest is not None and (reported := largest.rows()[0].reported) is not None:
         others["most parameters"] = reported
-    bounds = None if math.isnan(interval.low) else [interval.low, interval.high]
-    return {"ours": mean, "interval": bounds, "baselines": others}
+    return {"baselines": others, "sample": {"of": found.value, "ours": wanted, "values": sample}}
+
+
+def _mean_of_sample(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The mean over the searches of a row, with its interval, and how far ahead of others they are, seed by seed."""
+    sample, seed = row["sample"], row["settings"]["seed"]
+    wanted, of = sample["ours"], sample["of"]
+    values = {strategy: np.array(found, np.float64) for strategy, found in sample["values"].items()}
+    ahead = {}
+    for pair in pairs_of(values, seed, of):
+        if wanted in (pair.first, pair.second):
+            sign, other = (1, pair.second) if pair.first == wanted else (-1, pair.first)
+            ends = Interval(*sorted(sign * end for end in pair.interval))
+            ahead[other] = {"ahead": sign * pair.difference, "interval": _bounds(ends), "p": pair.adjusted_p_value}
+    interval = interval_of(values[wanted], seed, f"{of} {wanted}")
+    return {"ours": float(values[wanted].mean()), "interval": _bounds(interval), "pairs": ahead}
+
+
+def _bounds(interval: Interval) -> list[float] | None:
+    return None if math.isnan(interval.low) else list(interval)
 
 
 def _parameter_baseline(chosen: Recipe, settings: Settings, seeds: int, folder: Path | None) -> Comparison | None:
@@ -136,13 +160,13 @@ def _several(chosen: Recipe, found: Comparison, largest: Comparison | None) -> d
         }
         for label, archs in answers.items()
     }
-    columns = [_column(column, values, found.settings.seed) for column in chosen.columns]
-    first = columns[0]
+    cells = list(dict.fromkeys(answers["ours"]))
     return {
-        "ours": first["ours"],
-        "interval": first["interval"],
-        "baselines": first["baselines"],
-        "columns": columns,
+        "found": [cells.index(arch) for arch in answers["ours"]],
+        "cells": [str(arch) for arch in cells],
+        "columns": [
+            _column(column, values, [table.value(a, column.column) for a in cells]) for column in chosen.columns
+        ],
         "course": _course(chosen, found, chosen.seconds_a_trial * (not table.timed)),
     }
 
@@ -151,19 +175,22 @@ def _answers(found: Comparison, strategy: str) -> list[Architecture]:
     return [Architecture.parse(str(outcome.arch)) for outcome in found.of(strategy)]
 
 
-def _column(column: Column, values: Values, seed: int) -> dict[str, Any]:
-    own = values["ours"][column.column]
-    mean = float(own.mean())
-    interval = mean_interval(own, Seed(seed).child("reproduce").numpy(column.column))
+def _column(column: Column, values: Values, of_cells: Sequence[float]) -> dict[str, Any]:
     return {
         "column": column.column,
         "published": column.published,
         "published_spread": column.spread,
-        "ours": mean,
-        "interval": None if math.isnan(interval.low) else list(interval),
-        "spread": float(own.std(ddof=1)) if len(own) > 1 else None,
+        "values": list(map(float, of_cells)),
         "baselines": {label: float(found[column.column].mean()) for label, found in values.items() if label != "ours"},
     }
+
+
+def _mean_of_cells(column: Mapping[str, Any], found: Sequence[int], seed: int) -> dict[str, Any]:
+    """The mean of a column over the cells that were found, a number for each search, with interval and spread."""
+    own = np.array(column["values"], np.float64)[list(found)]
+    interval = mean_interval(own, Seed(seed).child("reproduce").numpy(column["column"]))
+    spread = float(own.std(ddof=1)) if len(own) > 1 else None
+    return {"ours": float(own.mean()), "interval": _bounds(interval), "spread": spread}
 
 
 def _course(chosen: Recipe, found: Comparison, seconds_a_trial: float) -> dict[str, Any]:
@@ -189,18 +216,21 @@ def _mean(curves: Sequence[Sequence[float]]) -> Floats:
 
 
 def judged_search(row: Mapping[str, Any], chosen: Recipe) -> dict[str, Any]:
-    """The row with the status that follows from its numbers, and its columns as a table."""
-    if row["ours"] is None:
-        return dict(row)
+    """The row with all that follows from what its searches found: means and intervals, the status, and a table."""
+    if not {"sample", "found"} & row.keys():
+        return dict(row)  # nothing was measured
     if not chosen.columns:
+        row = {**row, **_mean_of_sample(row)}
         about = _about(Column("", chosen.published, chosen.published_spread), row, chosen, row["n_seeds"])
-        told = verdict(about["doubts"], chosen.source_checked, chosen.deviation)
+        told = columns_verdict([about | {"published": chosen.published}], chosen.source_checked, chosen.deviation)
         return {**row, "error": about["error"], "margin": about["margin"], **told}
     known = {column.column: column for column in chosen.columns}
-    columns = [one | _about(known[one["column"]], one, chosen, row["n_seeds"]) for one in row["columns"]]
-    about = {"error": columns[0]["error"], "margin": columns[0]["margin"], "columns": columns}
+    seed = row["settings"]["seed"]
+    measured = [one | _mean_of_cells(one, row["found"], seed) for one in row["columns"]]
+    columns = [one | _about(known[one["column"]], one, chosen, row["n_seeds"]) for one in measured]
+    about = {name: columns[0][name] for name in ("ours", "interval", "baselines", "error", "margin")}
     told = columns_verdict(columns, chosen.source_checked, chosen.deviation)
-    return {**row, **about, "markdown": _markdown(columns, row["n_seeds"]), **told}
+    return {**row, **about, "columns": columns, "markdown": _markdown(columns, row["n_seeds"]), **told}
 
 
 def _about(column: Column, measured: Mapping[str, Any], chosen: Recipe, seeds: int) -> dict[str, Any]:

@@ -78,5 +78,10 @@ def columns_verdict(columns: Sequence[Mapping[str, Any]], checked: str, deviatio
     published = [one for one in columns if one["published"] is not None]
     if not published:
         return {"status": "measured", "because": "nothing was published to compare with"}
-    reasons = [f"{one['label']}: {' and '.join(one['doubts'])}" for one in published if one["doubts"]]
+    reasons = [
+        reason
+        for one in published
+        if one["doubts"]
+        for reason in ([f"{one['label']}: {' and '.join(one['doubts'])}"] if one["label"] else one["doubts"])
+    ]
     return verdict(reasons, checked, deviation)

@@ -13,6 +13,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import OgiveError, ProtocolError, SpecError, shortened
 from ogive.core.metric import Metric, metric_named, names_of
+from ogive.core.mishaps import checked, named, number_of, reason_of, shown
 from ogive.core.objective import Objective, best_of
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
@@ -117,8 +118,8 @@ class Measured:
             found = self.function(arch)
         except OgiveError:
             raise
-        except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
-            return Measurement(error=f"{type(mishap).__name__}: {mishap}".splitlines()[0])
+        except (Exception, SystemExit) as mishap:  # noqa: BLE001 - what one candidate runs into must not cost others
+            return Measurement(error=reason_of(mishap))
         names = names_of(self.metrics)
         values = found if isinstance(found, Mapping) else dict.fromkeys(names, found)
         if set(values) != set(names) or (len(names) > 1 and values is not found):
@@ -126,7 +127,8 @@ class Measured:
             raise ProtocolError(
                 f"The function of Measured(...) promised {', '.join(names)} for {arch}, but returned {shortened(got)}."
             )
-        return Measurement({name: float(value) for name, value in values.items()}, Cost(time.perf_counter() - started))
+        numbers = {name: number_of(value, name, "The function of Measured(...)") for name, value in values.items()}
+        return Measurement(numbers, Cost(time.perf_counter() - started))
 
 
 class Together:
@@ -237,20 +239,27 @@ class Screened:
 
 
 def attempt(evaluator: Evaluator, proposals: Sequence[Proposal]) -> list[Measurement]:
-    """Evaluate, and turn an unexpected exception into failed measurements; errors of ogive itself pass through."""
+    """Evaluate, and turn an unexpected exception, or an exit, into failed measurements.
+
+    Errors of ogive itself pass through. ProtocolError for what is no measurement, one for each proposal.
+    """
     try:
         measurements = evaluator.evaluate(proposals)
     except OgiveError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         logger.exception("The evaluator raised an exception; the trial counts as failed.")
-        return [Measurement(error=f"{type(error).__name__}: {error}".splitlines()[0]) for _ in proposals]
+        return [Measurement(error=reason_of(error)) for _ in proposals]
+    if not isinstance(measurements, Sequence):
+        raise ProtocolError(
+            f"{named(evaluator)} must return a list of measurements, but returned {shown(measurements)}."
+        )
     if len(measurements) != len(proposals):
         raise ProtocolError(
-            f"evaluate must return one measurement for each proposal: {type(evaluator).__name__} was given "
-            f"{len(proposals)} and returned {len(measurements)}."
+            f"evaluate must return one measurement for each proposal: {named(evaluator)} was given {len(proposals)} "
+            f"and returned {len(measurements)}."
         )
-    return measurements
+    return [checked(found, evaluator) for found in measurements]
 
 
 def recall(evaluator: Evaluator, trials: Sequence[Trial]) -> None:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
 from ogive.core.errors import ProtocolError, SpecError
-from ogive.core.evaluator import Evaluator
+from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.executor import Began, Pool, Progress, Task, listening
 from ogive.core.metric import Metric
 from ogive.core.trial import Measurement, Proposal
@@ -233,7 +233,7 @@ class _Shared:
         self.metrics = metrics
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        return _evaluator().evaluate(proposals)
+        return attempt(_evaluator(), proposals)  # a refusal names the real one
 
 
 @functools.cache

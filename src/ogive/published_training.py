@@ -22,8 +22,8 @@ from ogive.core.rng import Seed
 from ogive.looks import begin_look, end_look
 from ogive.networks import count
 from ogive.runs import write_json
+from ogive.spaces.darts_rnn import CONCAT, architecture
 from ogive.spaces.darts_rnn import PUBLISHED as CELLS
-from ogive.spaces.darts_rnn import architecture
 from ogive.spec import parse_options
 from ogive.training.checkpoint import save_tensors
 from ogive.training.data import Data
@@ -146,7 +146,9 @@ def _of_words(
         raise SpecError(f"The cell is trained on a text, and {data} holds {read.kind}: give --data text:FOLDER.")
     # Small presets have their own size and dropouts.
     changes = plan.changes if preset == "paper" else {}
-    task, arch = Language(read), architecture(CELLS[plan.genotype].recurrent)
+    task, genotype = Language(read), CELLS[plan.genotype]
+    # Cells of more nodes are no architectures of the space.
+    arch = architecture(genotype.recurrent) if genotype.concat == CONCAT else genotype
     recipe = catalog.filled(LanguageRecipe, {"preset": preset, **changes, **options})
     network = task.network(arch, Size(), recipe, seed=streams.integer(str(arch)))
     decided = [str(arch), asdict(recipe), read.digest]

@@ -29,6 +29,9 @@ def fill(shape: tuple[int, ...], phase: float) -> Tensor:
         ("enas", 10_000, 850, 27_295_000),
         ("darts_v2", 33_278, 700, 33_127_878),
         ("enas", 33_278, 700, 36_067_878),
+        ("nao", 10_000, 850, 27_295_000),
+        ("nao_ws", 10_000, 850, 27_295_000),
+        ("nao", 33_278, 700, 36_067_878),
     ],
 )
 def test_a_language_model_has_the_published_number_of_parameters(

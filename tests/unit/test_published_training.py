@@ -130,6 +130,14 @@ def test_the_command_trains_by_name_and_tells_a_run_folder_from_it(tmp_path: Pat
         call("darts-v2-cifar")
 
 
+def test_a_cell_that_is_no_architecture_of_the_space_is_trained_too(text: str, tmp_path: Path) -> None:
+    facts = evaluate_published("nao-ptb", tmp_path / "out", preset="tiny", data=text, recipe="epochs=1, width=8")
+    assert facts["arch"] == "nao"
+    # The first state, eleven nodes, and a vector and a bias for each word.
+    words = load_file(tmp_path / "out" / "network.safetensors")["bias"].numel()
+    assert facts["params"] == 16 * 16 + 11 * 8 * 16 + words * (8 + 1)
+
+
 def test_every_published_training_has_a_name() -> None:
     assert {"darts-v2-cifar10", "darts-v2-imagenet", "ddarts-cifar100", "darts-v2-ptb", "darts-v2-wikitext2"} <= set(
         published_names()

@@ -154,12 +154,20 @@ def _variables() -> tuple[Choice, ...]:
 # -- published cells --------------------------------------------------------------------------------------------------
 
 
-# quark0/darts, rnn/genotypes.py. The cell of ENAS (Pham et al., ICML 2018) has eleven nodes and reads its output from
-# the six that nobody else reads: a genotype that networks are built from, but no architecture of this space.
+# Of DARTS and ENAS as in quark0/darts, rnn/genotypes.py. The cell of ENAS (Pham et al., ICML 2018) has eleven nodes and
+# reads its output from the six that nobody else reads; those of NAO (Luo et al., NeurIPS 2018), without and with shared
+# weights, read it from all eleven. Networks are built from these genotypes, but they are no architectures of the space.
 PUBLISHED: Mapping[str, Genotype] = {
     "darts_v1": Genotype(short("relu~0 relu~1 tanh~2 relu~3 relu~4 identity~1 relu~5 relu~1"), CONCAT),
     "darts_v2": Genotype(short("sigmoid~0 relu~1 relu~1 identity~1 tanh~2 sigmoid~5 tanh~3 relu~5"), CONCAT),
     "enas": Genotype(
         short("tanh~0 tanh~1 relu~1 tanh~3 tanh~3 relu~3 relu~4 relu~7 relu~8 relu~8 relu~8"), (2, 5, 6, 9, 10, 11)
+    ),
+    "nao": Genotype(
+        short("relu~0 relu~0 relu~1 tanh~3 relu~4 relu~4 relu~5 relu~1 relu~7 relu~1 identity~1"), tuple(range(1, 12))
+    ),
+    "nao_ws": Genotype(
+        short("relu~0 relu~1 sigmoid~2 sigmoid~1 relu~4 relu~4 relu~4 relu~7 sigmoid~8 tanh~1 relu~4"),
+        tuple(range(1, 12)),
     ),
 }

@@ -159,8 +159,14 @@ EVALUATIONS: Mapping[str, Mapping[Preset, Evaluation]] = {
 }
 
 WIKITEXT2 = {"width": 700, "dropout_hidden": 0.15, "weight_decay": 5e-7}  # the size in the paper's preset only
+# Luo et al., NeurIPS 2018: the numbers of DARTS but for the dropout of words, which it does without, and the epochs.
+NAO_PTB = {"epochs": 4000, "dropout_word": 0.0}
+NAO_WIKITEXT2 = {**WIKITEXT2, "epochs": 2000, "dropout_word": 0.0}
 LANGUAGE: Mapping[str, LanguageEvaluation] = {
     "darts-v1-ptb": LanguageEvaluation("darts_v1", "the Penn Treebank", {}),
     "darts-v2-ptb": LanguageEvaluation("darts_v2", "the Penn Treebank", {}),
     "darts-v2-wikitext2": LanguageEvaluation("darts_v2", "WikiText-2", WIKITEXT2),
+    "nao-ptb": LanguageEvaluation("nao", "the Penn Treebank", NAO_PTB),
+    "nao-ws-ptb": LanguageEvaluation("nao_ws", "the Penn Treebank", NAO_PTB),
+    "nao-wikitext2": LanguageEvaluation("nao", "WikiText-2", NAO_WIKITEXT2),
 }

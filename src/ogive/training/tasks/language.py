@@ -18,6 +18,7 @@ from ogive.core.space import SearchSpace
 from ogive.networks.plain import Plain
 from ogive.networks.plain_words import of_words
 from ogive.networks.recurrent import LanguageModel, build_language_model, macs_a_word
+from ogive.spaces.darts_rnn import Genotype
 from ogive.training.distributed import Ranks
 from ogive.training.language import LanguageTraining, perplexity
 from ogive.training.language_recipe import DROPOUTS, LanguageRecipe, language_bytes
@@ -58,7 +59,9 @@ class Language:
             raise SpecError("The size of a language model is its channels: leave out cells and auxiliary.")
         return recipe if size.channels is None else replace(recipe, width=size.channels)
 
-    def network(self, arch: Architecture, size: Size, recipe: LanguageRecipe, *, seed: int | None) -> LanguageModel:
+    def network(
+        self, arch: Architecture | Genotype, size: Size, recipe: LanguageRecipe, *, seed: int | None
+    ) -> LanguageModel:
         """The language model around a cell."""
         dropouts = {name: getattr(recipe, name) for name in DROPOUTS}
         options: dict[str, Any] = {"words": len(self.data.vocabulary), "width": recipe.width, **dropouts}

@@ -5,9 +5,11 @@ Of a space, strategies without a supernet see the variables only: with those the
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_parts import (
@@ -50,6 +52,12 @@ def legal(four: Four) -> bool:
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
     inherits = evaluator != "inherited" or space in ("darts", "nasbench201", "autogan")
     return in_table and measured and shared and inherits
+
+
+def made_by(strategy: str) -> Any:
+    """The class of a strategy, of which some are made by a function."""
+    maker = catalog.resolve("strategy", strategy)
+    return maker if inspect.isclass(maker) else inspect.signature(maker, eval_str=True).return_annotation
 
 
 def pairs_of(four: Four) -> set[tuple[str, str]]:
@@ -102,7 +110,7 @@ def test_every_pair_of_parts_searches_together(
     if space == "mlp":  # most perceptrons have no ReLU
         text, good, bad = (part.replace("naswot", "synflow") for part in (text, good, bad))
     objectives = [OBJECTIVES[objective].format(good=good, bad=bad)]
-    if getattr(catalog.resolve("strategy", strategy), "objectives", None) is None:
+    if getattr(made_by(strategy), "objectives", None) is None:
         objectives.append(f"maximize({good})")
     channels, cells = SIZES[space]
     count = 4 if evaluator == "predicted" else 2  # two labels, and two predictions

@@ -8,9 +8,7 @@ width, K distinct nodes, P pairs.
 from __future__ import annotations
 
 import copy
-import logging
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,11 +25,10 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import drawing_from
 from ogive.predictors.graphs import Folded, GraphEncoder, folded
+from ogive.predictors.labels import DuplicateNotice
 from ogive.training.threads import threads
 
 __all__ = ["Comparator", "ComparatorNetwork", "ComparatorRecipe", "GraphBody", "GraphLayer", "Graphs", "VectorBody"]
-
-logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -232,11 +229,11 @@ class Comparator:
         self.encoder = encoder
         self._graphs = GraphEncoder(space=space) if encoder is None else None
         self._fitted: _Fitted | None = None
-        self._told_duplicates = False
+        self._notice = DuplicateNotice()
 
     def fit(self, observed: Observed) -> None:
         labels = observed.comparable()
-        self._tell_duplicates(labels)
+        self._notice(labels)
         with threads(1):
             network = self._fresh()
             self._fitted = _Fitted(labels, network, _optimizer(network, self.recipe))
@@ -310,13 +307,6 @@ class Comparator:
         assert self.encoder is not None
         return torch.from_numpy(self.encoder(archs)).to(dtype)
 
-    def _tell_duplicates(self, labels: Observed) -> None:
-        several = Counter(arch for arch, _ in {*zip(labels.archs, labels.scores, strict=True)})
-        count = sum(labels > 1 for labels in several.values())
-        if count and not self._told_duplicates:
-            self._told_duplicates = True
-            logger.info("%s labels that differ; they are kept, as noise.", _have(count))
-
 
 def _batches(count: int, size: int, rng: np.random.Generator) -> list[Integers]:
     """All rows in a random order, in batches; a last one of a single row is no pair and joins the one before."""
@@ -325,7 +315,3 @@ def _batches(count: int, size: int, rng: np.random.Generator) -> list[Integers]:
     if count % size == 1 and len(starts) > 1:
         starts.pop()
     return np.split(order, starts[1:])
-
-
-def _have(count: int) -> str:
-    return "1 architecture has" if count == 1 else f"{count} architectures have"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.metrics import kendall_tau
 from ogive.reproduce import describe, learned, reproduce
 from ogive.reproduce.predictor_recipe import Learned, learned_of
@@ -155,6 +155,22 @@ def test_an_interrupted_row_goes_on_and_equals_an_uninterrupted_one(table_home: 
     assert [one["tau"] for one in again["cells"]] == [one["tau"] for one in whole["cells"]]
     fewer = reproduce(made(), out=tmp_path / "whole", seeds=1)
     assert (len(fewer["cells"]), fewer["command"]) == (6, "ogive reproduce invented --seeds 1")
+
+
+def test_what_is_damaged_or_unknown_is_said_before_anything_is_fitted(table_home: Path, tmp_path: Path) -> None:
+    for old, new, says in (
+        ('"c10v_val_200"]', '"c10_valid"]', "no column of the table invented"),
+        ("sizes = [30, 60]", "sizes = [30, 60, 20000]", "got a size of 20000"),
+        ('ranks = "ranks(trees', 'ranks = "ranks(treees', "no predictor"),
+    ):
+        with pytest.raises((SpecError, UnknownName), match=says):
+            reproduce(made(**{old: new}), out=tmp_path)
+    path = tmp_path / "runs" / "invented" / "cells.jsonl"
+    assert not path.exists()
+    path.parent.mkdir(parents=True)
+    path.write_text('{"spec": 3}\n')
+    with pytest.raises(StoreError, match="is no fit"):
+        reproduce(made(), out=tmp_path)
 
 
 def test_another_specification_is_another_fit(table_home: Path, tmp_path: Path) -> None:

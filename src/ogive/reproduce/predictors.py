@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ogive import catalog
 from ogive.context import Context
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, MissingData, SpecError
+from ogive.core.errors import InvalidArchitecture, MissingData, SpecError, StoreError
 from ogive.core.predictor import Observed, Predictor
 from ogive.core.rng import Seed
 from ogive.machine import facts
@@ -120,6 +120,7 @@ def reproduce_learned(
     row = _row(chosen, seeds)
     try:
         world = world_of(catalog.load("open_table")(chosen.table))
+        _check(chosen, world)
         kept = Kept(out / "runs" / chosen.name / "cells.jsonl", world.table.digest)
         cells = _done(chosen, world, kept, progress or (lambda done, total: None))
         row |= {"rows": len(world.archs), "table_digest": world.table.digest}
@@ -134,6 +135,15 @@ def reproduce_learned(
     return row
 
 
+def _check(chosen: Learned, world: World) -> None:
+    """Raise, before the fits and not between them, for a column, a size or a predictor that there is not."""
+    for column in (*chosen.columns, *chosen.labels.values()):
+        world.column(column)
+    split(len(world.archs), max(chosen.sizes), chosen.first_seed)
+    for spec in chosen.predictors.values():
+        _built({"spec": spec, "seed": chosen.first_seed}, world)
+
+
 class Kept:
     """The fits that are done, a line of JSON each; a last line that was cut off is overwritten."""
 
@@ -146,10 +156,13 @@ class Kept:
         for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
             if not line.endswith(b"\n"):
                 break
-            cell = json.loads(line)
+            try:
+                cell = json.loads(line)
+                if cell["table_digest"] == digest:
+                    self._known[_key(cell)] = cell
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(f"A line of {path} is no fit ({error}): remove it, and that is done again.") from None
             whole += len(line)
-            if cell["table_digest"] == digest:
-                self._known[_key(cell)] = cell
         if path.exists():
             with path.open("r+b") as file:
                 file.truncate(whole)

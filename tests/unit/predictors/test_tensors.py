@@ -6,6 +6,8 @@ import pytest
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.graph import Graph
+from ogive.core.space import Choice, SearchSpace
 from ogive.networks.build import build, default_skeleton
 from ogive.networks.count import macs, parameters
 from ogive.networks.nasbench101 import NasBench101Cell, vertex_channels
@@ -129,5 +131,8 @@ def test_another_space_has_a_channel_for_each_operation() -> None:
 def test_what_is_no_graph_or_too_large_a_one_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match="at most 64 channels of 80 nodes, but one of dartopti_from would have 19 of"):
         FeatureTensors(space=catalog.build("space", "dartopti_from"))
+    blank = SearchSpace("blank", (Choice("a", ("x", "y")),), draw=lambda arch: Graph((), frozenset()))
+    with pytest.raises(SpecError, match="of blank are not drawn as graphs"):
+        FeatureTensors(space=blank)
     with pytest.raises(InvalidArchitecture, match="no architecture of nasbench201"):
         FeatureTensors(space=nasbench201())(some(space_101.NAME, 1))

@@ -50,7 +50,7 @@ SMALLER = {
     "split=0, epochs=20, part_epochs=10": "split=0, epochs=1, part_epochs=1",
     "--budget 50 --out": "--budget 2 --out",
     "nao(start=100, refit=50)": "nao(start=4, refit=196, epochs=1)",
-    "predicted(nao, tabular": "predicted(nao(epochs=1), tabular",
+    "predicted(nao, tabular": "predicted(nao(epochs=30), tabular",
 }
 
 

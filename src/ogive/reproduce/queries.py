@@ -226,5 +226,6 @@ def _markdown(cells: Sequence[Cell], chosen: Queries) -> list[str]:
             missed = sum(not one["found"] for one in own if one["column"] == column)
             told += [f"{np.median(needed):g}", f"{np.quantile(needed, 0.95):.0f}", str(missed)]
         pace = sum(one["seconds"] for one in own) / sum(one["queries"] for one in own)
-        lines.append(f"| {name} | {chosen.seeds_for(name)} | {' | '.join(told)} | {pace:.3f} |")
+        seeds = len({one["seed"] for one in own})
+        lines.append(f"| {name} | {seeds} | {' | '.join(told)} | {pace:.3f} |")
     return lines

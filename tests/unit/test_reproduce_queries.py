@@ -69,7 +69,7 @@ def test_what_was_searched_is_not_searched_again(table_home: Path, tmp_path: Pat
 
 def test_the_status_follows_from_the_cells() -> None:
     cells = [
-        {"strategy": "random", "column": "c10v_val_200", "queries": n, "found": True, "seconds": 0.1}
+        {"strategy": "random", "column": "c10v_val_200", "seed": n, "queries": n, "found": True, "seconds": 0.1}
         for n in (5, 9, 30)
     ]
     cells.append(cells[0] | {"strategy": "slow"})

@@ -19,6 +19,7 @@ from ogive.context import Context
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Trial
+from ogive.metrics import mean_interval
 from ogive.reproduce.ledger import empty_row, write_row
 from ogive.reproduce.predictors import Kept, World, world_of
 from ogive.reproduce.recipe import check_keys, entries_of, texts_in
@@ -63,7 +64,7 @@ class Queries:
 
     @property
     def headline(self) -> str:
-        """The strategy whose median is the row's figure."""
+        """The strategy whose mean in the first column is the row's figure."""
         return next(iter(self.strategies))
 
     def seeds_for(self, strategy: str) -> int:
@@ -192,7 +193,10 @@ def judged_queries(row: Mapping[str, Any], chosen: Queries) -> dict[str, Any]:
     return {
         **row,
         "ours": columns[0]["ours"],
-        "baselines": {name: float(np.median(_queries(row["cells"], name, first))) for name in others},
+        "interval": columns[0]["interval"],
+        "error": None,
+        "margin": None,
+        "baselines": {name: float(np.mean(_queries(row["cells"], name, first))) for name in others},
         "columns": columns,
         "markdown": _markdown(row["cells"], chosen),
         **columns_verdict(columns, chosen.source_checked, chosen.deviation),
@@ -205,8 +209,16 @@ def _compared(cells: Sequence[Cell], chosen: Queries, column: str) -> Cell:
     targets = chosen.targets[column]
     words = (("median", median, targets[0]), ("95th percentile", late, targets[1]))
     doubts = [f"the {what} is {ours:g}, more than {target:g}" for what, ours, target in words if ours > target]
-    return {"label": column, "published": targets[0], "late_target": targets[1], "ours": median, "late": late} | {
-        "doubts": doubts
+    low, high = mean_interval(needed, Seed(0).numpy("seeds"))
+    return {
+        "label": column,
+        "published": targets[0],
+        "late_target": targets[1],
+        "ours": float(np.mean(needed)),
+        "interval": None if np.isnan(low) else [low, high],
+        "median": median,
+        "late": late,
+        "doubts": doubts,
     }
 
 

@@ -47,7 +47,7 @@ COMMANDS: dict[str, set[str]] = {
     | {"--threads"},
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
     | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"}
-    | {"--combine", "--page"},
+    | {"--combine", "--page", "--skip"},
     "correlate": {"run", "--metrics", "--truth", "--above", "--out"},
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},

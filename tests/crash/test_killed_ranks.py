@@ -70,7 +70,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "run"
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+# The victim that writes the checkpoints is the one that can lose them.
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_is_killed_within_an_epoch_costs_that_epoch_alone(
     whole: Path, tmp_path: Path, victim: int
 ) -> None:

@@ -524,8 +524,18 @@ def test_a_rehearsal_counts_every_epoch_and_changes_nothing() -> None:
     assert [one.arch for one in short.ask(2)] == [one.arch for one in strategy(epochs=2).ask(2)]
 
 
-@pytest.mark.parametrize("options", [{}, {"select": "perturbation", "tune_epochs": 0}])
-@pytest.mark.parametrize("space", [nasbench201, darts])
+PERTURBED = {"select": "perturbation", "tune_epochs": 0}
+
+
+@pytest.mark.parametrize(
+    ("space", "options"),
+    [
+        (nasbench201, {}),
+        (nasbench201, PERTURBED),
+        (darts, {}),
+        pytest.param(darts, PERTURBED, marks=pytest.mark.slow),  # more than 30 s
+    ],
+)
 def test_a_search_says_how_many_proposals_it_makes(space: Any, options: dict[str, Any]) -> None:
     search = strategy(space=space(), epochs=1, cells=3 if space is darts else 1, **options)
     assert search.rehearse() > 0

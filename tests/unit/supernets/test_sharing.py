@@ -66,11 +66,11 @@ def test_every_nested_architecture_has_one_part_that_computes_what_the_whole_com
     assert len(parts) == 8 * 8
     rng, images = Seed(0).numpy("architectures"), torch.randn(2, 3, 8, 8)
     seen = set()
-    for _ in range(40):
+    for _ in range(20):
         arch = space.sample(rng)
         holding = [key for key, part in parts if part.holds(arch)]
         assert parts.route(arch) in holding
         seen.add(parts.route(arch))
         with torch.no_grad():
             torch.testing.assert_close(parts.network(arch)(images), whole.network(arch)(images), rtol=0, atol=0)
-    assert len(seen) > 20
+    assert len(seen) > 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -13,7 +14,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
 from ogive.core.errors import OgiveError, ProtocolError, SpecError, shortened
 from ogive.core.metric import Metric, metric_named, names_of
-from ogive.core.mishaps import checked, named, number_of, reason_of, shown
+from ogive.core.mishaps import checked, named, number_of, reason_of, shown, storable
 from ogive.core.objective import Objective, best_of
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
 
@@ -247,8 +248,10 @@ def attempt(evaluator: Evaluator, proposals: Sequence[Proposal]) -> list[Measure
         measurements = evaluator.evaluate(proposals)
     except OgiveError:
         raise
-    except (Exception, SystemExit) as error:
-        logger.exception("The evaluator raised an exception; the trial counts as failed.")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - candidates are code of other people
+        # As plain text: a log is written to files and terminals that take no lone surrogates.
+        trace = storable(traceback.format_exc().rstrip())
+        logger.error("The evaluator raised an exception; the trial counts as failed.\n%s", trace)
         return [Measurement(error=reason_of(error)) for _ in proposals]
     if not isinstance(measurements, Sequence):
         raise ProtocolError(

@@ -67,11 +67,12 @@ def raising(error: BaseException) -> Callable[[], Any]:
     ],
 )
 def test_a_deed_that_costs_one_candidate_is_a_failed_trial_that_can_be_stored(
-    deed: Callable[[], Any], reason: str
+    deed: Callable[[], Any], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (found,) = attempt(Evil(deed), [PROPOSAL])
 
     assert found.error == reason
+    caplog.text.encode()  # a log file takes it, too
     assert record_of(line_of(Trial(0, PROPOSAL, found, "failed"), 1.0).rstrip(b"\n")).trial.measurement.error == reason
 
 

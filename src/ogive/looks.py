@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.errors import StoreError
-from ogive.runs import lock_file, sync
+from ogive.files import lock_file, sync
 
 __all__ = ["LOOKS", "Look", "begin_look", "end_look", "looks_at_test"]
 

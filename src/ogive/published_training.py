@@ -19,9 +19,9 @@ from torch import nn
 from ogive import catalog
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
+from ogive.files import write_json
 from ogive.looks import begin_look, end_look
 from ogive.networks import count
-from ogive.runs import write_json
 from ogive.spaces.darts_rnn import CONCAT, architecture
 from ogive.spaces.darts_rnn import PUBLISHED as CELLS
 from ogive.spec import parse_options

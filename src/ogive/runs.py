@@ -24,6 +24,7 @@ from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Trial
+from ogive.files import lock_file, sync, write_json
 from ogive.trial_lines import (
     Record,
     call_entry,
@@ -36,7 +37,7 @@ from ogive.trial_lines import (
     record_of,
 )
 
-__all__ = ["Followed", "Record", "Run", "RunStore", "lock_file", "read_run", "sync", "write_json"]
+__all__ = ["Followed", "Record", "Run", "RunStore", "read_run"]
 
 logger = logging.getLogger(__name__)
 
@@ -378,22 +379,6 @@ def read_run(folder: Path) -> Run:
     return _read(Path(folder))[0]
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file that is either complete or absent, whatever happens meanwhile."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """The same of any text."""
-    scratch = path.with_name(f"{path.name}.new")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    sync(path.parent)
-
-
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -469,30 +454,6 @@ def _locked(folder: Path) -> int:
         os.close(descriptor)
         raise RunInUse(f"{folder} is being written by another process; wait for it, or choose another --out.") from None
     return descriptor
-
-
-def lock_file(descriptor: int, *, wait: bool = False) -> None:
-    """Lock an open file until it is closed; if another process holds it, wait for that, or OSError.
-
-    The system gives the file free when the process ends, even after kill -9.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

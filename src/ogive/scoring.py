@@ -34,8 +34,9 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Measurement, Proposal
 from ogive.evaluators.ranked import Combine, mean_ranks
 from ogive.executors import at_work, workers_of
+from ogive.files import lock_file, write_json
 from ogive.machine import facts
-from ogive.runs import Run, lock_file, write_json
+from ogive.runs import Run
 from ogive.scores.repeats import Asked
 from ogive.session import assemble, settings_of
 from ogive.spec import Spec, parse

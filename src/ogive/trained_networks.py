@@ -19,8 +19,9 @@ from typing import Any
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, StoreError
 from ogive.core.trial import Trial
+from ogive.files import write_json
 from ogive.looks import looks_at_test
-from ogive.runs import Run, write_json
+from ogive.runs import Run
 
 __all__ = [
     "RECORD",

@@ -17,7 +17,8 @@ from ogive.core.metric import LATENCY, LATENCY_SPREAD, VAL_ACC
 from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
-from ogive.runs import read_run, write_json
+from ogive.files import write_json
+from ogive.runs import read_run
 from ogive.session import Parts, Settings, assemble, resume, search
 from ogive.session.finalists import FINALISTS, remeasured
 from ogive.strategies.local import RandomSearch

@@ -11,8 +11,9 @@ import pytest
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.metrics import kendall_tau
 from ogive.reproduce import describe, learned, reproduce
+from ogive.reproduce.cells import world_of
 from ogive.reproduce.predictor_recipe import Learned, learned_of
-from ogive.reproduce.predictors import judged_learned, quality, split, world_of
+from ogive.reproduce.predictors import judged_learned, quality, split
 from ogive.spaces.nasbench201 import OPS, nasbench201
 from ogive.tables.importers import import_table
 from ogive.tables.store import Table

@@ -22,7 +22,8 @@ from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
-from ogive.runs import RunStore, read_run, write_json
+from ogive.files import write_json
+from ogive.runs import RunStore, read_run
 from ogive.spaces.natssize import natssize
 from ogive.strategies.local import RegularizedEvolution
 

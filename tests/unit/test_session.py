@@ -24,9 +24,10 @@ from ogive.core.metric import Metric
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Trial
 from ogive.estimate import estimate
+from ogive.files import write_json
 from ogive.machine import facts
 from ogive.report.page import page
-from ogive.runs import Run, read_run, write_json
+from ogive.runs import Run, read_run
 from ogive.session import Parts, Settings, budget_of, resume, search, settings_of
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize

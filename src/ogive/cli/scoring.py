@@ -16,8 +16,9 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.space import SearchSpace
 from ogive.evaluators.ranked import Combine
+from ogive.files import write_json
 from ogive.metrics import FEW, Interval
-from ogive.runs import read_run, write_json
+from ogive.runs import read_run
 from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, measured, planned, score, with_standing
 from ogive.tables.kernels import three_of
 from ogive.tables.scores import read_settings

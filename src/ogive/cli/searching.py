@@ -24,8 +24,9 @@ from ogive.core.objective import Maximize, Minimize
 from ogive.core.objective import Objective as Objective_
 from ogive.core.trial import Trial, counted
 from ogive.estimate import Estimate, estimate
+from ogive.files import write_json
 from ogive.metrics import Interval
-from ogive.runs import Run, read_run, write_json
+from ogive.runs import Run, read_run
 from ogive.session import Parts, Settings, assemble, budget_of, resume, search, settings_of, unfinished
 
 __all__ = ["Prefer", "command_line", "reached", "register"]

@@ -17,7 +17,7 @@ from ogive.core.space import SearchSpace
 from ogive.features import OneHot
 from ogive.predictors.gp import GaussianProcess
 from ogive.predictors.kernels import Matern
-from ogive.predictors.targets import Targets
+from ogive.predictors.targets import InTargets, Targets
 from ogive.predictors.trees import BoostedTrees, ExtraTrees
 from ogive.structure import live_weight, structure
 
@@ -44,7 +44,7 @@ class _Kinds:
     prior: Floats
 
 
-class Blend:
+class Blend(InTargets):
     """The mean of a Gaussian process, extremely randomised trees and boosted trees on the structure of architectures.
 
     The process begins with the number of weights that reach the output; with few labels nearly all of the mean is its,
@@ -73,36 +73,23 @@ class Blend:
                 )
             )
         self._kinds: _Kinds | None = None
-        self._targets: Targets | None = None
         self._share = 0.0
 
     def fit(self, observed: Observed) -> None:
         labels = observed.comparable()
         self.process.fit(labels)
-        self._targets = Targets(labels.scores, "normal_scores")
+        self.targets_fitted = Targets(labels.scores, "normal_scores")
         self._share = TREES_MOST * len(labels) / (len(labels) + TREES_HALF) if self.trees else 0.0
         for member in self.trees:
-            member.fit(Observed(labels.archs, tuple(self._targets.values.tolist())))
+            member.fit(Observed(labels.archs, tuple(self.targets_fitted.values.tolist())))
 
-    def predict(self, archs: Sequence[Architecture]) -> Floats:
-        return self.predicted(archs)[0]
-
-    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
-        mean, deviation = self.latent(archs)
-        assert self._targets is not None
-        deviation = (1 - LESS * self._share) * np.hypot(deviation, self.process.noise)
-        return self._targets.scores(mean), self._targets.deviations(mean, deviation)
-
-    def bound(self, archs: Sequence[Architecture], deviations: float) -> Floats:
-        """The score so many deviations above the mean, those of what repeated labels would have as their mean."""
-        mean, deviation = self.latent(archs)
-        assert self._targets is not None
-        return self._targets.scores(mean + deviations * deviation)
+    def spread(self, deviation: Floats) -> Floats:
+        """That of a label."""
+        spread: Floats = (1 - LESS * self._share) * np.hypot(deviation, self.process.noise)
+        return spread
 
     def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """Mean, and deviation of the process without the noise of a label, in deviations of the labels."""
-        if self._targets is None:
-            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
         if not len(archs):
             return np.zeros(0), np.zeros(0)
         kinds = self._kinds_of(archs)

@@ -25,7 +25,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import drawing_from
 from ogive.predictors.graphs import Folded, GraphEncoder, folded
-from ogive.predictors.labels import DuplicateNotice
+from ogive.predictors.labels import DuplicateNotice, fitted
 from ogive.training.threads import threads
 
 __all__ = ["Comparator", "ComparatorNetwork", "ComparatorRecipe", "GraphBody", "GraphLayer", "Graphs", "VectorBody"]
@@ -249,7 +249,7 @@ class Comparator:
 
     def sides(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """What each brings as the first and as the second of a pair, (n,) each: logits are sums of the two."""
-        network = self._known().exact()
+        network = fitted(self._fitted).exact()
         found = np.zeros((2, len(archs)))
         with torch.no_grad(), threads(1):
             for start in range(0, len(archs), CHUNK):
@@ -260,7 +260,7 @@ class Comparator:
     def twin(self) -> Comparator:
         """Another one that was fitted on the same, which may `learn` on."""
         other = copy.copy(self)
-        other._fitted = copy.deepcopy(self._known())
+        other._fitted = copy.deepcopy(fitted(self._fitted))
         return other
 
     def learn(self, pairs: Sequence[tuple[Architecture, Architecture, bool]], rng: np.random.Generator) -> None:
@@ -268,8 +268,8 @@ class Comparator:
 
         The last of a pair says whether its first is the better one.
         """
-        fitted = self._known()
-        labels, scores = fitted.labels, np.array(fitted.labels.scores)
+        known = fitted(self._fitted)
+        labels, scores = known.labels, np.array(known.labels.scores)
         chosen = [pairs[place] for place in rng.integers(len(pairs), size=len(labels)).tolist()]
         archs = [*labels.archs, *(pair[0] for pair in chosen), *(pair[1] for pair in chosen)]
         won = np.array([pair[2] for pair in chosen])
@@ -280,15 +280,10 @@ class Comparator:
                 first = np.concatenate((batch, len(labels) + extra))
                 second = np.concatenate((other, 2 * len(labels) + extra))
                 better = np.concatenate((scores[batch] >= scores[other], won[extra]))
-                fitted.step(inputs, first, second, torch.from_numpy(better))
+                known.step(inputs, first, second, torch.from_numpy(better))
                 done += len(batch)
 
     # -- parts --------------------------------------------------------------------------------------------------------
-
-    def _known(self) -> _Fitted:
-        if self._fitted is None:
-            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
-        return self._fitted
 
     def _fresh(self) -> ComparatorNetwork:
         with drawing_from(self.seed.integer("comparator")):

@@ -14,7 +14,8 @@ from ogive.core.errors import SpecError
 from ogive.core.predictor import Encoder, Observed
 from ogive.core.space import SearchSpace
 from ogive.predictors.kernels import Kernel, Matern
-from ogive.predictors.targets import Targets
+from ogive.predictors.labels import DuplicateNotice, fitted
+from ogive.predictors.targets import InTargets, Targets
 
 __all__ = ["GaussianProcess"]
 
@@ -40,7 +41,7 @@ class _Fit:
     weights: Floats
 
 
-class GaussianProcess:
+class GaussianProcess(InTargets):
     """A Gaussian process on any kernel between architectures. Rasmussen and Williams, 2006, sections 2.2 and 5.4.
 
     `kernel` defaults to ``matern``, on one_hot rows of real variables and choices. `prior` is what is known of an
@@ -68,26 +69,13 @@ class GaussianProcess:
         self.kernel: Kernel = Matern(space=space) if kernel is None else kernel
         self.prior, self.trust, self.doubt, self.targets = prior, trust, doubt, targets
         self._fit: _Fit | None = None
-        self._targets: Targets | None = None
+        self._notice = DuplicateNotice()
 
     def fit(self, observed: Observed) -> None:
         labels = observed.comparable()
-        self._targets = Targets(labels.scores, self.targets)
-        self._fit = self._fitted(*self.described(labels.archs), self._targets.values)
-
-    def predict(self, archs: Sequence[Architecture]) -> Floats:
-        return self.predicted(archs)[0]
-
-    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
-        mean, deviation = self.latent(archs)
-        assert self._targets is not None
-        return self._targets.scores(mean), self._targets.deviations(mean, deviation)
-
-    def bound(self, archs: Sequence[Architecture], deviations: float) -> Floats:
-        """The score so many deviations above the mean; with normal scores, that of the rank so much higher."""
-        mean, deviation = self.latent(archs)
-        assert self._targets is not None
-        return self._targets.scores(mean + deviations * deviation)
+        self._notice(labels)
+        self.targets_fitted = Targets(labels.scores, self.targets)
+        self._fit = self._fitted(*self.described(labels.archs), self.targets_fitted.values)
 
     def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """Mean and deviation of the process itself, without the noise of a label, in deviations of the labels."""
@@ -99,9 +87,7 @@ class GaussianProcess:
 
     def latent_of(self, described: Any, prior: Floats) -> tuple[Floats, Floats]:
         """The same as `latent` of what was described."""
-        fit = self._fit
-        if fit is None:
-            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+        fit = fitted(self._fit)
         shared = self._covered(self.kernel.between(described, fit.described, fit.scales), prior, fit)
         explained = np.einsum("ij,ij->i", shared @ fit.inverse, shared)
         own = 1 + self._doubted(prior, prior)

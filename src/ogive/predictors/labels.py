@@ -1,15 +1,26 @@
-"""What predictors say of the labels that they are fitted on."""
+"""What predictors say of the labels that they are fitted on, and where there were none."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import TypeVar
 
+from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed
 
-__all__ = ["DuplicateNotice"]
+__all__ = ["DuplicateNotice", "fitted"]
 
 logger = logging.getLogger(__name__)
+
+Model = TypeVar("Model")
+
+
+def fitted(model: Model | None) -> Model:
+    """What a fit left behind; SpecError before the first one."""
+    if model is None:
+        raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+    return model
 
 
 class DuplicateNotice:

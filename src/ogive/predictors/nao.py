@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,10 +20,9 @@ from ogive.core.space import SearchSpace
 from ogive.features import Tokens
 from ogive.networks.build import drawing_from
 from ogive.predictors.autoencoder import Autoencoder, Head
+from ogive.predictors.labels import DuplicateNotice, fitted
 
 __all__ = ["Nao", "NaoSettings", "train_autoencoder"]
-
-logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 
@@ -122,11 +119,11 @@ class Nao:
         self._network: Autoencoder | None = None
         self._unit = (0.0, 1.0)
         self._labelled: dict[Architecture, float] = {}
-        self._repeated = False
+        self._notice = DuplicateNotice()
 
     def fit(self, observed: Observed) -> None:
         labels = observed.comparable()
-        self._tell_of_repeats(labels.archs)
+        self._notice(labels)
         scores = np.array(labels.scores)
         low, span = (scores.min(), np.ptp(scores)) if self.settings.head == "sigmoid" else (scores.mean(), scores.std())
         self._unit = (float(low), float(span) or 1.0)
@@ -158,22 +155,17 @@ class Nao:
 
         A step of 0 gives back what was learnt by heart. The same architecture may come several times.
         """
-        network, tokens = self._fitted(), torch.from_numpy(self.encoder(archs).astype(np.int64))
+        network, tokens = fitted(self._network), torch.from_numpy(self.encoder(archs).astype(np.int64))
         points = network.ascended(tokens, step_size)
         return [network.form.read(row) for row in network.decoded(points).tolist()]
 
     def _performance(self, archs: Sequence[Architecture]) -> Floats:
         """The outputs of the head, shape (n,)."""
-        network = self._fitted()
+        network = fitted(self._network)
         tokens = torch.from_numpy(self.encoder(archs).astype(np.int64))
         with torch.no_grad():
             parts = [network.head(network.encoder(part).mean) for part in tokens.split(AT_ONCE) if len(part)]
         return torch.cat(parts).double().numpy() if parts else np.zeros(0)
-
-    def _fitted(self) -> Autoencoder:
-        if self._network is None:
-            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
-        return self._network
 
     def _train_on_own_labels(
         self, network: Autoencoder, tokens_NT: np.ndarray, targets_N: np.ndarray, rng: np.random.Generator
@@ -189,12 +181,6 @@ class Nao:
         train_autoencoder(network.train(), tokens, targets, self.settings, rng, epochs=self.settings.unlabelled_epochs)
         network.eval()
         self._labelled = dict(zip(others, self.predict(others).tolist(), strict=True))
-
-    def _tell_of_repeats(self, archs: Sequence[Architecture]) -> None:
-        repeated = sum(count > 1 for count in Counter(archs).values())
-        if repeated and not self._repeated:
-            logger.warning("%d architectures have several labels, all of which are learnt, as noise.", repeated)
-            self._repeated = True
 
 
 def train_autoencoder(

@@ -24,7 +24,7 @@ from ogive.core.predictor import Observed
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import drawing_from
-from ogive.predictors.labels import DuplicateNotice
+from ogive.predictors.labels import DuplicateNotice, fitted
 from ogive.predictors.tensors import FeatureTensors
 from ogive.training.threads import threads
 
@@ -193,14 +193,13 @@ class ReNAS:
         self._network.eval()
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
-        if self._network is None or self._scaler is None:
-            raise SpecError("A predictor predicts nothing before it was fitted on labels.")
+        network, scaler = fitted(self._network), fitted(self._scaler)
         found = np.zeros(len(archs))
         with torch.no_grad(), threads(1):
             for start in range(0, len(archs), CHUNK):
                 part = list(archs[start : start + CHUNK])
-                inputs = self._scaler(self._rows(part + part[-1:] * (CHUNK - len(part))))
-                found[start : start + CHUNK] = self._network(inputs)[: len(part)].numpy()
+                inputs = scaler(self._rows(part + part[-1:] * (CHUNK - len(part))))
+                found[start : start + CHUNK] = network(inputs)[: len(part)].numpy()
         return found
 
     def _fresh(self) -> LeNet:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Targets"]
+from ogive.core.architecture import Architecture
+from ogive.predictors.labels import fitted
+
+__all__ = ["InTargets", "Targets"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,3 +66,34 @@ class Targets:
 
     def _slope(self, part: slice) -> float:
         return float(np.ptp(self._known[part]) / np.ptp(self._knots[part]))
+
+
+class InTargets(ABC):
+    """A predictor that is fitted on targets and answers in the unit of the scores.
+
+    `fit` sets `targets_fitted`; what `latent` and `spread` say is in targets.
+    """
+
+    targets_fitted: Targets | None = None
+
+    @abstractmethod
+    def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """Mean and deviation of what repeated labels would have as their mean, shapes (n,)."""
+
+    def spread(self, deviation: Floats) -> Floats:
+        """The deviation that is told, made of that of the mean."""
+        return deviation
+
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        return self.predicted(archs)[0]
+
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        targets = fitted(self.targets_fitted)
+        mean, deviation = self.latent(archs)
+        return targets.scores(mean), targets.deviations(mean, self.spread(deviation))
+
+    def bound(self, archs: Sequence[Architecture], deviations: float) -> Floats:
+        """The score so many deviations of the mean above it; with normal scores, that of the rank so much higher."""
+        targets = fitted(self.targets_fitted)
+        mean, deviation = self.latent(archs)
+        return targets.scores(mean + deviations * deviation)

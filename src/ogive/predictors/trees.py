@@ -14,6 +14,7 @@ from ogive.core.predictor import Encoder, Observed
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.features import OneHot
+from ogive.predictors.labels import fitted
 
 __all__ = ["BoostedTrees", "ExtraTrees"]
 
@@ -59,12 +60,12 @@ class ExtraTrees:
         return self.predicted(archs)[0]
 
     def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
-        _refuse_unfitted(self._forest)
+        forest = fitted(self._forest)
         rows = np.ascontiguousarray(self.encoder(archs), np.float32)
         if not len(rows):
             return np.zeros(0), np.zeros(0)
         # The trees themselves: the forest's predict checks the rows again, and gives the mean only.
-        votes_TN = np.stack([tree.tree_.predict(rows)[:, 0] for tree in self._forest.estimators_])
+        votes_TN = np.stack([tree.tree_.predict(rows)[:, 0] for tree in forest.estimators_])
         return votes_TN.mean(axis=0), votes_TN.std(axis=0)
 
 
@@ -113,9 +114,9 @@ class BoostedTrees:
         self._model = model.fit(self.encoder(labels.archs), np.array(labels.scores))
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
-        _refuse_unfitted(self._model)
+        model = fitted(self._model)
         rows = self.encoder(archs)
-        return np.asarray(self._model.predict(rows), np.float64) if len(rows) else np.zeros(0)
+        return np.asarray(model.predict(rows), np.float64) if len(rows) else np.zeros(0)
 
 
 def _number(seed: Seed) -> int:
@@ -126,11 +127,6 @@ def _number(seed: Seed) -> int:
 def _check_share(share: float) -> None:
     if not 0 < share <= 1:
         raise SpecError(f"The share of columns for a split lies in (0, 1], but got share={share}.")
-
-
-def _refuse_unfitted(model: Any) -> None:
-    if model is None:
-        raise SpecError("A predictor predicts nothing before it was fitted on labels.")
 
 
 def _check_positive(**numbers: int) -> None:

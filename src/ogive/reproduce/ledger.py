@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.trial import counted
+from ogive.files import write_whole
 from ogive.machine import facts
 from ogive.metrics import interval_name
-from ogive.runs import write_whole
 
 __all__ = ["SCHEMA", "Sittings", "describe", "empty_row", "ours_text", "read_rows", "table_of", "write_row"]
 

@@ -5,11 +5,9 @@ Every fit is kept as soon as it is done, a line of ``cells.jsonl`` each, so that
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,66 +16,23 @@ import numpy.typing as npt
 
 from ogive import catalog
 from ogive.context import Context
-from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, MissingData, SpecError, StoreError
+from ogive.core.errors import MissingData, SpecError
 from ogive.core.predictor import Observed, Predictor
 from ogive.core.rng import Seed
-from ogive.machine import facts
 from ogive.metrics import kendall_tau, mean_interval, ndcg
-from ogive.reproduce.ledger import empty_row, write_row
+from ogive.reproduce.cells import Cell, Kept, World, row_of, told_by, world_of
+from ogive.reproduce.ledger import write_row
 from ogive.reproduce.predictor_recipe import COUNTS, Learned
 from ogive.reproduce.verdict import Target, columns_verdict, doubts
 
-__all__ = ["Kept", "World", "judged_learned", "quality", "reproduce_learned", "split", "world_of"]
+__all__ = ["judged_learned", "quality", "reproduce_learned", "split"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Cell = dict[str, Any]
 
 HELD_OUT = 100  # as many as CTNAS and the first split of TNASP have
 BEST = 10
-# Of a cell in cells.jsonl, what a row says once of all.
-_SAID_ONCE = ("spec", "labels", "table_digest", "commit")
 TOP = 0.9  # the quantile above which the best tenth begins
-
-
-@dataclass(frozen=True)
-class World:
-    """The architectures of a table in the order of their text forms, and the numbers in it."""
-
-    archs: tuple[Architecture, ...]
-    rows: Integers
-    table: Any
-    space: Any
-
-    def column(self, name: str) -> Floats:
-        """A column for all of them; SpecError where the table has no number for some."""
-        values = np.asarray(self.table.column(name), np.float64)[self.rows]
-        if not np.isfinite(values).all():
-            raise SpecError(f"The column {name} of {self.table.name} lacks numbers, so that nothing can be ranked.")
-        return values
-
-    def counts(self) -> dict[str, Floats]:
-        """Rankings that take no label: parameters, and those of the pruned architecture where the table knows it."""
-        try:
-            found = {COUNTS[0]: self.column("params")}
-        except (OSError, SpecError, MissingData):
-            return {}
-        if self.space.prune is not None:
-            try:
-                pruned = [self.table.row(self.space.prune(arch)) for arch in self.archs]
-            except InvalidArchitecture:
-                return found
-            found[COUNTS[1]] = np.asarray(self.table.column("params"), np.float64)[pruned]
-        return found
-
-
-def world_of(table: Any) -> World:
-    """All architectures of a table, sorted by their text forms."""
-    space = catalog.build("space", table.space)
-    archs = [table.architecture(row) for row in range(table.rows)]
-    order = sorted(range(len(archs)), key=lambda row: space.format(archs[row]))
-    return World(tuple(archs[row] for row in order), np.array(order), table, space)
 
 
 def split(count: int, size: int, seed: int) -> tuple[Integers, Integers]:
@@ -117,15 +72,26 @@ def reproduce_learned(
     those of the recipe.
     """
     chosen = chosen.with_seeds(seeds)
-    row = _row(chosen, seeds)
+    row = row_of(
+        chosen,
+        seeds,
+        unit="τ",
+        n_seeds=len(chosen.seeds_for(chosen.headline)),
+        settings={
+            "table": chosen.table,
+            "columns": list(chosen.columns),
+            "labels": chosen.labels,
+            "sizes": list(chosen.sizes),
+            "predictors": chosen.predictors,
+            "first_seed": chosen.first_seed,
+        },
+    )
     try:
         world = world_of(catalog.load("open_table")(chosen.table))
         _check(chosen, world)
         kept = Kept(out / "runs" / chosen.name / "cells.jsonl", world.table.digest)
         cells = _done(chosen, world, kept, progress or (lambda done, total: None))
-        row |= {"rows": len(world.archs), "table_digest": world.table.digest}
-        row |= {"commits": sorted({str(one["commit"]) for one in cells})}
-        row["cells"] = [{key: value for key, value in one.items() if key not in _SAID_ONCE} for one in cells]
+        row |= told_by(cells, world)
         row["counts"] = _counts(chosen, world)
         row["seconds"] = round(sum(one["fit_s"] + one["rank_s"] for one in cells), 1)
         row = judged_learned(row, chosen)
@@ -142,43 +108,6 @@ def _check(chosen: Learned, world: World) -> None:
     split(len(world.archs), max(chosen.sizes), chosen.first_seed)
     for spec in chosen.predictors.values():
         _built({"spec": spec, "seed": chosen.first_seed}, world)
-
-
-class Kept:
-    """The fits that are done, a line of JSON each; a last line that was cut off is overwritten."""
-
-    def __init__(self, path: Path, digest: str) -> None:
-        self.path, self.digest = path, digest
-        self.commit = facts().get("commit")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._known: dict[tuple[Any, ...], Cell] = {}
-        whole = 0
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
-            if not line.endswith(b"\n"):
-                break
-            try:
-                cell = json.loads(line)
-                if cell["table_digest"] == digest:
-                    self._known[_key(cell)] = cell
-            except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(f"A line of {path} is no fit ({error}): remove it, and that is done again.") from None
-            whole += len(line)
-        if path.exists():
-            with path.open("r+b") as file:
-                file.truncate(whole)
-
-    def get(self, about: Cell) -> Cell | None:
-        return self._known.get(_key(about))
-
-    def add(self, cell: Cell) -> None:
-        cell |= {"table_digest": self.digest, "commit": self.commit}
-        with self.path.open("ab") as file:
-            file.write(json.dumps(cell, separators=(",", ":")).encode() + b"\n")
-        self._known[_key(cell)] = cell
-
-
-def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in ("spec", "column", "labels", "size", "seed"))
 
 
 def _wanted(chosen: Learned) -> Iterator[Cell]:
@@ -248,30 +177,6 @@ def _counts(chosen: Learned, world: World) -> list[Cell]:
 
 
 # -- the row ----------------------------------------------------------------------------------------------------------
-
-
-def _row(chosen: Learned, seeds: int | None) -> dict[str, Any]:
-    return empty_row(
-        name=chosen.name,
-        preset="paper",
-        title=chosen.title,
-        published=None,
-        published_spread=None,
-        unit="τ",
-        source=chosen.source,
-        source_checked=chosen.source_checked,
-        deviation=chosen.deviation,
-        n_seeds=len(chosen.seeds_for(chosen.headline)),
-        command=f"ogive reproduce {chosen.name}" + ("" if seeds is None else f" --seeds {seeds}"),
-        settings={
-            "table": chosen.table,
-            "columns": list(chosen.columns),
-            "labels": chosen.labels,
-            "sizes": list(chosen.sizes),
-            "predictors": chosen.predictors,
-            "first_seed": chosen.first_seed,
-        },
-    )
 
 
 def judged_learned(row: Mapping[str, Any], chosen: Learned) -> dict[str, Any]:

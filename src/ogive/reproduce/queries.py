@@ -20,20 +20,16 @@ from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Trial
 from ogive.metrics import mean_interval
-from ogive.reproduce.ledger import empty_row, write_row
-from ogive.reproduce.predictors import Kept, World, world_of
+from ogive.reproduce.cells import Cell, Kept, World, row_of, told_by, world_of
+from ogive.reproduce.ledger import write_row
 from ogive.reproduce.recipe import check_keys, entries_of, texts_in
 from ogive.reproduce.verdict import columns_verdict
 from ogive.spec import parse
 
 __all__ = ["Queries", "judged_queries", "queries", "queries_of", "reproduce_queries"]
 
-Cell = dict[str, Any]
-
 _REQUIRED = {"title", "source", "source_checked", "table", "most", "seeds", "targets", "strategies"}
 _OPTIONAL = {"deviation", "seeds_of"}
-# Of a cell in cells.jsonl, what a row says once of all.
-_SAID_ONCE = ("spec", "labels", "size", "table_digest", "commit")
 
 
 @dataclass(frozen=True)
@@ -111,37 +107,24 @@ def reproduce_queries(
     those of the recipe.
     """
     chosen = chosen.with_seeds(seeds)
-    row = _row(chosen, seeds)
+    row = row_of(
+        chosen,
+        seeds,
+        unit="queries",
+        n_seeds=chosen.seeds_for(chosen.headline),
+        settings={"table": chosen.table, "most": chosen.most, "strategies": chosen.strategies},
+    )
     try:
         world = world_of(catalog.load("open_table")(chosen.table))
         kept = Kept(out / "runs" / chosen.name / "cells.jsonl", world.table.digest)
         cells = _done(chosen, world, kept, progress or (lambda done, total: None))
-        row |= {"rows": len(world.archs), "table_digest": world.table.digest}
-        row |= {"commits": sorted({str(one["commit"]) for one in cells})}
-        row["cells"] = [{key: value for key, value in one.items() if key not in _SAID_ONCE} for one in cells]
+        row |= told_by(cells, world, without=("size",))
         row["seconds"] = round(sum(one["seconds"] for one in cells), 1)
         row = judged_queries(row, chosen)
     except MissingData as error:
         row |= {"status": "data missing", "because": str(error), "seconds": 0.0}
     write_row(row, out / f"{chosen.name}.json")
     return row
-
-
-def _row(chosen: Queries, seeds: int | None) -> dict[str, Any]:
-    return empty_row(
-        name=chosen.name,
-        preset="paper",
-        title=chosen.title,
-        published=None,
-        published_spread=None,
-        unit="queries",
-        source=chosen.source,
-        source_checked=chosen.source_checked,
-        deviation=chosen.deviation,
-        n_seeds=chosen.seeds_for(chosen.headline),
-        command=f"ogive reproduce {chosen.name}" + ("" if seeds is None else f" --seeds {seeds}"),
-        settings={"table": chosen.table, "most": chosen.most, "strategies": chosen.strategies},
-    )
 
 
 def _done(chosen: Queries, world: World, kept: Kept, progress: Callable[[int, int], None]) -> list[Cell]:

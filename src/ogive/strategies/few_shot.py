@@ -24,7 +24,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Cost, Proposal, Trial
-from ogive.runs import write_json
+from ogive.files import write_json
 from ogive.strategies.single_path import SharedPaths
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.agreement import CHOSEN, Compared, check_split, chosen_levels

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ogive.core.errors import StoreError
-from ogive.runs import lock_file
+from ogive.files import lock_file
 from ogive.training.distributed import current
 
 __all__ = ["lock", "machine_lock"]

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ogive import session
-from ogive.runs import write_json
+from ogive.files import write_json
 from ogive.spaces.unrestricted import outline_of
 from ogive.strategies.supernet import SupernetStrategy
 from ogive.supernets.search import shared_score

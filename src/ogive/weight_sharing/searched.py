@@ -15,8 +15,9 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Proposal
+from ogive.files import write_json
 from ogive.metrics import interval_name, mean_interval
-from ogive.runs import Run, read_run, write_json
+from ogive.runs import Run, read_run
 
 __all__ = [
     "Plan",

@@ -16,7 +16,8 @@ from ogive.core.trial import Budget, Measurement, Proposal
 from ogive.executors import at_work, opened, workers_of
 from ogive.executors.processes import Processes
 from ogive.executors.serial import Serial
-from ogive.runs import read_run, write_json
+from ogive.files import write_json
+from ogive.runs import read_run
 from ogive.session import Settings, resume, search
 
 

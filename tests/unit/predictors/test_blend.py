@@ -77,8 +77,8 @@ def test_its_bound_is_what_the_rank_so_much_higher_scores() -> None:
     others = drawn(20, seed=1)
     bound = UpperConfidenceBound(predictor, deviations=1.5)
     mean, deviation = predictor.latent(others)
-    assert predictor._targets is not None
-    np.testing.assert_allclose(bound.predict(others), predictor._targets.scores(mean + 1.5 * deviation))
+    assert predictor.targets_fitted is not None
+    np.testing.assert_allclose(bound.predict(others), predictor.targets_fitted.scores(mean + 1.5 * deviation))
     np.testing.assert_array_equal(predictor.bound(others, 0), predictor.predict(others))
 
 

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+import plain_comparator
 import pytest
+from partners import labels, seconds
 
 from ogive.core.architecture import Architecture
 from ogive.core.predictor import Observed
@@ -31,38 +29,23 @@ ROUNDS = 3
 FIT_AND_RANK_S, RANK_101_S, RATIO = 25, 60, 3
 
 
-def plain_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plain_comparator", Path(__file__).with_name("plain_comparator.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def labels(count: int) -> Observed:
-    rng = np.random.default_rng(0)
-    archs = tuple(dict.fromkeys(SPACE.sample(rng) for _ in range(2 * count)))[:count]
-    return Observed(archs, tuple(float(sum(arch.choices) + rng.normal()) for arch in archs))
-
-
 class Plain:
     """The plain comparator, from the same weights and with the same pairs."""
 
     def __init__(self, epochs: int) -> None:
-        self.module, self.epochs, self.encoder = plain_module(), epochs, GraphEncoder(space=SPACE)
+        self.epochs, self.encoder = epochs, GraphEncoder(space=SPACE)
         fresh = Comparator(space=SPACE, seed=Seed(0))._fresh()
-        self.network = self.module.PlainNetwork(len(self.encoder.vocabulary)).take(fresh)
+        self.network = plain_comparator.PlainNetwork(len(self.encoder.vocabulary)).take(fresh)
 
     def fit(self, observed: Observed) -> None:
         with threads(1):
-            self.module.train(
+            plain_comparator.train(
                 self.network, self.encoder(observed.archs), observed.scores, self.epochs, 256, Seed(0).numpy("pairs")
             )
 
     def predict(self, archs: Sequence[Architecture]) -> np.ndarray:
         with threads(1):
-            found: np.ndarray = self.module.ranked(self.network, self.encoder(archs))
+            found: np.ndarray = plain_comparator.ranked(self.network, self.encoder(archs))
         return found
 
 
@@ -70,14 +53,8 @@ def ours(epochs: int) -> Comparator:
     return Comparator(space=SPACE, seed=Seed(0), recipe=ComparatorRecipe(epochs=epochs))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def test_comparator_agrees_with_the_plain_one_and_trains_faster(show: Callable[[str], None]) -> None:
-    known, archs = labels(LABELS), list(SPACE)[::10]
+    known, archs = labels(SPACE, LABELS), list(SPACE)[::10]
     times: dict[str, list[float]] = {"plain": [], "ogive": []}
     for _ in range(ROUNDS):
         both = {"plain": Plain(EPOCHS), "ogive": ours(EPOCHS)}
@@ -95,7 +72,7 @@ def test_comparator_agrees_with_the_plain_one_and_trains_faster(show: Callable[[
 
 
 def test_comparator_fits_156_labels_and_ranks_all_of_nasbench201(show: Callable[[str], None]) -> None:
-    predictor, known, archs = ours(1000), labels(LABELS), list(SPACE)
+    predictor, known, archs = ours(1000), labels(SPACE, LABELS), list(SPACE)
     fit, rank = seconds(lambda: predictor.fit(known)), seconds(lambda: predictor.predict(archs))
     show(f"comparator: fit on {LABELS} labels {fit:.1f} s, rank {len(archs):,} cells {rank:.1f} s")
     assert fit + rank < FIT_AND_RANK_S

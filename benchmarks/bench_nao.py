@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import time
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+import plain_nao
 import torch
+from partners import seconds
 
 from ogive.features import Tokens
 from ogive.networks.build import drawing_from
@@ -27,21 +25,6 @@ EPOCHS = 3
 RATIO = 3
 
 
-def plain_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plain_nao", Path(__file__).with_name("plain_nao.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def test_nao_agrees_with_the_plain_training_and_is_faster(show: Callable[[str], None]) -> None:
     rng = np.random.default_rng(0)
     tokens = Tokens(space=SPACE)([SPACE.sample(rng) for _ in range(LABELS)]).astype(np.int64)
@@ -53,7 +36,7 @@ def test_nao_agrees_with_the_plain_training_and_is_faster(show: Callable[[str], 
         plain, warm = copy.deepcopy(ours), copy.deepcopy(ours)
         train_autoencoder(warm, tokens, targets, settings, np.random.default_rng(0))
         own_s = seconds(lambda: train_autoencoder(ours, tokens, targets, settings, np.random.default_rng(0)))
-        plain_s = seconds(lambda: plain_module().train(plain, tokens, targets, settings, np.random.default_rng(0)))
+        plain_s = seconds(lambda: plain_nao.train(plain, tokens, targets, settings, np.random.default_rng(0)))
         with torch.no_grad():
             read = torch.from_numpy(tokens)
             found, expected = ours(read, read), plain(read, read)

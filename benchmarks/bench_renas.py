@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import time
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 
-import numpy as np
+import plain_renas
 import torch
+from partners import labels, seconds
 
-from ogive.core.predictor import Observed
 from ogive.core.rng import Seed
 from ogive.metrics import kendall_tau
 from ogive.predictors.renas import ReNAS, ReNASRecipe
@@ -28,34 +24,13 @@ EPOCHS = 5
 FIT_AND_RANK_S, CORES = 20, 2
 
 
-def plain_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plain_renas", Path(__file__).with_name("plain_renas.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def labels(count: int) -> Observed:
-    rng = np.random.default_rng(0)
-    archs = tuple(dict.fromkeys(SPACE.sample(rng) for _ in range(2 * count)))[:count]
-    return Observed(archs, tuple(float(sum(arch.choices) + rng.normal()) for arch in archs))
-
-
 def ours(epochs: int) -> ReNAS:
     return ReNAS(space=SPACE, seed=Seed(0), recipe=ReNASRecipe(epochs=epochs))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def test_renas_agrees_with_the_plain_one_and_trains_faster(show: Callable[[str], None]) -> None:
-    known, archs = labels(LABELS), list(SPACE)[::50]
-    plain, tensors = plain_module(), FeatureTensors(space=SPACE)
+    known, archs = labels(SPACE, LABELS), list(SPACE)[::50]
+    plain, tensors = plain_renas, FeatureTensors(space=SPACE)
     told = tensors(known.archs)
     times: dict[str, list[float]] = {"plain": [], "ogive": []}
     for _ in range(3):
@@ -86,7 +61,7 @@ def test_renas_agrees_with_the_plain_one_and_trains_faster(show: Callable[[str],
 
 
 def test_renas_fits_156_labels_and_ranks_all_of_nasbench201(show: Callable[[str], None]) -> None:
-    predictor, known, archs = ours(200), labels(LABELS), list(SPACE)
+    predictor, known, archs = ours(200), labels(SPACE, LABELS), list(SPACE)
     fit, rank = seconds(lambda: predictor.fit(known)), seconds(lambda: predictor.predict(archs))
     show(f"renas: fit on {LABELS} labels {fit:.1f} s, rank {len(archs):,} cells {rank:.1f} s of one processor")
     assert fit + rank < FIT_AND_RANK_S * CORES

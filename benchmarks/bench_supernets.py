@@ -8,7 +8,6 @@ half of the time.
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import subprocess
 import sys
@@ -16,9 +15,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import plain_supernet
 import pytest
 import torch
 import torch.nn.functional as F
@@ -62,15 +61,6 @@ print((peak() - before) / 1024)
 """
 
 
-def plain_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plain_supernet", Path(__file__).with_name("plain_supernet.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class Steps:
     """A network with its weights, its architecture and an optimiser."""
 
@@ -100,7 +90,7 @@ class Steps:
 
 def published(network: DartsSupernet, dtype: torch.dtype, layout: torch.memory_format) -> Steps:
     """The published network with the weights of ogive's."""
-    plain = plain_module().PlainDarts(16, 8).to(dtype).take(network).to(memory_format=layout)
+    plain = plain_supernet.PlainDarts(16, 8).to(dtype).take(network).to(memory_format=layout)
     alphas = network.alphas(torch.Generator().manual_seed(0), scale=1.0)
     steps = Steps(plain, alphas, lambda x: plain(x, alphas.groups))
     steps.x = steps.x.to(dtype).contiguous(memory_format=layout)
@@ -261,7 +251,7 @@ def test_supernet_step_on_a_gpu(show: Callable[[str], None]) -> None:
     """The published network, ogive's, its captured graphs, and those in bf16: C = 16, L = 8, batch of 64."""
     network = supernet("darts", Skeleton(16, 8), seed=0)
     assert isinstance(network, DartsSupernet)
-    plain = plain_module().PlainDarts(16, 8).take(network).cuda()
+    plain = plain_supernet.PlainDarts(16, 8).take(network).cuda()
     network.cuda().to(memory_format=LAYOUT)  # type: ignore[call-overload]
     compiled = torch.compile(network, mode="reduce-overhead", fullgraph=True)
     alphas = network.alphas(torch.Generator().manual_seed(0))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
@@ -75,7 +77,8 @@ class GaussianProcess(InTargets):
         labels = observed.comparable()
         self._notice(labels)
         self.targets_fitted = Targets(labels.scores, self.targets)
-        self._fit = self._fitted(*self.described(labels.archs), self.targets_fitted.values)
+        with _one_thread():
+            self._fit = self._fitted(*self.described(labels.archs), self.targets_fitted.values)
 
     def latent(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
         """Mean and deviation of the process itself, without the noise of a label, in deviations of the labels."""
@@ -88,10 +91,11 @@ class GaussianProcess(InTargets):
     def latent_of(self, described: Any, prior: Floats) -> tuple[Floats, Floats]:
         """The same as `latent` of what was described."""
         fit = fitted(self._fit)
-        shared = self._covered(self.kernel.between(described, fit.described, fit.scales), prior, fit)
-        explained = np.einsum("ij,ij->i", shared @ fit.inverse, shared)
+        with _one_thread():
+            shared = self._covered(self.kernel.between(described, fit.described, fit.scales), prior, fit)
+            explained = np.einsum("ij,ij->i", shared @ fit.inverse, shared)
+            mean = self.trust * prior + shared @ fit.weights
         own = 1 + self._doubted(prior, prior)
-        mean = self.trust * prior + shared @ fit.weights
         return mean, np.sqrt(np.maximum(fit.variance * (own - explained), 0))
 
     @property
@@ -153,3 +157,13 @@ class _Evidence:
         slope = np.append(np.tensordot(slopes, pull, 2), noise * np.trace(pull))
         prior = np.append(scales, (at[-1] - LOG_NOISE) / LOG_NOISE_DEVIATION**2)
         return float(value), slope + prior
+
+
+def _one_thread() -> Any:
+    """A while in which numpy's linear algebra has one thread: sums in one order, and no core kept busy with waiting."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # a look at all libraries takes milliseconds

@@ -165,6 +165,15 @@ def test_small_batches_and_a_last_one_of_a_single_row_train_as_well() -> None:
 # -- what the labels are ----------------------------------------------------------------------------------------------
 
 
+def test_of_equal_labels_the_first_is_taken_for_the_better_one() -> None:
+    """The label of a pair is 1 where the first is at least as good: Chen et al., CVPR 2021, section 3."""
+    comparator = Comparator(space=SPACE, seed=Seed(0), recipe=SHORT)
+    known = labels(20).archs
+    comparator.fit(Observed(known, (50.0,) * len(known)))
+    first, second = comparator.sides(known)
+    assert (first[:, None] + second > 0).all()
+
+
 def test_an_architecture_with_several_labels_is_kept_with_each_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     noisy = labels(10)
     noisy = Observed((*noisy.archs, noisy.archs[0]), (*noisy.scores, noisy.scores[0] + 1))

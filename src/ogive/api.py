@@ -255,8 +255,9 @@ def search(
     the best trial is chosen, such as ``"latency_ms<=5"``. `workers` are processes, as in 4 or
     ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on the seed and on `in_flight`,
     by default 4 for each of several workers. With `out`, every trial is stored in that folder as it finishes; with
-    ``resume=True`` an interrupted search in that folder is completed. Without `out`, nothing is written. `numbers` are
-    seed, in_flight, order, channels, cells, device and threads, as in `Numbers`.
+    ``resume=True`` an interrupted search in that folder is completed, by these `workers`, on this device and with these
+    threads; its data may have moved. Without `out`, nothing is written. `numbers` are seed, in_flight, order, channels,
+    cells, device and threads, as in `Numbers`.
     """
     for name in numbers.keys() - Numbers.__annotations__.keys():
         raise TypeError(f"search() got an unexpected keyword argument {name!r}")
@@ -294,12 +295,15 @@ def search(
         final = remeasured(parts.study(), ordered, by_rule, device=settings.device)
         return Result(ordered, None, parts.written, parts.evaluator.metrics, limits, tuple(final))
     if resume and (folder / "run.json").exists():
-        refuse_other_settings(read_run(folder), settings, may_differ=("budget",))
+        refuse_other_settings(read_run(folder), settings, may_differ=("budget", "data"))
         run = _resume(
             folder,
             budget=settings.budget,
             prefer=settings.prefer,
             workers=settings.workers,
+            device=settings.device,
+            threads=settings.threads,
+            data=settings.data,
             on_trial=on_trial,
             parts=parts,
             pool=pool,

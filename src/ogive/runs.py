@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ogive.begun import Begun
 from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of
 from ogive.core.capabilities import Answer
 from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError
@@ -201,6 +202,7 @@ class RunStore:
         self.run = run
         self._lock = lock
         self._trials = os.open(run.folder / "trials.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._begun = Begun(run.artifacts)
 
     @classmethod
     def create(cls, folder: Path, config: Mapping[str, Any]) -> RunStore:
@@ -273,6 +275,16 @@ class RunStore:
                 f"are kept; make room and go on with `ogive resume {self.folder}`."
             ) from error
 
+    def begin(self, number: int) -> str | None:
+        """Note that a trial begins in this process; why it must not, if the process died twice in the middle of it."""
+        with _explained(self.folder):
+            return self._begun.begin(number)
+
+    def interrupted(self) -> None:
+        """Note that the search ends otherwise than by the death of its process."""
+        with _explained(self.folder):
+            self._begun.interrupted()
+
     def note(self, name: str, value: object) -> None:
         """Write a JSON file among the artifacts."""
         write_json(self.artifacts / name, value)
@@ -343,6 +355,7 @@ class RunStore:
         if self._trials >= 0:
             os.close(self._trials)
             os.close(self._lock)
+            self._begun.close()
             self._trials = -1
 
     def __enter__(self) -> RunStore:
@@ -363,6 +376,13 @@ class Followed(RunStore):
 
     def append(self, trial: Trial, at_s: float) -> None:
         """Nothing: the other process writes the trial."""
+
+    def begin(self, number: int) -> str | None:
+        """Nothing, likewise: every trial is measured."""
+        return None
+
+    def interrupted(self) -> None:
+        """Nothing, likewise."""
 
     def note(self, name: str, value: object) -> None:
         """Nothing, likewise."""
@@ -433,9 +453,11 @@ LOCK = "run.lock"
 
 def _refuse_used(folder: Path) -> None:
     present = sorted(entry.name for entry in folder.iterdir() if not _is_debris(entry))
+    if "run.json" in present:
+        way = f"`ogive resume {folder}` goes on with it"
+        raise StoreError(f"A run begins in an empty folder, but {folder} holds run.json; {way}.")
     if present:
-        way = f"`ogive resume {folder}` goes on with it" if "run.json" in present else "choose another --out"
-        raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; {way}.")
+        raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; choose another --out.")
 
 
 def _is_debris(entry: Path) -> bool:

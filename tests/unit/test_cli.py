@@ -36,7 +36,7 @@ SETTINGS = (
 )  # fmt: skip
 COMMANDS: dict[str, set[str]] = {
     "search": {*SETTINGS, "--strategy", "--recipe", "--in-flight", "--order"},
-    "resume": {"run", "--budget", "--prefer", "--workers"},
+    "resume": {"run", "--budget", "--prefer", "--data", "--device", "--threads", "--workers"},
     "compare": {*SETTINGS, "strategies", "--seeds"},
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
     | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
@@ -748,6 +748,22 @@ def holds(log: str, least: int) -> bool:
 
 
 @pytest.mark.usefixtures("interruptible")
+def test_resume_takes_what_belongs_to_the_machine(ogive: Run, tmp_path: Path) -> None:
+    rows = [f"{n},{n % 7},{3 * n + n % 7}" for n in range(60)]
+    (tmp_path / "before.csv").write_text("\n".join(["size,rooms,price", *rows]) + "\n", encoding="utf-8")
+    parts = ("--space", "mlp", "--evaluator", "trained(epochs=1)", "--strategy", "random")
+    data = f"csv:{tmp_path / 'before.csv'}(target=price)"
+    assert ogive("search", *parts, "--data", data, "--budget", 1, "--out", "run").code == 0
+    (tmp_path / "before.csv").rename(tmp_path / "after.csv")
+    assert_refused(ogive("resume", "run", "--budget", 2), "before.csv")
+    moved = ("--data", f"csv:{tmp_path / 'after.csv'}(target=price)", "--device", "cpu", "--threads", 1)
+    assert ogive("resume", "run", "--budget", 2, *moved, "--workers", 1).code == 0
+    assert len(read_run(Path("run")).trials) == 2
+    assert_refused(ogive("resume", "run", *moved[:2], "--device", "abacus"), "abacus")
+    (tmp_path / "after.csv").write_text("\n".join(["size,rooms,price", *rows[1:]]) + "\n", encoding="utf-8")
+    assert_refused(ogive("resume", "run", *moved, "--budget", 3), "digest")
+
+
 def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path, patience_s: float) -> None:
     process = start("search", *TABULAR, "--budget", "1000000", "--out", "run")
     said = interrupt(process, patience_s, lambda: holds("run/trials.jsonl", 5000))

@@ -141,6 +141,9 @@ def resume_command(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     budget: BudgetText = None,
     prefer: Prefer = None,
+    data: DataName = None,
+    device: Device = None,
+    threads: Threads = None,
     workers: Workers = None,
 ) -> None:
     """Go on with an interrupted search, or with a finished one under a larger budget.
@@ -161,6 +164,9 @@ def resume_command(
                 budget=granted,
                 prefer=prefer or (),
                 workers=workers,
+                device=device,
+                threads=threads,
+                data=data,
                 on_trial=progress,
                 on_note=progress.note,
             )

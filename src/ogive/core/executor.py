@@ -73,6 +73,8 @@ class Pool(Executor):
     """
 
     count: int
+    # Whether tasks run in the process of the search, which then dies of what kills a task.
+    here: bool = False
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -84,6 +84,7 @@ class Study:
         self.asked = 0
         self.open: list[OpenChunk] = []
         self._failures = 0
+        self._begin: Callable[[int], str | None] | None = None
 
     def resume_from(self, told: Sequence[Trial], asked: int, waiting: Sequence[OpenChunk]) -> None:
         """Take over the state of an interrupted study whose strategy was loaded from a checkpoint.
@@ -107,6 +108,7 @@ class Study:
         order: Order = "number",
         past: Sequence[Trial] = (),
         elapsed_s: float = 0.0,
+        begin: Callable[[int], str | None] | None = None,
     ) -> Iterator[Trial]:
         """Yield new trials until the budget is spent or the strategy has nothing more to ask.
 
@@ -117,9 +119,11 @@ class Study:
         interrupted run that this study has not been told yet, in the order in which they finished: the loop makes the
         same calls of ask and tell as it did then, whatever the budget was, checks that the strategy asks for the same
         architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the interrupted
-        run had taken. When the wall-clock budget ends, what has not begun is dropped.
+        run had taken. When the wall-clock budget ends, what has not begun is dropped. `begin` is told the first number
+        of each chunk that is about to be measured in this process, and may say why its trials fail unmeasured.
         """
         self._check_units(budget)
+        self._begin = begin
         started = time.perf_counter() - elapsed_s
         recall(self.evaluator, past)
         evaluator = executor.share(self.evaluator) if isinstance(executor, Pool) else self.evaluator
@@ -242,10 +246,23 @@ class Study:
         for chunk in self.open:
             if chunk.trials is None and not chunk.dropped and not _all_in(recorded, chunk):
                 if chunk.future is None:
-                    chunk.future = executor.submit(Evaluation(chunk.numbers), evaluator, chunk.proposals)
+                    chunk.future = self._submitted(executor, evaluator, chunk)
                 ahead -= 1
                 if ahead == 0:
                     break
+
+    def _submitted(self, executor: Executor, evaluator: Evaluator, chunk: OpenChunk) -> Future[list[Measurement]]:
+        failed = self._failed_unmeasured(chunk) if isinstance(executor, Pool) and executor.here else None
+        if failed is None:
+            return executor.submit(Evaluation(chunk.numbers), evaluator, chunk.proposals)
+        future: Future[list[Measurement]] = Future()
+        future.set_result(failed)
+        return future
+
+    def _failed_unmeasured(self, chunk: OpenChunk) -> list[Measurement] | None:
+        """Say that the chunk begins in this process; its failed measurements if it must not."""
+        reason = None if self._begin is None else self._begin(chunk.first)
+        return None if reason is None else [Measurement(error=reason) for _ in chunk.proposals]
 
     def _to_tell(self, order: Order) -> OpenChunk | None:
         """The chunk that the strategy is told next, if it is measured."""
@@ -304,7 +321,8 @@ class Study:
         if complete:
             return [None] * len(chunk.proposals)
         if chunk.future is None:
-            return attempt(self.evaluator, chunk.proposals)
+            failed = self._failed_unmeasured(chunk)
+            return attempt(self.evaluator, chunk.proposals) if failed is None else failed
         try:
             return chunk.future.result()
         except BrokenExecutor:

@@ -20,6 +20,7 @@ class Serial(Pool):
     """One task after another, in the process of the search."""
 
     count = 1
+    here = True
 
     def __init__(self) -> None:
         super().__init__()

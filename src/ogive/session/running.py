@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
+from ogive.begun import UNFINISHED
 from ogive.choice import choose
 from ogive.core.capabilities import Costly, Digested, Shared, answer_of, walk
 from ogive.core.errors import SpecError, StoreError
@@ -73,7 +74,7 @@ def search(
         header["unrepeatable"] = unrepeatable(parts)
         header["metrics"] = [metric.to_json() for metric in parts.evaluator.metrics]
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
-            for trial in _drive(settings, study, store, workers, past=(), save_every=save_every):
+            for trial in _drive(settings, study, store, workers, (), save_every, alone=ranks is None):
                 if on_trial is not None:
                     on_trial(trial)
             _note_projections(store, parts)
@@ -88,6 +89,9 @@ def resume(
     budget: Budget | None = None,
     prefer: Sequence[str] = (),
     workers: int | str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    data: str | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_event: Listener | None = None,
@@ -95,14 +99,17 @@ def resume(
     parts: Parts | None = None,
     pool: Pool | None = None,
 ) -> Run:
-    """Go on with an interrupted run, or with a finished one under a larger budget, by other `workers` if need be.
+    """Go on with an interrupted run, or with a finished one under a larger budget.
 
-    With `prefer`, its best trial is chosen within these limits from now on.
+    It may go on by other `workers`, on another `device`, with other `threads`, and with the same `data` elsewhere. With
+    `prefer`, its best trial is chosen within these limits from now on.
     """
     before = read_run(folder)
     refuse_order_of_finishing(before)
     settings = settings_of(before.config)
-    settings = settings if workers is None else replace(settings, in_flight=settings.ahead, workers=workers)
+    given = {"workers": workers, "device": device, "threads": threads, "data": data}
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings = replace(settings, in_flight=settings.ahead, **changed)
     with (
         _processes(settings, parts, budget) as ranks,
         _watched(settings.workers if pool is None else pool, on_event, on_note) as at_hand,
@@ -119,7 +126,7 @@ def resume(
         loaded = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else frozenset()
         past = [record.trial for record in store.run.records if record.trial.number not in loaded]
         _wait(ranks)  # before the first process replaces what the others read
-        for trial in _drive(settings, study, store, at_hand, past=past, save_every=save_every):
+        for trial in _drive(settings, study, store, at_hand, past, save_every, alone=ranks is None):
             if on_trial is not None:
                 on_trial(trial)
         _note_projections(store, parts)
@@ -216,25 +223,46 @@ def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
 
 def unfinished(folder: Path) -> Path:
     """Where the parts of a run leave work that a resumed run takes up again."""
-    return Path(folder) / "artifacts" / "unfinished"
+    return Path(folder) / "artifacts" / UNFINISHED
 
 
 def _drive(
-    settings: Settings, study: Study, store: RunStore, pool: Pool, *, past: Sequence[Trial], save_every: int
+    settings: Settings,
+    study: Study,
+    store: RunStore,
+    pool: Pool,
+    past: Sequence[Trial],
+    save_every: int,
+    *,
+    alone: bool,
 ) -> Iterator[Trial]:
+    """The new trials, each stored; processes of torchrun are not alone, and begin every trial together."""
     elapsed = store.run.elapsed_s
     started = time.perf_counter() - elapsed
     saved = study.told
     asked = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
     save_every = min([save_every, *asked])
     ahead, order = settings.ahead, settings.order
-    trials = study.run(settings.budget, executor=pool, in_flight=ahead, order=order, past=past, elapsed_s=elapsed)
-    for trial in ticking(trials, settings.budget):
-        store.append(trial, time.perf_counter() - started)
-        yield trial
-        if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
-            store.save_strategy(study.strategy, study)
-            saved = study.told
+    trials = study.run(
+        settings.budget,
+        executor=pool,
+        in_flight=ahead,
+        order=order,
+        past=past,
+        elapsed_s=elapsed,
+        begin=store.begin if alone else None,
+    )
+    try:
+        for trial in ticking(trials, settings.budget):
+            store.append(trial, time.perf_counter() - started)
+            yield trial
+            if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
+                store.save_strategy(study.strategy, study)
+                saved = study.told
+    except (Exception, KeyboardInterrupt):
+        with suppress(StoreError):  # the first error is the one to tell
+            store.interrupted()
+        raise
 
 
 @contextmanager

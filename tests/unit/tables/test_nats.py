@@ -13,7 +13,7 @@ import torch
 
 from ogive.core.errors import SpecError
 from ogive.spaces.natssize import natssize
-from ogive.tables import pickles
+from ogive.tables import unpickling
 from ogive.tables.importers import import_table, suggested_name
 
 TEXTS = ["8:8:8:8:8", "8:16:24:32:40", "64:64:64:64:64"]
@@ -193,7 +193,7 @@ def peak_of_import(place: Path, cells: int) -> tuple[int, int]:
 
 
 def test_a_file_of_torch_is_never_in_memory_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickles, "TEXTS", 8_000)
+    monkeypatch.setattr(unpickling, "TEXTS", 8_000)
     small, low = peak_of_import(tmp_path / "small", cells=8)
     large, high = peak_of_import(tmp_path / "large", cells=25)
     # Unpickled at once, every byte of the file becomes several of dictionaries.

@@ -4,6 +4,8 @@ import bz2
 import io
 import os
 import pickle
+import struct
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -87,6 +89,60 @@ def test_a_truncated_pickle_is_refused(cut: int) -> None:
         load(raw, HERE)
     with pytest.raises(SpecError, match="damaged or hostile"):
         stream_values(io.BytesIO(raw), HERE, lambda _: None)
+
+
+MIB = 2**20
+BOMBS = {
+    "a memo with a far place": b"\x80\x02]r\xff\xff\xff\x7f.",
+    "the same in text": b"]p100000000\n.",
+    "an array of bytes that is not there": b"\x96" + struct.pack("<Q", 34 * 2**30) + b".",
+    "bytes that are not there": b"\x8e" + struct.pack("<Q", 8 * 2**30) + b".",
+    "a text that is not there": b"X" + struct.pack("<I", 2**31 - 1) + b".",
+    "a number that is not there": b"\x8b" + struct.pack("<i", 2**31 - 1) + b".",
+    "a frame that is not there": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b".",
+    "containers of a byte each": b"]" * 4 * MIB + b".",
+    "tuples of a byte each": b"N" + b"\x85" * 4 * MIB + b".",
+    "copies of a text": b"X"
+    + struct.pack("<I", MIB)
+    + b"a" * MIB
+    + b"q\x000"
+    + 2000 * b"c_codecs\nencode\nh\x00\x85R"
+    + b".",
+    "an empty array with a long side": pickle.dumps(np.empty((0, 1), "f8"), 2).replace(
+        b"K\x00K\x01", b"J\xff\xff\xff\x0fK\x00"
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("how", ["whole", "streamed", "of torch"])
+def test_a_pickle_takes_no_more_memory_than_its_size_allows(bomb: str, how: str, tmp_path: Path) -> None:
+    raw, path = BOMBS[bomb], tmp_path / "a.pth"
+    read = {
+        "whole": lambda: load(raw, HERE),
+        "streamed": lambda: stream_values(io.BytesIO(raw), HERE, lambda _: None),
+        "of torch": lambda: stream_torch(path, lambda _: None),
+    }[how]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", raw)
+    said = "damaged or hostile"
+    tracemalloc.start()
+    try:
+        getattr(read(), "tolist", list)()
+    except SpecError as refusal:
+        said = str(refusal)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "damaged or hostile" in said
+    assert len(said) < 500
+    assert peak < 32 * len(raw) + 8 * MIB
+
+
+def test_a_key_that_takes_long_to_hash_is_refused() -> None:
+    nested = b"N" + b"q\x000h\x00h\x00\x86" * 60  # a tuple of twice the tuple before
+    for raw in (b"}" + nested + b"Ns.", b"c__builtin__\nset\n](" + nested + b"e\x85R.", b"}(" + nested + b"Nu."):
+        with pytest.raises(SpecError, match="a key that is neither a number nor a text"):
+            load(raw, HERE)
 
 
 # -- archives ---------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ __all__ = [
     "SpecError",
     "StoreError",
     "UnknownName",
+    "in_line",
     "nearest",
     "shortened",
 ]
@@ -86,6 +87,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
     return f"Known: {', '.join(names)}." if names else "None are known."
+
+
+def in_line(error: BaseException) -> str:
+    """What an exception says, or what it is, in one line of at most 200 characters."""
+    said = f"it lacks {error.args[0]!r}" if isinstance(error, KeyError) and error.args else str(error)
+    lines = said.strip().splitlines()
+    return shortened(lines[0], 200) if lines else type(error).__name__
 
 
 def shortened(text: str, longest: int = 80) -> str:

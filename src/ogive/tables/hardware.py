@@ -19,7 +19,7 @@ __all__ = ["columns_of_pickle"]
 logger = logging.getLogger(__name__)
 
 _SETS = {"cifar10": "c10", "cifar100": "c100", "ImageNet16-120": "in16"}
-LARGEST = 256 * pickles.MIB
+LARGEST = 64 * pickles.MIB
 
 
 def columns_of_pickle(path: Path) -> dict[str, Values]:

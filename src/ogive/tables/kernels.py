@@ -5,16 +5,19 @@ Shape letters: K networks, B images.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ogive.archives import read_arrays
 from ogive.core.architecture import Architecture
-from ogive.core.errors import StoreError
+from ogive.core.errors import StoreError, in_line
+
+Values = npt.NDArray[Any]
 
 __all__ = ["Kernel", "read_kernels", "three_of", "write_kernels"]
 
@@ -54,11 +57,22 @@ def write_kernels(kernels: Sequence[Kernel], path: Path) -> None:
 def read_kernels(path: Path) -> list[Kernel]:
     """The kernels in a file; StoreError if it is damaged or none of ours."""
     try:
-        with np.load(path, allow_pickle=False) as found:
-            archs, units, shares_KBB, labels_B = (found[name] for name in ("archs", "units", "shares", "labels"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path} holds no kernels ({error}): delete it, and make it again.") from error
-    if shares_KBB.ndim != 3 or shares_KBB.shape[1:] != (len(labels_B),) * 2 or len(archs) != len(shares_KBB):
+        found = read_arrays(path)
+        archs, units, shares_KBB, labels_B = (found[name] for name in ("archs", "units", "shares", "labels"))
+        return _kernels(archs, units, shares_KBB, labels_B, path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{path} holds no kernels ({in_line(error)}): delete it, and make it again.") from error
+
+
+def _kernels(archs: Values, units: Values, shares_KBB: Values, labels_B: Values, path: Path) -> list[Kernel]:
+    if (
+        shares_KBB.ndim != 3
+        or shares_KBB.dtype != np.uint8
+        or shares_KBB.shape[1:] != (len(labels_B),) * 2
+        or len(archs) != len(shares_KBB)
+    ):
         raise StoreError(f"{path} holds kernels of the shape {shares_KBB.shape}: delete it, and make it again.")
     return [
         Kernel(Architecture.parse(str(arch)), int(count), shares_BB / 255, labels_B)

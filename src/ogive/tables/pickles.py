@@ -10,9 +10,9 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from ogive.core.errors import SpecError, shortened
+from ogive.core.errors import SpecError, in_line
 from ogive.tables.unpickling import Memo, Reduce, Steps
 
 __all__ = ["decompressed", "load", "stream_torch", "stream_values"]
@@ -40,7 +40,7 @@ def decompressed(path: Path, limit: int = 16 * MIB) -> bytes:
     except (OSError, EOFError, ValueError) as error:
         if isinstance(error, SpecError):
             raise
-        raise SpecError(f"{path} is damaged ({_reason(error)}): fetch it again.") from None
+        raise SpecError(f"{path} is damaged ({in_line(error)}): fetch it again.") from None
 
 
 def load(raw: bytes, path: Path) -> Any:
@@ -52,11 +52,7 @@ def _value(steps: Steps, path: Path) -> Any:
     try:
         return steps.run()
     except Exception as error:  # noqa: BLE001  whatever a hostile pickle makes an allowed function raise
-        raise SpecError(f"{path} was not read: as a pickle it is damaged or hostile ({_reason(error)}).") from None
-
-
-def _reason(error: Exception) -> str:
-    return shortened(str(error).splitlines()[0], 200) if str(error) else type(error).__name__
+        raise SpecError(f"{path} was not read: as a pickle it is damaged or hostile ({in_line(error)}).") from None
 
 
 def stream_values(file: IO[bytes], path: Path, reduce: Reduce) -> Any:
@@ -80,7 +76,7 @@ def stream_torch(path: Path, reduce: Reduce) -> Any:
                     # What unpacks to no more than it takes on the disk cannot be a bomb.
                     raise SpecError(f"{path} is no file of torch.save, which does not compress: it was not read.")
                 with archive.open(names[0]) as file:
-                    return stream_values(io.BufferedReader(file, MIB), path, reduce)
+                    return stream_values(io.BufferedReader(cast(io.RawIOBase, file)), path, reduce)
         with path.open("rb") as file:
             if next(_headers(file, path)) != _LEGACY_MAGIC:
                 raise SpecError(f"{path} is no file of torch.save.")
@@ -88,7 +84,7 @@ def stream_torch(path: Path, reduce: Reduce) -> Any:
                 next(_headers(file, path))
             return stream_values(file, path, reduce)
     except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise SpecError(f"{path} is damaged ({_reason(error)}): fetch it again.") from None
+        raise SpecError(f"{path} is damaged ({in_line(error)}): fetch it again.") from None
 
 
 def _headers(file: IO[bytes], path: Path) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import MissingData, SpecError
+from ogive.core.errors import MissingData, SpecError, in_line, shortened
 from ogive.tables.column import Cell, Column, Seeds
 
 __all__ = [
@@ -28,7 +29,12 @@ __all__ = [
     "seconds",
 ]
 
+logger = logging.getLogger(__name__)
+
 Values = npt.NDArray[Any]
+_RAW = ("FIXED_LEN_BYTE_ARRAY", "INT96")
+# Bytes of the values of a parquet file. Of the published ones, none has a tenth.
+LARGEST = 2**31
 Columns = dict[str, tuple[Column, Values]]
 
 
@@ -134,14 +140,55 @@ def read_columns(path: Path) -> dict[str, Values]:
 
 def _parquet(path: Path) -> dict[str, Values]:
     try:
-        from pyarrow import ArrowException, parquet
+        import pyarrow
+        from pyarrow import parquet
     except ImportError:
         raise MissingData("Reading a parquet file needs pyarrow: pip install 'ogive[parquet]'.") from None
     try:
-        table = parquet.read_table(path)
-        return {name: table[name].to_numpy() for name in table.column_names}
-    except (ArrowException, OSError) as error:
-        raise SpecError(f"Cannot read {path} as a parquet file: {str(error).splitlines()[0]}") from None
+        with parquet.ParquetFile(path) as file:
+            flat = _refuse_large(file.metadata, path)
+        # A text that stands in many rows is in memory once.
+        with parquet.ParquetFile(path, read_dictionary=[name for name, is_text in flat.items() if is_text]) as file:
+            table = file.read(columns=list(flat))
+        return {name: _array(table[name]) for name in table.column_names}
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"Cannot read {path} as a parquet file: {in_line(error)}") from None
+
+
+def _refuse_large(metadata: Any, path: Path) -> dict[str, bool]:
+    """The columns without lists and records, and whether they are texts; SpecError for more than `LARGEST` bytes.
+
+    A run of equal values takes a few bytes of a file, however long it is.
+    """
+    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+    rows = sum(max(group.num_rows, 0) for group in groups)
+    size = max(8 * max(rows, metadata.num_rows) * len(columns), sum(chunk.total_uncompressed_size for chunk in chunks))
+    if max(size, *(8 * chunk.num_values for chunk in chunks), 0) > LARGEST:
+        raise SpecError(
+            f"{path} announces {rows:,} rows of {len(columns)} columns, {size / 2**30:,.1f} GiB, but files of up to "
+            f"{LARGEST / 2**30:.0f} GiB are read: it was not read."
+        )
+    flat = [column for column in columns if column.path == column.name and column.physical_type not in _RAW]
+    if len(flat) < len(columns):
+        names = ", ".join(dict.fromkeys(column.path.partition(".")[0] for column in columns if column not in flat))
+        logger.warning("Left out of %s, as neither numbers nor texts: %s", path, shortened(names, 200))
+    return {column.name: column.physical_type == "BYTE_ARRAY" for column in flat}
+
+
+def _array(column: Any) -> Values:
+    """A column as an array, of objects where it holds texts."""
+    parts = [
+        np.array([*part.dictionary.to_pylist(), None], object)[part.indices.fill_null(-1).to_numpy()]
+        if hasattr(part, "dictionary")
+        else part.to_numpy(zero_copy_only=False)
+        for part in column.chunks
+    ]
+    found: Values = np.concatenate(parts) if parts else column.to_numpy()
+    return found
 
 
 def _csv(path: Path) -> dict[str, Values]:
@@ -151,9 +198,9 @@ def _csv(path: Path) -> dict[str, Values]:
             names = [name.strip() for name in next(rows, [])]
             lines = [row for row in rows if row]
     except (OSError, ValueError, csv.Error) as error:
-        raise SpecError(f"Cannot read {path} as a CSV file: {error}") from None
+        raise SpecError(f"Cannot read {path} as a CSV file: {in_line(error)}") from None
     if len(set(names)) != len(names):
-        raise SpecError(f"{path} names two columns alike: {', '.join(names)}.")
+        raise SpecError(f"{path} names two columns alike: {shortened(', '.join(names), 200)}.")
     for number, row in enumerate(lines, start=2):
         if len(row) != len(names):
             raise SpecError(f"Line {number} of {path} has {len(row)} fields, but the file has {len(names)} columns.")
@@ -163,9 +210,12 @@ def _csv(path: Path) -> dict[str, Values]:
 def _numbers(texts: Iterable[str]) -> Values:
     """Whole numbers if all are, else numbers with nan for empty fields, else text."""
     cells = [text.strip() for text in texts]
-    for dtype in (np.int64, np.float64):
-        try:
-            return np.array([cell if cell or dtype is np.int64 else "nan" for cell in cells]).astype(dtype)
-        except (ValueError, OverflowError):
-            continue
-    return np.array(cells, dtype=object)
+    # One by one: an array of texts would give every cell the room of the longest.
+    try:
+        return np.array([int(cell) for cell in cells], np.int64)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return np.array([float(cell or "nan") for cell in cells])
+    except ValueError:
+        return np.array(cells, dtype=object)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import gzip
 import io
 import json
 import math
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ogive.archives import read_gzip
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, StoreError
 
@@ -138,12 +138,11 @@ def _found(path: Path) -> Path:
 
 def _content(path: Path) -> bytes:
     found = _found(path)
-    content = found.read_bytes()
     if found.suffix != ".gz":
-        return content
+        return found.read_bytes()
     try:
-        return gzip.decompress(content)
-    except (OSError, EOFError) as error:
+        return read_gzip(found)
+    except (OSError, ValueError) as error:
         raise StoreError(f"{found} is damaged ({error}): restore it.") from error
 
 

@@ -20,8 +20,9 @@ from ogive.core.errors import SpecError
 __all__ = ["Field", "fields", "masked_crc32c", "records"]
 
 # No record of a benchmark is near this long; a damaged length would otherwise ask for all memory.
-LONGEST = 2**20
-BATCH = 4096
+LONGEST = 2**16
+# Records whose checksums are computed at once: so many, or so many bytes if all were as long as the longest.
+BATCH, BYTES = 4096, 2**24
 
 Words = npt.NDArray[np.uint32]
 # The number of a field and its value: an integer, a double, or bytes.
@@ -79,7 +80,8 @@ def records(path: Path) -> Iterator[bytes]:
 
 def _batch(file: IO[bytes], path: Path, done: int) -> list[tuple[bytes, tuple[int, int], bytes]]:
     found: list[tuple[bytes, tuple[int, int], bytes]] = []
-    while len(found) < BATCH and (head := file.read(12)):
+    longest = 0
+    while len(found) < BATCH and longest * len(found) < BYTES and (head := file.read(12)):
         length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else LONGEST + 1
         if length > LONGEST:
             if not found:
@@ -91,6 +93,7 @@ def _batch(file: IO[bytes], path: Path, done: int) -> list[tuple[bytes, tuple[in
         if len(content) != length + 4:
             raise SpecError(_cut(path, done + len(found)))
         (head_sum,), (content_sum,) = struct.unpack("<I", head[8:]), struct.unpack("<I", content[-4:])
+        longest = max(longest, length)
         found.append((head[:8], (head_sum, content_sum), content[:-4]))
     return found
 

@@ -14,7 +14,7 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +155,7 @@ class Steps:
         self._memoized = self._made = 0
 
     def run(self) -> Any:
-        for opcode, argument, _ in pickletools.genops(self._file):
+        for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", self._file)):
             if opcode.name == "STOP":
                 return self._stack.pop()
             step = _STEPS.get(opcode.name)
@@ -266,7 +266,7 @@ class Steps:
     def build(self, _: object) -> None:
         state, found = self._stack.pop(), self._stack[-1]
         if isinstance(found, (_Dtype, _Array, _Weights)):
-            found.__setstate__(state)  # type: ignore[arg-type]  # what it is given, it checks
+            found.__setstate__(state)  # which checks what it is given
         elif not isinstance(found, OrderedDict):  # whose attributes nobody reads
             raise pickle.UnpicklingError("it gives a state to what has none")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ogive.core.errors import SpecError
+from ogive import archives
+from ogive.core.errors import SpecError, in_line
 from ogive.training.pictures import Array, Integers, Labelled, Source, channels_first, pixels
 
 __all__ = ["encode", "flat", "opened", "read_arrays", "source_of"]
@@ -32,11 +31,10 @@ def opened(path: Path) -> dict[str, tuple[Array, Array]]:
     if not path.is_file():
         raise SpecError(f"arrays:{path}: there is no such file.")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError, AttributeError) as error:
+        found = archives.read_arrays(path)
+    except (OSError, ValueError) as error:
         raise SpecError(
-            f"{path} is no readable .npz archive of plain arrays ({error}); write it with numpy.savez."
+            f"{path} is no readable .npz archive of plain arrays ({in_line(error)}); write it with numpy.savez."
         ) from None
     train = ("x_train", "y_train") if "x_train" in found else ("x", "y")
     if not set(train) <= set(found):
@@ -70,6 +68,8 @@ def _pair(x: Array, y: Array, x_origin: str, y_origin: str) -> tuple[Array, Arra
         raise SpecError(
             f"There must be one label for each image, but {y_origin} has the shape {y.shape} for {len(images)} images."
         )
+    if not images.size:
+        raise SpecError(f"There must be an image with a pixel at least, but {x_origin} has the shape {x.shape}.")
     return images, labels
 
 

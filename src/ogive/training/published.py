@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ogive.archives import read_gzip
 from ogive.core.errors import MissingData
 from ogive.training.pictures import Array, Labelled, Source
 
@@ -181,8 +180,8 @@ def read_idx(path: Path, *, dimensions: int) -> Array:
     MissingData names a file that is damaged, truncated or something else.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
+        content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, ValueError) as error:
         raise MissingData(f"{path} is damaged or truncated ({error}): remove it and get it again.") from None
     head = 4 + 4 * dimensions
     # Two zero bytes, 8 for unsigned bytes, the number of dimensions, then the sizes, big-endian.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,3 +91,12 @@ def test_fields_of_a_message_are_read() -> None:
 def test_what_is_no_message_is_refused(message: bytes) -> None:
     with pytest.raises(ValueError, match="does not"):
         list(fields(message))
+
+
+def test_one_long_record_does_not_make_room_for_thousands(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tfrecord", [b"a" * 2**14])
+    path.write_bytes(path.read_bytes() + 5000 * record(b"b" * 8))
+    tracemalloc.start()
+    assert sum(1 for _ in records(path)) == 5001
+    assert tracemalloc.get_traced_memory()[1] < 2 * 2**24
+    tracemalloc.stop()

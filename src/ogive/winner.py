@@ -126,7 +126,7 @@ def train_winner(
             "epochs": len(training.history),
             "recipe": asdict(filled),
             "size": asdict(size),
-            "history": [{"epoch": epoch.number, **asdict(epoch)} for epoch in training.history],
+            "history": [{"epoch": place, **asdict(epoch)} for place, epoch in enumerate(training.history, start=1)],
             "training_s": sum(epoch.seconds for epoch in training.history),
             "command": command,
             "exports": [],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ogive.api import open_run
 from ogive.cli import main
@@ -297,13 +299,27 @@ def test_correlate_names_its_own_option(ogive: Run, table_home: Path) -> None:
     assert "add params to --metrics." in out
 
 
-def test_generators_are_neither_trained_further_nor_exported(ogive: Run) -> None:
+def test_generators_are_trained_tested_and_exported(ogive: Run) -> None:
     few = "trained(steps=1, feature_epochs=1, images=20)"
     images = ("--data", "digits(limit=40, size=16)", "--channels", 8, "--strategy", "random", "--evaluator", few)
     code, _, err = ogive("search", "--space", "autogan", *images, "--budget", 1, "--out", "run")
     assert code == 0, err
-    refused(ogive("train", "run"), "make images instead of reading them")
-    refused(ogive("export", "run"), "neither trained further nor exported")
+    refused(ogive("export", "run"), "no trained winner yet: ogive train run")
+    code, out, err = ogive("train", "run", "--recipe", "steps=2, feature_epochs=1, images=20, statistics_images=20")
+    assert code == 0, err
+    assert re.search(r"distance \d+\.\d\d to 40 test images, by ogive's classifier", out)
+    facts = json.loads(Path("run/artifacts/winner.json").read_text(encoding="utf-8"))
+    assert facts["epochs"] == 2
+    assert facts["test_own_fid"] > 0
+    code, _, err = ogive("export", "run", "--to", "torch")
+    assert code == 0, err
+    called = [sys.executable, "run/artifacts/export/winner.py", "--out", "made.png", "--images", "3"]
+    subprocess.run(called, check=True, env={**os.environ, "PYTHONPATH": ""})
+    with Image.open("made.png") as picture:
+        assert (picture.size, picture.mode) == ((32, 32), "L")
+    code, _, err = ogive("report", "run")
+    assert code == 0, err
+    assert "distance to test images" in Path("run/report.html").read_text(encoding="utf-8")
 
 
 def test_a_warning_is_given_once(ogive: Run, table_home: Path) -> None:

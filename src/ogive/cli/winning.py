@@ -95,7 +95,7 @@ def train_command(
         published, run, trial=trial, prefer=prefer, channels=channels, cells=cells, preset=preset, seed=seed, out=out
     )
     try:
-        with Bar("epochs", None) as bar:
+        with Bar("training", None) as bar:
             if published:
                 size, number_ = preset or "small", seed or 0
                 place = out or Path("runs") / f"{run}-{size}-seed{number_}"

@@ -162,9 +162,11 @@ def of_part(name: str, metrics: Iterable[Metric]) -> Metric:
     Any other is what version 0.1 would have taken the name for.
     """
     known = {metric.name: metric for metric in metrics}
-    twin = known.get(f"{VALIDATION}{name.removeprefix(TEST)}")
+    bare = name.removeprefix(TEST)
+    twin = known.get(f"{VALIDATION}{bare}") or known.get(bare)
     if name not in known and twin is not None and is_of_test_set(name):
-        return replace(twin, name=name, words=twin.words.replace("validation", "test"), reported=True)
+        words = twin.words.replace("validation", "test").replace("real images", "test images")
+        return replace(twin, name=name, words=words, reported=True)
     return known.get(name) or of_version_1(name)
 
 

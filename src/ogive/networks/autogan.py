@@ -7,7 +7,7 @@ Shapes: N images, L numbers of noise, C channels, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import torch
@@ -25,6 +25,7 @@ __all__ = [
     "Discriminator",
     "Generator",
     "GeneratorSize",
+    "SharedGenerator",
     "check_critic",
     "discriminator",
     "generator",
@@ -159,35 +160,52 @@ class GeneratorCell(nn.Module):
 
 
 class Generator(nn.Module):
-    """Images from noise through three cells, for one architecture or for all that some choices leave.
+    """Images from noise through three cells that hold what some `choices` leave, for one path at a time.
 
-    With a choice, forward takes the `path` to run, the numbers of an architecture; without, there is one path. It is a
-    source of weights: `network` gives the generator of an architecture with the weights of this one.
+    It needs nothing but torch: as it is, it can be written as source.
     """
 
-    def __init__(self, choices: Choices, size: GeneratorSize) -> None:
+    def __init__(self, choices: Choices, *, channels: int, latent: int, side: int, outputs: int) -> None:
         super().__init__()
-        self.choices, self.size = choices, size
-        self.bottom = size.side // GROWTH
-        self.linear = nn.Linear(size.latent, size.channels * self.bottom**2)
+        shape = {"channels": channels, "latent": latent, "side": side, "outputs": outputs}
+        self.recipe = {"choices": choices, **shape}
+        self.choices, self.latent, self.outputs = choices, latent, outputs
+        self.bottom = side // GROWTH
+        self.linear = nn.Linear(latent, channels * self.bottom**2)
         self.cells = nn.ModuleList(
-            GeneratorCell(size.channels, options, number)
-            for number, options in enumerate(_by_cell(choices, (0,)), start=1)
+            GeneratorCell(channels, options, number) for number, options in enumerate(_by_cell(choices, (0,)), start=1)
         )
         self.last = nn.Sequential(
-            nn.BatchNorm2d(size.channels), nn.ReLU(), nn.Conv2d(size.channels, size.outputs, 3, padding=1), nn.Tanh()
+            nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, outputs, 3, padding=1), nn.Tanh()
         )
         _initialise(self)
 
     def forward(self, z_NL: Tensor, path: Sequence[int] | None = None) -> Tensor:
-        """Images (N, outputs, side, side) with values in [-1, 1]; SpecError for a path that is no choice."""
-        x = self.linear(z_NL).view(len(z_NL), -1, self.bottom, self.bottom)
+        """Images (N, outputs, side, side) with values in [-1, 1], by the first choices unless a path is given."""
+        path = [row[0] for row in self.choices] if path is None else path
+        x = self.linear(z_NL).unflatten(1, (-1, self.bottom, self.bottom))
         before: list[Tensor] = []
-        for cell, decisions in zip(self.cells, _by_cell(self._checked(path), 0), strict=True):
+        for cell, decisions in zip(self.cells, _by_cell(path, 0), strict=True):
             h, x = cell(x, before, decisions)
             before.append(h)
         image: Tensor = self.last(x)
         return image
+
+
+class SharedGenerator(Generator):
+    """The same for one architecture or for all that some choices leave, as a source of weights.
+
+    With a choice, forward takes the `path` to run, the numbers of an architecture; without, there is one path.
+    `network` gives the generator of an architecture with the weights of this one.
+    """
+
+    def __init__(self, choices: Choices, size: GeneratorSize) -> None:
+        super().__init__(choices, **asdict(size))
+        self.size = size
+
+    def forward(self, z_NL: Tensor, path: Sequence[int] | None = None) -> Tensor:
+        """As without choices; SpecError for a path that is no choice."""
+        return super().forward(z_NL, self._checked(path))
 
     def _checked(self, path: Sequence[int] | None) -> tuple[int, ...]:
         if path is None:
@@ -206,18 +224,18 @@ class Generator(nn.Module):
         """The path of an architecture; SpecError if it is not among the choices."""
         return self._checked(tuple(int(choice) for choice in autogan().admit(arch).choices))
 
-    def network(self, arch: Architecture) -> Generator:
+    def network(self, arch: Architecture) -> SharedGenerator:
         """The generator of an architecture, whose weights are this one's own; see `restricted`."""
         return self.restricted(tuple((value,) for value in self.path(arch)))
 
-    def restricted(self, choices: Choices, *, copied: bool = False) -> Generator:
+    def restricted(self, choices: Choices, *, copied: bool = False) -> SharedGenerator:
         """The part that fewer choices leave.
 
         The weights are the same tensors, so that who trains one trains the other, or copies. Running statistics are
         always copies.
         """
         with torch.device("meta"):
-            part = Generator(choices, self.size)
+            part = SharedGenerator(choices, self.size)
         own = self.state_dict(keep_vars=True)
         given = {}
         for name in part.state_dict():
@@ -234,7 +252,7 @@ def generator(arch: Architecture, size: GeneratorSize, *, seed: int | None = Non
     """The generator of one architecture; with a `seed` its weights depend on it alone, else on torch's global state."""
     choices = tuple((int(choice),) for choice in autogan().admit(arch).choices)
     with drawing_from(seed):
-        return Generator(choices, size)
+        return Generator(choices, **asdict(size))
 
 
 # -- the discriminator ------------------------------------------------------------------------------------------------

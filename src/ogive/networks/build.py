@@ -417,7 +417,7 @@ def _refuse_other(space: str, known: Iterable[str]) -> None:
     if space == GENERATORS:
         raise SpecError(
             f"Networks of {space} make images instead of reading them, so that what reads images does not take them "
-            "(train, export, latency, training_free): the evaluators trained and inherited do."
+            "(latency, training_free): the evaluators trained and inherited do."
         )
     if space not in known:
         raise UnknownName("space with networks", space, known)

@@ -148,8 +148,9 @@ class _Subject:
         outputs: tuple[Any, ...] = _inferring(self.network)(inputs)
         told = [str(tuple(one.shape)) if isinstance(one, Tensor) else type(one).__name__ for one in outputs]
         tensors = len(outputs) == len(plain.outputs) and all(isinstance(one, Tensor) for one in outputs)
-        if not tensors or outputs[0].shape[:-1] != inputs[0].shape[: len(plain.axes)]:
-            wanted, found = ", ".join((*plain.axes, "classes")), told[0] if len(told) == 1 else "tuple"
+        if not tensors or not _fits(outputs[0].shape, inputs[0].shape[: len(plain.axes)], plain.shape):
+            rest = ("classes",) if plain.shape is None else map(str, plain.shape)
+            wanted, found = ", ".join((*plain.axes, *rest)), told[0] if len(told) == 1 else "tuple"
             raise SpecError(
                 f"In evaluation mode a network must give {plain.outputs[0]} of shape ({wanted}); {name} gave {found} "
                 f"for {plain.axes[0]}={len(inputs[0])}."
@@ -211,6 +212,11 @@ class _Subject:
                     return float("inf")
                 largest = max(largest, float((found - expected).abs().max()))
         return largest
+
+
+def _fits(found: torch.Size, axes: torch.Size, shape: tuple[int, ...] | None) -> bool:
+    """Whether an output has the axes of its input and then this shape, or one axis more where none is told."""
+    return found[:-1] == axes if shape is None else tuple(found) == (*axes, *shape)
 
 
 def _reason(error: BaseException) -> str:

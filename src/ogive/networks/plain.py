@@ -23,7 +23,8 @@ class Plain:
     `takes`: what the network reads, as part of a sentence, with a comma at the end; `usage`: lines with NAME for the
     file's own name; `constants` and `functions` (the last one is main()) as source, and the `imports` of both.
     `facts`: what a reader of a file without source is told. `inputs` and `outputs`: what these are called; the first
-    output has the `axes` of the first input, and then as many numbers as classes, `width`, where these have names.
+    output has the `axes` of the first input, and then as many numbers as classes, `width`, where these have names, or
+    the `shape` that it is told to have.
     `traced`: whether formats can be made that follow a batch through the network; the first axis of every input is then
     of any length.
 
@@ -42,6 +43,7 @@ class Plain:
     outputs: tuple[str, ...] = ("logits",)
     axes: tuple[str, ...] = ("N",)
     width: int | None = None
+    shape: tuple[int, ...] | None = None
     traced: bool = True
     drawn: Callable[[int, torch.Generator], Inputs]
     real: Sequence[tuple[Inputs, Inputs]] = ()

@@ -114,20 +114,11 @@ def _untested(best: Winner) -> Html:
 def _untrained(one: Member) -> Html | None:
     if one.config.get("table"):
         return None
-    if one.generates:
-        return _generator(one)
     others = ", ".join(f"trial {network.trial}" for network in one.networks)
     stale = f" Trained in full, but not the winner of today: {others}." if others else ""
-    return joined("It has not been trained in full yet: ", tag("code", one.way_to_train), f" does that.{stale}")
-
-
-def _generator(one: Member) -> Html:
-    """What can be done with a generator, which is neither trained further nor exported."""
     samples = one.run.artifacts.joinpath(*SAMPLES)
-    kept = joined("What the candidates make is kept in ", tag("code", str(samples)), ". ") if samples.exists() else None
-    return joined(
-        "It makes images. ", kept, "To train generators for longer, search again with more ", tag("code", "steps"), "."
-    )
+    kept = joined(" What the candidates make is kept in ", tag("code", str(samples)), ".") if samples.exists() else None
+    return joined("It has not been trained in full yet: ", tag("code", one.way_to_train), f" does that.{stale}", kept)
 
 
 def _front(facts: Facts, best: Winner) -> Html | None:

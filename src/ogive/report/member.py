@@ -116,11 +116,6 @@ class Member:
         """The objectives as they were written."""
         return [sought.written for sought in self.sought]
 
-    @property
-    def generates(self) -> bool:
-        """Whether its networks make images, which are neither trained further nor exported."""
-        return self.space is not None and "generation" in self.space.tasks
-
     def count(self, status: str) -> int:
         """How many trials have this status."""
         return sum(trial.status == status for trial in self.run.trials)

@@ -161,7 +161,7 @@ def reproduce_section(facts: Facts, page: str) -> Html:
     lines = [str(one.config["command"]) for one in runs if one.config.get("command")]
     lines += comparisons(runs)
     # The winner of a table has no images to be trained on, unless the user names some.
-    if best is not None and (best.trained or (best.one.config.get("data") and not best.one.generates)):
+    if best is not None and (best.trained or (best.one.config.get("data"))):
         folder = shlex.quote(str(best.one.run.folder))
         lines.append(str(best.one.final.get("command") or best.one.way_to_train))
         lines.append(f"ogive export {folder} --to torch,onnx,export")

@@ -21,7 +21,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.space import Choice
-from ogive.networks.autogan import Choices, Discriminator, Generator
+from ogive.networks.autogan import Choices, Discriminator, SharedGenerator
 from ogive.spaces.autogan import autogan
 from ogive.supernets.partition import Key
 from ogive.training.adversarial import AdversarialRecipe, Route, train_adversarial
@@ -45,7 +45,7 @@ __all__ = [
 class Pair:
     """A generator, of one architecture or of many, and the discriminator that it learns from."""
 
-    generator: Generator
+    generator: SharedGenerator
     critic: Discriminator
 
 
@@ -72,11 +72,11 @@ class GeneratorParts:
                 return key
         raise SpecError(f"No part of the supernet holds {arch}.")
 
-    def part(self, arch: Architecture) -> Generator:
+    def part(self, arch: Architecture) -> SharedGenerator:
         """The part that holds an architecture."""
         return self.parts[self.route(arch)].generator
 
-    def network(self, arch: Architecture) -> Generator:
+    def network(self, arch: Architecture) -> SharedGenerator:
         """The generator of an architecture, whose weights are those of its part."""
         return self.part(arch).network(arch)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -86,6 +86,38 @@ class Round:
     critic_loss: float
     generator_loss: float
     seconds: float = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a training stands: its `step`, counted from 1, and the mean losses since the round began."""
+
+    step: int
+    steps: int
+    critic_loss: float
+    generator_loss: float
+    seconds_left: float
+
+    # A step is what an epoch is to a training on labelled images: what its length is counted in.
+    share: ClassVar[float] = 1.0
+
+    @property
+    def epoch(self) -> int:
+        """The step."""
+        return self.step
+
+    @property
+    def epochs(self) -> int:
+        """All steps."""
+        return self.steps
+
+    @property
+    def words(self) -> str:
+        """How well it goes."""
+        return f"losses {self.critic_loss:.2f} and {self.generator_loss:.2f}"
+
+    def __str__(self) -> str:
+        return f"step {self.step} of {self.steps}, {self.words}, about {self.seconds_left:.0f} s left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +246,7 @@ class Duel:
                 reported = now
                 critic, made = (totals / (number + 1 - first)).tolist()
                 left = (now - started) / (number + 1 - first) * (steps - number - 1)
-                tell(f"step {number + 1} of {steps}, losses {critic:.2f} and {made:.2f}, about {left:.0f} s left")
+                tell(Stand(number + 1, steps, critic, made, left))
         critic, made = (totals / (last - first)).tolist()
         if not math.isfinite(critic + made):
             raise Diverged(
@@ -263,7 +295,7 @@ class Duel:
         optimizer.step()
 
     def _noise(self, count: int, number: int) -> Tensor:
-        return noise(count, self.generator.size.latent, number).to(self.device)
+        return noise(count, self.generator.latent, number).to(self.device)
 
     def _real(self, number: int) -> Tensor:
         """The real images of a step of the discriminator: all of them once, in an order that each epoch draws anew."""

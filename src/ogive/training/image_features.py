@@ -13,7 +13,6 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from ogive.training.data import Data
 from ogive.training.lock import lock
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import Progress, train
+from ogive.training.task import Part
 
 __all__ = [
     "FeatureRecipe",
@@ -122,10 +122,11 @@ class FeatureRecipe:
 
 
 class ImageFeatures:
-    """A trained classifier as a measure of made images; `real` are its features of the images of ``data.val``."""
+    """A trained classifier as a measure of made images, in comparison with real ones that it has not learnt from."""
 
     def __init__(self, network: ResidualNetwork, data: Data, device: torch.device | str = "cpu") -> None:
         self.network, self.data, self.device = network.to(device).eval(), data, torch.device(device)
+        self._real: dict[Part, Gaussian] = {}
 
     def seen(self, images: Tensor) -> tuple[Numbers, Numbers]:
         """Features (N, D) and class probabilities (N, K) of images of the type that the data set has."""
@@ -138,18 +139,20 @@ class ImageFeatures:
                 probabilities.append(self.network.classifier(pooled_ND).double().softmax(1).cpu())
         return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
 
-    @cached_property
-    def real(self) -> Gaussian:
-        """What made images are compared with: validation images, which no generator has seen."""
-        return gaussian(self.seen(self.data.val.images)[0])
+    def real(self, part: Part = "val") -> Gaussian:
+        """What made images are compared with: those of the validation or of the test part."""
+        if part not in self._real:
+            split = self.data.val if part == "val" else self.data.test
+            self._real[part] = gaussian(self.seen(split.images)[0])
+        return self._real[part]
 
-    def measured(self, images: Tensor) -> tuple[float, float]:
+    def measured(self, images: Tensor, part: Part = "val") -> tuple[float, float]:
         """The distance of images from the real ones, and the class score; NaN where features are no finite numbers."""
         features_ND, probabilities_NK = self.seen(images)
         if not np.isfinite(features_ND).all():
             return math.nan, math.nan
         splits = min(10, len(images))
-        return frechet_distance(gaussian(features_ND), self.real), class_score(probabilities_NK, splits=splits)
+        return frechet_distance(gaussian(features_ND), self.real(part)), class_score(probabilities_NK, splits=splits)
 
 
 def image_features(

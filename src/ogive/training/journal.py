@@ -22,7 +22,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, past: Sequence[Mapping[str, Any]], *, tensorboard: bool = False) -> None:
-        self.path = folder / FILE
+        self.path, self._rounds = folder / FILE, len(past)
         self._writer: Any = None
         if tensorboard:
             self._writer = _summary_writer()(str(folder / "tensorboard"), purge_step=len(past) + 1)
@@ -31,13 +31,14 @@ class Journal:
         scratch.replace(self.path)
 
     def write(self, epoch: Mapping[str, Any]) -> None:
-        """Add one epoch."""
+        """Add one epoch, or what else a training counts its rounds in."""
         self._text(self.path, _line(epoch), "a")
+        self._rounds += 1
         if self._writer is None:
             return
         for name, value in epoch.items():
             if name != "number" and value is not None:
-                self._writer.add_scalar(name, value, epoch["number"])
+                self._writer.add_scalar(name, value, self._rounds)
         self._writer.flush()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, whole_choices
+from ogive.networks.autogan import GeneratorSize, SharedGenerator, check_critic, discriminator, whole_choices
 from ogive.networks.build import WeightSource, drawing_from
 from ogive.spaces.autogan import NAME
 from ogive.supernets.generators import Pair, PathTraining, decision, divided, split_and_trained, trained
@@ -133,7 +133,7 @@ class GeneratorTrainer:
     def _fresh(self) -> Pair:
         seed, device = self.place.seed, self.place.device
         with drawing_from(seed.integer("weights")):
-            made = Generator(whole_choices(), self._size)
+            made = SharedGenerator(whole_choices(), self._size)
         critic = discriminator(self._critic_channels, self._size.outputs, seed=seed.integer("critic"))
         return Pair(made.to(device), critic.to(device))
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, SpecError, shortened
 from ogive.core.space import SearchSpace
-from ogive.networks.autogan import Generator, GeneratorSize, whole_choices
+from ogive.networks.autogan import GeneratorSize, SharedGenerator, whole_choices
 from ogive.networks.build import Skeleton, WeightSource
 from ogive.spaces.autogan import NAME
 from ogive.supernets.networks import Supernet
@@ -115,7 +115,7 @@ class Given:
         self._fill(made, tensors, "supernet.")
         return made.to(memory_format=LAYOUT)  # type: ignore[call-overload,no-any-return]
 
-    def _generator(self, origin: Mapping[str, Any], name: str, tensors: Mapping[str, Tensor]) -> Generator:
+    def _generator(self, origin: Mapping[str, Any], name: str, tensors: Mapping[str, Tensor]) -> SharedGenerator:
         if name:
             raise SpecError(
                 f"{self.file} holds a part of generators ({shortened(name)}): give the file of all of them."
@@ -124,7 +124,7 @@ class Given:
         size = GeneratorSize(**origin["size"])
         self._refuse_other("images of the shape", self.data.shape, (size.outputs, size.side, size.side))
         with torch.device("meta"):
-            made = Generator(whole_choices(), size)
+            made = SharedGenerator(whole_choices(), size)
         self._fill(made, tensors, "generator.")
         return made
 

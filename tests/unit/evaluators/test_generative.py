@@ -19,7 +19,7 @@ from ogive.core.trial import Budget, Proposal
 from ogive.estimate import estimate
 from ogive.evaluators.inherited import Inherited
 from ogive.evaluators.trained import Trained
-from ogive.networks.autogan import Generator, GeneratorSize, discriminator, generator
+from ogive.networks.autogan import GeneratorSize, SharedGenerator, discriminator, generator
 from ogive.networks.build import build, default_skeleton
 from ogive.networks.count import parameters
 from ogive.runs import read_run
@@ -199,11 +199,11 @@ def test_an_estimate_is_that_of_the_inherited_generator_with_statistics_of_its_o
     evaluator = shared(digits, metric="shared_fid", **({} if split is None else {"split": split}))
     found = metrics(evaluator)
     assert isinstance(evaluator.weights, SharedWeights)
-    assert isinstance(evaluator.weights.source, Generator if split is None else GeneratorParts)
+    assert isinstance(evaluator.weights.source, SharedGenerator if split is None else GeneratorParts)
     measure = image_features(digits, FeatureRecipe(channels=2, epochs=1))
     for arch, value in zip(ARCHS, found, strict=True):
         network = recalibrated(evaluator.weights.network(arch), [noise(20, 128, Seed(0).integer("statistics"))])
-        assert isinstance(network, Generator)
+        assert isinstance(network, SharedGenerator)
         images = sampled(network, noise(30, 128, Seed(0).integer("images")))
         stored = ((images + 1) * 127.5).round().byte()
         assert value == {"shared_fid": pytest.approx(measure.measured(stored)[0])}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
-from ogive.networks.autogan import Generator, GeneratorSize, discriminator, generator, whole_choices
+from ogive.networks.autogan import Generator, GeneratorSize, SharedGenerator, discriminator, generator, whole_choices
 from ogive.networks.build import drawing_from
 from ogive.networks.count import macs, parameters
 from ogive.spaces.autogan import autogan, cells_of
@@ -24,9 +24,9 @@ def noise(count: int, size: GeneratorSize = SMALL) -> Tensor:
     return torch.randn(count, size.latent, generator=torch.Generator().manual_seed(0))
 
 
-def whole(size: GeneratorSize = SMALL, seed: int = 0) -> Generator:
+def whole(size: GeneratorSize = SMALL, seed: int = 0) -> SharedGenerator:
     with drawing_from(seed):
-        return Generator(whole_choices(), size)
+        return SharedGenerator(whole_choices(), size)
 
 
 def by_formula(network: Generator, arch: Architecture, z: Tensor) -> Tensor:  # noqa: C901 - the definition is
@@ -54,7 +54,7 @@ def by_formula(network: Generator, arch: Architecture, z: Tensor) -> Tensor:  # 
             return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
         return deconv(x, name) if up == "deconv" else F.interpolate(x, scale_factor=2, mode="bilinear")
 
-    side = network.size.side // 8
+    side = network.bottom
     x = (z @ weights["linear.weight"].T + weights["linear.bias"]).reshape(len(z), -1, side, side)
     kept: list[Tensor] = []
     for number, cell in enumerate(cells_of(arch)):
@@ -162,7 +162,7 @@ def test_the_network_of_an_architecture_shares_the_weights_and_not_the_statistic
     assert all(torch.equal(buffer, before[name]) for name, buffer in parent.named_buffers())
 
 
-def by_path(parent: Generator, arch: Architecture) -> Tensor:
+def by_path(parent: SharedGenerator, arch: Architecture) -> Tensor:
     before = {name: buffer.clone() for name, buffer in parent.named_buffers()}
     images: Tensor = parent(noise(4), parent.path(arch))
     for name, buffer in parent.named_buffers():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -9,18 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ogive.core.errors import ExportError, MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
+from ogive.networks.autogan import GeneratorSize, generator
 from ogive.networks.build import build, default_skeleton
-from ogive.networks.export import Exported, export
+from ogive.networks.export import Exported, export, imported
 from ogive.networks.plain_images import of_images
+from ogive.networks.plain_noise import of_noise
+from ogive.spaces.autogan import autogan
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import dartopti
 from ogive.spaces.nasbench101 import nasbench101
@@ -135,6 +141,31 @@ def test_networks_of_every_space_leave_in_every_format(space, size, tmp_path: Pa
     assert [path.name for entry in exported for path in entry.paths] == names
     # Nothing is left of the workshop, not even hidden.
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("text", ["1 0 1 1 1 0 0 1 1 1 0 1 0 3", "0 1 2 1 1 2 0 1 0 0 2 1 1 3"])
+def test_generators_leave_in_every_format(text: str, tmp_path: Path) -> None:
+    network = generator(autogan().parse(text), GeneratorSize(channels=4, latent=8, side=16), seed=0)
+    found = export(network, tmp_path, of_noise(8, (3, 16, 16), low=0.0, high=255.0), name="winner")
+    assert [one.format for one in found] == ["torch", "onnx", "export"]
+    assert "ogive" not in re.sub(
+        r'^""".*?"""', "", (tmp_path / "winner.py").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    module = imported(tmp_path / "winner.py")
+    made = module.made(module.load(), 5, seed=3)
+    assert torch.equal(made, network.eval()(torch.randn(5, 8, generator=torch.Generator().manual_seed(3))))
+    assert torch.allclose(module.stored(made), (made + 1) * 127.5)
+    with Image.open(io.BytesIO(module.picture(made))) as picture:
+        sheet = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    assert sheet.shape == (3, 32, 48)
+    assert torch.equal(sheet[:, 16:, 16:32], ((made[4] + 1) * 127.5).round().byte())
+    assert bool((sheet[:, 16:, 32:] == 255).all())
+
+
+def test_images_of_another_shape_than_was_told_are_refused(tmp_path: Path) -> None:
+    network = generator(autogan().parse("1 0 1 1 1 0 0 1 1 1 0 1 0 3"), GeneratorSize(4, latent=8, side=16), seed=0)
+    with pytest.raises(SpecError, match=r"must give images of shape \(N, 3, 8, 8\); Generator gave \(1, 3, 16, 16\)"):
+        export(network, tmp_path, of_noise(8, (3, 8, 8), low=0.0, high=255.0), name="winner")
 
 
 def test_an_auxiliary_head_travels_with_the_source(tmp_path: Path) -> None:

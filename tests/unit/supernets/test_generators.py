@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.networks.autogan import Generator, GeneratorSize, discriminator, whole_choices
+from ogive.networks.autogan import GeneratorSize, SharedGenerator, discriminator, whole_choices
 from ogive.networks.build import WeightSource, drawing_from
 from ogive.spaces.autogan import autogan
 from ogive.supernets.generators import (
@@ -42,7 +42,7 @@ def digits() -> Data:
 
 def fresh() -> Pair:
     with drawing_from(0):
-        return Pair(Generator(whole_choices(), SIZE), discriminator(2, 1, seed=1))
+        return Pair(SharedGenerator(whole_choices(), SIZE), discriminator(2, 1, seed=1))
 
 
 def training(data: Data, folder: Path | None = None, **options: object) -> PathTraining:
@@ -162,7 +162,7 @@ def test_a_training_is_read_back_and_those_that_begin_alike_share_it(digits: Dat
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     # The weights that it began with do not matter any more.
     with drawing_from(9):
-        other = Pair(Generator(whole_choices(), SIZE), discriminator(2, 1))
+        other = Pair(SharedGenerator(whole_choices(), SIZE), discriminator(2, 1))
     later = training(digits, tmp_path, progress=told.append)
     second = split_and_trained(trained(other, "", later), [decision("up1"), decision("up2")], later)
     assert len(told) == 9

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
-from ogive.networks.autogan import Discriminator, Generator, GeneratorSize, discriminator, generator, whole_choices
+from ogive.networks.autogan import (
+    Discriminator,
+    GeneratorSize,
+    SharedGenerator,
+    discriminator,
+    generator,
+    whole_choices,
+)
 from ogive.networks.build import drawing_from
 from ogive.spaces.autogan import autogan
 from ogive.training.adversarial import AdversarialRecipe, Duel, Pixels, Round, noise, sampled, train_adversarial
@@ -28,11 +35,11 @@ def digits() -> Data:
     return load("digits", size=16, limit=60)
 
 
-def pair(whole: bool = False) -> tuple[Generator, Discriminator]:
+def pair(whole: bool = False) -> tuple[SharedGenerator, Discriminator]:
     if not whole:
         return generator(ARCH, SIZE, seed=0), discriminator(4, 1, seed=1)
     with drawing_from(0):
-        return Generator(whole_choices(), SIZE), discriminator(4, 1, seed=1)
+        return SharedGenerator(whole_choices(), SIZE), discriminator(4, 1, seed=1)
 
 
 def trained(

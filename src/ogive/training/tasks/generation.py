@@ -18,7 +18,8 @@ from ogive.core.space import SearchSpace
 from ogive.networks.autogan import Generator, GeneratorSize, check_critic, discriminator, generator
 from ogive.networks.count import macs, parameters
 from ogive.networks.plain import Plain
-from ogive.training.adversarial import AdversarialRecipe, Duel
+from ogive.networks.plain_noise import of_noise
+from ogive.training.adversarial import AdversarialRecipe, Duel, Pixels
 from ogive.training.data import Data
 from ogive.training.loop import Tell
 from ogive.training.memory import training_bytes
@@ -54,7 +55,7 @@ class Generation:
 
     These are the formulas of FID and of the Inception score with features of a classifier that is trained here, on
     ``data.train``: they compare candidates, and mean nothing beside published numbers. Real images are those of
-    ``data.val``. Samples are written into `folder`, if there is one.
+    ``data.val``, or in a test of ``data.test``. Samples are written into `folder`, if there is one.
     """
 
     name = "generation"
@@ -94,29 +95,27 @@ class Generation:
 
     def counted(self, network: nn.Module) -> dict[str, float]:
         """Parameters, and multiply-accumulates of an image."""
-        latent = cast(Generator, network).size.latent
+        latent = cast(Generator, network).latent
         return {"params": float(parameters(network)), "macs": float(macs(network, (latent,)))}
 
     def memory(self, outline: nn.Module, recipe: GenerationRecipe) -> float:
         """As `training_bytes` of the generator and of the discriminator."""
-        size = cast(Generator, outline).size
+        made = cast(Generator, outline)
         judged = replace(recipe.adam, batch_size=max(2 * recipe.batch_size, recipe.generator_batch), average=0.0)
         with torch.device("meta"):
-            critic = discriminator(self._critic_channels(recipe), size.outputs)
-        return training_bytes(outline, (size.latent,), recipe.adam) + training_bytes(critic, self.data.shape, judged)
+            critic = discriminator(self._critic_channels(recipe), made.outputs)
+        return training_bytes(made, (made.latent,), recipe.adam) + training_bytes(critic, self.data.shape, judged)
 
     def training(self, network: nn.Module, recipe: GenerationRecipe, *, seed: Seed, device: torch.device) -> Duel:
         """A training on ``data.train`` against a fresh discriminator."""
         made = cast(Generator, network)
-        critic = discriminator(self._critic_channels(recipe), made.size.outputs, seed=seed.integer("critic"))
+        critic = discriminator(self._critic_channels(recipe), made.outputs, seed=seed.integer("critic"))
         return Duel(made, critic, self.data, recipe.adversarial, seed=seed, device=device)
 
     def measured(self, network: nn.Module, part: Part, recipe: GenerationRecipe, *, seed: Seed) -> dict[str, float]:
-        """The two scores, with batch statistics of its own, beside real images of the validation part alone."""
-        if part == "test":
-            raise SpecError("Made images are compared with validation images only.")
+        """The two scores, with batch statistics of its own, beside real images of a part."""
         judge = self.judge(recipe, seed=seed, device=next(network.parameters()).device)
-        return judge.measured(judge.recalibrated(network))
+        return judge.measured(judge.recalibrated(network), part)
 
     def prepare(self, recipe: GenerationRecipe, *, seed: Seed, device: torch.device, tell: Tell | None) -> None:
         """Train the classifier, unless it is there."""
@@ -135,19 +134,19 @@ class Generation:
         return self._judges[key]
 
     def joined(self) -> Generation:
-        """SpecError: there is no last training of a generator."""
-        raise SpecError(
-            "Networks that make images instead of reading them are measured by the evaluator trained, and neither "
-            "trained further nor exported."
-        )
+        """The same: the classifier that measures has learnt from the training images, and so do generators alone."""
+        return self
 
     def described(self, network: nn.Module, recipe: GenerationRecipe, measured: Mapping[str, float]) -> dict[str, Any]:
-        """Parameters and multiply-accumulates."""
-        return {name: int(value) for name, value in self.counted(network).items()}
+        """The number of test images, parameters and multiply-accumulates."""
+        reached = f"distance {measured['test_own_fid']:.2f} to {len(self.data.test)} test images, by ogive's classifier"
+        counted = {name: int(value) for name, value in self.counted(network).items()}
+        return {"test_images": len(self.data.test), "reached": reached, **counted}
 
     def plain(self, network: nn.Module) -> Plain:
-        """SpecError: there is no form of a generator to be taken away yet."""
-        raise SpecError("Networks that make images are not exported.")
+        """With the range of its pixels."""
+        made, pixels = cast(Generator, network), Pixels.of(self.data)
+        return of_noise(made.latent, self.data.shape, low=pixels.low, high=pixels.high)
 
     def _size(self, size: Size) -> GeneratorSize:
         channels = GeneratorSize().channels if size.channels is None else size.channels

@@ -21,6 +21,7 @@ from ogive.training.image_features import FeatureRecipe, ImageFeatures, image_fe
 from ogive.training.loop import Diverged, Tell
 from ogive.training.samples import write_samples
 from ogive.training.statistics import recalibrated
+from ogive.training.task import Part
 
 __all__ = ["GeneratorJudge", "Judging"]
 
@@ -83,22 +84,23 @@ class GeneratorJudge:
         statistics = noise(self.judging.statistics_images, _latent(network), self.seed.integer("statistics"))
         return recalibrated(network, [z_NL.to(self.device) for z_NL in statistics.split(250)])
 
-    def measured(self, network: nn.Module) -> dict[str, float]:
-        """``own_fid`` and ``own_is`` of a generator as it is; Diverged if it makes what is no image."""
+    def measured(self, network: nn.Module, part: Part = "val") -> dict[str, float]:
+        """``own_fid``, from the real images of a part, and ``own_is``; Diverged if it makes what is no image."""
         generator = cast(Generator, network)
         made = sampled(generator, noise(self.judging.images, _latent(network), self.seed.integer("images")))
         if not made.isfinite().all():
             raise Diverged("the generator makes images that are no finite numbers")
         self.prepare(None)
         assert self._image_features is not None
-        distance, score = self._image_features.measured(self.pixels.stored(made))
+        distance, score = self._image_features.measured(self.pixels.stored(made), part)
         if not math.isfinite(distance + score):
             raise Diverged("the features of the images are no finite numbers")
         if self.judging.samples and self.folder is not None:
             name = "-".join(str(choice) for (choice,) in generator.choices)
             write_samples(self.folder / "samples" / f"{name}.png", made[: self.judging.samples])
-        return {"own_fid": distance, "own_is": score}
+        prefix = "" if part == "val" else f"{part}_"
+        return {f"{prefix}own_fid": distance, f"{prefix}own_is": score}
 
 
 def _latent(network: nn.Module) -> int:
-    return cast(Generator, network).size.latent
+    return cast(Generator, network).latent

@@ -17,7 +17,7 @@ from ogive.core.metric import Metric
 from ogive.core.trial import Budget, Measurement, Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.runs import read_run
-from ogive.session import Settings, assemble, resume, search, search_trials, searched
+from ogive.session import Settings, assemble, resume, search, searched
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.tables.keys import SortedDigests
 from ogive.tables.store import Column, Table, write_table
@@ -61,7 +61,7 @@ def settings_for(some: Table, strategy: str, trials: int = 60) -> Settings:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_no_strategy_ever_leaves_the_rows(some: Table, strategy: str) -> None:
-    trials = search_trials(settings_for(some, strategy))
+    trials, _ = searched(settings_for(some, strategy))
     assert [trial.status for trial in trials] == ["ok"] * 60
     assert all(some.row(trial.arch) >= 0 for trial in trials)
 
@@ -70,7 +70,7 @@ def test_no_strategy_ever_leaves_the_rows(some: Table, strategy: str) -> None:
 def test_what_is_scored_before_the_search_is_in_the_world_too(some: Table, strategy: str) -> None:
     options = {"naswot": "scored=20", "area": "scored=12, population=6, tournament=2"}[strategy]
     settings = replace(settings_for(some, f"{strategy}(training_free(params), {options})", 15), data="digits")
-    trials = search_trials(settings)
+    trials, _ = searched(settings)
     assert [trial.status for trial in trials] == ["ok"] * 15
     assert all(some.row(trial.arch) >= 0 for trial in trials)
 
@@ -134,7 +134,7 @@ def test_the_regret_of_a_comparison_is_within_the_world(some: Table) -> None:
 
 def test_exhausting_the_world_ends_the_search(tmp_path: Path) -> None:
     few = made(tmp_path / "few", 1, rows=12)
-    trials = search_trials(settings_for(few, "local_search", 100))
+    trials, _ = searched(settings_for(few, "local_search", 100))
     assert len({trial.arch for trial in trials}) == len(trials) == 12
 
 

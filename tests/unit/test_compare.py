@@ -16,7 +16,7 @@ from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.metric import Metric
 from ogive.core.trial import Budget
 from ogive.runs import read_run
-from ogive.session import Settings, resume, search_trials
+from ogive.session import Settings, resume, searched
 from ogive.spaces.nasbench201 import choices_of, nasbench201, official_indices
 from ogive.tables.importers import Mapped, import_table
 from ogive.tables.keys import MixedRadix
@@ -73,7 +73,7 @@ def test_every_strategy_gets_the_same_seeds_and_the_same_budget(settings: Settin
 
 def test_each_outcome_is_that_of_the_search_alone(settings: Settings, invented_table: Path) -> None:
     found = compare([EVOLUTION], settings, seeds=2)
-    trials = search_trials(replace(settings, strategy=EVOLUTION, seed=6))
+    trials = searched(replace(settings, strategy=EVOLUTION, seed=6))[0]
     winner = max(trials, key=lambda trial: trial.scores or ())
     outcome = found.of(EVOLUTION)[1]
     assert outcome.arch == str(winner.arch)
@@ -278,7 +278,7 @@ def test_a_strategy_that_answers_with_its_last_trial_is_reported_by_it(settings:
     supernet = "darts(epochs=3, batch_size=8)"
     small = replace(settings, data="digits(limit=24)", channels=2, cells=1, budget=Budget(trials=3), seed=2)
     (outcome,) = compare([supernet], small, seeds=1).of(supernet)
-    trials = search_trials(replace(small, strategy=supernet))
+    trials = searched(replace(small, strategy=supernet))[0]
     assert list(outcome.curve) == [trial.metrics["val_acc"] for trial in trials]
     assert outcome.score == trials[-1].metrics["val_acc"] < max(outcome.curve)
     assert outcome.reported == trials[-1].metrics["test_acc"]
@@ -362,7 +362,7 @@ def test_several_objectives_are_compared_by_the_volume_of_the_front(settings: Se
     found = compare(["nsga2(population=8)"], both, seeds=3)
     assert found.value == "score"
     assert found.score_optimum is None
-    runs = {o: search_trials(replace(both, strategy=o.strategy, seed=o.seed)) for o in found.outcomes}
+    runs = {o: searched(replace(both, strategy=o.strategy, seed=o.seed))[0] for o in found.outcomes}
     points = {o: [t.scores for t in trials if t.scores] for o, trials in runs.items()}
     corner = np.min([point for each in points.values() for point in each], axis=0)
     for outcome, each in points.items():
@@ -378,7 +378,7 @@ def test_several_objectives_are_compared_by_the_volume_of_the_front(settings: Se
 def test_of_several_objectives_the_architecture_is_chosen_from_the_front_by_a_stated_rule(settings: Settings) -> None:
     both = replace(settings, objectives=("maximize(val_acc)", "minimize(params)"))
     found = compare(["random"], both, seeds=1)
-    trials = search_trials(replace(both, strategy="random"))
+    trials = searched(replace(both, strategy="random"))[0]
     front = pareto_front(trials)
     assert found.outcomes[0].arch == str(choose(trials).found.arch) != str(front[0].arch)
     assert found.to_json()["rule"].startswith("the knee of the Pareto front")
@@ -389,7 +389,7 @@ def test_of_several_objectives_the_architecture_is_chosen_from_the_front_by_a_st
 def test_within_limits_the_best_that_keeps_them_is_compared_and_no_optimum_is_known(settings: Settings) -> None:
     limited = replace(settings, evaluator="tabular(also=[params])", prefer=("params<=300000",))
     found = compare(["random"], limited, seeds=1)
-    kept = [trial for trial in search_trials(replace(limited, strategy="random")) if trial.metrics["params"] <= 300000]
+    kept = [trial for trial in searched(replace(limited, strategy="random"))[0] if trial.metrics["params"] <= 300000]
     best = max(kept, key=lambda trial: trial.scores or ())
     assert found.outcomes[0].score == best.metrics["val_acc"]
     assert found.outcomes[0].arch == str(best.arch)

@@ -5,7 +5,7 @@ Torch is reached only through the catalog, so a tabular search never imports it.
 
 from ogive.session.assembly import Parts, assemble, projections, unrepeatable
 from ogive.session.finalists import remeasured
-from ogive.session.running import ran, resume, search, search_trials, searched, unfinished
+from ogive.session.running import ran, resume, search, searched, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "remeasured",
     "resume",
     "search",
-    "search_trials",
     "searched",
     "settings_of",
     "threads_of",

@@ -35,7 +35,7 @@ from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 from ogive.trained_networks import note_winner
 
-__all__ = ["ran", "resume", "search", "search_trials", "searched", "unfinished"]
+__all__ = ["ran", "resume", "search", "searched", "unfinished"]
 
 # The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
 SAVE_EVERY = 50
@@ -171,13 +171,11 @@ def _wait(ranks: Any) -> None:
         ranks.wait()
 
 
-def search_trials(settings: Settings) -> list[Trial]:
-    """Run a search in this process without storing it; the trials in the order of being told."""
-    return searched(settings)[0]
-
-
 def searched(settings: Settings) -> tuple[list[Trial], int]:
-    """The same, and how many proposals were projected onto rows of a closed world."""
+    """Run a search in this process without storing it.
+
+    Returns the trials in the order of being told, and how many proposals were projected onto rows of a closed world.
+    """
     parts = assemble(settings)
     return list(ran(settings, parts)), projections(parts)
 

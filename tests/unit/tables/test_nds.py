@@ -14,7 +14,7 @@ from ogive.catalog import build
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.trial import Budget
-from ogive.session import Settings, search_trials
+from ogive.session import Settings, searched
 from ogive.tables.importers import import_table, suggested_name
 from ogive.tables.store import Table, open_table
 
@@ -121,11 +121,11 @@ def test_a_search_in_such_a_table_stays_among_its_rows(tmp_path: Path) -> None:
         evaluator="tabular(metric=train_acc)",
         budget=Budget(trials=8),
     )
-    trials = search_trials(settings)
+    trials, _ = searched(settings)
     assert {trial.arch for trial in trials} <= {arch for arch, _ in pairs}
     assert all(trial.metrics["test_acc"] == trial.metrics["val_acc"] - 7 for trial in trials)
     with pytest.raises(SpecError, match=r"does not say what to search on: .*train_acc"):
-        search_trials(Settings(space="nds_darts", table=str(tmp_path / "table"), budget=Budget(trials=1)))
+        searched(Settings(space="nds_darts", table=str(tmp_path / "table"), budget=Budget(trials=1)))
 
 
 @pytest.mark.parametrize(

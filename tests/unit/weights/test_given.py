@@ -71,7 +71,7 @@ def file(run: Path) -> Path:
 
 def test_the_supernet_of_another_search_gives_the_estimates_that_it_gave_there(run: Path, file: Path) -> None:
     wanted = replace(TRAINED, weights=f"given('{file}')", channels=16, cells=5)  # the file knows its size
-    before, now = read_run(run).trials, session.search_trials(wanted)
+    before, now = read_run(run).trials, session.searched(wanted)[0]
     assert [(t.arch, t.scores) for t in now] == [(t.arch, t.scores) for t in before]
 
 
@@ -114,7 +114,7 @@ def test_the_supernet_of_generators_is_read_too(tmp_path: Path) -> None:
     )
     before = session.search(wanted, tmp_path / "run")
     file = sorted(tmp_path.rglob("generators-*/epoch-*.safetensors"))[-1]
-    now = session.search_trials(replace(wanted, weights=f"given('{file}')"))
+    now = session.searched(replace(wanted, weights=f"given('{file}')"))[0]
     assert [(t.arch, t.scores) for t in now] == [(t.arch, t.scores) for t in before.trials]
     with pytest.raises(SpecError, match="are for the space autogan, but the search has nasbench201"):
         given(file)
@@ -233,7 +233,7 @@ def test_a_part_gives_weights_to_the_architectures_that_it_holds_and_to_no_other
     named = {path: json.loads(header(path)["record"])["fingerprint"]["name"] for path in tmp_path.rglob("epoch-*")}
     deepest = [path for path, name in named.items() if name.count(",") == 1]
     assert len(deepest) == 4
-    found = [session.search_trials(replace(split, weights=f"given('{path}')")) for path in deepest]
+    found = [session.searched(replace(split, weights=f"given('{path}')"))[0] for path in deepest]
     for trial, *others in zip(before, *found, strict=True):
         assert [other.scores for other in others if other.status == "ok"] == [trial.scores]
         assert all(other.arch == trial.arch for other in others)

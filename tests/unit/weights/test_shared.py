@@ -219,7 +219,7 @@ def by_hand(split: bool, seed: Seed) -> WeightSource:
 )
 def test_estimates_are_those_of_weights_trained_by_hand(evaluator: str, weights: str | None, stream: str) -> None:
     wanted = replace(SETTINGS, strategy="random", evaluator=evaluator, weights=weights, budget=Budget(trials=6))
-    found = session.search_trials(wanted)
+    found = session.searched(wanted)[0]
     data, seed = load("digits", limit=96), Seed(SETTINGS.seed)
     source = by_hand("supernet" not in evaluator, seed.child(stream))
     few = drawn_images(data.train, seed.child("evaluator").numpy("statistics"), 48)

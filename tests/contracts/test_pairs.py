@@ -28,7 +28,7 @@ from small_parts import (
 
 from ogive import catalog
 from ogive.core.trial import Budget
-from ogive.session import Settings, search_trials
+from ogive.session import Settings, searched
 
 # What scores candidates for a strategy where the networks of a space read no images.
 SCORERS = {space: text for (evaluator, space), (text, *_) in FOR_TASK.items() if evaluator == "trained"}
@@ -119,7 +119,7 @@ def test_every_pair_of_parts_searches_together(
     images = f"csv:{rows_file}(target=answer)" if space == "mlp" else images
     scorer = "tabular" if evaluator == "tabular" else SCORERS.get(space, "training_free(macs)")
     written = STRATEGIES[strategy].format(scorer=scorer, epochs=4)
-    trials = search_trials(
+    trials = searched(
         Settings(
             space=SMALL.get(space, space),
             strategy=written.replace("batch_size=12", SHORT) if space == "darts_rnn" else written,
@@ -132,7 +132,7 @@ def test_every_pair_of_parts_searches_together(
             cells=cells,
             threads=1,
         )
-    )
+    )[0]
     evaluated = [trial for trial in trials if trial.status != "screened"]
     assert [trial.status for trial in evaluated] == ["ok"] * count
     assert (len(trials) > count) == (evaluator == "screened")

@@ -17,7 +17,7 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Measurement, Proposal
 from ogive.evaluators.trained import Trained
 from ogive.evaluators.training_free import TrainingFree
-from ogive.session import Settings, search_trials
+from ogive.session import Settings, searched
 from ogive.spaces.darts_rnn import PUBLISHED, architecture, darts_rnn
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.training.data import load as load_images
@@ -141,7 +141,7 @@ def test_a_search_on_a_text_trains_and_minimises_perplexity_unless_told_otherwis
     settings = Settings(space="darts_rnn", data=f"text:{folder}", strategy="random", budget=Budget(trials=1))
     assert settings.evaluator == "trained"
     small = replace(settings, evaluator="trained(preset=tiny, epochs=1, batch_size=4)", channels=8, threads=1)
-    (trial,) = search_trials(small)
+    (trial,) = searched(small)[0]
     assert trial.scores == (-trial.metrics["val_ppl"],)
 
 

@@ -25,7 +25,7 @@ from ogive.evaluators.predicted import Predicted
 from ogive.evaluators.tabular import Tabular
 from ogive.predictors.ranks import Ranks
 from ogive.predictors.trees import ExtraTrees
-from ogive.session import Settings, resume, search, search_trials
+from ogive.session import Settings, resume, search, searched
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.local import RandomSearch
 from ogive.tables.keys import SortedDigests
@@ -160,7 +160,7 @@ def test_run_folders_are_resumed_with_and_without_saved_strategies(
         objectives=("maximize(predicted_val_acc)",),
         budget=Budget(trials=20),
     )
-    whole = [(trial.number, trial.arch, trial.scores) for trial in search_trials(settings)]
+    whole = [(trial.number, trial.arch, trial.scores) for trial in searched(settings)[0]]
 
     class Stop(Exception):
         pass

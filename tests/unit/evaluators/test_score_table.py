@@ -16,7 +16,7 @@ from ogive.core.metric import names_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Proposal
 from ogive.evaluators.score_table import ScoreTable
-from ogive.session import Settings, search_trials
+from ogive.session import Settings, searched
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
 from ogive.tables.scores import read_scores
@@ -100,7 +100,7 @@ def test_a_search_that_draws_from_the_table_takes_the_best_of_those_it_draws(
 ) -> None:
     strategy = f"naswot(score_table('{invented_scores}'), scored=100)"
     settings = Settings("nasbench201", strategy, table=str(invented_table), budget=Budget(trials=1), seed=3)
-    (trial,) = search_trials(settings)
+    (trial,) = searched(settings)[0]
     rng = Seed(3).child("strategy").numpy("scored")
     drawn = {SPACE.sample(rng) for _ in range(100)}
     scores = {row.arch: (row.scores or ())[0] for row in read_scores(invented_scores)[1] if row.arch in drawn}
@@ -112,9 +112,9 @@ def test_a_search_with_a_table_of_scores_does_not_import_torch(invented_scores: 
     code = f"""
 import sys
 from ogive.core.trial import Budget
-from ogive.session import Settings, search_trials
+from ogive.session import Settings, searched
 strategy = "area(score_table('{invented_scores}'))"
-trials = search_trials(Settings("nasbench201", strategy, table={str(invented_table)!r}, budget=Budget(trials=20)))
+trials = searched(Settings("nasbench201", strategy, table={str(invented_table)!r}, budget=Budget(trials=20)))[0]
 print(len(trials), "torch" in sys.modules)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -334,3 +335,27 @@ def test_a_warning_is_given_once(ogive: Run, table_home: Path) -> None:
     )
     assert done.returncode == 0
     assert done.stderr.count("is torn") == 1
+
+
+def test_where_there_is_no_terminal_a_line_now_and_then_tells_how_far_the_search_is(
+    ogive: Run, table_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ogive.cli.watching.LINE_EVERY_S", 0.02)
+    _, _, told = ogive("search", *TABULAR, "--strategy", "random", "--budget", 2000, "--out", "run")
+    lines = [line for line in told.splitlines() if line.startswith("search: ")]
+    assert lines
+    assert all(re.match(r"search: \d+/2000 trials, [\d.]+ s", line) for line in lines)
+    assert re.search(r"about [\d.]+ s left; best validation accuracy \d\d\.\d+ % \(trial \d+\)", lines[-1])
+
+
+def test_pictures_that_are_read_are_counted_before_the_search_is(ogive: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ogive.cli.show.LINE_EVERY_S", 0.0)
+    for name in ("cat", "dog"):
+        for number in range(6):
+            path = Path(f"photos/{name}/{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8, 3), 20 * number, np.uint8)).save(path)
+    tiny = ("--channels", 2, "--cells", 1, "--evaluator", "training_free(params)", "--budget", 1, "--out", "run")
+    _, _, told = ogive("search", "--space", "nasbench201", "--data", "images:photos", *tiny)
+    assert "reading images:photos 12/12" in told
+    assert "reading images:photos 12/12" in ogive("resume", "run", "--budget", 2)[2]

@@ -14,20 +14,31 @@ from typing import Annotated, Any
 import typer
 
 from ogive import catalog
-from ogive.choice import pareto_front
-from ogive.cli.show import Bar, SearchProgress, console, duration, measured, number, size_of, table
+from ogive.choice import limits_of, pareto_front
+from ogive.cli.show import Bar, console, measured, number, size_of, table
+from ogive.cli.watching import Reading, SearchProgress
 from ogive.compare import Comparison, check, compare
 from ogive.core.capabilities import Choosing
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.metric import LATENCY
 from ogive.core.objective import Maximize, Minimize
-from ogive.core.objective import Objective as Objective_
-from ogive.core.trial import Trial, counted
+from ogive.core.trial import Trial, counted, duration
 from ogive.estimate import Estimate, estimate
 from ogive.files import write_json
 from ogive.metrics import Interval
 from ogive.runs import Run, read_run
-from ogive.session import Parts, Settings, assemble, budget_of, resume, search, settings_of, unfinished
+from ogive.session import (
+    Parts,
+    Settings,
+    assemble,
+    budget_in_force,
+    budget_of,
+    going_on,
+    resume,
+    search,
+    unfinished,
+    watch_of,
+)
 
 __all__ = ["Prefer", "command_line", "reached", "register"]
 
@@ -126,11 +137,19 @@ def search_command(
         return
     folder = out or _free_folder(settings)
     try:
-        parts = assemble(settings, folder=unfinished(folder))
+        with Reading(settings.data) as reading:
+            parts = assemble(settings, folder=unfinished(folder), on_read=reading)
         _print_choice(parts)
-        with SearchProgress(settings.budget, sign=_sign(parts.objectives[0])) as progress:
+        watch = watch_of(settings, parts)
+        with SearchProgress(watch):
             run = search(
-                settings, folder, command=command_line(), on_trial=progress, on_note=progress.note, parts=parts
+                settings,
+                folder,
+                command=command_line(),
+                on_trial=watch.trial,
+                on_note=watch.note,
+                on_event=watch.event,
+                parts=parts,
             )
     except KeyboardInterrupt:
         _interrupted(folder)
@@ -152,13 +171,15 @@ def resume_command(
     """
     before = read_run(run)
     granted = None if budget is None else budget_of(budget)
-    limit = granted or settings_of(before.config).budget
-    done = len(before.evaluated)
+    settings = going_on(before, workers=workers, device=device, threads=threads, data=data)
     for chance in before.chances:
         console.print(f"{chance} An uninterrupted run might have found something else.")
     try:
-        sign = _sign(catalog.build("objective", settings_of(before.config).objectives[0]))
-        with SearchProgress(limit, done=done, sign=sign) as progress:
+        with Reading(settings.data) as reading:
+            parts = assemble(settings, folder=unfinished(run), on_read=reading)
+        limits = limits_of(prefer) if prefer else before.limits
+        watch = watch_of(replace(settings, budget=granted or budget_in_force(before)), parts, before, limits)
+        with SearchProgress(watch):
             finished = resume(
                 run,
                 budget=granted,
@@ -167,8 +188,10 @@ def resume_command(
                 device=device,
                 threads=threads,
                 data=data,
-                on_trial=progress,
-                on_note=progress.note,
+                on_trial=watch.trial,
+                on_note=watch.note,
+                on_event=watch.event,
+                parts=parts,
             )
     except KeyboardInterrupt:
         _interrupted(run)
@@ -365,11 +388,6 @@ def _print_remeasured(run: Run, winner: Trial) -> None:
     )
     others = counted(len({trial.arch for trial in final.values()}) - 1, "other finalist")
     console.print(f"      measured again, side by side with {others}: {', '.join(values)}", highlight=False)
-
-
-def _sign(objective: Objective_) -> float:
-    """What turns a score into what its reader knows: -1 where a metric is minimised."""
-    return -1.0 if isinstance(objective, Minimize) else 1.0
 
 
 def _best_of(run: Run, winner: Trial, rule: str) -> str:

@@ -20,16 +20,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ogive.core.trial import Budget, Trial
+from ogive.core.trial import duration
 
 __all__ = [
     "COUNTS",
+    "LINE_EVERY_S",
     "Bar",
-    "SearchProgress",
     "console",
     "duration",
     "measured",
     "number",
+    "progress_console",
     "say_nothing",
     "size_of",
     "table",
@@ -40,17 +41,17 @@ if not console.is_terminal:
     # A file or a pipe has no width; a table that is folded there cannot be read by the next program.
     console = Console(soft_wrap=True, markup=False, highlight=False, width=240)
 # Progress goes to standard error, so that the output of a command can be piped.
-_progress_console = Console(stderr=True, markup=False, highlight=False)
+progress_console = Console(stderr=True, markup=False, highlight=False)
 
 COUNTS = ("params", "macs", "flops")
 
 # A terminal redraws its bar; a log file gets a line this often.
-LINE_EVERY_S = 10.0
+LINE_EVERY_S = 60.0
 
 
 def say_nothing() -> None:
     """Print nothing from now on: of several processes at one task, one reports."""
-    console.quiet = _progress_console.quiet = True
+    console.quiet = progress_console.quiet = True
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -75,14 +76,6 @@ def measured(name: str, value: float) -> str:
     return number(value, 0 if name in COUNTS and value == round(value) else 3)
 
 
-def duration(seconds: float) -> str:
-    """1.4 s, 12 min, 3.5 h, 2.1 days."""
-    for limit, unit, scale in ((100.0, "s", 1.0), (6000.0, "min", 60.0), (172_800.0, "h", 3600.0)):
-        if seconds < limit:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds / 86_400:.3g} days"
-
-
 def size_of(size: float) -> str:
     """The size of a space in words."""
     if math.isnan(size):
@@ -97,7 +90,7 @@ class Bar:
 
     def __init__(self, what: str, total: float | None) -> None:
         self.what, self.total = what, total
-        self._live = _progress_console.is_terminal
+        self._live = progress_console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -105,7 +98,8 @@ class Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
-            console=_progress_console,
+            console=progress_console,
+            speed_estimate_period=3600.0,  # seconds; one step of it may take many minutes
             transient=True,
             disable=not self._live,
         )
@@ -129,31 +123,4 @@ class Bar:
         if not self._live and now - self._printed >= LINE_EVERY_S:
             self._printed = now
             whole = "" if self.total is None else f"/{self.total:g}"
-            _progress_console.print(f"{self.what} {done:g}{whole} {note}")
-
-
-class SearchProgress(Bar):
-    """Counts trials against the budget and shows the best score so far."""
-
-    def __init__(self, budget: Budget, *, done: int = 0, sign: float = 1.0) -> None:
-        super().__init__("search", budget.trials)
-        self._sign = sign  # scores are maximised; -1 shows a metric that is minimised as it is
-        self._done, self._failed, self._screened, self._best = done, 0, 0, -math.inf
-
-    def note(self, text: str) -> None:
-        """Show what the strategy is doing before its next trial."""
-        self.at(self._done, text)
-
-    def __call__(self, trial: Trial) -> None:
-        """Take note of one trial."""
-        self._done += trial.status != "screened"
-        self._failed += trial.status == "failed"
-        self._screened += trial.status == "screened"
-        if trial.scores is not None:
-            self._best = max(self._best, trial.scores[0])
-        notes = [
-            f"best {self._sign * self._best:.4g}" if math.isfinite(self._best) else "",
-            f"{self._screened} screened out" if self._screened else "",
-            f"{self._failed} failed" if self._failed else "",
-        ]
-        self.at(self._done, ", ".join(note for note in notes if note))
+            progress_console.print(f"{self.what} {done:g}{whole} {note}")

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from ogive.core.capabilities import Listening, walk
 from ogive.core.errors import shortened
 from ogive.core.evaluator import Evaluator
 
-__all__ = ["Began", "Ended", "Event", "Listener", "Pool", "Progress", "Task", "listening"]
+__all__ = ["Began", "Ended", "Event", "Listener", "Partial", "Pool", "Progress", "Task", "listening"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,12 +42,31 @@ class Began:
     task: Task
 
 
+@runtime_checkable
+class Partial(Protocol):
+    """What knows how much of a training is over; as text, it says where the training stands."""
+
+    @property
+    def over(self) -> float:
+        """0 to 1."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What an evaluator tells of its work in the middle of a task."""
+    """What an evaluator tells of its work in the middle of a task; `share` is how much of a training is over, if known.
+
+    The share is 0 to 1, and begins anew where a task is several trainings.
+    """
 
     task: Task
     text: str
+    share: float | None = None
+
+    @classmethod
+    def of(cls, task: Task, said: object) -> Progress:
+        """The event of what was said: a text, or a record of where a training stands."""
+        return cls(task, str(said), said.over if isinstance(said, Partial) else None)
 
 
 @dataclass(frozen=True, slots=True)

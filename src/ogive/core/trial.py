@@ -11,7 +11,19 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.metric import Metric, is_reported
 
-__all__ = ["Budget", "Call", "Cost", "Fidelity", "Measurement", "Proposal", "Spent", "Status", "Trial", "counted"]
+__all__ = [
+    "Budget",
+    "Call",
+    "Cost",
+    "Fidelity",
+    "Measurement",
+    "Proposal",
+    "Spent",
+    "Status",
+    "Trial",
+    "counted",
+    "duration",
+]
 
 Status = Literal["ok", "failed", "screened"]
 
@@ -176,6 +188,14 @@ class Budget:
 def counted(count: int, noun: str) -> str:
     """1 trial, 2 trials."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def duration(seconds: float, digits: int = 3) -> str:
+    """1.4 s, 12 min, 3.5 h, 2.1 days, with so many digits that count."""
+    scales = ((100.0, "s", 1.0), (6000.0, "min", 60.0), (172_800.0, "h", 3600.0), (math.inf, "days", 86_400.0))
+    _, unit, scale = next((entry for entry in scales if seconds < entry[0]), scales[-1])
+    amount = seconds / scale
+    return f"{amount:.{digits}g} {unit}" if amount < 10**digits - 0.5 else f"{amount:.0f} {unit}"
 
 
 @dataclass(slots=True)

@@ -209,9 +209,9 @@ class Processes(Pool):
     def _hear(self, worker: _Worker) -> None:
         try:
             while worker.ear is not None and worker.ear.poll():
-                text = worker.ear.recv()
+                said = worker.ear.recv()
                 if worker.task is not None:
-                    self.tell(Progress(worker.task, text))
+                    self.tell(Progress.of(worker.task, said))
         except (EOFError, OSError):  # the process is gone
             worker.ear = None
 

@@ -70,5 +70,5 @@ class Serial(Pool):
         """Take no more tasks."""
         self._closed = True
 
-    def _said(self, text: str) -> None:
-        self.tell(Progress(self._now, text))
+    def _said(self, said: object) -> None:
+        self.tell(Progress.of(self._now, said))

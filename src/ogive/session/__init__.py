@@ -5,14 +5,20 @@ Torch is reached only through the catalog, so a tabular search never imports it.
 
 from ogive.session.assembly import Parts, assemble, projections, unrepeatable
 from ogive.session.finalists import remeasured
-from ogive.session.running import ran, resume, search, searched, unfinished
+from ogive.session.pace import Pace
+from ogive.session.running import budget_in_force, going_on, ran, resume, search, searched, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
+from ogive.session.watch import Watch, watch_of
 
 __all__ = [
+    "Pace",
     "Parts",
     "Settings",
+    "Watch",
     "assemble",
+    "budget_in_force",
     "budget_of",
+    "going_on",
     "projections",
     "ran",
     "refuse_other_settings",
@@ -24,4 +30,5 @@ __all__ = [
     "threads_of",
     "unfinished",
     "unrepeatable",
+    "watch_of",
 ]

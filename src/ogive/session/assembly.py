@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.study import Study
 from ogive.session.settings import Settings, threads_of
+from ogive.spec import parse_data
 from ogive.tables.world import closing, tables_of
 
 __all__ = ["Parts", "assemble", "listen", "projections", "unrepeatable"]
@@ -50,17 +52,24 @@ class Parts:
         return Study(self.strategy, self.evaluator, self.objectives)
 
 
-def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Parts:
+def assemble(
+    settings: Settings,
+    *,
+    folder: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+    on_read: Callable[[int, int], None] | None = None,
+) -> Parts:
     """Build the parts; nothing is loaded that none of them asks for.
 
     `folder` is where parts may leave unfinished work; `given` holds parts that are there already, by the names of the
-    settings (space, strategy, evaluator, data, table, weights).
+    settings (space, strategy, evaluator, data, table, weights). `on_read` is told how many of the data are read, and
+    how many there are, where reading them takes long.
     """
     given = given or {}
     makers: dict[str, Callable[[], Any]] = {
         "space": lambda: catalog.build("space", settings.space),
         # Their splits do not depend on the seed of the search, so that every search sees the same ones.
-        "data": lambda: catalog.build("data", settings.data) if settings.data else None,
+        "data": lambda: _read(settings.data, on_read) if settings.data else None,
         "table": lambda: catalog.load("open_table")(settings.table) if settings.table else None,
         "device": lambda: catalog.load("usable_device")(settings.device),
         "threads": lambda: threads_of(settings, settings.count),
@@ -98,6 +107,11 @@ def assemble(settings: Settings, *, folder: Path | None = None, given: Mapping[s
     written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
     return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)
+
+
+def _read(name: str, on_read: Callable[[int, int], None] | None) -> Any:
+    tells = on_read is not None and "progress" in signature(catalog.loader(parse_data(name)[0])).parameters
+    return catalog.build("data", name, progress=on_read) if tells else catalog.build("data", name)
 
 
 def _task(shared: Context) -> Any:

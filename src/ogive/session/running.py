@@ -35,10 +35,12 @@ from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 from ogive.trained_networks import note_winner
 
-__all__ = ["ran", "resume", "search", "searched", "unfinished"]
+__all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched", "unfinished"]
 
 # The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
 SAVE_EVERY = 50
+# The budget that was granted last, among the artifacts.
+BUDGET = "budget.json"
 
 
 def search(
@@ -105,11 +107,7 @@ def resume(
     `prefer`, its best trial is chosen within these limits from now on.
     """
     before = read_run(folder)
-    refuse_order_of_finishing(before)
-    settings = settings_of(before.config)
-    given = {"workers": workers, "device": device, "threads": threads, "data": data}
-    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    settings = replace(settings, in_flight=settings.ahead, **changed)
+    settings = going_on(before, workers=workers, device=device, threads=threads, data=data)
     with (
         _processes(settings, parts, budget) as ranks,
         _watched(settings.workers if pool is None else pool, on_event, on_note) as at_hand,
@@ -122,7 +120,7 @@ def resume(
         listen(parts.strategy, on_note)
         listen(parts.evaluator, on_note)
         study = parts.study()
-        settings = replace(settings, budget=_granted(store, settings.budget, budget))
+        settings = replace(settings, budget=_granted(store, budget))
         loaded = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else frozenset()
         past = [record.trial for record in store.run.records if record.trial.number not in loaded]
         _wait(ranks)  # before the first process replaces what the others read
@@ -135,6 +133,17 @@ def resume(
             note_winner(read_run(folder))
         _wait(ranks)
     return read_run(folder)
+
+
+def going_on(before: Run, **given: Any) -> Settings:
+    """The settings with which a run goes on, on the machine that is `given`: workers, device, threads, data, or None.
+
+    StoreError for a run of version 0.1 that cannot.
+    """
+    refuse_order_of_finishing(before)
+    settings = settings_of(before.config)
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(settings, in_flight=settings.ahead, **changed)
 
 
 @contextmanager
@@ -267,16 +276,15 @@ def _drive(
 def _watched(
     workers: int | str | Pool, on_event: Listener | None, on_note: Callable[[str], None] | None
 ) -> Iterator[Pool]:
-    """The executor of a search, with those who want to know what it does."""
+    """The executor of a search, with who wants to know what it does: one who is told no events gets notes of them."""
 
     def noted(event: Event) -> None:
         if on_note is not None and isinstance(event, Progress):
             on_note(event.text)
 
     with at_work(workers) as pool:
-        for listener in (on_event, None if on_note is None else noted):
-            if listener is not None:
-                pool.on_event(listener)
+        if on_event is not None or on_note is not None:
+            pool.on_event(noted if on_event is None else on_event)
         yield pool
 
 
@@ -315,13 +323,18 @@ def _check_inputs(store: RunStore, now: Mapping[str, Any]) -> None:
             )
 
 
-def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
-    """The budget in force: the last one granted. run.json is written once, so later ones stand beside it."""
-    path = store.artifacts / "budget.json"
+def budget_in_force(run: Run) -> Budget:
+    """The budget of a run: the last one granted. run.json is written once, so later ones stand beside it."""
+    path = run.artifacts / BUDGET
     try:
-        granted = Budget(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else first
+        return Budget(**json.loads(path.read_text("utf-8"))) if path.exists() else settings_of(run.config).budget
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"{path} is damaged ({error}): delete it and give --budget again.") from error
+
+
+def _granted(store: RunStore, wanted: Budget | None) -> Budget:
+    """The budget in force from now on, which is the `wanted` one if there is one."""
+    granted = budget_in_force(store.run)
     if wanted is None or wanted == granted:
         return granted
     spent = Spent()
@@ -332,5 +345,5 @@ def _granted(store: RunStore, first: Budget, wanted: Budget | None) -> Budget:
             f"{store.folder} has spent {counted(spent.trials, 'trial')} and {spent.cost.benchmark_s:g} benchmark "
             f"seconds already, more than a budget of {wanted}: give a larger one."
         )
-    store.note(path.name, wanted.to_json())
+    store.note(BUDGET, wanted.to_json())
     return wanted

@@ -116,6 +116,11 @@ class Stand:
         """How well it goes."""
         return f"losses {self.critic_loss:.2f} and {self.generator_loss:.2f}"
 
+    @property
+    def over(self) -> float:
+        """How much of the training is over, 0 to 1."""
+        return self.step / self.steps
+
     def __str__(self) -> str:
         return f"step {self.step} of {self.steps}, {self.words}, about {self.seconds_left:.0f} s left"
 

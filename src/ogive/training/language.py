@@ -85,6 +85,14 @@ class LanguageProgress:
         """How well it goes."""
         return f"loss {self.loss:.3f}"
 
+    @property
+    def over(self) -> float:
+        """How much of the training is over, 0 to 1."""
+        return (self.epoch - 1 + self.share) / self.epochs
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch} of {self.epochs}: {self.words}"
+
 
 class _NotFinite(Exception):
     """The loss of a step or of the validation text is not a finite number."""

@@ -186,6 +186,11 @@ class Progress:
         """How much of the epoch is over, 0 to 1."""
         return self.step / self.steps
 
+    @property
+    def over(self) -> float:
+        """How much of the training is over, 0 to 1."""
+        return (self.epoch - 1 + self.share) / self.epochs
+
     def __str__(self) -> str:
         return f"epoch {self.epoch} of {self.epochs}: {self.words}"
 

@@ -21,7 +21,7 @@ from ogive.networks.autogan import (
 )
 from ogive.networks.build import drawing_from
 from ogive.spaces.autogan import autogan
-from ogive.training.adversarial import AdversarialRecipe, Duel, Pixels, Round, noise, sampled, train_adversarial
+from ogive.training.adversarial import AdversarialRecipe, Duel, Pixels, Round, Stand, noise, sampled, train_adversarial
 from ogive.training.data import Data, Split, load
 from ogive.training.loop import Diverged, drive
 
@@ -180,9 +180,10 @@ def test_a_loss_that_is_no_number_is_told(digits: Data) -> None:
 
 
 def test_progress_is_told(digits: Data) -> None:
-    told: list[str] = []
+    told: list[Stand] = []
     train_adversarial(*pair(), digits, RECIPE, seed=Seed(0), progress=told.append)
-    assert [text.split(",")[0] for text in told] == [f"step {number} of 4" for number in range(1, 5)]
+    assert [str(one).split(",")[0] for one in told] == [f"step {number} of 4" for number in range(1, 5)]
+    assert [one.over for one in told] == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_pixels_are_seen_between_minus_one_and_one_and_stored_as_they_were(digits: Data) -> None:

@@ -101,8 +101,10 @@ class Pace:
         elif number in self.under_way:
             ended = self.under_way.pop(number)
             self._busy_s += now_s - ended.since_s
-            if self._tasks < self.workers and ended.task.trials:
-                self._settled_s[ended.task.trials[-1]] = now_s - ended.since_s - ended.start_s
+            if self._tasks < self.workers:
+                alone = len(ended.task.trials) == 1
+                settled_s = now_s - ended.since_s - ended.start_s if alone else ended.training_s or math.inf
+                self._settled_s |= dict.fromkeys(ended.task.trials, settled_s)
             self._tasks += 1
             if ended.share:
                 self._trainings = ended.over + 1

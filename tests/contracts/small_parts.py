@@ -128,11 +128,14 @@ PROPOSERS = {
 PREDICTORS = {
     "trees": "trees",
     "nao": f"nao({SMALL_NAO})",
+    "random_forest": "random_forest",
     "boosted_trees": "boosted_trees",
     "gp": "gp(kernel=matern(encoder=structure), prior=live_weight, targets=normal_scores)",
     "nac": "nac(epochs=40, width=16, learning_rate=0.01)",
     "ogive": "ogive(trees=20, boosts=20)",
     "renas": "renas(epochs=10, learning_rate=0.003)",
+    "bananas": "bananas(layers=2, epochs=40)",
+    "graph_transformer": "graph_transformer(epochs=60, width=16, layers=1, learning_rate=0.01)",
     "ranks": "ranks(trees)",
     "upper_confidence_bound": "upper_confidence_bound(trees)",
 }

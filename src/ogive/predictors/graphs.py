@@ -71,12 +71,13 @@ class GraphEncoder:
     """Writes architectures of a space as batches of graphs, each drawn once.
 
     `vocabulary` names the operations, `graphs` says how many graphs an architecture is, `nodes` how many nodes they are
-    padded to. SpecError for a space that draws no graph.
+    padded to. With `pruned` any space gives its pruned drawing, those with a layout of their own too. SpecError for a
+    space that draws no graph.
     """
 
-    def __init__(self, *, space: SearchSpace) -> None:
+    def __init__(self, *, space: SearchSpace, pruned: bool = False) -> None:
         self.space = space
-        self._write = _LAYOUTS.get(base_of(space.name), _Drawn)(space)
+        self._write = _Drawn(space) if pruned else _LAYOUTS.get(base_of(space.name), _Drawn)(space)
         self.vocabulary, self.graphs, self.nodes = self._write.vocabulary, self._write.graphs, self._write.nodes
 
     def __call__(self, archs: Sequence[Architecture]) -> GraphBatch:

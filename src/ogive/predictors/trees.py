@@ -16,7 +16,7 @@ from ogive.core.space import SearchSpace
 from ogive.features import OneHot
 from ogive.predictors.labels import fitted
 
-__all__ = ["BoostedTrees", "ExtraTrees"]
+__all__ = ["BoostedTrees", "ExtraTrees", "RandomForest"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,13 +60,47 @@ class ExtraTrees:
         return self.predicted(archs)[0]
 
     def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
-        forest = fitted(self._forest)
-        rows = np.ascontiguousarray(self.encoder(archs), np.float32)
-        if not len(rows):
-            return np.zeros(0), np.zeros(0)
-        # The trees themselves: the forest's predict checks the rows again, and gives the mean only.
-        votes_TN = np.stack([tree.tree_.predict(rows)[:, 0] for tree in forest.estimators_])
-        return votes_TN.mean(axis=0), votes_TN.std(axis=0)
+        return _voted(fitted(self._forest), self.encoder(archs))
+
+
+class RandomForest:
+    """A random forest: each tree is grown on labels drawn with replacement, and takes the best split of some columns.
+
+    Breiman, Machine Learning 45, 2001. Mean and spread of the trees are prediction and deviation. `encoder` defaults to
+    ``one_hot``.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        seed: Seed,
+        encoder: Encoder | None = None,
+        trees: int = 100,  # scikit-learn's
+        leaf: int = 1,  # labels in the smallest leaf; scikit-learn's
+        share: float = 1 / 3,  # of the columns for each split; Breiman's for regression
+    ) -> None:
+        _check_positive(trees=trees, leaf=leaf)
+        _check_share(share)
+        self.encoder = OneHot(space=space) if encoder is None else encoder
+        self.trees, self.leaf, self.share = trees, leaf, share
+        self._seed = _number(seed)
+        self._forest: Any = None
+
+    def fit(self, observed: Observed) -> None:
+        from sklearn.ensemble import RandomForestRegressor
+
+        labels = observed.comparable()
+        forest = RandomForestRegressor(
+            self.trees, min_samples_leaf=self.leaf, max_features=self.share, random_state=self._seed, n_jobs=1
+        )
+        self._forest = forest.fit(self.encoder(labels.archs), np.array(labels.scores))
+
+    def predict(self, archs: Sequence[Architecture]) -> Floats:
+        return self.predicted(archs)[0]
+
+    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        return _voted(fitted(self._forest), self.encoder(archs))
 
 
 class BoostedTrees:
@@ -117,6 +151,16 @@ class BoostedTrees:
         model = fitted(self._model)
         rows = self.encoder(archs)
         return np.asarray(model.predict(rows), np.float64) if len(rows) else np.zeros(0)
+
+
+def _voted(forest: Any, rows: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Mean and deviation of what the trees of a forest say, shapes (n,)."""
+    if not len(rows):
+        return np.zeros(0), np.zeros(0)
+    rows = np.ascontiguousarray(rows, np.float32)
+    # The trees themselves: the forest's predict checks the rows again, and gives the mean only.
+    votes_TN = np.stack([tree.tree_.predict(rows)[:, 0] for tree in forest.estimators_])
+    return votes_TN.mean(axis=0), votes_TN.std(axis=0)
 
 
 def _number(seed: Seed) -> int:

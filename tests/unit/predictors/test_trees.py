@@ -12,7 +12,7 @@ from ogive.core.rng import Seed
 from ogive.features import Paths
 from ogive.metrics import kendall_tau
 from ogive.predictors.bounds import UpperConfidenceBound
-from ogive.predictors.trees import BoostedTrees, ExtraTrees
+from ogive.predictors.trees import BoostedTrees, ExtraTrees, RandomForest
 from ogive.spaces.nasbench201 import OPS, nasbench201
 
 SPACE = nasbench201()
@@ -25,8 +25,10 @@ def labels(count: int) -> Observed:
     return Observed(archs, tuple(float(arch.choices.count(CONV3)) for arch in archs))
 
 
-@pytest.mark.parametrize("kind", [ExtraTrees, BoostedTrees])
-def test_unseen_cells_are_ranked_by_what_the_labels_say(kind: type[ExtraTrees] | type[BoostedTrees]) -> None:
+@pytest.mark.parametrize("kind", [ExtraTrees, RandomForest, BoostedTrees])
+def test_unseen_cells_are_ranked_by_what_the_labels_say(
+    kind: type[ExtraTrees] | type[RandomForest] | type[BoostedTrees],
+) -> None:
     predictor = kind(space=SPACE, seed=Seed(0))
     predictor.fit(labels(100))
     everything = list(SPACE)
@@ -50,6 +52,18 @@ def test_the_deviation_is_that_of_the_trees_and_is_gone_where_the_labels_are() -
     assert deviation.max() > 0.5  # a third of the columns for each split; with all of them, the trees would be equal
 
 
+def test_trees_of_a_forest_are_grown_on_labels_drawn_with_replacement() -> None:
+    known = labels(60)
+    predictor = RandomForest(space=SPACE, seed=Seed(0), trees=20, share=1.0)
+    predictor.fit(known)
+    rows = predictor.encoder(known.archs)
+    mean, deviation = predictor.predicted(known.archs)
+    np.testing.assert_allclose(mean, predictor._forest.predict(rows))
+    # With all columns for each split, trees on the same labels would be equal, and say what the labels are.
+    assert deviation.max() > 0.1
+    assert not np.allclose(mean, known.scores, atol=1e-3)
+
+
 def test_larger_leaves_blur_the_labels() -> None:
     known = labels(60)
     predictor = ExtraTrees(space=SPACE, seed=Seed(0), leaf=20)
@@ -68,6 +82,8 @@ def test_impossible_options_are_refused() -> None:
         ExtraTrees(space=SPACE, seed=Seed(0), trees=0)
     with pytest.raises(SpecError, match="share=0"):
         ExtraTrees(space=SPACE, seed=Seed(0), share=0)
+    with pytest.raises(SpecError, match="leaf must be at least 1"):
+        RandomForest(space=SPACE, seed=Seed(0), leaf=0)
     with pytest.raises(SpecError, match="learning_rate > 0"):
         BoostedTrees(space=SPACE, seed=Seed(0), learning_rate=0)
 

@@ -3,11 +3,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ogive import catalog
+from ogive.context import Context
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.rng import Seed
 from ogive.reproduce import describe, queries, reproduce
 from ogive.reproduce.queries import Queries, judged_queries, queries_of
+from ogive.spaces.nasbench201 import nasbench201
+from ogive.tables.store import open_table
 
 TEXT = """
 title = "Searches of an invented table"
@@ -46,6 +52,54 @@ def test_a_search_that_does_not_find_the_best_counts_as_the_most_queries(table_h
     told: list[str] = []
     describe(row, told.append)
     assert "40.000 queries" in "\n".join(told)
+
+
+def test_what_is_reported_is_that_of_the_best_so_far(table_home: Path, tmp_path: Path) -> None:
+    text = TEXT.format(most=40, median=20).replace("seeds_of", "after = [1, 7, 40]\nseeds_of")
+    text += '\n[reported]\nc10v_val_200 = "c10_test_200"\n'
+    chosen = queries_of("invented", text)
+    reproduce(made(), out=tmp_path)  # searches of which nothing was reported are done again
+    row = reproduce(chosen, out=tmp_path)
+    table = open_table("nasbench201")
+    searched, tested = (table.column(name) for name in ("c10v_val_200", "c10_test_200"))
+    context = Context({"space": nasbench201}, Seed(1))
+    strategy = catalog.build("strategy", "random", context)
+    asked = [strategy.ask()[0].arch for _ in range(40)]
+    rows = [table.row(arch) for arch in asked]
+    (cell,) = (one for one in row["cells"] if (one["strategy"], one["seed"]) == ("random", 1))
+    for count in (1, 7, 40):
+        best = max(rows[:count], key=lambda place: searched[place])
+        assert cell["reported"][str(count)] == pytest.approx(float(tested[best]), abs=1e-4)
+    values = [one["reported"]["7"] for one in row["cells"] if one["strategy"] == "random"]
+    assert f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}" in row["markdown"][-2]
+    assert row["markdown"][4:6] == [
+        "",
+        "| strategy | seeds | `c10_test_200` after 1 | `c10_test_200` after 7 | `c10_test_200` after 40 |",
+    ]
+
+
+def test_a_search_that_found_the_best_reports_it_from_then_on(table_home: Path, tmp_path: Path) -> None:
+    text = TEXT.format(most=15_625, median=15_625).replace("seeds_of", "after = [15625]\nseeds_of")
+    row = reproduce(
+        queries_of("invented", text + '\n[reported]\nc10v_val_200 = "c10v_val_200"\n'), out=tmp_path, seeds=1
+    )
+    best = float(open_table("nasbench201").column("c10v_val_200").max())
+    assert all(one["queries"] < 15_625 for one in row["cells"])
+    assert [one["reported"] for one in row["cells"]] == [{"15625": round(best, 4)}] * 2
+
+
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [
+        ("after = [5]", "is told together"),
+        ("after = [0]\nreported = { c10v_val_200 = 'c10_test_200' }", "after 1 to 40 queries"),
+        ("after = [41]\nreported = { c10v_val_200 = 'c10_test_200' }", "after 1 to 40 queries"),
+        ("after = [5]\nreported = { c100_val_200 = 'c10_test_200' }", "is told together"),
+    ],
+)
+def test_what_is_reported_of_nothing_is_refused(added: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        queries_of("invented", TEXT.format(most=40, median=1).replace("seeds_of", f"{added}\nseeds_of"))
 
 
 def test_a_search_ends_with_the_best(table_home: Path, tmp_path: Path) -> None:

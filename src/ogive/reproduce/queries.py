@@ -16,6 +16,7 @@ import numpy as np
 
 from ogive import catalog
 from ogive.context import Context
+from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Trial
@@ -29,7 +30,7 @@ from ogive.spec import parse
 __all__ = ["Queries", "judged_queries", "queries", "queries_of", "reproduce_queries"]
 
 _REQUIRED = {"title", "source", "source_checked", "table", "most", "seeds", "targets", "strategies"}
-_OPTIONAL = {"deviation", "seeds_of"}
+_OPTIONAL = {"deviation", "seeds_of", "reported", "after"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Queries:
 
     `targets` has for each column the median and the 95th percentile of queries that the first strategy may need; a
     search that does not find it counts as `most`. `seeds_of` gives some strategies fewer seeds than the others.
+    `reported` names for each column another one, such as a test accuracy, that is read of the best architecture so far
+    `after` so many queries.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Queries:
     strategies: dict[str, str]
     deviation: str | None = None
     seeds_of: dict[str, int] = field(default_factory=dict)
+    reported: dict[str, str] = field(default_factory=dict)
+    after: tuple[int, ...] = ()
 
     @property
     def published_text(self) -> str:
@@ -94,8 +99,13 @@ def queries_of(name: str, text: str) -> Queries:
     for column, target in entries["targets"].items():
         if not (isinstance(target, list) and len(target) == 2):
             raise SpecError(f"A target of {name} is a median and a 95th percentile, but {column} has {target!r}.")
+    reported, after = entries.get("reported", {}), tuple(entries.get("after", ()))
+    if bool(reported) != bool(after) or (reported and reported.keys() != entries["targets"].keys()):
+        raise SpecError(f"What {name} reported of each of its columns, and after how many queries, is told together.")
+    if not all(isinstance(one, int) and 0 < one <= entries["most"] for one in after):
+        raise SpecError(f"{name} reports after 1 to {entries['most']} queries, but got {list(after)}.")
     targets = {column: (float(median), float(late)) for column, (median, late) in entries["targets"].items()}
-    return Queries(name=name, **{**entries, "targets": targets, "strategies": strategies})
+    return Queries(name=name, **{**entries, "targets": targets, "strategies": strategies, "after": after})
 
 
 def reproduce_queries(
@@ -139,31 +149,42 @@ def _done(chosen: Queries, world: World, kept: Kept, progress: Callable[[int, in
     cells = []
     for place, about in enumerate(wanted):
         cell = kept.get(about)
-        if cell is None:
-            cell = about | _searched(about, world)
+        if cell is None or not {str(count) for count in chosen.after} <= cell.get("reported", {}).keys():
+            cell = about | _searched(about, world, chosen)
             kept.add(cell)
         cells.append(cell | about)
         progress(place + 1, len(wanted))
     return cells
 
 
-def _searched(about: Cell, world: World) -> Cell:
+def _searched(about: Cell, world: World, chosen: Queries) -> Cell:
     """Ask and tell until the best is found; seconds are those of the processor, in the strategy alone."""
     values = dict(zip(world.archs, world.column(about["column"]).tolist(), strict=True))
-    best = max(values.values())
+    best, so_far = max(values.values()), dict[int, Architecture]()
     context = Context({"space": lambda: world.space, "table": lambda: world.table}, Seed(about["seed"]))
     strategy = catalog.build("strategy", about["spec"], context)
-    seconds, found = 0.0, -np.inf
+    seconds, found, leader = 0.0, -np.inf, world.archs[0]
     for number in range(about["size"]):
         started = time.process_time()
         (proposal,) = strategy.ask()
         value = values[proposal.arch]
         strategy.tell([Trial(number, proposal, Measurement({about["column"]: value}), "ok", (value,))])
         seconds += time.process_time() - started
-        found = max(found, value)
+        if value > found:
+            found, leader = value, proposal.arch
+        so_far[number + 1] = leader
         if value == best:
-            return {"queries": number + 1, "found": True, "regret": 0.0, "seconds": round(seconds, 3)}
-    return {"queries": about["size"], "found": False, "regret": round(best - found, 4), "seconds": round(seconds, 3)}
+            break
+    told = {"queries": len(so_far), "found": found == best, "regret": round(best - found, 4)}
+    return told | {"seconds": round(seconds, 3)} | _reported(about["column"], so_far, world, chosen)
+
+
+def _reported(column: str, so_far: Mapping[int, Architecture], world: World, chosen: Queries) -> Cell:
+    """What the best architecture after so many queries has in another column; a search that is over keeps its best."""
+    if not chosen.after:
+        return {}
+    values = dict(zip(world.archs, world.column(chosen.reported[column]).tolist(), strict=True))
+    return {"reported": {str(count): round(values[so_far[min(count, len(so_far))]], 4) for count in chosen.after}}
 
 
 def judged_queries(row: Mapping[str, Any], chosen: Queries) -> dict[str, Any]:
@@ -181,7 +202,7 @@ def judged_queries(row: Mapping[str, Any], chosen: Queries) -> dict[str, Any]:
         "margin": None,
         "baselines": {name: float(np.mean(_queries(row["cells"], name, first))) for name in others},
         "columns": columns,
-        "markdown": _markdown(row["cells"], chosen),
+        "markdown": [*_markdown(row["cells"], chosen), *_markdown_reported(row["cells"], chosen)],
         **columns_verdict(columns, chosen.source_checked, chosen.deviation),
     }
 
@@ -223,4 +244,22 @@ def _markdown(cells: Sequence[Cell], chosen: Queries) -> list[str]:
         pace = sum(one["seconds"] for one in own) / sum(one["queries"] for one in own)
         seeds = len({one["seed"] for one in own})
         lines.append(f"| {name} | {seeds} | {' | '.join(told)} | {pace:.3f} |")
+    return lines
+
+
+def _markdown_reported(cells: Sequence[Cell], chosen: Queries) -> list[str]:
+    """A line a strategy: mean and standard deviation over seeds of what is reported, for each number of queries."""
+    if not chosen.after:
+        return []
+    wanted = [(column, count) for count in chosen.after for column in chosen.targets]
+    heads = "".join(f" `{chosen.reported[column]}` after {count} |" for column, count in wanted)
+    lines = ["", f"| strategy | seeds |{heads}", f"|{'---|' * (2 + len(wanted))}"]
+    for name in chosen.strategies:
+        own = [one for one in cells if one["strategy"] == name]
+        told = []
+        for column, count in wanted:
+            values = [one["reported"][str(count)] for one in own if one["column"] == column]
+            spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+            told.append(f"{np.mean(values):.2f}{spread}")
+        lines.append(f"| {name} | {len({one['seed'] for one in own})} | {' | '.join(told)} |")
     return lines

@@ -38,7 +38,7 @@ from ogive.trial_lines import (
     record_of,
 )
 
-__all__ = ["Followed", "Record", "Run", "RunStore", "read_run"]
+__all__ = ["Followed", "Record", "Run", "RunStore", "read_run", "refuse_taken"]
 
 logger = logging.getLogger(__name__)
 
@@ -209,9 +209,7 @@ class RunStore:
         """Begin a run in `folder`, which must not hold anything yet."""
         folder = Path(folder)
         way_out = "Nothing was begun; make room, or choose another --out."
-        file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
-        if file is not None:
-            raise StoreError(f"The run needs a folder, but {file} is a file: choose another --out.")
+        _refuse_file(folder)
         with _explained(folder, way_out):
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder)
@@ -449,6 +447,22 @@ def _read_lines(path: Path) -> tuple[list[Record], int]:
 # -- the file system --------------------------------------------------------------------------------------------------
 
 LOCK = "run.lock"
+
+
+def refuse_taken(folder: Path) -> None:
+    """StoreError or RunInUse for a folder in which no run can begin, before anything was read that takes long."""
+    _refuse_file(folder)
+    if folder.is_dir():
+        with _explained(folder):
+            if (folder / LOCK).exists():
+                os.close(_locked(folder))
+            _refuse_used(folder)
+
+
+def _refuse_file(folder: Path) -> None:
+    file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+    if file is not None:
+        raise StoreError(f"The run needs a folder, but {file} is a file: choose another --out.")
 
 
 def _refuse_used(folder: Path) -> None:

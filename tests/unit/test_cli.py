@@ -840,7 +840,8 @@ def limited() -> None:
 def test_a_full_disk_loses_nothing(ogive: Run, table_home: Path, patience_s: float) -> None:
     process = start("search", *TABULAR, "--budget", "200", "--out", "run", preexec_fn=limited)
     out, err = process.communicate(timeout=patience_s)
-    assert_refused(Said(process.returncode, out, err), r"File too large.* `ogive resume run`")
+    *_, last = err.splitlines(keepends=True)
+    assert_refused(Said(process.returncode, out, last), r"File too large.* `ogive resume run`")
     stored = read_run(Path("run")).trials
     assert 5 < len(stored) < 200
     assert ogive("resume", "run").code == 0

@@ -259,8 +259,8 @@ def test_what_is_preferred_is_kept_by_the_run_until_something_else_is(ogive: Run
     assert re.search(
         r"^No trial of the Pareto front has val_acc>99 and params<5: the nearest to val_acc>99 is", out, re.M
     )
-    refused(ogive("search", *limited, "--prefer", "latency<5"), "no metric named 'latency'")
-    refused(ogive("search", *limited, "--prefer", "fast"), "such as latency_ms<=5")
+    refused(ogive("search", *limited, "--prefer", "latency<5", "--out", "other"), "no metric named 'latency'")
+    refused(ogive("search", *limited, "--prefer", "fast", "--out", "other"), "such as latency_ms<=5")
 
 
 def test_a_metric_that_nobody_measures_comes_with_the_ways_to_measure_it(ogive: Run, table_home: Path) -> None:
@@ -359,3 +359,50 @@ def test_pictures_that_are_read_are_counted_before_the_search_is(ogive: Run, mon
     _, _, told = ogive("search", "--space", "nasbench201", "--data", "images:photos", *tiny)
     assert "reading images:photos 12/12" in told
     assert "reading images:photos 12/12" in ogive("resume", "run", "--budget", 2)[2]
+
+
+def understood(text: str) -> dict[str, list[str]]:
+    """The lines of a summary by what they are about."""
+    lines: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, rest = line[:10].strip(), line[11:]
+        if name in ("data", "table", "task", "space", "strategy", "evaluator", "objective", "machine", "budget"):
+            about = lines.setdefault(name, [])
+        elif name:
+            continue
+        about.append(rest)
+    return lines
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_what_was_understood_is_told_before_anything_starts(ogive: Run, dry: tuple[str, ...]) -> None:
+    small = ("--data", "digits(size=16, limit=40)", "--channels", 2, "--cells", 1, "--threads", 1)
+    trained = ("--evaluator", "trained(epochs=2)", "--budget", 2, "--out", "run")
+    code, out, err = ogive("search", "--space", "nasbench201", *small, *trained, *dry)
+    assert code == 0
+    told = understood(out if dry else err)
+    each = ", ".join(f"{digit} 12" for digit in range(10))
+    assert told["data"] == [
+        f"digits: 120 grey images of 16 x 16 pixels, classes {each}",
+        "40 to train on, 40 to validate on, 40 to test on",
+    ]
+    assert told["task"] == ["classification"]
+    assert told["space"] == ["nasbench201: 15,625 architectures; networks of channels 2, cells 1"]
+    assert told["objective"] == ["maximize(val_acc)"]
+    assert told["machine"] == ["cpu, 1 worker, 1 thread"]
+    assert re.fullmatch(r"2 trials: about [\d.]+ s with 1 worker", told["budget"][0])
+    assert Path("run").exists() != bool(dry)
+
+
+def test_rows_and_tables_are_understood_too(ogive: Run, table_home: Path) -> None:
+    lines = ["size,town,price", *(f"{number},{'AB'[number % 2]},{number / 8}" for number in range(40))]
+    Path("h.csv").write_text("\n".join(lines))
+    rows = ("--space", "mlp", "--data", "csv:h.csv(target=price)", "--evaluator", "trained(epochs=1)", "--budget", 1)
+    told = understood(ogive("search", *rows, "--dry-run")[1])
+    assert told["data"] == [
+        "h.csv: 40 rows of 1 number and 1 word; price is predicted, 0 to 4.875",
+        "26 to train on, 6 to validate on, 8 to test on",
+        "The task is regression, since price is numbers with 40 different values (task=classification to change).",
+    ]
+    told = understood(ogive("search", *TABULAR, "--budget", 4, "--dry-run")[1])
+    assert told["table"] == ["invented: 15,625 rows"]

@@ -15,20 +15,18 @@ import typer
 
 from ogive import catalog
 from ogive.choice import limits_of, pareto_front
-from ogive.cli.show import Bar, console, measured, number, size_of, table
+from ogive.cli.show import Bar, console, measured, number, table
+from ogive.cli.summary import print_dry_run, print_summary
 from ogive.cli.watching import Reading, SearchProgress
 from ogive.compare import Comparison, check, compare
-from ogive.core.capabilities import Choosing
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.metric import LATENCY
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
-from ogive.estimate import Estimate, estimate
 from ogive.files import write_json
 from ogive.metrics import Interval
-from ogive.runs import Run, read_run
+from ogive.runs import Run, read_run, refuse_taken
 from ogive.session import (
-    Parts,
     Settings,
     assemble,
     budget_in_force,
@@ -133,13 +131,16 @@ def search_command(
     }  # fmt: skip
     settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
     if dry_run:
-        _print_estimate(_estimated(settings), settings)
+        with Reading(settings.data) as reading:
+            parts = assemble(settings, on_read=reading)
+        print_dry_run(parts, settings, [])
         return
     folder = out or _free_folder(settings)
+    refuse_taken(folder)
     try:
         with Reading(settings.data) as reading:
             parts = assemble(settings, folder=unfinished(folder), on_read=reading)
-        _print_choice(parts)
+        print_summary(parts, settings)
         watch = watch_of(settings, parts)
         with SearchProgress(watch):
             run = search(
@@ -236,7 +237,7 @@ def compare_command(
         everybody, notes = check(strategies, settings, seeds=seeds, workers=processes)
         names = list(everybody)
         shown = replace(settings, strategy=names[-1], workers=processes)
-        _print_estimate(_estimated(shown, names), replace(shown, strategy=", ".join(names)), len(names), seeds)
+        print_dry_run(assemble(shown), shown, names, seeds)
         _print_notes(notes)
         return
     try:
@@ -321,34 +322,6 @@ def _interrupted(folder: Path) -> None:
     again = shlex.join(["ogive", "resume", str(folder)])
     console.print(f"Interrupted. Every finished trial is stored; go on with: {again}")
     raise typer.Exit(130)
-
-
-def _estimated(settings: Settings, strategies: Sequence[str] = ()) -> Estimate:
-    # On large networks and data one candidate takes minutes, of which there is nothing else to see.
-    print(f"measuring one candidate of {settings.space} ...", file=sys.stderr)
-    return estimate(settings, strategies)
-
-
-def _print_estimate(found: Estimate, settings: Settings, strategies: int = 1, seeds: int = 1) -> None:
-    console.print(f"space      {settings.space}: {size_of(found.size)} architectures")
-    own = f", about {duration(found.asking_s * seeds)} of its own" if found.asking_s else ""
-    searches = strategies * seeds
-    console.print(f"strategy   {settings.strategy}, {searches} search{'es' if searches > 1 else ''}{own}")
-    console.print(
-        f"evaluator  {settings.evaluator}, about {duration(found.trial_s)} a trial (measured on one candidate)"
-    )
-    total = found.total_s * seeds
-    told = f"about {duration(total)}" if math.isfinite(total) else "for a time that one trial does not tell"
-    console.print(f"budget     {settings.budget}: {told} with {counted(settings.count, 'worker')}")
-    if found.error is not None:
-        console.print(f"           The trial that was measured failed: {found.error}")
-
-
-def _print_choice(parts: Parts) -> None:
-    """What the data chose themselves, where the search is on data alone."""
-    data = parts.context["data"] if parts.context["table"] is None else None
-    if isinstance(data, Choosing) and data.chosen:
-        console.print(data.chosen, highlight=False)
 
 
 def _print_found(run: Run) -> None:

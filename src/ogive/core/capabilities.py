@@ -20,6 +20,7 @@ __all__ = [
     "Composite",
     "Costly",
     "Dedicated",
+    "Described",
     "Digested",
     "Divisible",
     "Finite",
@@ -31,6 +32,7 @@ __all__ = [
     "Projecting",
     "Reading",
     "Rehearsed",
+    "Repeated",
     "Scheduled",
     "Shared",
     "answer_of",
@@ -62,6 +64,26 @@ class Choosing(Protocol):
     @property
     def chosen(self) -> str:
         """The sentence."""
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """Data that say in a line or two what was understood of them: how many of what there are, and in which parts."""
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """The lines."""
+        ...
+
+
+@runtime_checkable
+class Repeated(Protocol):
+    """An evaluator that trains every candidate several times."""
+
+    @property
+    def repeats(self) -> int:
+        """How often."""
         ...
 
 

@@ -37,13 +37,14 @@ from ogive.training.pictures import (
 from ogive.training.published import PUBLISHED, read_digits, read_published
 from ogive.training.recipe import Recipe
 
-__all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "load"]
+__all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "load", "of_classes"]
 
 NAMES = ("digits", *PUBLISHED, "images:FOLDER", "arrays:FILE.npz")
 FIXED = Seed(0)  # everybody divides alike who does not ask for another division
 UNCHANGED = Augmentation()
 LARGEST_SIDE = 4096  # pixels; more than any published image classifier was trained on
 CHUNK_PIXELS = 1 << 28  # at most so many numbers of 4 bytes are in flight while images are resized
+MOST_NAMED = 12  # classes whose names are told
 SHARE = 0.2  # of the images that are divided, where the data set has no part of its own
 
 
@@ -101,6 +102,20 @@ class Data:
         """What it is made of beside images and labels."""
         return self.classes, self.shape, self.mean, self.std, self.augmentation
 
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """How many images of which size and colour, how many of each class, and how many in each part."""
+        channels, *sides = self.shape
+        colour = {1: "grey ", 3: "RGB "}.get(channels, "")
+        size = f"{sides[1]} x {sides[0]} pixels" + ("" if colour else f" and {channels} channels")
+        labels = torch.cat([split.labels for split in (self.train, self.val, self.test)])
+        return (f"{len(labels):,} {colour}images of {size}, {of_classes(self.classes, labels)}", self.divided_into)
+
+    @property
+    def divided_into(self) -> str:
+        """How many samples each part has."""
+        return f"{len(self.train):,} to train on, {len(self.val):,} to validate on, {len(self.test):,} to test on"
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all the pixels, labels and names, in 64 hexadecimal digits."""
@@ -142,6 +157,14 @@ class Data:
     def to(self, device: torch.device | str) -> Self:
         """The same data on a device."""
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
+
+
+def of_classes(classes: Sequence[str], labels: Tensor) -> str:
+    """How many samples each class has; of many classes, the least and the most. Labels (N,) int64."""
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    if len(classes) > MOST_NAMED:
+        return f"{len(classes):,} classes of {min(counts):,} to {max(counts):,}"
+    return "classes " + ", ".join(f"{name} {count:,}" for name, count in zip(classes, counts, strict=True))
 
 
 class Images(Protocol):

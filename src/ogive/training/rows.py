@@ -17,9 +17,10 @@ import numpy.typing as npt
 import torch
 
 from ogive.core.errors import SpecError, shortened
+from ogive.core.trial import counted
 from ogive.networks.plain import Plain
 from ogive.networks.plain_rows import NOTHING, Preparation, Target, of_rows
-from ogive.training.data import FIXED, SHARE, Data, Split
+from ogive.training.data import FIXED, SHARE, Data, Split, of_classes
 from ogive.training.pictures import Integers, first_of_each, stratified
 from ogive.training.preparation import Cells, fitted
 from ogive.training.recipe import Recipe, RowRecipe
@@ -74,6 +75,24 @@ class Rows(Data):
     def facts(self) -> tuple[Any, ...]:
         """What it is made of beside numbers and targets."""
         return *super().facts, self.tasks, self.preparation, self.target
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """How many rows of how many columns, what is predicted of them, and how many rows each part has."""
+        numbers, words = self.cells.numbers.shape[1], self.cells.words.shape[1]
+        columns = " and ".join(
+            counted(count, noun) for count, noun in ((numbers, "number"), (words, "word")) if count or noun == "number"
+        )
+        targets = torch.cat([split.labels for split in (self.train, self.val, self.test)])
+        if self.target.classes:
+            goal = f"{self.target.name} is predicted, {of_classes(self.classes, targets)}"
+        else:
+            unit = f" {self.target.unit}" if self.target.unit else ""
+            ends = targets.double() * self.target.deviation + self.target.mean
+            # Single precision leaves almost nothing where there was nothing.
+            low, high = (0.0 if abs(end) < 1e-5 * self.target.deviation else end for end in ends.aminmax())
+            goal = f"{self.target.name} is predicted, {low:.4g} to {high:.4g}{unit}"
+        return f"{len(targets):,} rows of {columns}; {goal}", self.divided_into
 
     def plain(self) -> Plain:
         """What travels with networks of these rows: the test rows as they were read, since the files prepare them."""

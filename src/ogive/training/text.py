@@ -52,6 +52,12 @@ class Text:
             "trained, or give images, for example --data digits."
         )
 
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """How many different words there are, and how many words in each part."""
+        parts = f"{len(self.train):,} to train on, {len(self.val):,} to validate on, {len(self.test):,} to test on"
+        return f"a text of {len(self.vocabulary):,} different words", parts
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the vocabulary and of all the words in order, in 64 hexadecimal digits."""

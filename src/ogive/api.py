@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from ogive import catalog
-from ogive.choice import Chosen, Limit, check_limits, choose, choose_last, limits_of, pareto_front
+from ogive.choice import choose, limits_of
 from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Named
+from ogive.core.data import DataSet, SomeData
 from ogive.core.errors import (
     ExportError,
     InvalidArchitecture,
@@ -34,6 +35,7 @@ from ogive.core.space import Choice, Real, SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Order, Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.result import Result
 from ogive.runs import Run, read_run
 from ogive.session import (
     Parts,
@@ -45,9 +47,12 @@ from ogive.session import (
     remeasured,
     settings_of,
     unfinished,
+    watch_of,
 )
 from ogive.session import resume as _resume
 from ogive.session import search as _search
+from ogive.showing import in_notebook, shown
+from ogive.tables.store import Table, open_table
 
 __all__ = [
     "Architecture",
@@ -113,69 +118,21 @@ class Numbers(TypedDict, total=False):
     threads: int | None
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a search found: its trials in the order in which they were proposed.
-
-    `objectives` are as they were written, `metrics` what was measured, `limits` those within which the best trial is
-    chosen. `remeasured` are trials whose latencies were measured once more after the search, side by side, with what
-    was found then.
-    """
-
-    trials: tuple[Trial, ...]
-    folder: Path | None = None
-    objectives: tuple[str, ...] = ()
-    metrics: tuple[Metric, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    remeasured: tuple[Trial, ...] = ()
-
-    @property
-    def choice(self) -> Chosen:
-        """The best trial by latencies as they were measured last, and in words the rule by which it is the best."""
-        return choose_last(self.trials, self._final, self.objectives, self.limits)
-
-    @property
-    def _final(self) -> dict[int, Trial]:
-        return {trial.number: trial for trial in self.remeasured}
-
-    @property
-    def best(self) -> Trial:
-        """The best trial by the rule of `choice`; SpecError if none succeeded, or none keeps the limits.
-
-        With one objective that is the largest score, with several the knee of the Pareto front; with limits the largest
-        first score of those that keep them, on the front where there are several objectives.
-        """
-        return self.choice.found
-
-    def preferring(self, *limits: str) -> Result:
-        """The same result, with its best trial chosen within limits such as ``"latency_ms<=5"``; ``"knee"`` for none.
-
-        UnknownName for a limit of what was not measured.
-        """
-        read = limits_of(limits)
-        check_limits(read, self.metrics)
-        return replace(self, limits=read)
-
-    def pareto(self) -> list[Trial]:
-        """The trials that no other beats in all objectives, by falling first score; with latencies as measured last."""
-        final = self._final
-        return pareto_front([final.get(trial.number, trial) for trial in self.trials])
-
-
 def space(name: str, **options: Any) -> SearchSpace:
     """The search space of that name, such as ``space("darts", operation=MyOperation())``; UnknownName lists all."""
     built: SearchSpace = catalog.build("space", name, **options)
     return built
 
 
-def table(name: str | Path) -> Any:
+def table(name: str | Path) -> Table:
     """The imported benchmark table of that name, or in that folder; MissingData says how to import it."""
-    return catalog.load("open_table")(name)
+    return open_table(name)
 
 
-def data(name: str, **options: Any) -> Any:
+def data(name: str, **options: Any) -> DataSet:
     """A data set with fixed splits: ``data("digits", size=16)``, ``data("csv:houses.csv", target="price")``."""
-    return catalog.loader(name)(name, **options)
+    loaded: DataSet = catalog.loader(name)(name, **options)
+    return loaded
 
 
 def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) -> Strategy:
@@ -233,39 +190,67 @@ def search(
     objective: str | Objective | Sequence[str | Objective] | None = None,
     prefer: str | Sequence[str] = (),
     budget: int | str | Budget = 100,
-    data: Any = None,
+    data: SomeData | None = None,
     task: Any = None,
-    table: Any = None,
+    table: str | Table | None = None,
     weights: Any = None,
     out: str | Path | None = None,
     resume: bool = False,
     workers: int | str | Pool = 1,
     on_trial: Callable[[Trial], None] | None = None,
+    progress: bool | None = None,
     **numbers: Unpack[Numbers],
 ) -> Result:
     """Search, and return the trials.
 
-    Every part is either a name, written ``name(part, key=value)``, or an object of one's own. `data` and `table` may be
-    names or what ``ogive.data`` and ``ogive.table`` return, and an `evaluator` may be a plain function of an
-    architecture that returns a number. `weights`, such as ``"supernet(epochs=20)"`` or an object with
-    ``network(arch)``, are for every part that wants some and names none itself. `task` is a task of one's own, such as
-    a Classification with another loss, or with a builder of networks; its data are those of the search. `budget` is a
-    number of trials, a text such as ``"2h"`` or a Budget. Without an `objective`, the best value of the evaluator's
-    first metric is sought; the name of a metric stands for its best value. `prefer` are limits within which
-    the best trial is chosen, such as ``"latency_ms<=5"``. `workers` are processes, as in 4 or
-    ``"processes(4)"``, or a Pool of one's own, which stays open; what is found depends on the seed and on `in_flight`,
-    by default 4 for each of several workers. With `out`, every trial is stored in that folder as it finishes; with
-    ``resume=True`` an interrupted search in that folder is completed, by these `workers`, on this device and with these
-    threads; its data may have moved. Without `out`, nothing is written. `numbers` are seed, in_flight, order, channels,
-    cells, device and threads, as in `Numbers`.
+    Every part is either a name, written ``name(part, key=value)``, or an object of one's own.
+
+    Args:
+        space: What is searched: ``"nasbench201"``, or a SearchSpace of one's own.
+        strategy: Who to try next, as in ``"evolution(population=20)"``; `ogive list strategy` names them.
+        evaluator: How good a candidate is: ``"trained(epochs=10)"``, ``"together(trained, latency)"``, an object with
+            ``evaluate``, or a plain function of an architecture that returns a number. By default ``"tabular"`` with a
+            table and ``"trained"`` without.
+        objective: What to maximise, such as ``"latency_tradeoff(target_ms=5)"``; several for a Pareto front. The name
+            of a metric stands for its best value; by default that is the first metric of the evaluator.
+        prefer: Limits within which the best trial is chosen, such as ``"latency_ms<=5"``; they change nothing that is
+            searched.
+        budget: A number of trials, a text such as ``"2h"``, ``"600 epochs"`` or ``"benchmark=1e5"``, or a Budget.
+        data: A name such as ``"digits"`` or ``"images:photos"``, what ``ogive.data`` returns, a torch dataset of
+            (image, label) pairs, or a pair or three of datasets or of loaders: to train, to validate and to test on.
+            Of what is not given, a part is divided off.
+        task: A task of one's own, such as a Classification with another loss, or with a builder of networks; without
+            `data`, its data are those of the search.
+        table: The name of an imported benchmark table, or what ``ogive.table`` returns.
+        weights: For every part that wants some and names none itself, ``"supernet(epochs=20)"`` or an object with
+            ``network(arch)``.
+        out: The run folder, in which every trial is stored as it finishes. Without it, nothing is written.
+        resume: Whether to complete an interrupted search in `out`, by these workers, on this device and with these
+            threads; its data may have moved.
+        workers: Processes, as in 4 or ``"processes(4)"``, or a Pool of one's own, which stays open.
+        on_trial: Told every trial as it finishes.
+        progress: Whether to show what is under way, the best so far and the time left: in a notebook lines that change,
+            elsewhere a line a minute on standard error. None for in a notebook only.
+        **numbers: `seed` (0), the root of all randomness; `channels` and `cells`, the size of the networks; `device`
+            ("cpu") and `threads` of each process; `in_flight`, how many proposals are asked for before the first is
+            told, by default 4 for each of several workers, on which and on the seed depends what is found; and `order`:
+            with "finish" each trial is told as soon as it is measured, and no second run of several workers finds the
+            same.
+
+    Returns:
+        The trials, the best of them by `Result.best`, all as a table by `Result.frame`.
+
+    Raises:
+        SpecError: For parts that do not fit together, and UnknownName for those that there are not.
+        StoreError: For a folder that holds something else, or cannot be written.
     """
     for name in numbers.keys() - Numbers.__annotations__.keys():
         raise TypeError(f"search() got an unexpected keyword argument {name!r}")
     objectives = _several(objective)
-    data = task.data if task is not None and data is None else data
+    held = task.data if task is not None and data is None else _held(data)
     if callable(evaluator) and not isinstance(evaluator, Evaluator):
         evaluator = Measured(evaluator)
-    objects = {"space": space, "strategy": strategy, "evaluator": evaluator, "data": data, "table": table}
+    objects = {"space": space, "strategy": strategy, "evaluator": evaluator, "data": held, "table": table}
     objects["weights"] = weights
     given = {name: part for name, part in objects.items() if part is not None and not isinstance(part, str)}
     given |= {} if task is None else {"task": task}
@@ -280,12 +265,36 @@ def search(
     )
     if out is not None and resume and (Path(out) / "run.json").exists():
         settings = replace(settings, own_streams=settings_of(read_run(Path(out)).config).own_streams)
-    pool = workers if isinstance(workers, Pool) else None
     folder = None if out is None else Path(out)
     parts = _assembled(settings, given, objectives, folder)
+    before = read_run(folder) if folder is not None and resume and (folder / "run.json").exists() else None
+    work = partial(_ran, settings, parts, folder, before, workers if isinstance(workers, Pool) else None)
+    if not (in_notebook() if progress is None else progress):
+        return work(on_trial)
+    watch = watch_of(settings, parts, before)
+
+    def both(trial: Trial) -> None:
+        watch.trial(trial)
+        if on_trial is not None:
+            on_trial(trial)
+
+    with shown(watch):
+        return work(both, on_event=watch.event, on_note=watch.note)
+
+
+def _ran(
+    settings: Settings,
+    parts: Parts,
+    folder: Path | None,
+    before: Run | None,
+    pool: Pool | None,
+    on_trial: Callable[[Trial], None] | None,
+    **heard: Any,
+) -> Result:
+    """The search itself: in memory, in a new folder, or going on from what was stored `before`."""
     if folder is None:
         found = []
-        for trial in ran(settings, parts, pool):
+        for trial in ran(settings, parts, pool, **heard):
             found.append(trial)
             if on_trial is not None:
                 on_trial(trial)
@@ -294,23 +303,20 @@ def search(
         by_rule = partial(choose, objectives=parts.written, limits=limits)
         final = remeasured(parts.study(), ordered, by_rule, device=settings.device)
         return Result(ordered, None, parts.written, parts.evaluator.metrics, limits, tuple(final))
-    if resume and (folder / "run.json").exists():
-        refuse_other_settings(read_run(folder), settings, may_differ=("budget", "data"))
-        run = _resume(
-            folder,
-            budget=settings.budget,
-            prefer=settings.prefer,
-            workers=settings.workers,
-            device=settings.device,
-            threads=settings.threads,
-            data=settings.data,
-            on_trial=on_trial,
-            parts=parts,
-            pool=pool,
-        )
-    else:
-        run = _search(settings, folder, on_trial=on_trial, parts=parts, pool=pool)
-    return _result(run)
+    heard |= {"on_trial": on_trial, "parts": parts, "pool": pool}
+    if before is None:
+        return _result(_search(settings, folder, **heard))
+    refuse_other_settings(before, settings, may_differ=("budget", "data"))
+    same = {name: getattr(settings, name) for name in ("budget", "prefer", "workers", "device", "threads", "data")}
+    return _result(_resume(folder, **same, **heard))
+
+
+def _held(data: SomeData | None) -> str | DataSet | None:
+    """Data as the parts of a search take them; torch datasets and loaders are held in memory."""
+    if data is None or isinstance(data, (str, DataSet)):
+        return data
+    held: DataSet = catalog.load("held_data")(data)
+    return held
 
 
 def _several(objective: str | Objective | Sequence[str | Objective] | None) -> list[str | Objective]:

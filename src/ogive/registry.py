@@ -164,6 +164,7 @@ _FORMER = {("evaluator", "language"): "trained", ("evaluator", "generative"): "t
 TOOLS: dict[str, str] = {
     "usable_device": "ogive.training.devices:usable_device",
     "load_data": "ogive.training.data:load",
+    "held_data": "ogive.training.data:held",
     "get_data": "ogive.training.data:get",
     "open_table": "ogive.tables.store:open_table",
     "get_table": "ogive.tables.packages:get_table",

@@ -340,7 +340,7 @@ def test_a_warning_is_given_once(ogive: Run, table_home: Path) -> None:
 def test_where_there_is_no_terminal_a_line_now_and_then_tells_how_far_the_search_is(
     ogive: Run, table_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ogive.cli.watching.LINE_EVERY_S", 0.02)
+    monkeypatch.setattr("ogive.cli.watching.EVERY_S", 0.02)
     _, _, told = ogive("search", *TABULAR, "--strategy", "random", "--budget", 2000, "--out", "run")
     lines = [line for line in told.splitlines() if line.startswith("search: ")]
     assert lines

@@ -24,7 +24,6 @@ from ogive.core.trial import duration
 
 __all__ = [
     "COUNTS",
-    "LINE_EVERY_S",
     "Bar",
     "console",
     "duration",

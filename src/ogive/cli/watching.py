@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -13,8 +13,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ogive.cli.show import LINE_EVERY_S, Bar, progress_console
+from ogive.cli.show import Bar, progress_console
 from ogive.session import Watch
+from ogive.showing import EVERY_S, repeating
 
 __all__ = ["Reading", "SearchProgress"]
 
@@ -48,25 +49,24 @@ class SearchProgress:
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self._live = Live(console=progress_console, get_renderable=self._drawn, transient=True, refresh_per_second=4)
-        self._over = threading.Event()
+        self._lines = ExitStack()
         self._spinner = Spinner("dots")
 
     def __enter__(self) -> Self:
         if progress_console.is_terminal:
             self._live.start()
         else:
-            threading.Thread(target=self._lines, daemon=True).start()
+            self._lines.enter_context(repeating(self._line, EVERY_S))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._lines.close()
         self._live.stop()
 
-    def _lines(self) -> None:
-        while not self._over.wait(LINE_EVERY_S):
-            progress_console.print(f"search: {self.watch.line}", soft_wrap=True)
+    def _line(self) -> None:
+        progress_console.print(f"search: {self.watch.line}", soft_wrap=True)
 
     def _drawn(self) -> RenderableType:
         share, watch = self.watch.share, self.watch

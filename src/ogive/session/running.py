@@ -189,9 +189,18 @@ def searched(settings: Settings) -> tuple[list[Trial], int]:
     return list(ran(settings, parts)), projections(parts)
 
 
-def ran(settings: Settings, parts: Parts, pool: Pool | None = None) -> Iterator[Trial]:
+def ran(
+    settings: Settings,
+    parts: Parts,
+    pool: Pool | None = None,
+    *,
+    on_event: Listener | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Iterator[Trial]:
     """The trials of a search that nobody stores, as they finish."""
-    with at_work(settings.workers if pool is None else pool) as workers:
+    listen(parts.strategy, on_note)
+    listen(parts.evaluator, on_note)
+    with _watched(settings.workers if pool is None else pool, on_event, on_note) as workers:
         found = parts.study().run(settings.budget, executor=workers, in_flight=settings.ahead, order=settings.order)
         yield from ticking(found, settings.budget)
 

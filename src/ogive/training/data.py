@@ -37,7 +37,7 @@ from ogive.training.pictures import (
 from ogive.training.published import PUBLISHED, read_digits, read_published
 from ogive.training.recipe import Recipe
 
-__all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "load", "of_classes"]
+__all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "held", "load", "of_classes"]
 
 NAMES = ("digits", *PUBLISHED, "images:FOLDER", "arrays:FILE.npz")
 FIXED = Seed(0)  # everybody divides alike who does not ask for another division
@@ -218,6 +218,25 @@ def load(
     else:
         source = divided(source, name, seed, validation=validation)
     return assembled(source, name, augmentation, size=size, limit=limit)
+
+
+def held(data: Any) -> Data:
+    """Hold in memory a torch dataset, or two or three of them, or of loaders: to train, to validate and to test on.
+
+    SpecError for anything else, and for what these hold beside pairs of images and labels.
+    """
+    parts = list(data) if isinstance(data, (tuple, list)) else [data]
+    if len(parts) > 3 or not parts:
+        raise SpecError(f"Data are two or three parts, to train, to validate and to test on, but got {len(parts)}.")
+    if all(hasattr(part, "__getitem__") and hasattr(part, "__len__") for part in parts):
+        train, val, test = [*parts, None, None][:3]
+        return from_dataset(train, test, val=val, name=type(train).__name__)
+    if len(parts) > 1 and all(hasattr(part, "__iter__") for part in parts):
+        return from_loaders(*parts)
+    raise SpecError(
+        "Data are a name such as 'digits', what ogive.data returns, a torch dataset, or two or three loaders (train, "
+        f"validation, test), but got {' and '.join(type(part).__name__ for part in parts)}."
+    )
 
 
 def from_dataset(

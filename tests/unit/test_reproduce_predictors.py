@@ -142,6 +142,23 @@ def test_every_predictor_is_fitted_at_every_size_and_kept(table_home: Path, tmp_
     assert row["baselines"].keys() == {"params", "live params"}
 
 
+def test_what_a_predictor_climbs_to_stands_beside_all_that_it_was_not_told(table_home: Path, tmp_path: Path) -> None:
+    few = {"sizes = [30, 60]": "sizes = [60]", "seeds = 2": "seeds = 1", ', "c10v_val_200"]': "]"}
+    chosen = made(**few, **{'trees = "trees(trees=5)"': 'trees = "nao(epochs=2, width=4, layers=0)"'})
+    row = reproduce(chosen, out=tmp_path)
+    world = world_of(Table.open(table_home / "tables" / "nasbench201"))
+    cell = next(one for one in row["cells"] if one["predictor"] == "trees")
+    _, others = split(len(world.archs), cell["size"], cell["seed"])
+    assert cell["unseen"] == pytest.approx(world.column(cell["column"])[others].mean())
+    assert world.column(cell["column"]).min() < cell["climbed"] < world.column(cell["column"]).max()
+    assert all("climbed" not in one for one in row["cells"] if one["predictor"] == "ranks")
+    table = "\n".join(row["markdown"])
+    assert f"`{cell['column']}`: mean of 100 that are climbed to" in table
+    assert table.count("| all others | |") == len(chosen.columns)
+    again = judged_learned(json.loads((tmp_path / "invented.json").read_text()), chosen)
+    assert again["markdown"] == row["markdown"]
+
+
 def test_an_interrupted_row_goes_on_and_equals_an_uninterrupted_one(table_home: Path, tmp_path: Path) -> None:
     whole = reproduce(made(), out=tmp_path / "whole")
     path = tmp_path / "whole" / "runs" / "invented" / "cells.jsonl"

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from ogive import catalog
 from ogive.context import Context
-from ogive.core.errors import MissingData, SpecError
-from ogive.core.predictor import Observed, Predictor
+from ogive.core.errors import InvalidArchitecture, MissingData, SpecError
+from ogive.core.predictor import Latent, Observed, Predictor
 from ogive.core.rng import Seed
 from ogive.metrics import kendall_tau, mean_interval, ndcg
 from ogive.reproduce.cells import Cell, Kept, World, row_of, told_by, world_of
@@ -33,6 +33,7 @@ Integers = npt.NDArray[np.int64]
 HELD_OUT = 100  # as many as CTNAS and the first split of TNASP have
 BEST = 10
 TOP = 0.9  # the quantile above which the best tenth begins
+CLIMBED = 100  # as many as were made of 100 labels when NAO's public modules were measured
 
 
 def split(count: int, size: int, seed: int) -> tuple[Integers, Integers]:
@@ -141,9 +142,12 @@ def _done(chosen: Learned, world: World, kept: Kept, progress: Callable[[int, in
     return cells
 
 
+def _context(about: Cell, world: World) -> Context:
+    return Context({"space": lambda: world.space}, Seed(about["seed"]))
+
+
 def _built(about: Cell, world: World) -> Predictor:
-    context = Context({"space": lambda: world.space}, Seed(about["seed"]))
-    built: Predictor = catalog.build("predictor", about["spec"], context)
+    built: Predictor = catalog.build("predictor", about["spec"], _context(about, world))
     return built
 
 
@@ -159,7 +163,21 @@ def _fitted(predictor: Predictor, about: Cell, world: World) -> Cell:
     predicted = np.asarray(predictor.predict(unseen), np.float64)
     ranked = time.process_time()
     seconds = {"fit_s": round(fitted - started, 3), "rank_s": round(ranked - fitted, 3)}
-    return {**quality(predicted, true[others]), **seconds}
+    found = {**quality(predicted, true[others]), **seconds}
+    if isinstance(predictor, Latent):
+        found |= {"climbed": _climbed(predictor, observed, about, world), "unseen": float(true[others].mean())}
+    return found
+
+
+def _climbed(predictor: Predictor, observed: Observed, about: Cell, world: World) -> float | None:
+    """The mean true value of what a search by ascent would measure next; None where the table lacks some of that."""
+    ascent = catalog.build("proposer", "ascent", _context(about, world))
+    offered = ascent.offered(predictor, observed, CLIMBED, Seed(about["seed"]).numpy("climbed"))
+    try:
+        rows = [world.table.row(arch) for arch in offered]
+    except InvalidArchitecture:
+        return None
+    return float(np.asarray(world.table.column(about["column"]), np.float64)[rows].mean())
 
 
 def _counts(chosen: Learned, world: World) -> list[Cell]:
@@ -233,7 +251,7 @@ def _compared(
 
 def _taus(cells: Sequence[Cell], predictor: str, column: str, size: int, of: str = "tau") -> list[float | None]:
     wanted = (predictor, column, size)
-    return [one[of] for one in cells if (one["predictor"], one["column"], one["size"]) == wanted]
+    return [one.get(of) for one in cells if (one["predictor"], one["column"], one["size"]) == wanted]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -257,7 +275,10 @@ _TABLES = {
     "ndcg": "nDCG, first tenth",
     "tau_top": "τ within the best tenth",
     "top10": "best of ten ranked first",
+    "climbed": f"mean of {CLIMBED} that are climbed to",
 }
+# Measures of which only some predictors have a figure, and what stands below them: that of all others.
+_BELOW = {"climbed": "unseen"}
 
 
 def _markdown(row: Mapping[str, Any], chosen: Learned, columns: Sequence[Cell]) -> list[str]:
@@ -265,6 +286,8 @@ def _markdown(row: Mapping[str, Any], chosen: Learned, columns: Sequence[Cell]) 
     lines: list[str] = []
     for column in chosen.columns:
         for measure, title in _TABLES.items():
+            if measure in _BELOW and not any(measure in one for one in row["cells"]):
+                continue
             lines += [*_table(row, chosen, column, measure, f"`{column}`: {title}"), ""]
     lines += [_sentence(one) for one in columns]
     for one in chosen.beside:
@@ -275,7 +298,7 @@ def _markdown(row: Mapping[str, Any], chosen: Learned, columns: Sequence[Cell]) 
 
 def _table(row: Mapping[str, Any], chosen: Learned, column: str, measure: str, title: str) -> list[str]:
     lines = [f"| {title} | seeds | {' | '.join(map(str, chosen.sizes))} |", f"|{'---|' * (2 + len(chosen.sizes))}"]
-    digits = 2 if measure == "top10" else 3
+    digits = 2 if measure in {"top10", *_BELOW} else 3
     for predictor in chosen.predictors:
         told = [_told(_taus(row["cells"], predictor, column, size, measure), digits) for size in chosen.sizes]
         lines.append(f"| {predictor} | {len(chosen.seeds_for(predictor))} | {' | '.join(told)} |")
@@ -283,6 +306,10 @@ def _table(row: Mapping[str, Any], chosen: Learned, column: str, measure: str, t
         told = [_told(_taus(row["counts"], name, column, size, measure), digits) for size in chosen.sizes]
         if set(told) != {"–"}:
             lines.append(f"| {name} | | {' | '.join(told)} |")
+    if measure in _BELOW:
+        by = next(one["predictor"] for one in row["cells"] if measure in one)
+        told = [_told(_taus(row["cells"], by, column, size, _BELOW[measure]), digits) for size in chosen.sizes]
+        lines.append(f"| all others | | {' | '.join(told)} |")
     return lines
 
 

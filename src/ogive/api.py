@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from ogive import catalog
+from ogive.bulletin import posted
 from ogive.choice import choose, limits_of
 from ogive.context import Context
 from ogive.core.architecture import Architecture
@@ -278,7 +280,7 @@ def search(
         if on_trial is not None:
             on_trial(trial)
 
-    with shown(watch):
+    with shown(watch), nullcontext() if folder is None else posted(watch, folder):
         return work(both, on_event=watch.event, on_note=watch.note)
 
 

@@ -13,16 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import typer.main
 
-from ogive.cli import main
 from ogive.cli.application import OWNERS, application
 from ogive.cli.show import duration, number, size_of
 from ogive.runs import RunStore, read_run
@@ -41,6 +39,7 @@ COMMANDS: dict[str, set[str]] = {
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
     | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
     "front": {"run", "--prefer", "--json"},
+    "watch": {"run", "--every", "--once"},
     "export": {"run", "--trial", "--to", "--out", "--name", "--data"},
     "report": {"runs", "--out", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
@@ -77,8 +76,7 @@ COMMANDS: dict[str, set[str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """What a command answered."""
 
     code: int
@@ -87,23 +85,6 @@ class Said:
 
 
 Run = Callable[..., Said]
-
-
-@pytest.fixture
-def ogive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, in an empty folder."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["ogive", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Said(int(ended.value.code or 0), out, err)
-
-    return run
 
 
 def assert_refused(said: Said, reason: str) -> None:

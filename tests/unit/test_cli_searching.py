@@ -13,29 +13,11 @@ import pytest
 from PIL import Image
 
 from ogive.api import open_run
-from ogive.cli import main
 from ogive.runs import read_run
 from ogive.spaces.nasbench201 import nasbench201
 
 TABULAR = ("--space", "nasbench201", "--table", "nasbench201")
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def ogive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, in an empty folder: exit status, output, errors."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ogive", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def refused(said: tuple[int, str, str], reason: str) -> None:

@@ -18,6 +18,7 @@ __all__ = ["OWNERS", "application"]
 # Which file of this folder holds each command. Only that one is imported to run it: `ogive list` needs no numpy.
 OWNERS = {
     "search": "searching",
+    "watch": "looking",
     "score": "scoring",
     "correlate": "scoring",
     "resume": "searching",

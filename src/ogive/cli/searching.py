@@ -142,7 +142,7 @@ def search_command(
             parts = assemble(settings, folder=unfinished(folder), on_read=reading)
         print_summary(parts, settings)
         watch = watch_of(settings, parts)
-        with SearchProgress(watch):
+        with SearchProgress(watch, folder):
             run = search(
                 settings,
                 folder,
@@ -180,7 +180,7 @@ def resume_command(
             parts = assemble(settings, folder=unfinished(run), on_read=reading)
         limits = limits_of(prefer) if prefer else before.limits
         watch = watch_of(replace(settings, budget=granted or budget_in_force(before)), parts, before, limits)
-        with SearchProgress(watch):
+        with SearchProgress(watch, run):
             finished = resume(
                 run,
                 budget=granted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ogive.bulletin import posted
 from ogive.cli.show import Bar, progress_console
 from ogive.session import Watch
 from ogive.showing import EVERY_S, repeating
@@ -44,25 +46,27 @@ class Reading:
 
 
 class SearchProgress:
-    """Shows what a `Watch` says."""
+    """Shows what a `Watch` says, and leaves it in the run folder for those who look from elsewhere."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, watch: Watch, folder: Path) -> None:
+        self.watch, self._folder = watch, folder
         self._live = Live(console=progress_console, get_renderable=self._drawn, transient=True, refresh_per_second=4)
-        self._lines = ExitStack()
+        self._meanwhile = ExitStack()
         self._spinner = Spinner("dots")
 
     def __enter__(self) -> Self:
+        if not progress_console.quiet:  # of several processes at one search, one writes
+            self._meanwhile.enter_context(posted(self.watch, self._folder))
         if progress_console.is_terminal:
             self._live.start()
         else:
-            self._lines.enter_context(repeating(self._line, EVERY_S))
+            self._meanwhile.enter_context(repeating(self._line, EVERY_S))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lines.close()
+        self._meanwhile.close()
         self._live.stop()
 
     def _line(self) -> None:

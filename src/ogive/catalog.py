@@ -38,6 +38,7 @@ from ogive.spec import Spec, parse, parse_data, spelled_today
 __all__ = [
     "KINDS",
     "build",
+    "documentation",
     "filled",
     "inner_parts",
     "inputs",
@@ -142,7 +143,12 @@ def inner_parts(kind: str, name: str) -> list[str]:
 
 def summary(kind: str, name: str) -> str:
     """The first line of the part's documentation."""
-    return (inspect.getdoc(resolve(kind, name)) or "").partition("\n")[0]
+    return documentation(kind, name).partition("\n")[0]
+
+
+def documentation(kind: str, name: str) -> str:
+    """All of it."""
+    return inspect.getdoc(resolve(kind, name)) or ""
 
 
 def tasks(kind: str, name: str) -> tuple[str, ...]:

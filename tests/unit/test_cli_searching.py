@@ -341,6 +341,21 @@ def test_pictures_that_are_read_are_counted_before_the_search_is(ogive: Run, mon
     _, _, told = ogive("search", "--space", "nasbench201", "--data", "images:photos", *tiny)
     assert "reading images:photos 12/12" in told
     assert "reading images:photos 12/12" in ogive("resume", "run", "--budget", 2)[2]
+    Path("photos/cat/broken.png").write_bytes(b"no picture")
+    refused(ogive("search", "--space", "nasbench201", "--data", "images:photos", *tiny[:-1], "more"), "--skip-broken")
+    where = ("--data", "images:photos(size=8)", "--skip-broken", *tiny[:-1], "more")
+    code, _, told = ogive("search", "--space", "nasbench201", *where)
+    assert code == 0
+    assert "12 RGB images of 8 x 8 pixels, classes cat 6, dog 6" in told
+    assert read_run(Path("more")).config["data"] == "images:photos(size=8, skip_broken=true)"
+
+
+def test_the_options_of_folders_of_pictures_are_explained(ogive: Run) -> None:
+    code, out, _ = ogive("list", "data", "images")
+    assert code == 0
+    for option in ("size", "channels", "skip_broken", "validation", "limit"):
+        assert f"`{option}`" in out
+        assert re.search(rf"^{option} ", out, re.MULTILINE)
 
 
 def understood(text: str) -> dict[str, list[str]]:

@@ -199,7 +199,9 @@ def reproduce_command(
 
 
 def _list_options(kind: str, name: str) -> None:
-    console.print(f"{name}: {catalog.summary(kind, name)}")
+    if kind == "data":
+        name = next((known for known in catalog.names(kind) if known.startswith(f"{name}:")), name)
+    console.print(f"{name}: {catalog.documentation(kind, name) if kind == 'data' else catalog.summary(kind, name)}")
     inner, options = [] if kind == "data" else catalog.inner_parts(kind, name), catalog.options(kind, name)
     if inner:
         console.print(f"Written {name}({', '.join((*inner, 'option=value') if options else inner)}).")

@@ -37,6 +37,7 @@ from ogive.session import (
     unfinished,
     watch_of,
 )
+from ogive.spec import parse_data
 
 __all__ = ["Prefer", "command_line", "reached", "register"]
 
@@ -73,6 +74,8 @@ Order = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")]
 
+SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable pictures; say how many.")]
+
 # The keys of a recipe, and what each of them takes.
 _KEYS = {
     **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "weights", "device", "order"), "text"),
@@ -99,6 +102,7 @@ def search_command(
     budget: BudgetText = None,
     seed: SeedNumber = None,
     data: DataName = None,
+    skip_broken: SkipBroken = False,
     table: TableName = None,
     weights: Weights = None,
     channels: Channels = None,
@@ -129,7 +133,8 @@ def search_command(
         "cells": cells, "device": device, "threads": threads, "workers": workers, "in_flight": in_flight,
         "order": order,
     }  # fmt: skip
-    settings = _settings({**_recipe(recipe), **{key: value for key, value in flags.items() if value is not None}})
+    given = {key: value for key, value in flags.items() if value is not None}
+    settings = _settings({**_recipe(recipe), **given}, skip_broken=skip_broken)
     if dry_run:
         with Reading(settings.data) as reading:
             parts = assemble(settings, on_read=reading)
@@ -210,6 +215,7 @@ def compare_command(
     seeds: Annotated[int, typer.Option("--seeds", help="How many seeds each strategy gets.")] = 10,
     seed: SeedNumber = None,
     data: DataName = None,
+    skip_broken: SkipBroken = False,
     table: TableName = None,
     weights: Weights = None,
     channels: Channels = None,
@@ -231,7 +237,8 @@ def compare_command(
         "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels, "cells": cells,
         "device": device, "threads": threads,
     }  # fmt: skip
-    settings = _settings({key: value for key, value in flags.items() if value is not None})
+    given = {key: value for key, value in flags.items() if value is not None}
+    settings = _settings(given, skip_broken=skip_broken)
     processes = workers or 1
     if dry_run:
         everybody, notes = check(strategies, settings, seeds=seeds, workers=processes)
@@ -268,6 +275,13 @@ def command_line() -> str:
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 
+def _skipping(data: str | None) -> str:
+    """The data as they stand in run.json, with the option that a flag is short for."""
+    if data is None:
+        raise SpecError("--skip-broken leaves out pictures of --data images:FOLDER: give both.")
+    return f"{data.rstrip()[:-1]}, skip_broken=true)" if parse_data(data)[1] else f"{data}(skip_broken=true)"
+
+
 def _recipe(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
@@ -292,10 +306,12 @@ def _fits(value: object, wanted: str) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
-def _settings(entries: dict[str, Any]) -> Settings:
+def _settings(entries: dict[str, Any], *, skip_broken: bool) -> Settings:
     if "space" not in entries:
         raise SpecError("A search needs a space: give --space nasbench201 (`ogive list` names them all).")
     plain = dict(entries)
+    if skip_broken:
+        plain["data"] = _skipping(plain.get("data"))
     for key, name in (("objective", "objectives"), ("prefer", "prefer")):
         texts = plain.pop(key, None)
         if texts is not None:

@@ -183,6 +183,7 @@ def load(
     limit: int | None = None,
     channels: int | None = None,
     validation: float | None = None,
+    skip_broken: bool = False,
     progress: Progress | None = None,
 ) -> Data:
     """Load ``digits``, ``fashion-mnist``, ``cifar10``, ``cifar100``, ``images:FOLDER`` or ``arrays:FILE.npz``.
@@ -190,7 +191,8 @@ def load(
     `size` resizes the images to a square of so many pixels. The parts that a data set does not define are divided from
     its training images by `seed`, each class by its share; the default seed gives everybody the same division.
     `folder` is where the files of a published data set lie, by default in ogive's home. `limit` keeps at most so many
-    images of each part, for a quick run. `channels` (1 or 3) converts the images of a folder. `validation` is the share
+    images of each part, for a quick run. `channels` (1 or 3) converts the images of a folder, of which
+    `skip_broken` leaves out those that cannot be read. `validation` is the share
     of the training images that becomes `val`. Raises UnknownName, SpecError or MissingData.
     """
     for word, value in (("size", size), ("limit", limit)):
@@ -200,8 +202,10 @@ def load(
         raise SpecError(f"size must be at most {LARGEST_SIDE} pixels a side, but got {size}.")
     kind, colon, path = name.partition(":")
     where = Path(path).expanduser()
+    if skip_broken and kind != "images":
+        raise SpecError(f"Only files of images:FOLDER can be skipped where they are broken, but the data are {name}.")
     if colon and path and kind == "images":
-        source = read_images(where, size=size, channels=channels, progress=progress)
+        source = read_images(where, size=size, channels=channels, skip_broken=skip_broken, progress=progress)
         side = min(source.train.images.shape[2:])
         augmentation = Augmentation(padding=side // 8, flip=True)
     elif colon and path and kind == "arrays":
@@ -211,6 +215,7 @@ def load(
     elif name in PUBLISHED:
         source, augmentation = read_published(name, folder or _home(name)), Augmentation(padding=4, flip=True)
     else:
+        _refuse_bare_path(name)
         raise UnknownName("data set", name, (*NAMES, "text:FOLDER"))
     if name == "digits":
         # 450 test images: a quarter. One image more or less is 0.22 per cent.
@@ -218,6 +223,17 @@ def load(
     else:
         source = divided(source, name, seed, validation=validation)
     return assembled(source, name, augmentation, size=size, limit=limit)
+
+
+def _refuse_bare_path(name: str) -> None:
+    """SpecError for a file or folder without a word before it that says what it holds."""
+    path = Path(name).expanduser()
+    kinds = {".csv": "csv:{}(target=COLUMN)", ".tsv": "csv:{}(target=COLUMN)", ".npz": "arrays:{}"}
+    written = kinds.get(path.suffix.lower(), "images:{}" if path.is_dir() else "")
+    if path.is_dir() and any(path.glob("*train.t*")):
+        written = "text:{}"
+    if written:
+        raise SpecError(f"Data begin with what they are: did you mean {written.format(name)}?")
 
 
 def held(data: Any) -> Data:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ogive.core.errors import MissingData, SpecError
+from ogive.core.errors import SpecError
+from ogive.training.decoding import Picture, decoded, pillow, side_of
 from ogive.training.memory import refuse_too_large
 from ogive.training.pictures import Array, Labelled, Progress, Source
 
@@ -20,19 +22,27 @@ logger = logging.getLogger(__name__)
 
 ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"])
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+MOST_NAMED = 20  # broken files that a message names
 SIDE = 64  # where the images differ in size and none was asked for
 
 
 def read_images(
-    folder: Path, *, size: int | None = None, channels: int | None = None, progress: Progress | None = None
+    folder: Path,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    skip_broken: bool = False,
+    progress: Progress | None = None,
 ) -> Source:
     """Images of your own: a sub-folder for each class, in the folder itself or in its train, val and test.
 
-    Each becomes `size` x `size` pixels, cropped at the middle of its long side.
-    Without `size`, images that all have one size keep it, and others become 64 x 64. `channels` (1 or 3) converts all
-    images; without it, grey and coloured ones must not be mixed. Transparency is dropped and the orientation that a
-    camera noted is applied. Raises SpecError for a folder that holds no images, a single class, an unreadable image or
-    mixed channels, and MissingData without pillow.
+    `size`: each image becomes so many pixels a side, cropped at the middle of its long side; by default images that
+    all have one size keep it, and others become 64 x 64. `channels`: 1 makes all images grey, 3 makes all RGB; by
+    default all are RGB, unless all are grey. Images are turned as the camera noted and laid on white where they are
+    transparent; 16 bits are scaled to 8, CMYK is converted, and of an animation the first image is taken.
+    `skip_broken`: leave out files that cannot be read, and say how many; otherwise all of them are named. `validation`:
+    the share of the training images to compare candidates on; `limit`: at most so many images of each part. Raises
+    SpecError for a folder that holds no images, a single class or unreadable files, and MissingData without pillow.
     """
     if not folder.is_dir():
         raise SpecError(f"images:{folder}: there is no such folder.")
@@ -42,24 +52,35 @@ def read_images(
     classes = _classes(parts["train"])
     listed = {part: _listed(top, classes) for part, top in parts.items()}
     paths = [path for pairs in listed.values() for path, _ in pairs]
-    decoded = _decoded(paths, size, channels, progress)
+    images, whole = _decoded(paths, size, channels, skip_broken, progress)
     found: dict[str, Labelled] = {}
     start = 0
     for part, pairs in listed.items():
-        labels = np.array([label for _, label in pairs], np.int64)
-        found[part] = Labelled(decoded[start : start + len(pairs)], labels)
+        own = slice(start, start + len(pairs))
+        read = Labelled(images[own], np.array([label for _, label in pairs], np.int64))
+        found[part] = read if whole[own].all() else read.take(np.flatnonzero(whole[own]))
         start += len(pairs)
+    _refuse_emptied(found["train"], classes)
     return Source(found["train"], classes, found.get("val"), found.get("test"))
 
 
+def _refuse_emptied(train: Labelled, classes: Sequence[str]) -> None:
+    counts = np.bincount(train.labels, minlength=len(classes))
+    if not counts.min():
+        raise SpecError(f"Nothing is left of the class {classes[int(counts.argmin())]!r} without its broken images.")
+
+
 def _parts(folder: Path) -> dict[str, Path]:
-    """The folders of train, val and test; a folder without a train/ is all train."""
+    """The folders of train, val and test; a folder without a train/ of class folders is all train.
+
+    A folder called train that holds images itself, beside others that are no parts, is a class of that name.
+    """
     tops = {PARTS[path.name.lower()]: path for path in _folders(folder) if path.name.lower() in PARTS}
-    if "train" not in tops:
+    others = [path.name for path in _folders(folder) if path.name.lower() not in PARTS]
+    if "train" not in tops or (others and not any(_images(path) for path in _folders(tops["train"]))):
         return {"train": folder}
-    ignored = [path.name for path in _folders(folder) if path.name.lower() not in PARTS]
-    if ignored:
-        logger.warning("%s has a train folder, so these beside it are ignored: %s", folder, ", ".join(ignored))
+    if others:
+        logger.warning("%s has a train folder, so these beside it are ignored: %s", folder, ", ".join(others))
     return tops
 
 
@@ -96,30 +117,68 @@ def _images(top: Path) -> list[Path]:
     return sorted(path for path in top.rglob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
 
 
-def _decoded(paths: Sequence[Path], size: int | None, channels: int | None, progress: Progress | None) -> Array:
-    """All images, (N, C, H, W) of uint8; decoded by threads, since pillow releases the interpreter's lock."""
+def _decoded(
+    paths: Sequence[Path], size: int | None, channels: int | None, skip_broken: bool, progress: Progress | None
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """All images, (N, C, H, W) of uint8, and which of them were read, (N,).
+
+    Threads decode them, since pillow releases the interpreter's lock.
+    """
+    pillow()
     if size is None:
         size = _common_size(paths)
     if size is not None:
         _refuse_size(len(paths), channels or 1, size)  # grey, as far as is known without decoding one
-    read = _reader(size, channels)
-    first: Path | None = None
     images: Array | None = None
+    grey, animated, broken = 0, 0, []
     with ThreadPoolExecutor() as pool:
-        for done, (path, image) in enumerate(_ordered(pool, read, paths)):
-            if images is None or first is None:
-                _refuse_size(len(paths), image.shape[0], min(image.shape[1:]) if size is None else size)
-                images, first = np.empty((len(paths), *image.shape), np.uint8), path
-            if image.shape != images.shape[1:]:
-                raise SpecError(
-                    f"All images must have as many channels, but {first} has {images.shape[1]} and {path} has "
-                    f"{image.shape[0]}: convert them, or set channels=1 or channels=3."
-                )
-            images[done] = image
+        for done, picture in enumerate(_ordered(pool, partial(decoded, size=size, channels=channels), paths)):
+            if picture.values is None:
+                broken.append(picture)
+            else:
+                images = _fitting(images, picture.values, len(paths), size)
+                images[done] = picture.values
+                grey += len(picture.values) == 1
+                animated += picture.animated
             if progress is not None:
                 progress(done + 1, len(paths))
+    _tell_broken(broken, len(paths), skip_broken)
     assert images is not None
+    if animated:
+        logger.warning("%d of %d images are animated: the first picture of each is taken.", animated, len(paths))
+    if 0 < grey < len(paths) - len(broken):
+        logger.warning("%d of %d images are grey: all are taken as RGB (channels=1 for grey).", grey, len(paths))
+    whole = np.ones(len(paths), bool)
+    whole[[paths.index(picture.path) for picture in broken]] = False
+    return images, whole
+
+
+def _fitting(images: Array | None, values: Array, count: int, size: int | None) -> Array:
+    """The array of all images, made for the first of them, and made RGB for the first that is."""
+    channels, *sides = values.shape
+    if images is None:
+        _refuse_size(count, channels, min(sides) if size is None else size)
+        return np.empty((count, *values.shape), np.uint8)
+    if tuple(sides) != images.shape[2:]:
+        raise SpecError("Cameras noted that some images are to be turned, so that sizes differ: give size=64, say.")
+    if channels > images.shape[1]:
+        _refuse_size(count, channels, min(sides))
+        return np.repeat(images, channels, axis=1)
     return images
+
+
+def _tell_broken(broken: Sequence[Picture], count: int, skip_broken: bool) -> None:
+    """SpecError that names the broken files, or a warning that counts them where they are to be skipped."""
+    if not broken:
+        return
+    named = "; ".join(f"{picture.path} ({picture.broken})" for picture in broken[:MOST_NAMED])
+    more = f"; and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
+    if len(broken) == count or not skip_broken:
+        raise SpecError(
+            f"{len(broken)} of {count} images cannot be read: {named}{more}. Remove or replace them, or leave them out "
+            "with --skip-broken."
+        )
+    logger.warning("%d of %d images cannot be read and are left out: %s%s", len(broken), count, named, more)
 
 
 def _refuse_size(count: int, channels: int, size: int) -> None:
@@ -128,65 +187,18 @@ def _refuse_size(count: int, channels: int, size: int) -> None:
 
 
 def _ordered(
-    pool: ThreadPoolExecutor, read: Callable[[Path], Array], paths: Sequence[Path], ahead: int = 256
-) -> Iterator[tuple[Path, Array]]:
+    pool: ThreadPoolExecutor, read: Callable[[Path], Picture], paths: Sequence[Path], ahead: int = 256
+) -> Iterator[Picture]:
     """Images in the order of `paths`, with a bounded number decoded ahead of their use."""
     for start in range(0, len(paths), ahead):
-        chunk = paths[start : start + ahead]
-        yield from zip(chunk, pool.map(read, chunk), strict=True)
+        yield from pool.map(read, paths[start : start + ahead])
 
 
 def _common_size(paths: Sequence[Path]) -> int | None:
     """None where all images have one size and keep it; else the side that they are brought to."""
-    image_module, _ = _pillow()
     sizes = set()
     for path in paths:
-        try:
-            with image_module.open(path) as image:
-                sizes.add(image.size)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise _broken(path, error) from None
+        sizes |= {side_of(path)} - {None}
         if len(sizes) > 1:
             return SIDE
     return None
-
-
-def _reader(size: int | None, channels: int | None) -> Callable[[Path], Array]:
-    image_module, operations = _pillow()
-
-    def read(path: Path) -> Array:
-        try:
-            with image_module.open(path) as image:
-                image.load()
-                upright = operations.exif_transpose(image)
-                plain = _plain(upright, channels)
-        except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
-            raise _broken(path, error) from None
-        if size is not None:
-            plain = operations.fit(plain, (size, size), method=image_module.Resampling.BILINEAR)
-        values: Array = np.asarray(plain)
-        return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-
-    return read
-
-
-def _plain(image: Any, channels: int | None) -> Any:
-    """The image as grey ("L") or colour ("RGB"), as it is by itself or as `channels` asks."""
-    if image.mode.startswith("I"):
-        # A conversion of 16 bits to "L" would clip at 255 instead of scaling.
-        image_module, _ = _pillow()
-        image = image_module.fromarray(np.clip(np.asarray(image) // 257, 0, 255).astype(np.uint8))
-    grey = image.mode in ("1", "L", "LA", "La", "F") if channels is None else channels == 1
-    return image.convert("L" if grey else "RGB")
-
-
-def _broken(path: Path, error: Exception) -> SpecError:
-    return SpecError(f"{path} cannot be read as an image ({str(error).splitlines()[0]}): remove or replace it.")
-
-
-def _pillow() -> tuple[Any, Any]:
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        raise MissingData("Folders of images need pillow: pip install 'ogive[images]'") from None
-    return Image, ImageOps

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -94,18 +95,60 @@ def test_grey_images_have_one_channel_and_others_can_be_made_so(folder: Path, tm
     assert load(f"images:{grey}", channels=3).shape == (3, 6, 8)
 
 
-def test_transparency_is_dropped_and_sixteen_bits_are_scaled(tmp_path: Path) -> None:
-    for index in range(3):
-        picture(tmp_path / "rgba" / "a" / f"{index}.png", 250 + index, mode="RGBA")
-        picture(tmp_path / "rgba" / "b" / f"{index}.png", index, mode="RGBA")
-        for name, level in (("a", 65535), ("b", 0)):
-            path = tmp_path / "deep" / name / f"{index}.png"
+def pair(folder: Path, image: Image.Image, ending: str = "png", **options: object) -> tuple[int, ...]:
+    """The first pixel of an image as it is read from a folder that holds nothing else."""
+    for name in ("a", "b"):
+        for index in range(3):
+            path = folder / name / f"{index}.{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((4, 4), level, np.uint16)).save(path)
-    assert load(f"images:{tmp_path / 'rgba'}").shape == (3, 6, 8)
-    deep = load(f"images:{tmp_path / 'deep'}")
-    assert deep.shape == (1, 4, 4)
-    assert deep.joined().train.images.unique().tolist() == [0, 255]
+            image.save(path, **options)
+    return tuple(load(f"images:{folder}").train.images[0, :, 0, 0].tolist())
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "seen"),
+    [
+        ("RGBA", (200, 0, 0, 255), (200, 0, 0)),
+        ("RGBA", (200, 0, 0, 0), (255, 255, 255)),
+        ("RGBA", (0, 0, 0, 51), (204, 204, 204)),  # a fifth of black on white
+        ("LA", (100, 0), (255,)),
+        ("LA", (0, 51), (204,)),
+    ],
+)
+def test_transparent_images_lie_on_white(
+    tmp_path: Path, mode: str, colour: tuple[int, ...], seen: tuple[int, ...]
+) -> None:
+    assert pair(tmp_path, Image.new(mode, (4, 4), colour)) == seen
+
+
+def test_a_palette_with_a_transparent_colour_lies_on_white_too(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    assert pair(tmp_path / "opaque", image) == (10, 20, 30)
+    assert pair(tmp_path / "clear", image, transparency=1) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("level", "seen"), [(65535, 255), (0, 0), (32896, 128), (128, 0), (25700, 100)])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, level: int, seen: int) -> None:
+    assert pair(tmp_path, Image.fromarray(np.full((4, 4), level, np.uint16))) == (seen,)
+    assert pair(tmp_path / "tif", Image.fromarray(np.full((4, 4), level / 65535, np.float32)), "tif") == (seen,)
+
+
+@pytest.mark.parametrize(
+    ("inks", "seen"), [((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 0), (255, 255, 255)), ((0, 0, 0, 255), (0, 0, 0))]
+)
+def test_inks_become_the_colours_that_they_print(tmp_path: Path, inks: tuple[int, ...], seen: tuple[int, ...]) -> None:
+    assert pair(tmp_path / "tif", Image.new("CMYK", (8, 8), inks), "tif") == seen
+    read = pair(tmp_path / "jpg", Image.new("CMYK", (8, 8), inks), "jpg", quality=100)
+    assert read == pytest.approx(seen, abs=3)
+
+
+def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (Image.new("RGB", (4, 4), colour) for colour in ((250, 0, 0), (0, 250, 0)))
+    assert pair(tmp_path, first, "gif", save_all=True, append_images=[second]) == (250, 0, 0)
+    assert "6 of 6 images are animated: the first picture of each is taken." in caplog.text
 
 
 def test_an_image_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
@@ -160,19 +203,68 @@ def test_an_empty_class_is_refused_with_its_name(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", None])
 @pytest.mark.parametrize("size", [None, 8])
-def test_a_broken_image_is_refused_with_its_name(folder: Path, content: bytes | None, size: int | None) -> None:
-    path = folder / "red" / "3.png"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(SpecError, match=r"3\.png cannot be read as an image .*remove or replace it"):
+def test_all_broken_images_are_named_or_skipped_and_counted(
+    folder: Path, content: bytes | None, size: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = [folder / "red" / "3.png", folder / "blue" / "deeper" / "0.PNG"]
+    for path in broken:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(SpecError, match=r"^2 of 20 images cannot be read: .*0\.PNG \(.*; .*3\.png \(.*--skip-broken"):
         load(f"images:{folder}", size=size)
+    data = load(f"images:{folder}", size=size, skip_broken=True)
+    assert len(data.train) + len(data.val) + len(data.test) == 18
+    for split in (data.train, data.val, data.test):
+        assert torch.equal((split.images[:, 0, 0, 0] > 128).long(), split.labels)
+    assert "2 of 20 images cannot be read and are left out" in caplog.text
+    for path in (folder / "red").glob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(SpecError, match="Nothing is left of the class 'red' without its broken images"):
+        load(f"images:{folder}", size=size, skip_broken=True)
 
 
-def test_mixed_channels_are_refused_with_two_files_and_the_way_out(folder: Path) -> None:
+def test_grey_and_coloured_images_together_are_coloured_and_that_is_said_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     picture(folder / "red" / "grey.png", 7, mode="L")
-    with pytest.raises(SpecError, match=r"0\.PNG has 3 and .*grey\.png has 1: convert them, or set channels="):
-        load(f"images:{folder}")
-    assert load(f"images:{folder}", channels=3).shape == (3, 6, 8)
+    picture(folder / "blue" / "a_grey_one_first.png", 9, mode="L")
+    data = load(f"images:{folder}")
+    assert data.shape == (3, 6, 8)
+    everything = torch.cat([data.train.images, data.val.images, data.test.images])
+    grey = (everything == everything[:, :1]).all(dim=1).all(dim=(1, 2))
+    assert sorted(everything[grey][:, 2, 0, 0].tolist()) == [7, 9]
+    told = [record.message for record in caplog.records]
+    assert told == ["2 of 22 images are grey: all are taken as RGB (channels=1 for grey)."]
+    assert load(f"images:{folder}", channels=1).shape == (1, 6, 8)
+
+
+def test_a_class_may_be_called_train(folder: Path) -> None:
+    for index in range(10):
+        picture(folder / "train" / f"{index}.png", 100 + index)
+    assert load(f"images:{folder}").classes == ("blue", "red", "train")
+
+
+def test_parts_without_class_folders_are_no_classes(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        picture(tmp_path / part / "1.png", 3)
+    with pytest.raises(SpecError, match="train holds no images: every class needs a sub-folder"):
+        load(f"images:{tmp_path}")
+
+
+def test_a_path_alone_suggests_what_it_may_be(tmp_path: Path, folder: Path) -> None:
+    for name, suggested in (
+        (f"{folder}/", f"images:{folder}/"),
+        ("t.csv", "csv:t.csv(target=COLUMN)"),
+        ("x.npz", "arrays:x.npz"),
+    ):
+        with pytest.raises(SpecError, match=f"did you mean {re.escape(suggested)}\\?"):
+            load(name)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "ptb.train.txt").touch()
+    with pytest.raises(SpecError, match="did you mean text:"):
+        load(str(tmp_path / "texts"))
+    with pytest.raises(SpecError, match=r"Only files of images:FOLDER can be skipped"):
+        load("digits", skip_broken=True)
 
 
 def test_a_class_that_only_the_test_part_has_is_refused(folder: Path) -> None:

@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ogive.core.errors import StoreError
+from ogive.core.errors import StoreError, in_line
+from ogive.documents import checked, parsed
 from ogive.files import lock_file, sync
 
 __all__ = ["LOOKS", "Look", "begin_look", "end_look", "looks_at_test"]
 
 LOOKS = "looks.jsonl"
+_LOOK = {"look": int, "began?": str, "measured?": {...: float}, "trial?": (int, None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,12 @@ def _read(path: Path, data: bytes) -> tuple[list[Look], int]:
     looks: dict[int, Look] = {}
     for index, line in enumerate(data[:whole].splitlines(), start=1):
         try:
-            entry = json.loads(line)
-            number = int(entry.pop("look"))
+            entry = checked(parsed(line), _LOOK)
+            number = entry.pop("look")
             if "measured" in entry:
                 looks[number] = replace(looks[number], measured=entry["measured"])
             else:
-                looks[number] = Look(number, entry, str(entry.pop("began")))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"Line {index} of {path} is damaged ({error!r}): restore the file.") from error
+                looks[number] = Look(number, entry, entry.pop("began"))
+        except (ValueError, KeyError) as error:
+            raise StoreError(f"Line {index} of {path} is damaged ({in_line(error)}): restore the file.") from error
     return [looks[number] for number in sorted(looks)], whole

@@ -7,9 +7,9 @@ unfinished trainings, the winner). Every line carries a checksum, so a flipped b
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,12 +20,14 @@ from typing import Any
 from ogive.begun import Begun
 from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of
 from ogive.core.capabilities import Answer
-from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError
+from ogive.core.errors import RunInUse, SpecError, StoreError, in_line
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_version_1
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Trial
+from ogive.documents import checked, read_json
 from ogive.files import lock_file, sync, write_json
+from ogive.run_records import CONFIG, FOUND, STUDY
 from ogive.trial_lines import (
     Record,
     call_entry,
@@ -38,7 +40,7 @@ from ogive.trial_lines import (
     record_of,
 )
 
-__all__ = ["Followed", "Record", "Run", "RunStore", "read_run", "refuse_taken"]
+__all__ = ["Followed", "Record", "Run", "RunStore", "read_run", "refuse_taken", "way_to_resume"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,10 +94,10 @@ class Run:
         """Within which its best trial is chosen: as was said last, by the search or after it."""
         path = self.artifacts / PREFERENCE
         try:
-            later = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+            later = read_json(path, [str]) if path.exists() else None
             return limits_of(self.config.get("prefer") or () if later is None else later)
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError(f"{path} is damaged ({error}): delete it and give --prefer again.") from error
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} is damaged ({in_line(error)}): delete it and give --prefer again.") from error
 
     @property
     def choice(self) -> Chosen:
@@ -133,11 +135,11 @@ class Run:
             return {}
         trials = {trial.number: trial for trial in self.trials}
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))["finalists"]
-            found = {int(entry["trial"]): read_final(trials[int(entry["trial"])], entry) for entry in entries}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            way = f"delete it; `ogive resume {self.folder}` measures again"
-            raise StoreError(f"{path} is damaged ({error!r}): {way}.") from error
+            entries = read_json(path, FOUND)["finalists"]
+            found = {entry["trial"]: read_final(trials[entry["trial"]], entry) for entry in entries}
+        except (OSError, ValueError, KeyError) as error:
+            way = f"delete it; `{way_to_resume(self.folder)}` measures again"
+            raise StoreError(f"{path} is damaged ({in_line(error)}): {way}.") from error
         return found
 
     def final(self, trial: Trial) -> Trial:
@@ -154,10 +156,10 @@ class Run:
     def is_settled(self) -> bool:
         """Whether its finalists were measured after its last trial."""
         try:
-            told = json.loads((self.artifacts / FINALISTS).read_text(encoding="utf-8"))
+            told = read_json(self.artifacts / FINALISTS, {"trials": int})
         except (OSError, ValueError):
             return False
-        return isinstance(told, dict) and told.get("trials") == len(self.records)
+        return bool(told["trials"] == len(self.records))
 
     @property
     def chances(self) -> tuple[str, ...]:
@@ -188,11 +190,11 @@ class Run:
     def projections(self) -> int:
         """How many proposals of a finished search were projected onto rows of a closed world."""
         try:
-            return int(json.loads((self.artifacts / "world.json").read_text(encoding="utf-8"))["projections"])
+            return int(read_json(self.artifacts / "world.json", {"projections": int})["projections"])
         except FileNotFoundError:
             return 0
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{self.artifacts / 'world.json'} is damaged ({error!r}): delete it.") from error
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.artifacts / 'world.json'} is damaged ({in_line(error)}): delete it.") from error
 
 
 class RunStore:
@@ -270,7 +272,7 @@ class RunStore:
             os.ftruncate(self._trials, before)
             raise StoreError(
                 f"Trial {trial.number} could not be written to {self.folder} ({error.strerror}). All trials before it "
-                f"are kept; make room and go on with `ogive resume {self.folder}`."
+                f"are kept; make room and go on with `{way_to_resume(self.folder)}`."
             ) from error
 
     def begin(self, number: int) -> str | None:
@@ -326,16 +328,20 @@ class RunStore:
             return frozenset()
         folder = saved[-1]
         try:
-            state = json.loads((folder / "study.json").read_text())
-            told, asked = int(state["told"]), int(state["asked"])
+            state = read_json(folder / "study.json", STUDY)
+            told, asked = state["told"], state["asked"]
             waiting = [
-                OpenChunk(int(chunk["first"]), [read_proposal(entry) for entry in chunk["proposals"]], read_call(chunk))
+                OpenChunk(chunk["first"], [read_proposal(entry) for entry in chunk["proposals"]], read_call(chunk))
                 for chunk in state["open"]
             ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{folder} is damaged ({error}); delete it to replay all the trials instead.") from error
-        known = frozenset(range(asked)).difference(*(chunk.numbers for chunk in waiting))
-        before = [trial for trial in self.run.trials if trial.number in known]
+            if told != asked - sum(len(chunk.numbers) for chunk in waiting):
+                raise ValueError(f"{asked} proposals are not {told} and those that are open")
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{folder} is damaged ({in_line(error)}); delete it to replay all the trials instead."
+            ) from error
+        untold = frozenset[int]().union(*(chunk.numbers for chunk in waiting))
+        before = [trial for trial in self.run.trials if trial.number < asked and trial.number not in untold]
         if told != len(before):
             raise StoreError(
                 f"{folder} knows {told} trials, but trials.jsonl holds {len(before)} of them: lines were removed. "
@@ -343,10 +349,10 @@ class RunStore:
             )
         try:
             strategy.load(folder)
-        except (StoreError, OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{error} Delete {folder} to replay all the trials instead.") from error
+        except Exception as error:
+            raise StoreError(f"{in_line(error)} Delete {folder} to replay all the trials instead.") from error
         study.resume_from(before, asked, waiting)
-        return known
+        return frozenset(trial.number for trial in before)
 
     def close(self) -> None:
         """Give the folder free."""
@@ -410,9 +416,9 @@ def _read(folder: Path) -> tuple[Run, int]:
     """The run, and how many bytes of trials.jsonl are whole lines."""
     _require_run(folder)
     try:
-        config = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "run.json", object)
     except (OSError, ValueError) as error:
-        raise StoreError(f"{folder / 'run.json'} cannot be read: {error}.") from error
+        raise StoreError(f"{folder / 'run.json'} cannot be read: {in_line(error)}.") from error
     schema = config.get("schema") if isinstance(config, dict) else None
     if not isinstance(schema, int):
         raise StoreError(f"{folder / 'run.json'} was not written by ogive: it has no schema number.")
@@ -420,7 +426,16 @@ def _read(folder: Path) -> tuple[Run, int]:
         raise StoreError(
             f"{folder} was written by a newer ogive (schema {schema}; this one reads up to {SCHEMA}): upgrade ogive."
         )
+    try:
+        checked(config, CONFIG)
+    except ValueError as error:
+        raise StoreError(f"{folder / 'run.json'} is damaged: {error}. Restore it.") from error
     records, whole = _read_lines(folder / "trials.jsonl")
+    wanted = len(config.get("objectives") or ())
+    for trial in (record.trial for record in records):
+        if wanted and trial.scores is not None and len(trial.scores) != wanted:
+            what = f"has {len(trial.scores)} scores, but the search {wanted} objectives"
+            raise StoreError(f"Trial {trial.number} of {folder} {what}: restore trials.jsonl.")
     return Run(folder, config, tuple(records)), whole
 
 
@@ -433,15 +448,21 @@ def _read_lines(path: Path) -> tuple[list[Record], int]:
     for index, line in enumerate(data[:whole].splitlines(), start=1):
         try:
             record = record_of(line)
-        except (ValueError, KeyError, TypeError, AttributeError, InvalidArchitecture) as error:
+        except ValueError as error:
             raise StoreError(
-                f"Line {index} of {path} is damaged ({error}). Restore it, or cut the file before that line and resume."
+                f"Line {index} of {path} is damaged ({in_line(error)}). Restore it, or cut the file "
+                "before that line and resume."
             ) from error
         if record.trial.number in seen:
             raise StoreError(f"Line {index} of {path} repeats trial {record.trial.number}.")
         seen.add(record.trial.number)
         records.append(record)
     return records, whole
+
+
+def way_to_resume(folder: Path) -> str:
+    """The command that goes on with a run, as a shell takes it."""
+    return shlex.join(["ogive", "resume", str(folder)])
 
 
 # -- the file system --------------------------------------------------------------------------------------------------
@@ -468,7 +489,7 @@ def _refuse_file(folder: Path) -> None:
 def _refuse_used(folder: Path) -> None:
     present = sorted(entry.name for entry in folder.iterdir() if not _is_debris(entry))
     if "run.json" in present:
-        way = f"`ogive resume {folder}` goes on with it"
+        way = f"`{way_to_resume(folder)}` goes on with it"
         raise StoreError(f"A run begins in an empty folder, but {folder} holds run.json; {way}.")
     if present:
         raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; choose another --out.")
@@ -498,5 +519,5 @@ def _explained(folder: Path, way_out: str | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        way_out = way_out or f"The finished trials are kept; mend it and go on with `ogive resume {folder}`."
+        way_out = way_out or f"The finished trials are kept; mend it and go on with `{way_to_resume(folder)}`."
         raise StoreError(f"{error.filename or folder} cannot be written ({error.strerror}). {way_out}") from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ogive.core.errors import SpecError
+from ogive.core.errors import SpecError, quoted
 
 __all__ = ["Spec", "parse", "parse_data", "parse_options", "spelled_today", "stored_part"]
 
@@ -49,7 +49,7 @@ def parse(text: str) -> Spec:
     value = reader.value()
     reader.end()
     if not isinstance(value, Spec):
-        raise SpecError(f"A part is written name(part, key=value), but got {text!r}.")
+        raise SpecError(f"A part is written name(part, key=value), but got {quoted(text)}.")
     return value
 
 
@@ -60,7 +60,7 @@ def parse_data(text: str | Spec) -> tuple[str, dict[str, Any]]:
     """
     match = re.fullmatch(r"(?P<name>.+?)\s*(?P<options>\(\s*\w+\s*=.*\))?", str(text).strip(), re.DOTALL)
     if match is None:
-        raise SpecError(f"Data is written name or name(option=value), but got {text!r}.")
+        raise SpecError(f"Data is written name or name(option=value), but got {quoted(text)}.")
     return match["name"], dict(parse(f"data{match['options'] or ''}").options)
 
 
@@ -68,7 +68,7 @@ def parse_options(text: str) -> dict[str, Any]:
     """Read ``key=value, key=value``; raises SpecError."""
     spec = parse(f"options({text})")
     if spec.args:
-        raise SpecError(f"Options are written key=value, key=value, but got {text!r}.")
+        raise SpecError(f"Options are written key=value, key=value, but got {quoted(text)}.")
     return dict(spec.options)
 
 
@@ -107,12 +107,16 @@ def stored_part(text: str) -> str:
     return str(spelled_today(parse(text), stored=True)) if re.search(r"\binherited", text) else text
 
 
+# No part that makes sense is nested deeper, and no number has more digits.
+DEEPEST, LONGEST = 50, 400
+
+
 class _Reader:
     """A recursive-descent reader of one text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.place = 0
+        self.place = self.depth = 0
 
     def value(self) -> Any:
         kind, token = self.next()
@@ -135,11 +139,14 @@ class _Reader:
 
     def number(self, token: str) -> int | float:
         number = float(token)
-        if math.isinf(number):
+        if math.isinf(number) or len(token) > LONGEST:
             raise self.error("A number is too large")
         return int(token) if re.fullmatch(r"[+-]?\d+", token) else number
 
     def items(self, close: str) -> tuple[list[Any], dict[str, Any]]:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.error(f"More than {DEEPEST} parts and lists stand inside each other")
         values: list[Any] = []
         options: dict[str, Any] = {}
         while self.peek() != close:
@@ -160,6 +167,7 @@ class _Reader:
             elif self.peek() != close:
                 raise self.error(f"Expected , or {close}")
         self.next()
+        self.depth -= 1
         return values, options
 
     def end(self) -> None:
@@ -179,7 +187,9 @@ class _Reader:
         return kind, match[kind]
 
     def error(self, reason: str) -> SpecError:
-        return SpecError(f"{reason} in {self.text!r} after {self.text[: self.place]!r}; write name(part, key=value).")
+        before = self.text[: self.place]
+        after = before if len(before) < 80 else f"...{before[-80:]}"
+        return SpecError(f"{reason} in {quoted(self.text)} after {after!r}; write name(part, key=value).")
 
 
 def _written(value: Any) -> str:

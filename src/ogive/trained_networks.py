@@ -8,7 +8,6 @@ trained network alone, as ``artifacts/winner.json`` and ``artifacts/winner/``.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, StoreError
+from ogive.core.errors import StoreError, in_line
 from ogive.core.trial import Trial
+from ogive.documents import Shape, read_json
 from ogive.files import write_json
 from ogive.looks import looks_at_test
+from ogive.run_records import METRIC
 from ogive.runs import Run
 
 __all__ = [
@@ -38,6 +39,18 @@ __all__ = [
 Facts = dict[str, Any]
 RECORD, WEIGHTS = "network.json", "network.safetensors"
 NETWORKS = "networks"
+# What is read of a record, by whom it may be; version 0.1 left some of it out.
+_EXPORT = {"format": str, "paths": [str], "largest_difference?": (float, None), "seconds?": (float, None)}
+_FACTS = {
+    "arch": str,
+    **dict.fromkeys(("task?", "reached?", "rule?"), str),
+    **dict.fromkeys(("look?", "test_images?", "test_words?", "test_correct?"), (int, None)),
+    **dict.fromkeys(("epochs?", "test_acc?", "test_ppl?", "test_loss?"), float),
+    **{key: {...: object} for key in ("recipe?", "size?", "skeleton?")},
+    "data?": (str, None),
+    "exports?": [_EXPORT],
+    "metrics?": [METRIC],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +77,8 @@ def trained_networks(run: Run) -> list[TrainedNetwork]:
     """All of them, by the numbers of their trials; StoreError for a damaged record."""
     found = {}
     for path in run.artifacts.glob(f"{NETWORKS}/trial-*/{RECORD}"):
-        facts = _read(run, path)
-        found[int(facts["trial"])] = TrainedNetwork(int(facts["trial"]), facts, path, path.with_name(WEIGHTS))
+        facts = _read(run, path, {**_FACTS, "trial": int})
+        found[facts["trial"]] = TrainedNetwork(facts["trial"], facts, path, path.with_name(WEIGHTS))
     before = _of_version_1(run)
     if before is not None:
         found.setdefault(before.trial, before)
@@ -120,7 +133,7 @@ def _of_version_1(run: Run) -> TrainedNetwork | None:
     path = run.artifacts / "winner.json"
     if not path.exists() or any(run.artifacts.glob(f"{NETWORKS}/trial-*/{RECORD}")):  # then it is a copy
         return None
-    facts = _read(run, path)
+    facts = _read(run, path, {**_FACTS, "trial?": (int, None)})
     if "rule" in facts:  # a copy too, whose original is being replaced
         return None
     number = facts.get("trial")
@@ -129,12 +142,14 @@ def _of_version_1(run: Run) -> TrainedNetwork | None:
     return TrainedNetwork(number, {**facts, "trial": number}, path, run.artifacts / "winner" / "winner.safetensors")
 
 
-def _read(run: Run, path: Path) -> Facts:
+def _read(run: Run, path: Path, shape: Shape) -> Facts:
     try:
-        facts = _renewed(json.loads(path.read_text(encoding="utf-8")))
+        facts = _renewed(read_json(path, shape))
         Architecture.parse(facts["arch"])
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, InvalidArchitecture) as error:
-        raise StoreError(f"{path} is damaged ({error!r}): delete it, and train again: {way_to_train(run)}") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} is damaged ({in_line(error)}): delete it, and train again: {way_to_train(run)}"
+        ) from error
     return facts
 
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ogive.core.architecture import Architecture
+from ogive.core.errors import shortened
 from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
+from ogive.documents import checked, parsed
+from ogive.run_records import TRIAL
 
 __all__ = [
     "Record",
@@ -52,15 +55,17 @@ def line_of(trial: Trial, at_s: float) -> bytes:
 
 
 def record_of(line: bytes) -> Record:
-    """What `line_of` wrote; ValueError, KeyError, TypeError or InvalidArchitecture for a damaged line."""
+    """What `line_of` wrote; ValueError for a damaged line."""
     text, _, tail = line.decode("utf-8").rpartition(',"crc32":"')
     body = text + "}"
     if tail != f'{_checksum(body)}"}}':
         raise ValueError("its checksum does not match")
-    entry = json.loads(body)
+    entry = checked(parsed(body), TRIAL)
     scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
     metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
-    measurement = Measurement(metrics, Cost(**entry["cost"]), entry["error"], entry["status"] == "screened")
+    measurement = Measurement(metrics, _read_cost(entry["cost"]), entry["error"], entry["status"] == "screened")
+    if (entry["status"] == "ok") != (scores is not None):
+        raise ValueError(f"its status is {entry['status']}, but its scores are {scores}")
     trial = Trial(int(entry["number"]), read_proposal(entry), measurement, entry["status"], scores, read_call(entry))
     return Record(trial, float(entry["at_s"]))
 
@@ -78,11 +83,13 @@ def final_entry(trial: Trial) -> dict[str, object]:
 
 
 def read_final(trial: Trial, entry: Mapping[str, Any]) -> Trial:
-    """The trial with what was found of it later; KeyError where it is another one."""
+    """The trial with what was found of it later, of the shape `FINAL`; ValueError where it is another one."""
     if entry["arch"] != str(trial.arch):
-        raise KeyError(entry["arch"])
+        raise ValueError(f"trial {trial.number} is not {shortened(entry['arch'])}")
     metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
     scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
+    if scores is not None and trial.scores is not None and len(scores) != len(trial.scores):
+        raise ValueError(f"trial {trial.number} had {len(trial.scores)} scores, and has {len(scores)}")
     measurement = replace(trial.measurement, metrics=metrics, error=entry["error"])
     return replace(trial, measurement=measurement, status=entry["status"], scores=scores)
 
@@ -101,7 +108,7 @@ def proposal_entry(proposal: Proposal) -> dict[str, object]:
 
 def read_proposal(entry: Mapping[str, Any]) -> Proposal:
     """What `proposal_entry` wrote."""
-    return Proposal(Architecture.parse(entry["arch"]), entry["fidelity"], Cost(**entry.get("ask_cost", {})))
+    return Proposal(Architecture.parse(entry["arch"]), entry["fidelity"], _read_cost(entry.get("ask_cost", {})))
 
 
 def call_entry(call: Call | None) -> dict[str, object]:
@@ -111,11 +118,15 @@ def call_entry(call: Call | None) -> dict[str, object]:
 
 def read_call(entry: Mapping[str, Any]) -> Call | None:
     """The call of ask; None where it was for one proposal, and in runs of version 0.1."""
-    return Call(**entry["asked"]) if "asked" in entry else None
+    return Call(entry["asked"]["wanted"], entry["asked"]["told"]) if "asked" in entry else None
 
 
 def _cost(cost: Cost) -> dict[str, float]:
     return {"wall_s": cost.wall_s, "benchmark_s": cost.benchmark_s}
+
+
+def _read_cost(entry: Mapping[str, float]) -> Cost:
+    return Cost(float(entry.get("wall_s", 0.0)), float(entry.get("benchmark_s", 0.0)))
 
 
 def _plain(value: Any) -> Any:

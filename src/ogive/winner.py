@@ -27,7 +27,7 @@ from torch import nn
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.errors import SpecError, StoreError, UnknownName, quoted
 from ogive.core.metric import LATENCY, MACS, PARAMS, of_part
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
@@ -407,4 +407,4 @@ def _architecture(text: str) -> Architecture:
         except SpecError:
             continue
         return read
-    raise SpecError(f"{text!r} is neither a run folder nor an architecture such as nasbench201:3,1,2,0,0,4.")
+    raise SpecError(f"{quoted(text)} is neither a run folder nor an architecture such as nasbench201:3,1,2,0,0,4.")

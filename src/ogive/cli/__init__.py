@@ -23,7 +23,7 @@ def _run() -> None:
     import typer
 
     from ogive.cli.application import application
-    from ogive.core.errors import OgiveError
+    from ogive.core.errors import OgiveError, in_line, quoted
 
     # What typer raises for a command line that it cannot read: click's class, or its own copy of it.
     usage_error: type[Any] = typer.BadParameter.__mro__[1]
@@ -32,6 +32,10 @@ def _run() -> None:
     handler.addFilter(lambda record: not (record.getMessage() in said or said.add(record.getMessage())))  # type: ignore[func-returns-value]
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[handler])
     command = sys.argv[1] if len(sys.argv) > 1 else None
+    broken = next((word for word in sys.argv if any("\ud800" <= sign <= "\udfff" for sign in word)), None)
+    if broken is not None:  # no file of JSON could hold it
+        print(f"error: the command line must be UTF-8, but holds {quoted(broken)}", file=sys.stderr)
+        sys.exit(2)
     try:
         sys.exit(application(command)(prog_name="ogive", standalone_mode=False))
     except usage_error as error:
@@ -43,6 +47,10 @@ def _run() -> None:
         sys.exit(2)
     except typer.Abort:  # Ctrl-C, where typer does not say so itself
         sys.exit(130)
-    except (OgiveError, OSError) as error:
+    except OgiveError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        place = "" if error.filename is None else f": {quoted(error.filename)}"
+        print(f"error: {error.strerror or in_line(error)}{place}", file=sys.stderr)
         sys.exit(2)

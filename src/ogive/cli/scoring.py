@@ -13,7 +13,7 @@ from ogive import catalog
 from ogive.cli.searching import command_line
 from ogive.cli.show import Bar, console, duration, table
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, quoted
 from ogive.core.space import SearchSpace
 from ogive.evaluators.ranked import Combine
 from ogive.files import write_json
@@ -197,7 +197,7 @@ def _parsed(text: str, name: str | None) -> Architecture:
             return _parsed(text, known)
         except InvalidArchitecture:
             continue
-    raise SpecError(f"{text!r} is no architecture such as nasbench201:3,1,2,0,0,4.")
+    raise SpecError(f"{quoted(text)} is no architecture such as nasbench201:3,1,2,0,0,4.")
 
 
 def _print_correlations(

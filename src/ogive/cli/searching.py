@@ -19,7 +19,7 @@ from ogive.cli.show import Bar, console, measured, number, table
 from ogive.cli.summary import print_dry_run, print_summary
 from ogive.cli.watching import Reading, SearchProgress
 from ogive.compare import Comparison, check, compare
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError, UnknownName, in_line, quoted
 from ogive.core.metric import LATENCY
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
@@ -286,16 +286,18 @@ def _recipe(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
+        if path.exists() and not path.is_file():
+            raise SpecError(f"The recipe {path} is no file.")
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"The recipe {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise SpecError(f"The recipe {path} is no TOML: {error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SpecError(f"The recipe {path} is no TOML: {in_line(error)}.") from error
     for key, value in entries.items():
         if key not in _KEYS:
             raise UnknownName("key of a recipe", key, _KEYS)
         if not _fits(value, _KEYS[key]):
-            raise SpecError(f"The recipe {path} must give {key} as {_KEYS[key]}, but gives {value!r}.")
+            raise SpecError(f"The recipe {path} must give {key} as {_KEYS[key]}, but gives {quoted(value)}.")
     return entries
 
 

@@ -16,7 +16,7 @@ from ogive.choice import check_limits, limits_of, pareto_front
 from ogive.cli.searching import Prefer, command_line, reached
 from ogive.cli.show import COUNTS, Bar, console, duration, number, table
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, UnknownName, nearest
+from ogive.core.errors import SpecError, UnknownName, nearest, quoted
 from ogive.core.trial import Trial
 from ogive.runs import Run, read_run
 
@@ -297,6 +297,6 @@ def _shape(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if len(parts) not in (1, 3) or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
         raise typer.BadParameter(
-            f"--shape is channels,height,width such as 3,32,32, or the length of a row, but got {text!r}."
+            f"--shape is channels,height,width such as 3,32,32, or the length of a row, but got {quoted(text)}."
         )
     return tuple(map(int, parts))

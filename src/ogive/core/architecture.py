@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, quoted
 
 __all__ = ["Architecture"]
 
@@ -42,13 +42,14 @@ class Architecture:
         match = _TEXT.fullmatch(text.strip())
         if match is None:
             raise InvalidArchitecture(
-                f"An architecture is written space:choice,choice,... such as nasbench201:3,1,2,0,0,4; got {text!r}."
+                f"An architecture is written space:choice,choice,... such as nasbench201:3,1,2,0,0,4; "
+                f"got {quoted(text)}."
             )
         tokens = match["choices"].split(",") if match["choices"] else []
         try:
             choices = tuple(int(token) if _INTEGER.fullmatch(token) else float(token) for token in tokens)
         except ValueError:
-            raise InvalidArchitecture(f"The choices of an architecture are numbers; got {text!r}.") from None
+            raise InvalidArchitecture(f"The choices of an architecture are numbers; got {quoted(text)}.") from None
         return cls(match["space"], choices)
 
 

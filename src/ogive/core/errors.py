@@ -32,6 +32,7 @@ __all__ = [
     "UnknownName",
     "in_line",
     "nearest",
+    "quoted",
     "shortened",
 ]
 
@@ -49,7 +50,7 @@ class UnknownName(SpecError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        super().__init__(f"There is no {kind} named {name!r}. {nearest(name, self.known)}")
+        super().__init__(f"There is no {kind} named {quoted(name)}. {nearest(name, self.known)}")
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
         # An exception is otherwise remade from its message, which this constructor does not take.
@@ -83,6 +84,8 @@ class ExportError(OgiveError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the known names closest to `name`, or lists them all if none is close."""
     names = sorted(known)
+    if len(name) > 200:  # which takes long to compare with anything
+        name = ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
@@ -91,9 +94,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def in_line(error: BaseException) -> str:
     """What an exception says, or what it is, in one line of at most 200 characters."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     said = f"it lacks {error.args[0]!r}" if isinstance(error, KeyError) and error.args else str(error)
     lines = said.strip().splitlines()
     return shortened(lines[0], 200) if lines else type(error).__name__
+
+
+def quoted(value: object) -> str:
+    """What somebody wrote, in quotes and in one line, with at most 200 characters of it."""
+    return shortened(repr(value if not isinstance(value, str) else value[:201]), 200)
 
 
 def shortened(text: str, longest: int = 80) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, quoted, shortened
 from ogive.core.graph import Graph
 from ogive.core.tokens import TokenForm
 
@@ -21,6 +21,8 @@ Choices = tuple[int | float, ...]
 
 # A rejection sampler that needs more draws than this for one legal candidate is a bug of the space, not bad luck.
 ATTEMPTS = 100_000
+# Of what is said of a text that is no architecture; the longest of these sentences has half of it without the text.
+LONGEST = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,12 @@ class SearchSpace:
         return self.check(arch.choices)
 
     def parse(self, text: str) -> Architecture:
-        """Read either ogive's text form or the published one of this space."""
+        """Read either ogive's text form or the published one; InvalidArchitecture says why it is neither."""
         own = text.strip().startswith(f"{self.name}:") or Architecture.writes(text)
-        if own or self.read is None:
-            return self.admit(Architecture.parse(text))
-        return self.admit(self.read(text))
+        try:
+            return self.admit(Architecture.parse(text) if own or self.read is None else self.read(text))
+        except InvalidArchitecture as error:
+            raise InvalidArchitecture(shortened(str(error), LONGEST)) from None
 
     def format(self, arch: Architecture) -> str:
         """The published text form, or ogive's own where the field has none."""
@@ -203,12 +206,12 @@ class SearchSpace:
                 return int(value)
             raise InvalidArchitecture(
                 f"{self.name}: {variable.name} is one of 0..{len(variable.options) - 1} "
-                f"({', '.join(variable.options)}), but got {value!r}."
+                f"({', '.join(variable.options)}), but got {quoted(value)}."
             )
         if isinstance(value, (int, float, np.number)) and variable.low <= value <= variable.high:
             return float(value)
         raise InvalidArchitecture(
-            f"{self.name}: {variable.name} lies in [{variable.low}, {variable.high}], not {value!r}."
+            f"{self.name}: {variable.name} lies in [{variable.low}, {variable.high}], not {quoted(value)}."
         )
 
 

@@ -6,7 +6,6 @@ Processes that ``torchrun`` started run one search together: all of them run the
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import time
@@ -22,13 +21,15 @@ from ogive import catalog
 from ogive.begun import UNFINISHED
 from ogive.choice import choose
 from ogive.core.capabilities import Costly, Digested, Shared, answer_of, walk
-from ogive.core.errors import SpecError, StoreError
+from ogive.core.errors import SpecError, StoreError, in_line
 from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Spent, Trial, counted
+from ogive.documents import read_json
 from ogive.executors import at_work
 from ogive.machine import facts
+from ogive.run_records import LIMITS
 from ogive.runs import Followed, Run, RunStore, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
@@ -336,9 +337,9 @@ def budget_in_force(run: Run) -> Budget:
     """The budget of a run: the last one granted. run.json is written once, so later ones stand beside it."""
     path = run.artifacts / BUDGET
     try:
-        return Budget(**json.loads(path.read_text("utf-8"))) if path.exists() else settings_of(run.config).budget
+        return Budget(**read_json(path, LIMITS)) if path.exists() else settings_of(run.config).budget
     except (OSError, ValueError, TypeError) as error:
-        raise StoreError(f"{path} is damaged ({error}): delete it and give --budget again.") from error
+        raise StoreError(f"{path} is damaged ({in_line(error)}): delete it and give --budget again.") from error
 
 
 def _granted(store: RunStore, wanted: Budget | None) -> Budget:

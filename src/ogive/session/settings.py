@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.errors import SpecError, StoreError, UnknownName, quoted
 from ogive.core.study import ORDERS, Order
 from ogive.core.trial import Budget
 from ogive.executors import normal, workers_of
@@ -172,12 +172,12 @@ def budget_of(text: str) -> Budget:
         match = _LIMIT.fullmatch(item)
         if match is None or not (match["trials"] or match["units"] or match["clock"] or match["unit"]):
             raise SpecError(
-                f"A budget is written 200, 90s, 15m, 2h, benchmark=1e5, 600 epochs or several, but got {text!r}."
+                f"A budget is written 200, 90s, 15m, 2h, benchmark=1e5, 600 epochs or several, but got {quoted(text)}."
             )
         clock = "benchmark_s" if match["clock"] else "wall_s"
         key = "trials" if match["trials"] else "units" if match["units"] else clock
         if key in limits:
-            raise SpecError(f"A budget sets each limit once, but {text!r} sets {key} twice.")
+            raise SpecError(f"A budget sets each limit once, but {quoted(text)} sets {key} twice.")
         if match["units"]:
             limits |= {"units": int(match["units"]), "unit": match["of"]}
             continue

@@ -11,7 +11,7 @@ import functools
 import re
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 
@@ -55,7 +55,7 @@ def read(text: str) -> Architecture:
     if len(values) != BLOCKS or len(words) != BLOCKS or not legal:
         raise InvalidArchitecture(
             f"A network of {NAME} is written as {BLOCKS} words e(1|4|6)k(3|5)l(1-4)s(0|1) with '-' between them; "
-            f"got {text!r}."
+            f"got {quoted(text)}."
         )
     return Architecture(
         NAME,

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, quoted
 from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, SearchSpace
 
@@ -93,7 +93,8 @@ def read(text: str) -> Architecture:
     expected = len(autogan().variables)
     if len(numbers) != expected or not all(re.fullmatch(r"\d", number, re.ASCII) for number in numbers):
         raise InvalidArchitecture(
-            f"A generator of {NAME} is written as {expected} numbers such as 1 0 1 1 1 0 0 1 1 1 0 1 0 3; got {text!r}."
+            f"A generator of {NAME} is written as {expected} numbers such as "
+            f"1 0 1 1 1 0 0 1 1 1 0 1 0 3; got {quoted(text)}."
         )
     return Architecture(NAME, tuple(int(number) for number in numbers))
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, nearest
+from ogive.core.errors import InvalidArchitecture, nearest, quoted
 from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.extended import Operation, extended
@@ -148,7 +148,7 @@ def read(text: str, space: str = NAME, ops: Sequence[str] = CHOOSABLE) -> Archit
         concat = found[f"{kind}_concat"]
         if not isinstance(concat, (list, tuple)) or tuple(concat) != CONCAT:
             raise InvalidArchitecture(
-                f"Cells of darts concatenate the states {list(CONCAT)}; got {kind}_concat={concat}."
+                f"Cells of darts concatenate the states {list(CONCAT)}; got {kind}_concat={quoted(concat)}."
             )
     return architecture(_entries(found["normal"], "normal"), _entries(found["reduce"], "reduce"), space=space, ops=ops)
 
@@ -186,7 +186,7 @@ def _entries(value: object, kind: Kind) -> Cell:
     entries = entries_of(value, 2 * NODES)
     if entries is None:
         raise InvalidArchitecture(
-            f"A {kind} cell of darts is a list of {2 * NODES} pairs (operation, state); got {value!r}."
+            f"A {kind} cell of darts is a list of {2 * NODES} pairs (operation, state); got {quoted(value)}."
         )
     return entries
 
@@ -208,7 +208,7 @@ def _choices(cell: Cell, kind: Kind, ops: Sequence[str]) -> list[int]:
 
 def _operation(op: str, ops: Sequence[str]) -> int:
     if op not in ops:
-        raise InvalidArchitecture(f"A cell of darts cannot hold the operation {op!r}. {nearest(op, ops)}")
+        raise InvalidArchitecture(f"A cell of darts cannot hold the operation {quoted(op)}. {nearest(op, ops)}")
     return ops.index(op)
 
 

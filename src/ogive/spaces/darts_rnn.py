@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, nearest
+from ogive.core.errors import InvalidArchitecture, nearest, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.notation import arguments, entries_of, short
@@ -78,7 +78,9 @@ def architecture(cell: Cell) -> Architecture:
     choices: list[int] = []
     for node, (op, state) in enumerate(cell, start=1):
         if op not in CHOOSABLE:
-            raise InvalidArchitecture(f"A cell of {NAME} cannot hold the operation {op!r}. {nearest(op, CHOOSABLE)}")
+            raise InvalidArchitecture(
+                f"A cell of {NAME} cannot hold the operation {quoted(op)}. {nearest(op, CHOOSABLE)}"
+            )
         if not 0 <= state < node:
             raise InvalidArchitecture(
                 f"State {node} of a {NAME} cell reads one of the states 0..{node - 1}, got {state}."
@@ -116,7 +118,9 @@ def read(text: str) -> Architecture:
         )
     entries = entries_of(value, NODES)
     if entries is None:
-        raise InvalidArchitecture(f"A cell of {NAME} is a list of {NODES} pairs (operation, state); got {value!r}.")
+        raise InvalidArchitecture(
+            f"A cell of {NAME} is a list of {NODES} pairs (operation, state); got {quoted(value)}."
+        )
     return architecture(entries)
 
 

@@ -11,7 +11,7 @@ import itertools
 from dataclasses import dataclass
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, quoted
 from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, Choices, SearchSpace
 
@@ -121,7 +121,7 @@ def read(text: str) -> Architecture:
             f"A perceptron is written as up to {LAYERS} of the widths {', '.join(map(str, WIDTHS))}, then "
             f"{'|'.join(ACTIVATIONS)}, {'|'.join(NORMALISATIONS)}, a dropout of "
             f"{', '.join(f'{share:g}' for share in DROPOUTS)} and {'|'.join(SHORTCUTS)}, such as "
-            f"128-64 relu batch 0.1 residual; got {text!r}."
+            f"128-64 relu batch 0.1 residual; got {quoted(text)}."
         ) from None
     return Architecture(NAME, (*padded, *behind))
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, nearest
+from ogive.core.errors import InvalidArchitecture, nearest, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.fingerprint import fingerprint, fingerprints
@@ -198,10 +198,12 @@ def read(text: str) -> Architecture:
     found = arguments(text, "ModelSpec", ("matrix", "ops"))
     matrix, ops = _matrix(found["matrix"]), found["ops"]
     if not isinstance(ops, (list, tuple)) or len(ops) != len(matrix) or (ops[0], ops[-1]) != ("input", "output"):
-        raise InvalidArchitecture(f"A cell of {len(matrix)} vertices has as many ops, 'input' to 'output'; got {ops}.")
+        raise InvalidArchitecture(
+            f"A cell of {len(matrix)} vertices has as many ops, 'input' to 'output'; got {quoted(ops)}."
+        )
     for op in ops[1:-1]:
         if op not in OPS:
-            raise InvalidArchitecture(f"nasbench101 has no operation {op!r}. {nearest(str(op), OPS)}")
+            raise InvalidArchitecture(f"nasbench101 has no operation {quoted(op)}. {nearest(str(op), OPS)}")
     kept = list(range(len(matrix)))
     if len(matrix) > VERTICES:
         live = _live([sum(bit << target for target, bit in enumerate(row)) for row in matrix])
@@ -254,7 +256,8 @@ def _matrix(value: object) -> list[list[int]]:
     entries = ((entry, i < j) for i, row in enumerate(rows) for j, entry in enumerate(row))
     if not square or not all(entry == 0 or (entry == 1 and above) for entry, above in entries):
         raise InvalidArchitecture(
-            f"The matrix of a cell of nasbench101 is square and holds ones above its diagonal only; got {value!r}."
+            f"The matrix of a cell of nasbench101 is square and holds ones above its diagonal only; "
+            f"got {quoted(value)}."
         )
     return [[int(entry) for entry in row] for row in rows]
 

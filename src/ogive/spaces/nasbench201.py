@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, nearest
+from ogive.core.errors import InvalidArchitecture, nearest, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.extended import Operation, extended
@@ -96,17 +96,19 @@ def read(text: str, space: str = NAME, ops: Sequence[str] = OPS) -> Architecture
     if len(nodes) != 3 or not all(_NODE.fullmatch(node) for node in nodes):
         raise InvalidArchitecture(
             f"A cell of {space} is written |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
-            f"with op one of {', '.join(ops)}; got {text!r}."
+            f"with op one of {', '.join(ops)}; got {quoted(text)}."
         )
     found = {
         (int(source), target): op for target, node in enumerate(nodes, start=1) for op, source in _ENTRY.findall(node)
     }
     entries = sum(len(_ENTRY.findall(node)) for node in nodes)
     if set(found) != set(EDGES) or entries != len(EDGES):
-        raise InvalidArchitecture(f"Node i of a {space} cell names each of its inputs ~0..~(i-1) once; got {text!r}.")
+        raise InvalidArchitecture(
+            f"Node i of a {space} cell names each of its inputs ~0..~(i-1) once; got {quoted(text)}."
+        )
     for op in found.values():
         if op not in ops:
-            raise InvalidArchitecture(f"{space} has no operation {op!r}. {nearest(op, ops)}")
+            raise InvalidArchitecture(f"{space} has no operation {quoted(op)}. {nearest(op, ops)}")
     return Architecture(space, tuple(ops.index(found[edge]) for edge in EDGES))
 
 

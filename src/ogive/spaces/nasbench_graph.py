@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 
@@ -81,7 +81,9 @@ def read(text: str) -> Architecture:
     stripped = text.strip()
     digits = stripped.zfill(NODES + 1)
     if not stripped.isdecimal() or not stripped.isascii() or len(digits) != NODES + 1 or "9" in digits:
-        raise InvalidArchitecture(f"An architecture of {NAME} is a number of up to five digits 0..8; got {text!r}.")
+        raise InvalidArchitecture(
+            f"An architecture of {NAME} is a number of up to five digits 0..8; got {quoted(text)}."
+        )
     return Architecture(NAME, tuple(int(digit) for digit in digits))
 
 

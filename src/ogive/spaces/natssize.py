@@ -10,7 +10,7 @@ import functools
 import re
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 
@@ -20,7 +20,7 @@ NAME = "natssize"
 WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
 LAYERS = ("cell", "reduction", "cell", "reduction", "cell")
 
-_TEXT = re.compile(r"\d+(?::\d+)*")
+_TEXT = re.compile(r"\d{1,9}(?::\d{1,9})*")
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def read(text: str) -> Architecture:
     if len(widths) != len(LAYERS) or not set(widths) <= set(WIDTHS):
         raise InvalidArchitecture(
             f"A network of natssize is written as {len(LAYERS)} of the widths {', '.join(map(str, WIDTHS))} "
-            f"such as 8:16:24:32:40; got {text!r}."
+            f"such as 8:16:24:32:40; got {quoted(text)}."
         )
     return Architecture(NAME, tuple(WIDTHS.index(width) for width in widths))
 

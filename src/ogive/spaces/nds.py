@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError, nearest, shortened
+from ogive.core.errors import InvalidArchitecture, SpecError, nearest, quoted, shortened
 from ogive.core.graph import Graph, Sketch
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.darts import KINDS, Cell, Kind, addends, append_cells
@@ -167,7 +167,7 @@ def architecture(name: str, normal: Cell, reduce: Cell, *, width: int, depth: in
     choices = [*_choices(family, "normal", normal), *_choices(family, "reduce", reduce)]
     for field, value, known in (("depth", depth, DEPTHS), ("width", width, WIDTHS)):
         if type(value) is not int or value not in known:
-            raise InvalidArchitecture(f"{field}: networks of {name} have one of {_listed(known)}; got {value!r}.")
+            raise InvalidArchitecture(f"{field}: networks of {name} have one of {_listed(known)}; got {quoted(value)}.")
         choices.append(known.index(value))
     return Architecture(name, tuple(choices))
 
@@ -187,7 +187,7 @@ def _choices(family: Family, kind: Kind, cell: Cell) -> list[int]:
         earlier = 2 + place // 2
         if op not in family.ops:
             raise InvalidArchitecture(
-                f"genotype.{kind}[{place}]: {op!r} is no operation of {family.name}. {nearest(op, family.ops)}"
+                f"genotype.{kind}[{place}]: {quoted(op)} is no operation of {family.name}. {nearest(op, family.ops)}"
             )
         if not 0 <= state < earlier:
             raise InvalidArchitecture(

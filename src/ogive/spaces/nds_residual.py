@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 from ogive.spaces.nds import parsed
@@ -302,20 +302,21 @@ def read_net(name: str, net: object) -> Architecture:
     """The architecture of the object `net` of a record; InvalidArchitecture names the field that cannot be right."""
     if not isinstance(net, Mapping) or net.get("block_type") != BLOCKS[name]:
         kind = net.get("block_type") if isinstance(net, Mapping) else net
-        raise InvalidArchitecture(f"block_type: networks of {name} are made of {BLOCKS[name]}; got {kind!r}.")
+        raise InvalidArchitecture(f"block_type: networks of {name} are made of {BLOCKS[name]}; got {quoted(kind)}.")
     grouped = name == "nds_resnext"
     strides = _numbers(net, "ss")
     if strides != [1, *STRIDES]:
-        raise InvalidArchitecture(f"ss: the stem and the stages have strides {[1, *STRIDES]}; got {strides}.")
+        raise InvalidArchitecture(f"ss: the stem and the stages have strides {[1, *STRIDES]}; got {quoted(strides)}.")
     columns = {"depth": _numbers(net, "ds"), "width": _numbers(net, "ws")}
     if (columns["depth"][0], columns["width"][0]) != (1, STEM_WIDTH):
         raise InvalidArchitecture(
-            f"ds, ws: networks of {name} begin with one layer of {STEM_WIDTH} channels; got {net['ds']}, {net['ws']}."
+            f"ds, ws: networks of {name} begin with one layer of {STEM_WIDTH} channels; got "
+            f"{quoted(net['ds'])}, {quoted(net['ws'])}."
         )
     if grouped:
         columns |= {"ratio": _ratios(net), "groups": _numbers(net, "num_gs")}
     elif net.get("bot_muls") or net.get("num_gs"):
-        raise InvalidArchitecture(f"bot_muls, num_gs: blocks of {name} have neither; got {net}.")
+        raise InvalidArchitecture(f"bot_muls, num_gs: blocks of {name} have neither; got {quoted(net)}.")
     choices = []
     for stage in range(1, 1 + STAGES):
         for option, known in OPTIONS[name].items():
@@ -335,7 +336,9 @@ def _range(known: tuple[int, ...]) -> str:
 def _numbers(net: Mapping[str, object], field: str) -> list[float]:
     values = net.get(field)
     if not isinstance(values, list) or len(values) != 1 + STAGES or not all(type(v) in (int, float) for v in values):
-        raise InvalidArchitecture(f"{field}: a stem and {STAGES} stages make {1 + STAGES} numbers; got {values!r}.")
+        raise InvalidArchitecture(
+            f"{field}: a stem and {STAGES} stages make {1 + STAGES} numbers; got {quoted(values)}."
+        )
     return values
 
 

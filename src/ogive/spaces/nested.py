@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ogive.core.errors import InvalidArchitecture, SpecError, nearest
+from ogive.core.errors import InvalidArchitecture, SpecError, nearest, quoted
 from ogive.spaces.darts import CHOOSABLE
 from ogive.spaces.notation import arguments
 
@@ -220,7 +220,7 @@ def read_nested(text: str) -> NestedGenotype:
         found = arguments(text, "Genotype_nested", ("genes", "concat", "reductions"))
     genes = found["genes"]
     if not isinstance(genes, (list, tuple)):
-        raise InvalidArchitecture(f"The genes of a nested genotype are a list of cells; got {genes!r}.")
+        raise InvalidArchitecture(f"The genes of a nested genotype are a list of cells; got {quoted(genes)}.")
     layers = _numbers(found.get("seq", ()), "seq")
     return NestedGenotype(tuple(_cell(gene) for gene in genes), layers, _numbers(found["reductions"], "reductions"))
 
@@ -238,7 +238,7 @@ def write_nested(genotype: NestedGenotype) -> str:
 def _numbers(value: object, name: str) -> tuple[int, ...]:
     numbers = value if isinstance(value, (list, tuple)) else (None,)
     if not all(type(number) is int for number in numbers):
-        raise InvalidArchitecture(f"The {name} of a nested genotype are whole numbers; got {value!r}.")
+        raise InvalidArchitecture(f"The {name} of a nested genotype are whole numbers; got {quoted(value)}.")
     return tuple(numbers)
 
 
@@ -250,7 +250,7 @@ def _cell(value: object) -> NestedCell:
         if isinstance(triple, (list, tuple)) and [type(part) for part in triple] == [str, int, int]
     ]
     if len(entries) != len(triples):
-        raise InvalidArchitecture(f"A nested cell is a list of triples (operation, node, state); got {value!r}.")
+        raise InvalidArchitecture(f"A nested cell is a list of triples (operation, node, state); got {quoted(value)}.")
     return tuple(entries)
 
 
@@ -269,7 +269,7 @@ def _check_cell(place: int, cell: NestedCell) -> None:
     for op, node, state in cell:
         if op not in DARTOPTI_OPERATIONS:
             raise InvalidArchitecture(
-                f"Cell {place} cannot hold the operation {op!r}. {nearest(op, DARTOPTI_OPERATIONS)}"
+                f"Cell {place} cannot hold the operation {quoted(op)}. {nearest(op, DARTOPTI_OPERATIONS)}"
             )
         if node < INPUTS or not 0 <= state < node:
             raise InvalidArchitecture(

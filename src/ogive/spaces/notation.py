@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import warnings
 
-from ogive.core.errors import InvalidArchitecture, shortened
+from ogive.core.errors import InvalidArchitecture, in_line, shortened
 
 __all__ = ["arguments", "entries_of", "short"]
 
@@ -20,7 +21,9 @@ def arguments(text: str, name: str, keys: tuple[str, ...]) -> dict[str, object]:
     try:
         if len(text) > LONGEST:
             raise ValueError(f"longer than {LONGEST} characters")
-        call = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of what is no Python of anybody's
+            call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Call) or _called(call) != name or len(call.args) > len(keys):
             raise ValueError(f"not of the form {name}(...)")
         given = list(zip(keys, call.args, strict=False)) + [(word.arg or "**", word.value) for word in call.keywords]
@@ -28,7 +31,7 @@ def arguments(text: str, name: str, keys: tuple[str, ...]) -> dict[str, object]:
             raise ValueError(f"its arguments must be {', '.join(keys)}, each once")
         return {key: _value(node) for key, node in given}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise InvalidArchitecture(f"Cannot read {shortened(text)!r} as {name}(...): {error}.") from None
+        raise InvalidArchitecture(f"Cannot read {shortened(text)!r} as {name}(...): {in_line(error)}.") from None
 
 
 def entries_of(value: object, count: int | None = None) -> tuple[tuple[str, int], ...] | None:

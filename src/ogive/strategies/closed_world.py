@@ -11,12 +11,14 @@ from typing import Protocol
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Closed, is_divisible
-from ogive.core.errors import StoreError
+from ogive.core.errors import StoreError, in_line
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.trial import Proposal, Trial
+from ogive.documents import read_json
 
 __all__ = ["InClosedWorld", "World", "in_closed_world"]
 
+_STATE = {"visited": [int], "projections": int, "originals": [[object]]}
 FILE = "world.json"
 INNER = "strategy"
 
@@ -125,8 +127,8 @@ class _CheckpointedInClosedWorld(InClosedWorld):
         path = Path(folder) / FILE
         self.strategy.load(Path(folder) / INNER)
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            self.world.revisit([int(row) for row in state["visited"]], int(state["projections"]))
+            state = read_json(path, _STATE)
+            self.world.revisit(state["visited"], state["projections"])
             name = self.world.name
             self._originals = {
                 (Architecture(name, tuple(choices)), fidelity): deque(
@@ -135,7 +137,7 @@ class _CheckpointedInClosedWorld(InClosedWorld):
                 for choices, fidelity, waiting in state["originals"]
             }
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise StoreError(f"{path} is damaged ({error!r}). Resume without it, by replay.") from error
+            raise StoreError(f"{path} is damaged ({in_line(error)}). Resume without it, by replay.") from error
 
 
 def in_closed_world(strategy: Strategy, world: World) -> InClosedWorld:

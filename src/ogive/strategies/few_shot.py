@@ -7,7 +7,6 @@ Zhao et al., "Few-shot Neural Architecture Search", ICML 2021. The strategy that
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import math
 import time
@@ -19,11 +18,12 @@ from typing import Any
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
-from ogive.core.errors import SpecError, StoreError
+from ogive.core.errors import SpecError, StoreError, in_line, quoted
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Cost, Proposal, Trial
+from ogive.documents import read_json
 from ogive.files import write_json
 from ogive.strategies.single_path import SharedPaths
 from ogive.strategies.supernet import SupernetStrategy
@@ -37,6 +37,19 @@ from ogive.training.threads import threads
 __all__ = ["FewShot", "Found", "Part", "Splitting", "few_shot"]
 
 logger = logging.getLogger(__name__)
+
+_PART = {"name": str, "held": [[object]], "parent": (str, None)}
+_FOUND = {"name": str, "level": int, "arch": str, "loss": (float, None)}
+_RECORD = {
+    "settings": {...: object},
+    "edges": [{"kind": str, "number": int}],
+    "waiting": ([_PART], None),
+    "done": [_FOUND],
+    "last": (_FOUND, None),
+    "undone": int,
+    "now": (_PART, None),
+    "parents": {...: str},
+}
 
 STATE = "few_shot.json"
 AGREEMENT_IMAGES = 48  # in a batch, as in ``inherited``
@@ -338,9 +351,10 @@ class FewShot:
         """Go on from a saved state; StoreError if it is damaged, or of another search."""
         folder = Path(folder)
         try:
-            record = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            record = read_json(folder / STATE, _RECORD)
             if record["settings"] != self._settings():
-                raise StoreError(f"{folder} holds a search with {record['settings']}, but this is {self._settings()}.")
+                found, mine = quoted(record["settings"]), quoted(self._settings())
+                raise StoreError(f"{folder} holds a search with {found}, but this is {mine}.")
             self._edges = tuple(Edge(**edge) for edge in record["edges"])
             self._waiting = None if record["waiting"] is None else [_read_part(entry) for entry in record["waiting"]]
             self._done = [_read_found(entry) for entry in record["done"]]
@@ -352,16 +366,18 @@ class FewShot:
                 search = self._searching(part, None if part == WHOLE else self._fresh(part))
                 search.load(folder / "search")
                 self._now = part, search
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise StoreError(f"The state in {folder} is damaged or of another version of ogive: {error!r}.") from error
+        except StoreError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, StopIteration) as error:
+            what = "is damaged or of another version of ogive"
+            raise StoreError(f"The state in {folder} {what}: {in_line(error)}.") from error
 
     def _restored(self, place: Path, name: str) -> Supernet:
         """A supernet that is yet to be split up."""
         found = checkpoint.latest(place, {"name": name})
         if found is None:
             raise StoreError(f"{place} holds no readable supernet.")
-        assert self._waiting is not None
-        held = next(part.held[:-1] for part in self._waiting if part.parent == name)
+        held = next(part.held[:-1] for part in self._waiting or () if part.parent == name)
         network = self._fresh(Part(name, held))
         checkpoint.restore_module(network, found[0], "supernet.")
         return network

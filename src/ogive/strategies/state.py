@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from ogive.core.errors import StoreError
+from ogive.core.errors import StoreError, in_line, quoted
+from ogive.documents import read_json
 
 __all__ = ["Resumable"]
 
@@ -44,20 +45,23 @@ class Resumable(ABC):
         mine = {"strategy": type(self).__name__, "settings": self.settings()}
         theirs = {key: content[key] for key in mine}
         if theirs != json.loads(json.dumps(mine)):
-            raise StoreError(f"The state in {path} is that of {theirs}, but the strategy is {mine}.")
+            raise StoreError(f"The state in {path} is that of {quoted(theirs)}, but the strategy is {quoted(mine)}.")
         try:
             self.restore(content["state"])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise StoreError(f"The state in {path} was written by another version of ogive: {error!r}.") from error
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            what = "was written by another version of ogive"
+            raise StoreError(f"The state in {path} {what}: {in_line(error)}.") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, object)
     except FileNotFoundError:
         raise StoreError(f"A saved strategy is a folder with the file {FILE}, but there is no {path}.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path} is damaged, it is no JSON: {error}. Resume without it, by replay.") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} is damaged, it is no JSON: {in_line(error)}. Resume without it, by replay."
+        ) from error
     if not isinstance(record, dict) or not {"schema", "digest", "strategy", "settings", "state"} <= set(record):
         raise StoreError(f"{path} is no saved strategy: it lacks schema, digest, strategy, settings or state.")
     if record["schema"] != SCHEMA:

@@ -20,7 +20,7 @@ import torch
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Answer
-from ogive.core.errors import SpecError, StoreError
+from ogive.core.errors import SpecError, StoreError, in_line
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Proposal, Trial, counted
@@ -373,8 +373,9 @@ class SupernetStrategy:
                 self._decisions.append(decision)
             self.search.restore(tensors, record)
             self._notes = record["notes"] if "notes" in record else self._noted_before(record)
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise StoreError(f"The state in {folder} was written by another version of ogive: {error!r}.") from error
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            way = "was written by another version of ogive"
+            raise StoreError(f"The state in {folder} {way}: {in_line(error)}.") from error
 
     def _noted_before(self, record: Mapping[str, Any]) -> list[list[Any]]:
         """What rules have noted according to a state of version 0.1."""

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError, UnknownName, quoted
 from ogive.supernets.networks import Supernet
 from ogive.supernets.plan import CellChoices, Plan
 
@@ -62,13 +62,13 @@ def read_edge(plan: Plan, text: str | int) -> Edge:
     kind, _, number = str(text).rpartition(":")
     if not kind and len(plan.kinds) > 1:
         raise SpecError(
-            f"{plan.space} has cells of several kinds, so an edge is written {plan.kinds[0]}:0, but got {text!r}."
+            f"{plan.space} has cells of several kinds, so an edge is written {plan.kinds[0]}:0, but got {quoted(text)}."
         )
     kind = kind or plan.kinds[0]
     if kind not in plan.kinds:
         raise UnknownName(f"kind of cell in {plan.space}", kind, plan.kinds)
     if not number.isdecimal() or int(number) >= len(plan.edges):
-        raise SpecError(f"The edges of a cell of {plan.space} are 0 to {len(plan.edges) - 1}, but got {text!r}.")
+        raise SpecError(f"The edges of a cell of {plan.space} are 0 to {len(plan.edges) - 1}, but got {quoted(text)}.")
     return Edge(kind, int(number))
 
 
@@ -142,7 +142,9 @@ def read_part(plan: Plan, name: str) -> dict[Edge, tuple[int, ...]]:
         edge, _, operations = place.partition(" ")
         known = [] if operations == "absent" else operations.split("-")
         if not set(known) <= set(plan.operations):
-            raise SpecError(f"A part of a supernet of {plan.space} is named after operations of its, but got {name!r}.")
+            raise SpecError(
+                f"A part of a supernet of {plan.space} is named after operations of its, but got {quoted(name)}."
+            )
         held[read_edge(plan, edge)] = tuple(map(plan.operations.index, known))
     return held
 

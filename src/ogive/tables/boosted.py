@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import SpecError
+from ogive.core.errors import SpecError, in_line
 
 __all__ = ["FIELDS", "Forest", "read_forest"]
 
@@ -103,8 +103,7 @@ def read_forest(path: Path, features: int) -> Forest:
     except KeyError as error:
         raise SpecError(f"{path} holds no boosted trees that ogive reads: it has no entry {error}.") from None
     except (ValueError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SpecError(f"{path} holds no boosted trees that ogive reads: {reason}.") from None
+        raise SpecError(f"{path} holds no boosted trees that ogive reads: {in_line(error)}.") from None
     return forest
 
 

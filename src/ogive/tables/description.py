@@ -11,8 +11,28 @@ from ogive.core.metric import Metric
 from ogive.tables.column import PUBLISHED_ROLES, Column, usable
 from ogive.tables.keys import Key
 
-__all__ = ["check_description", "records_of", "roles_of", "searched_on"]
+__all__ = ["SHAPE", "check_description", "records_of", "roles_of", "searched_on"]
 
+# What is read of table.json.
+_TEXT, _WHOLE = (str, None), (int, None)
+_FILE = {"bytes": int, "sha256": str}
+_COLUMN = {
+    **_FILE,
+    **dict.fromkeys(("unit", "meaning", "dtype"), str),
+    **dict.fromkeys(("family?", "clock?", "better?", "words?", "seeds?", "mean?", "cell?"), _TEXT),
+    **dict.fromkeys(("fidelity?", "seed?"), _WHOLE),
+    **dict.fromkeys(("test?", "curve?"), bool),
+}
+_ROLE = {"name": str, "unit?": str, "better?": str, "words?": str, "reported?": (bool, None)}
+SHAPE = {
+    **dict.fromkeys(("name", "space", "digest", "source", "licence", "importer"), str),
+    **dict.fromkeys(("clock", "metric?", "report?", "kind?"), _TEXT),
+    "rows": int,
+    "complete?": bool,
+    "roles?": ({...: _ROLE}, None),
+    "columns": {...: _COLUMN},
+    "key": {"kind": str, "sizes?": [int], "space?": str, "by?": str, "rows?": int, "files?": {...: _FILE}},
+}
 # Tables of version 0.1 did not always say what is searched on and reported: two different trainings of NAS-Bench-201,
 # on half of the images and on all of them.
 _METRIC_1, _REPORT_1 = "c10v_val_200", "c10_test_200"

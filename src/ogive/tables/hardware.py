@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ogive.core.errors import SpecError
+from ogive.core.errors import SpecError, shortened
 from ogive.tables import pickles
 from ogive.tables.nasbench201 import HARDWARE
 from ogive.tables.rows import Values
@@ -41,13 +41,16 @@ def columns_of_pickle(path: Path) -> dict[str, Values]:
         raise SpecError(f"{path} is not HW-NAS-Bench: it has no entry nasbench201 with {', '.join(_SETS)}.")
     columns: dict[str, Values] = {}
     for data, short in _SETS.items():
-        for kind, values in cells.get(data, {}).items():
+        lists = cells.get(data, {})
+        if not isinstance(lists, dict):
+            raise SpecError(f"The entry {data} of {path} is no dictionary of lists.")
+        for kind, values in lists.items():
             if kind == "config":
                 _add_cells(columns, values, path)
             elif f"{short}_{kind}" in HARDWARE:
                 columns[f"hwnas_{short}_{kind}"] = _numbers(values, path)
             else:
-                logger.warning("The entry %s of %s was left out.", kind, data)
+                logger.warning("The entry %s of %s was left out.", shortened(str(kind)), data)
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
         raise SpecError(f"The lists of {path} have different lengths: {', '.join(map(str, sorted(lengths)))}.")
@@ -55,7 +58,11 @@ def columns_of_pickle(path: Path) -> dict[str, Values]:
 
 
 def _add_cells(columns: dict[str, Values], configurations: Any, path: Path) -> None:
-    listed = [entry.get("arch_str") for entry in _listed(configurations) if isinstance(entry, Mapping)]
+    try:
+        entries = _listed(configurations)
+    except TypeError:
+        raise SpecError(f"The configurations of {path} are no list.") from None
+    listed = [entry.get("arch_str") for entry in entries if isinstance(entry, Mapping)]
     if listed and all(isinstance(text, str) for text in listed):
         known = columns.setdefault("arch_str", np.array(listed, object))
         if known.tolist() != listed:
@@ -65,7 +72,7 @@ def _add_cells(columns: dict[str, Values], configurations: Any, path: Path) -> N
 def _numbers(values: Any, path: Path) -> Values:
     try:
         return np.array([float(value) for value in _listed(values)])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SpecError(f"A list of {path} holds something else than numbers.") from None
 
 

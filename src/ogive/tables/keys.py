@@ -17,6 +17,9 @@ from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 
 __all__ = ["Key", "MixedRadix", "SortedDigests", "key_from"]
 
+# NumPy takes numbers of rows apart into so many digits.
+DIGITS = 32
+
 Integers = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 Arrays = Callable[[str], npt.NDArray[Any]]
@@ -62,6 +65,8 @@ class MixedRadix:
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(operator.index(size) for size in sizes)
+        if not (len(self.sizes) <= DIGITS and min(self.sizes, default=1) > 0 and math.prod(self.sizes) < 2**63):
+            raise SpecError(f"A row for each combination takes up to {DIGITS} choices and 2^63 rows.")
         self.rows = math.prod(self.sizes)
         weights = [math.prod(self.sizes[place + 1 :]) for place in range(len(self.sizes))]
         self._weights = np.array(weights, np.int64)

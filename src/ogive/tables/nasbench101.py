@@ -9,7 +9,6 @@ each number of epochs.
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, in_line
+from ogive.documents import checked, parsed
 from ogive.spaces import nasbench101
 from ogive.tables.keys import SortedDigests
 from ogive.tables.store import Column, Table, write_table
@@ -83,7 +83,7 @@ def import_records(path: Path, folder: Path, name: str, progress: Progress | Non
         try:
             _take(gathered, record)
         except (ValueError, TypeError, KeyError, IndexError, InvalidArchitecture) as error:
-            raise SpecError(f"Record {number} of {path} is not one of NAS-Bench-101: {error}") from None
+            raise SpecError(f"Record {number} of {path} is not one of NAS-Bench-101: {in_line(error)}") from None
         if progress is not None and number % 20_000 == 0:
             progress(len(gathered.rows), nasbench101.DISTINCT)
     if not gathered.rows:
@@ -92,7 +92,9 @@ def import_records(path: Path, folder: Path, name: str, progress: Progress | Non
 
 
 def _take(gathered: _Gathered, record: bytes) -> None:
-    digest, epochs, bits, ops, metrics = json.loads(record)
+    digest, epochs, bits, ops, metrics = checked(parsed(record), [(str, int)])
+    if not all(isinstance(text, str) for text in (digest, bits, ops, metrics)):
+        raise ValueError("its hash, matrix, operations and metrics are texts")
     if epochs not in EPOCHS:
         raise ValueError(f"it was trained for {epochs} epochs, not for one of {EPOCHS}")
     row, new = gathered.row(digest)

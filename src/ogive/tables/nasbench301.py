@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, in_line
 from ogive.spaces import darts
 from ogive.tables.keys import SortedDigests
 from ogive.tables.rows import mean_of_rows
@@ -128,8 +128,7 @@ def _result(file: Path) -> tuple[tuple[float, ...], bytes, tuple[float, ...], np
     except KeyError as error:
         raise SpecError(f"{file} is no result of NAS-Bench-301: it has no entry {error}.") from None
     except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SpecError(f"{file} is no result of NAS-Bench-301: {reason}.") from None
+        raise SpecError(f"{file} is no result of NAS-Bench-301: {in_line(error)}.") from None
 
 
 def _choices(config: Mapping[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, in_line, shortened
 from ogive.spaces import nasbench201, natssize
 from ogive.tables import pickles
 from ogive.tables.keys import MixedRadix, SortedDigests
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 Numbers = dict[str, float]
 
+LONGEST = 10_000  # epochs; published are up to 200
 META = "meta.pickle.pbz2"
 # Our short names of the four sets of trainings, and which of their splits are which. The last epoch counts.
 _SETS = {"cifar10-valid": "c10v", "cifar10": "c10", "cifar100": "c100", "ImageNet16-120": "in16"}
@@ -45,6 +46,8 @@ _TRAINING = frozenset({"eval_acc1es", "train_acc1es", "epochs"})
 _RESULTS = frozenset({"all_results", "dataset_seed", "arch_str"})
 # The seeds of the long trainings, in the order in which they are published; many architectures have the first two only.
 SEEDS = (777, 888, 999)
+# What was read of a dictionary here stands under a key that no file can have.
+_READ = object()
 _TRUSTED_SEED = 888  # the package's own choice where trainings disagree on parameters and operations
 
 
@@ -105,7 +108,7 @@ def import_pth(path: Path, folder: Path, name: str, progress: Progress | None = 
             _compact(found)
         elif found.keys() >= _RESULTS:
             # Both schedules of an architecture are read; which is which, the trainings know.
-            found["numbers"] = _of_results(found)
+            found[_READ] = _of_results(found)
             del found["all_results"]
             schedules[0] += 1
             if progress is not None and schedules[0] % 200 == 0:
@@ -131,17 +134,20 @@ def _of_record(record: Any, text: str, path: Path) -> Numbers:
     numbers: Numbers = {}
     try:
         for results in record.values():
-            if results["arch_str"] != text:
-                raise ValueError(f"it is about {results['arch_str']}, but is listed as {text}")
-            numbers |= results["numbers"] if "numbers" in results else _of_results(results)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise SpecError(f"{path} is not what NATS-Bench publishes for {text}: {error!r}.") from None
+            if not isinstance(results["arch_str"], str) or results["arch_str"] != text:
+                raise ValueError("it is about another one")
+            numbers |= results[_READ] if _READ in results else _of_results(results)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        text = shortened(text)
+        raise SpecError(f"{path} is not what NATS-Bench publishes for {text}: {in_line(error)}.") from None
     return numbers
 
 
 def _of_results(results: Mapping[str, Any]) -> Numbers:
     numbers: Numbers = {}
     for data, seeds in results["dataset_seed"].items():
+        if not all(isinstance(seed, int) for seed in seeds):
+            raise ValueError("its seeds are whole numbers")
         trainings = {seed: _compact(results["all_results"][data, seed]) for seed in seeds}
         (epochs,) = {training["epochs"] for training in trainings.values()}
         numbers |= _of_set(data, epochs, trainings)
@@ -150,9 +156,11 @@ def _of_results(results: Mapping[str, Any]) -> Numbers:
 
 def _compact(training: dict[Any, Any]) -> dict[Any, Any]:
     """Keep of one training what is imported, in place: numbers after the last epoch, and seconds of all epochs."""
-    if "accuracies" in training:
+    if _READ in training:
         return training
     last = int(training["epochs"]) - 1
+    if not 0 <= last < LONGEST:
+        raise ValueError(f"it trained for 1 to {LONGEST:,} epochs")
     times = training.get("train_times") or {}
     accuracies = {
         key.partition("@")[0]: float(value)
@@ -160,6 +168,7 @@ def _compact(training: dict[Any, Any]) -> dict[Any, Any]:
         if key.endswith(f"@{last}")
     }
     kept = {
+        _READ: True,
         "epochs": last + 1,
         "accuracies": accuracies | {"train": float(training["train_acc1es"][last])},
         "seconds": float(sum(times.values())) if times else math.nan,

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError, shortened
+from ogive.core.errors import InvalidArchitecture, SpecError, quoted, shortened
 from ogive.spaces import nds, nds_residual
 from ogive.tables.json_records import records
 from ogive.tables.keys import SortedDigests
@@ -109,7 +109,7 @@ def _architecture(record: Any, path: Path, space: str | None) -> Architecture:
     found = _cell_space(path) if "genotype" in net else RESIDUAL.get(str(net.get("block_type")))
     if found is None:
         raise ValueError(
-            f"net.block_type is {' or '.join(RESIDUAL)}, of which ogive has spaces, not {net.get('block_type')!r}"
+            f"net.block_type is {' or '.join(RESIDUAL)}, of which ogive has spaces, not {quoted(net.get('block_type'))}"
         )
     if space is not None and found != space:
         raise ValueError(f"its network is of {found}, those before it of {space}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from typing import Any
 
 from ogive.archives import read_gzip
 from ogive.core.architecture import Architecture
-from ogive.core.errors import MissingData, StoreError
+from ogive.core.errors import MissingData, StoreError, in_line, quoted
+from ogive.documents import checked, read_json
 
 __all__ = [
     "ARCH",
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 SCHEMA = 2  # since 2 with the seconds of every row
+_SETTINGS = {"proxies": [str], "space": str, "machine?": {"cpu?": (str, None), "commit?": (str, None)}}
 ARCH, SECONDS, ERROR = "arch", "cpu_seconds", "error"
 
 
@@ -101,12 +102,15 @@ def read_rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
     """The whole rows of the file, and how many bytes they take with the header; a torn last line does not count."""
     content = _content(path)
     whole = content.rfind(b"\n") + 1
-    lines = list(csv.reader(io.StringIO(content[:whole].decode("utf-8", errors="replace"))))
+    try:
+        lines = list(csv.reader(io.StringIO(content[:whole].decode("utf-8", errors="replace"))))
+    except csv.Error as error:
+        raise StoreError(f"{path} is damaged ({in_line(error)}): restore it.") from error
     if not lines:
         return [], 0
     if lines[0] != [ARCH, *proxies, SECONDS, ERROR]:
         raise StoreError(
-            f"{path} has the columns {', '.join(lines[0])}, but the settings beside it name other proxies."
+            f"{path} has the columns {quoted(', '.join(lines[0]))}, but the settings beside it name other proxies."
         )
     return [_row(path, number, line, len(proxies)) for number, line in enumerate(lines[1:], start=2)], whole
 
@@ -114,16 +118,20 @@ def read_rows(path: Path, proxies: tuple[str, ...]) -> tuple[list[Row], int]:
 def read_settings(path: Path) -> dict[str, Any]:
     """What stands beside the table; StoreError if that is missing or of another schema."""
     try:
-        found = json.loads(beside(path).read_text(encoding="utf-8"))
+        found = read_json(beside(path), object)
     except FileNotFoundError:
         raise StoreError(
             f"{path} is no table of scores: {beside(path)} is missing. `ogive score` makes both."
         ) from None
-    except ValueError as error:
-        raise StoreError(f"{beside(path)} is damaged: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{beside(path)} is damaged: {in_line(error)}.") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("proxies"), list):
         raise StoreError(f"{beside(path)} does not hold the settings of a table of scores of schema {SCHEMA}.")
-    return found
+    try:
+        settings: dict[str, Any] = checked(found, _SETTINGS)
+    except ValueError as error:
+        raise StoreError(f"{beside(path)} is damaged: {error}.") from error
+    return settings
 
 
 def beside(path: Path) -> Path:

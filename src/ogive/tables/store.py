@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -24,9 +25,10 @@ import numpy.typing as npt
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
 from ogive.core.metric import Metric, is_of_test_set
+from ogive.documents import checked, read_json
 from ogive.home import tables_folder
 from ogive.tables.column import PUBLISHED_ROLES, Column, Role, as_stored, check_column, file_of, settled
-from ogive.tables.description import check_description, records_of, roles_of, searched_on
+from ogive.tables.description import SHAPE, check_description, records_of, roles_of, searched_on
 from ogive.tables.keys import Key, key_from
 from ogive.tables.names import elsewhere, missing, same
 from ogive.tables.published import GETTABLE, PUBLISHED
@@ -74,7 +76,7 @@ class Table:
         """The table in a folder; StoreError if it is none, is damaged, or was written by a newer ogive."""
         folder = Path(folder)
         try:
-            description = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            description = read_json(folder / FILE, object)
         except (OSError, ValueError) as error:
             raise StoreError(f"There is no table in {folder}: cannot read its {FILE} ({_reason(error)}).") from None
         if not isinstance(description, dict) or not isinstance(description.get("schema"), int):
@@ -85,7 +87,7 @@ class Table:
                 "update ogive, or import the table again."
             )
         try:
-            table = cls(folder, description)
+            table = cls(folder, checked(description, SHAPE))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"{folder / FILE} is damaged ({_reason(error)}): remove the folder and import the table again."
@@ -243,14 +245,25 @@ class Table:
         folder = str(self.folder)
         for name, size in self._sizes.items():
             try:
-                found = os.stat(f"{folder}{os.sep}{file_of(name)}.npy").st_size  # noqa: PTH116 - one for each column
+                state = os.lstat(f"{folder}{os.sep}{file_of(name)}.npy")  # one for each column: no Path is made
+                if stat.S_ISLNK(state.st_mode):
+                    state = self._linked(name).stat()
             except OSError as error:
                 raise StoreError(f"The table {self.name} has lost its column {name} ({_reason(error)}).") from None
-            if found != size:
+            if state.st_size != size:
                 raise StoreError(
-                    f"{self._path(name)} has {found} bytes instead of {size}: "
+                    f"{self._path(name)} has {state.st_size} bytes instead of {size}: "
                     f"remove {self.folder} and import the table again."
                 )
+
+    def _linked(self, name: str) -> Path:
+        """The file that a link stands for; StoreError for one outside the folder, whose owner may be somebody else."""
+        path = self._path(name).resolve()
+        if self.folder.resolve() not in path.parents:
+            raise StoreError(
+                f"{self._path(name)} is a link to {path}, and a table keeps its columns in its own folder."
+            )
+        return path
 
     def _load(self, name: str) -> npt.NDArray[Any]:
         """An array of the key."""
@@ -259,7 +272,7 @@ class Table:
     def _read(self, name: str) -> npt.NDArray[Any]:
         try:
             values: npt.NDArray[Any] = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # noqa: BLE001  its header is parsed as Python
             raise StoreError(f"Cannot read the column {name} of the table {self.name} ({_reason(error)}).") from None
         return values
 

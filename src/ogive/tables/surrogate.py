@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import SpecError
+from ogive.core.errors import SpecError, in_line
 from ogive.core.space import Choice
 from ogive.spaces import darts
 from ogive.tables.boosted import Forest, read_forest
@@ -124,5 +124,5 @@ def _config(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_bytes()) if path.exists() else {}
     except (OSError, ValueError, RecursionError) as error:
-        raise SpecError(f"Cannot read {path}: {str(error).splitlines()[0]}.") from None
+        raise SpecError(f"Cannot read {path}: {in_line(error)}.") from None
     return content if isinstance(content, dict) else {}

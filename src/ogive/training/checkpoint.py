@@ -20,8 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn, optim
 
-from ogive.core.errors import StoreError
+from ogive.core.errors import StoreError, in_line, quoted
 from ogive.core.rng import Seed
+from ogive.documents import checked, parsed
 
 __all__ = ["Checkpoint", "decided", "latest", "optimizer_tensors", "restore_optimizer", "save", "save_tensors"]
 
@@ -30,6 +31,19 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 KEPT = 2
 PATTERN = "epoch-{:06d}.safetensors"
+
+# What a training or a search writes beside its tensors. Epochs are read as the records that their training keeps.
+RECORD = {
+    "schema": int,
+    "epoch": int,
+    "fingerprint": {...: object},
+    "history?": [{...: (float, str, bool, None)}],
+    **dict.fromkeys(("undone?", "in_a_row?", "averaged_steps?"), int),
+    "averaging?": bool,
+    "found?": [[float]],
+    "decisions?": [{...: object}],
+    "notes?": [[object]],
+}
 
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -75,10 +89,10 @@ def latest(folder: Path, fingerprint: Mapping[str, Any]) -> Checkpoint | None:
     for path in sorted(folder.glob(PATTERN.replace("{:06d}", "*")), reverse=True):
         try:
             with safe_open(path, framework="pt") as file:
-                record = json.loads(file.metadata()["record"])
+                record = checked(parsed((file.metadata() or {})["record"]), RECORD)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("The checkpoint %s is damaged (%s); using the one before it.", path, error)
+            logger.warning("The checkpoint %s is damaged (%s); using the one before it.", path, in_line(error))
             continue
         _check(path, record, fingerprint)
         return tensors, record
@@ -96,13 +110,21 @@ def _check(path: Path, record: Mapping[str, Any], fingerprint: Mapping[str, Any]
         name = differing[0]
         if name not in found:
             raise StoreError(
-                f"{path} says nothing of its {name}, which now is {fingerprint[name]}: it belongs to another training, "
-                "or to one of version 0.1, which goes on with it."
+                f"{path} says nothing of its {name}, which now is {quoted(fingerprint[name])}: it belongs to another "
+                "training, or to one of version 0.1, which goes on with it."
             )
         raise StoreError(
-            f"{path} belongs to another training: its {name} is {found.get(name)}, but now it is {fingerprint[name]}. "
+            f"{path} belongs to another training: its {name} is {_told(found.get(name), fingerprint[name])}. "
             "Use another folder, or the settings of that training."
         )
+
+
+def _told(found: Any, now: Any) -> str:
+    """A value and the one of now; of two records, the first entry that differs."""
+    if isinstance(found, Mapping) and isinstance(now, Mapping):
+        name = next(name for name in (*now, *found) if (name in found, found.get(name)) != (name in now, now.get(name)))
+        return f"one with {name}={quoted(found.get(name))}, but now with {name}={quoted(now.get(name))}"
+    return f"{quoted(found)}, but now it is {quoted(now)}"
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

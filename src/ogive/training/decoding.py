@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ogive.core.errors import MissingData
+from ogive.core.errors import MissingData, in_line
 from ogive.training.pictures import Array
 
 __all__ = ["Picture", "decoded", "pillow", "side_of"]
 
-# What Pillow raises for a file that is no picture, or not all of one.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError)
+PIXELS = 2**26  # of a picture, of which several are in memory at a time
 GREY = ("1", "L", "LA", "La", "F", "I")  # and I;16 and its kin
 
 
@@ -44,7 +43,7 @@ def side_of(path: Path) -> tuple[int, int] | None:
         with pillow().open(path) as image:
             size: tuple[int, int] = image.size
             return size
-    except BROKEN:
+    except Exception:  # noqa: BLE001  whatever the decoder of a format raises for what is none
         return None
 
 
@@ -59,11 +58,13 @@ def decoded(path: Path, size: int | None, channels: int | None) -> Picture:
     image_module = pillow()
     try:
         with image_module.open(path) as image:
+            if image.width * image.height > PIXELS:
+                raise ValueError(f"it announces {image.width:,}×{image.height:,} pixels, but up to {PIXELS:,} are read")
             animated = bool(getattr(image, "is_animated", False))
             image.load()
             plain = _plain(ImageOps.exif_transpose(image), channels)
-    except (*BROKEN, image_module.DecompressionBombError) as error:
-        return Picture(path, broken=(str(error) or type(error).__name__).splitlines()[0])
+    except Exception as error:  # noqa: BLE001  as above
+        return Picture(path, broken=in_line(error))
     if size is not None:
         plain = ImageOps.fit(plain, (size, size), method=image_module.Resampling.BILINEAR)
     values: Array = np.asarray(plain)

@@ -114,7 +114,8 @@ def _folders(top: Path) -> list[Path]:
 
 
 def _images(top: Path) -> list[Path]:
-    return sorted(path for path in top.rglob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+    found = (path for path in top.rglob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file())  # a pipe would be waited for
 
 
 def _decoded(

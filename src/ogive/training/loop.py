@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ogive.core.errors import OgiveError
+from ogive.core.errors import OgiveError, StoreError, in_line
 from ogive.training import checkpoint
 from ogive.training.distributed import current
 from ogive.training.journal import Journal
@@ -137,4 +137,11 @@ def _resume(training: Training, folders: Sequence[Path], fingerprint: Mapping[st
     if found is None:
         training.begin()
     else:
-        training.restore(*found)
+        try:
+            training.restore(*found)
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            place = " or ".join(map(str, folders))
+            raise StoreError(
+                f"The checkpoint in {place} was written by another version of ogive ({in_line(error)}): use that, or "
+                "remove it to begin anew."
+            ) from error

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ogive.core.errors import MissingData, SpecError
+from ogive.core.errors import MissingData, SpecError, quoted
 
 __all__ = ["END", "UNKNOWN", "Text", "columns", "encoded", "load", "vocabulary_of"]
 
@@ -86,7 +86,7 @@ def load(name: str, *, limit: int | None = None) -> Text:
     """
     kind, colon, path = name.partition(":")
     if kind != "text" or not colon or not path:
-        raise SpecError(f"A text is written text:FOLDER, but got {name!r}.")
+        raise SpecError(f"A text is written text:FOLDER, but got {quoted(name)}.")
     if limit is not None and limit < 1:
         raise SpecError(f"limit must be at least 1, but got {limit}.")
     files = {part: _file(Path(path).expanduser(), part) for part in PARTS}
@@ -123,9 +123,9 @@ def encoded(
             index = number.get(word, fallback)
             if index is None:
                 raise SpecError(
-                    f"{path}, line {line_number}: the word {word!r} does not occur in the training text, which has no "
-                    f"{UNKNOWN} either: write {UNKNOWN} for rare words in all three files, or train on a text with "
-                    "that word."
+                    f"{path}, line {line_number}: the word {quoted(word)} does not occur in the training text, which "
+                    f"has no {UNKNOWN} either: write {UNKNOWN} for rare words in all three files, or train on a text "
+                    "with that word."
                 )
             unknown += word not in number
             numbers.append(index)

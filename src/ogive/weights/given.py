@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, SpecError, shortened
 from ogive.core.space import SearchSpace
+from ogive.documents import checked, parsed
 from ogive.networks.autogan import GeneratorSize, SharedGenerator, whole_choices
 from ogive.networks.build import Skeleton, WeightSource
 from ogive.spaces.autogan import NAME
@@ -30,6 +31,7 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import read_part, rows_of_cells
 from ogive.supernets.sharing import sharing_of, supernet
 from ogive.training.batches import LAYOUT
+from ogive.training.checkpoint import RECORD
 from ogive.training.data import Data
 from ogive.training.task import Size, Task
 
@@ -38,6 +40,26 @@ __all__ = ["Given", "StoredNetworks", "save_networks"]
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
+
+_SIZE = {"channels?": (int, None), "cells?": (int, None), "auxiliary?": bool}
+_NETWORKS = {"schema": int, "size": _SIZE, "archs": [str]}
+_SKELETON = {
+    **dict.fromkeys(("channels", "cells", "classes?", "inputs?"), int),
+    "style?": str,
+    "auxiliary?": bool,
+    "drop_path?": float,
+    "size?": (int, None),
+}
+# What a training of a supernet, and one of generators, say of themselves.
+_OF_CELLS = {
+    "name": str,
+    "origin": {"space": str, "skeleton": _SKELETON, "partial": int},
+    "recipe": {"epochs?": float, "steps?": float},
+}
+_OF_GENERATORS = {
+    "origin": {"name": str, "supernet": {"size": {...: int}}},
+    "recipe": {"epochs?": float, "steps?": float},
+}
 
 
 class Given:
@@ -75,9 +97,9 @@ class Given:
     def _read(self) -> WeightSource:
         header, tensors = _opened(self.file)
         try:
-            record = json.loads(header.get("networks") or header["record"])
             if "networks" in header:
-                return self._networks(record, tensors)
+                return self._networks(checked(parsed(header["networks"]), _NETWORKS), tensors)
+            record = checked(parsed(header["record"]), RECORD)
             name, origin, recipe = _fingerprint(record["fingerprint"])
             self._check_training(record, recipe)
             if "size" in origin:
@@ -106,7 +128,11 @@ class Given:
         shape, classes = self.data.shape, len(self.data.classes)
         skeleton = replace(Skeleton(**origin["skeleton"]), size=min(shape[1:]))
         self._refuse_other("images with channels and classes", (shape[0], classes), (skeleton.inputs, skeleton.classes))
-        sharing, partial = sharing_of(self.space), int(origin["partial"])
+        sharing, partial = sharing_of(self.space), origin["partial"]
+        if partial < 1 or skeleton.cells > len(tensors):  # each of which has some
+            raise ValueError(
+                f"it has {skeleton.cells} cells, of 1/{partial} of the channels, but {len(tensors)} tensors"
+            )
         with torch.device("meta"):
             made = supernet(sharing, skeleton, partial=partial)
             if name:
@@ -200,10 +226,12 @@ def _opened(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _fingerprint(found: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """Name, origin and recipe of a supernet, as its training wrote them; KeyError for a training of something else."""
+    """Name, origin and recipe of a supernet, as its training wrote them; KeyError or ValueError for another one."""
     origin = found["origin"]
-    if "supernet" in origin:  # of generators
+    if "supernet" in origin:
+        checked(found, _OF_GENERATORS)
         return origin["name"], origin["supernet"], found["recipe"]
+    checked(found, _OF_CELLS)
     return found["name"], {key: origin[key] for key in ("space", "skeleton", "partial")}, found["recipe"]
 
 

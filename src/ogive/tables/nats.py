@@ -134,8 +134,10 @@ def _of_record(record: Any, text: str, path: Path) -> Numbers:
     numbers: Numbers = {}
     try:
         for results in record.values():
-            if not isinstance(results["arch_str"], str) or results["arch_str"] != text:
-                raise ValueError("it is about another one")
+            about = results["arch_str"]
+            if not isinstance(about, str) or about != text:
+                about = shortened(about) if isinstance(about, str) else "nothing"
+                raise ValueError(f"it is about {about}, but is listed as {shortened(text)}")
             numbers |= results[_READ] if _READ in results else _of_results(results)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         text = shortened(text)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["lock_file", "sync", "write_json", "write_whole"]
+__all__ = ["lock_file", "sync", "workshop", "write_json", "write_whole"]
 
 
 def write_json(path: Path, value: object) -> None:
@@ -14,15 +18,54 @@ def write_json(path: Path, value: object) -> None:
     write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """The same of any text."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """The same of any text or bytes; an OSError names the file, and nothing is left of it."""
     scratch = path.with_name(f"{path.name}.new")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    sync(path.parent)
+    try:
+        with scratch.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def workshop(parent: Path, prefix: str) -> Iterator[Path]:
+    """A hidden folder beside what is made in it, gone in the end; those of processes that died are removed before.
+
+    Its name begins with `prefix`. Whoever works in it holds a lock, which the system gives free when the process ends.
+    """
+    place: Path | None = None
+    with ExitStack() as locks:
+        with _locked_folder(parent, wait=True):  # nobody sweeps between the making of a folder and its lock
+            for left in parent.glob(f"{prefix}*"):
+                with suppress(OSError), _locked_folder(left, wait=False):
+                    shutil.rmtree(left, ignore_errors=True)
+            place = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            locks.enter_context(_locked_folder(place, wait=True))
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _locked_folder(folder: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock of a folder, where the system has locks of folders; OSError if another process holds it."""
+    if os.name == "nt":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        lock_file(descriptor, wait=wait)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def lock_file(descriptor: int, *, wait: bool = False) -> None:

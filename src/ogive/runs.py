@@ -240,6 +240,7 @@ class RunStore:
                 if path.exists() and path.stat().st_size != whole:
                     os.truncate(path, whole)
                 run.artifacts.mkdir(exist_ok=True)
+                _sweep(folder, run.artifacts)
             return cls(run, lock)
         except BaseException:
             os.close(lock)
@@ -493,6 +494,12 @@ def _refuse_used(folder: Path) -> None:
         raise StoreError(f"A run begins in an empty folder, but {folder} holds run.json; {way}.")
     if present:
         raise StoreError(f"A run begins in an empty folder, but {folder} holds {present[0]}; choose another --out.")
+
+
+def _sweep(*folders: Path) -> None:
+    """Remove what a process that died had not finished writing."""
+    for left in (entry for folder in folders for entry in folder.glob("*.new")):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _is_debris(entry: Path) -> bool:

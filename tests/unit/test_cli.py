@@ -763,16 +763,15 @@ def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path, 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a file that keeps its reader waiting is a pipe of Unix")
 def test_ctrl_c_before_the_first_trial_promises_nothing(ogive: Run, patience_s: float) -> None:
-    Path("table").mkdir()
-    os.mkfifo("table/table.json")
+    os.mkfifo("rows.csv")
 
     def is_read() -> bool:
         with contextlib.suppress(OSError):  # while nobody reads
-            writers.append(os.open("table/table.json", os.O_WRONLY | os.O_NONBLOCK))
+            writers.append(os.open("rows.csv", os.O_WRONLY | os.O_NONBLOCK))
         return bool(writers)
 
     writers: list[int] = []
-    process = start("search", "--space", "nasbench201", "--table", "./table", "--budget", "5", "--out", "run")
+    process = start("search", "--space", "mlp", "--data", "csv:rows.csv(target=a)", "--budget", "5", "--out", "run")
     said = interrupt(process, patience_s, is_read)
     os.close(writers[0])
     assert said == Said(130, "Interrupted before the first trial; nothing was stored.\n", "")

@@ -282,13 +282,18 @@ def _skipping(data: str | None) -> str:
     return f"{data.rstrip()[:-1]}, skip_broken=true)" if parse_data(data)[1] else f"{data}(skip_broken=true)"
 
 
+LONGEST = 2**20
+
+
 def _recipe(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        if path.exists() and not path.is_file():
-            raise SpecError(f"The recipe {path} is no file.")
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # of a device there is no end
+            raw = file.read(LONGEST + 1)
+        if len(raw) > LONGEST:
+            raise SpecError(f"The recipe {path} is longer than {LONGEST:,} bytes, which no recipe is.")
+        entries = tomllib.loads(raw.decode())
     except OSError as error:
         raise SpecError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

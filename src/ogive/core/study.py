@@ -109,6 +109,7 @@ class Study:
         past: Sequence[Trial] = (),
         elapsed_s: float = 0.0,
         begin: Callable[[int], str | None] | None = None,
+        replayed: Callable[[], None] | None = None,
     ) -> Iterator[Trial]:
         """Yield new trials until the budget is spent or the strategy has nothing more to ask.
 
@@ -121,6 +122,7 @@ class Study:
         architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the interrupted
         run had taken. When the wall-clock budget ends, what has not begun is dropped. `begin` is told the first number
         of each chunk that is about to be measured in this process, and may say why its trials fail unmeasured.
+        `replayed` is called once, when the last of the `past` was told and before the next proposal is asked for.
         """
         self._check_units(budget)
         self._begin = begin
@@ -150,6 +152,9 @@ class Study:
                         return
                 self.open.remove(measured)
                 self._tell(measured)
+                if replayed is not None and past and not recorded:
+                    replayed()
+                    replayed = None
                 self._ask(budget, clock(), in_flight, recorded)
         finally:
             for chunk in self.open:

@@ -22,7 +22,6 @@ import json
 import keyword
 import logging
 import sys
-import tempfile
 import textwrap
 import time
 import warnings
@@ -36,6 +35,7 @@ from torch import Tensor, nn
 
 from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, UnknownName
 from ogive.core.rng import Seed
+from ogive.files import workshop
 from ogive.networks.plain import Inputs, Plain
 from ogive.networks.standalone import standalone
 
@@ -174,10 +174,10 @@ class _Subject:
         started = time.perf_counter()
         folder.mkdir(parents=True, exist_ok=True)
         # A rebuilt network draws weights, which are then replaced: nobody else's stream must move.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as workshop, torch.random.fork_rng(devices=[]):
+        with workshop(folder, ".export-") as place, torch.random.fork_rng(devices=[]):
             try:
-                paths, run = WRITERS[format_name](self, Path(workshop))
-                paths += self._beside(Path(workshop))
+                paths, run = WRITERS[format_name](self, place)
+                paths += self._beside(place)
                 difference = self._largest_difference(run)
             except (OgiveError, OSError):
                 raise

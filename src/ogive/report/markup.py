@@ -22,6 +22,7 @@ from typing import Any
 from ogive.catalog import version
 from ogive.core.errors import StoreError
 from ogive.core.metric import Metric
+from ogive.files import write_whole
 
 __all__ = [
     "Html",
@@ -312,7 +313,10 @@ def write_text(text: str, path: Path) -> Path:
     """Write a page; missing folders are made, and StoreError says why it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():  # a pipe or a device
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_whole(path.resolve(), text)
     except OSError as error:
         raise StoreError(f"The page cannot be written to {path} ({error.strerror}); choose another --out.") from error
     return path

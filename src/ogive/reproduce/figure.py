@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ogive.files import write_whole
 from ogive.reproduce.cost_curve import course_svg
 from ogive.reproduce.ledger import read_rows
 from ogive.reproduce.recipe import PRESETS
@@ -28,7 +29,7 @@ def draw_courses(ledger: Path, path: Path) -> Path:
     title = "NAS-Bench-201: test accuracy on CIFAR-10 against the cost of the search"
     text = course_svg(rows, title=title, notes=_notes(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path
 
 

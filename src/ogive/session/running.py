@@ -268,18 +268,25 @@ def _drive(
         past=past,
         elapsed_s=elapsed,
         begin=store.begin if alone else None,
+        replayed=partial(_save, study, store),
     )
     try:
         for trial in ticking(trials, settings.budget):
             store.append(trial, time.perf_counter() - started)
             yield trial
-            if isinstance(study.strategy, Checkpointed) and study.told - saved >= save_every:
-                store.save_strategy(study.strategy, study)
+            if study.told - saved >= save_every:
+                _save(study, store)
                 saved = study.told
     except (Exception, KeyboardInterrupt):
         with suppress(StoreError):  # the first error is the one to tell
             store.interrupted()
         raise
+
+
+def _save(study: Study, store: RunStore) -> None:
+    """Save the strategy, if it can be, with the state of the loop."""
+    if isinstance(study.strategy, Checkpointed):
+        store.save_strategy(study.strategy, study)
 
 
 @contextmanager

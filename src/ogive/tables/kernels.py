@@ -5,6 +5,7 @@ Shape letters: K networks, B images.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from ogive.archives import read_arrays
 from ogive.core.architecture import Architecture
 from ogive.core.errors import StoreError, in_line
+from ogive.files import write_whole
 
 Values = npt.NDArray[Any]
 
@@ -45,13 +47,15 @@ class Kernel:
 def write_kernels(kernels: Sequence[Kernel], path: Path) -> None:
     """Write kernels of one batch, a byte for each pair of images."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    found = io.BytesIO()
     np.savez_compressed(
-        path,
+        found,
         archs=np.array([str(kernel.arch) for kernel in kernels]),
         units=np.array([kernel.units for kernel in kernels], np.int64),
         shares=np.rint(255 * np.stack([kernel.shares for kernel in kernels])).astype(np.uint8),
         labels=kernels[0].labels,
     )
+    write_whole(path, found.getvalue())
 
 
 def read_kernels(path: Path) -> list[Kernel]:

@@ -11,9 +11,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +24,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
 from ogive.core.metric import Metric, is_of_test_set
 from ogive.documents import checked, read_json
+from ogive.files import workshop
 from ogive.home import tables_folder
 from ogive.tables.column import PUBLISHED_ROLES, Column, Role, as_stored, check_column, file_of, settled
 from ogive.tables.description import SHAPE, check_description, records_of, roles_of, searched_on
@@ -376,32 +375,37 @@ def _write_all(
     arrays: Mapping[str, npt.NDArray[Any]],
 ) -> None:
     """Fill a hidden folder beside the wanted one and give it its name when all is on the disk."""
-    partial: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        files = {
-            column: {
-                **_without_none(asdict(settled(column, about))),
-                **_written(partial / f"{file_of(column)}.npy", values),
-            }
-            for column, (about, values) in columns.items()
-        }
-        keys = {name: _written(partial / f"key.{name}.npy", values) for name, values in arrays.items()}
-        key = description["key"] | ({"files": keys} if keys else {})
-        every = files | {f"key.{name}": file for name, file in keys.items()}
-        digest = _digest({name: file["sha256"] for name, file in every.items()})
-        whole = {**description, "key": key, "digest": digest, "columns": files}
-        text = json.dumps(whole, indent=2, ensure_ascii=False)
-        _write(partial / FILE, f"{text}\n".encode())
-        # mkdtemp makes folders that only their owner can read.
-        partial.chmod(0o755)
-        partial.rename(folder)
+        with workshop(folder.parent, f".{folder.name}.") as partial:
+            _fill(partial, description, columns, arrays)
+            # Folders of a workshop can be read by their owner only.
+            partial.chmod(0o755)
+            partial.rename(folder)
     except OSError as error:
         raise StoreError(f"Cannot write the table {folder}: {_reason(error)}.") from None
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fill(
+    partial: Path,
+    description: dict[str, Any],
+    columns: Mapping[str, tuple[Column, npt.NDArray[Any]]],
+    arrays: Mapping[str, npt.NDArray[Any]],
+) -> None:
+    files = {
+        column: {
+            **_without_none(asdict(settled(column, about))),
+            **_written(partial / f"{file_of(column)}.npy", values),
+        }
+        for column, (about, values) in columns.items()
+    }
+    keys = {name: _written(partial / f"key.{name}.npy", values) for name, values in arrays.items()}
+    key = description["key"] | ({"files": keys} if keys else {})
+    every = files | {f"key.{name}": file for name, file in keys.items()}
+    digest = _digest({name: file["sha256"] for name, file in every.items()})
+    whole = {**description, "key": key, "digest": digest, "columns": files}
+    text = json.dumps(whole, indent=2, ensure_ascii=False)
+    _write(partial / FILE, f"{text}\n".encode())
 
 
 def _without_none(entries: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import shutil
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
 import zlib
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from ogive.core.errors import MissingData, UnknownName
+from ogive.files import workshop
 from ogive.training.pictures import Progress
 from ogive.training.published import PUBLISHED, Published, present, read_published
 
@@ -55,8 +55,8 @@ def get(
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
-            _replace(name, folder, Path(scratch), source, opener or _open, progress)
+        with workshop(folder.parent, f".{name}-") as scratch:
+            _replace(name, folder, scratch, source, opener or _open, progress)
     except OSError as error:
         raise MissingData(
             f"{published.title} could not be written to {folder} ({error}): make room there, or choose another place "

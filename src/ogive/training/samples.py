@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ogive.core.errors import StoreError
+from ogive.files import write_whole
 
 __all__ = ["grid_png", "write_samples"]
 
@@ -39,7 +40,7 @@ def write_samples(path: Path, images_NCHW: Tensor) -> None:
     shown = images_NCHW if images_NCHW.shape[1] in (1, 3) else images_NCHW[:, :1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(grid_png(shown))
+        write_whole(path, grid_png(shown))
     except OSError as error:
         raise StoreError(f"The picture {path} could not be written ({error.strerror}): make room.") from None
 

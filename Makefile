@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+FLOORS := .venv-floors
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Two stamps, so that a person who wants the demo does not wait for linters. An edit of either file installs again.
@@ -11,7 +12,7 @@ DEV_STAMP  := $(VENV)/.installed-dev
 PINS       := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format bench reproduce docs clean
+.PHONY: help setup setup-dev demo test check format floors bench reproduce docs clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,17 @@ format: setup-dev  ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+floors:  ## the tabular path on the oldest versions that pyproject.toml allows, in an environment of its own
+	@$(PYTHON) -m venv --clear $(FLOORS)
+	@$(FLOORS)/bin/python tests/floors.py >$(FLOORS)/floors.txt
+	@$(FLOORS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(FLOORS)/floors.txt pytest hypothesis
+	@$(FLOORS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps .
+	$(FLOORS)/bin/ogive search --help >/dev/null
+	$(FLOORS)/bin/ogive list >/dev/null
+	$(FLOORS)/bin/python -m pytest -p no:cacheprovider -k "not clock and not scored_before and not its_last_trial" \
+	    tests/unit/test_choice.py tests/unit/test_closed_worlds.py tests/unit/test_compare.py \
+	    tests/unit/test_watching.py
+
 bench: setup-dev  ## speed and memory, with pytest-benchmark
 	$(BIN)/python -m pytest benchmarks -rs --benchmark-columns=min,median,iqr,ops --benchmark-sort=name $(ARGS)
 
@@ -46,7 +58,7 @@ docs: setup-dev  ## run every code block of README, docs and examples
 	$(BIN)/python -m pytest tests/examples -rs $(ARGS)
 
 clean:  ## remove .venv, builds and caches
-	rm -rf $(VENV) build dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FLOORS) build dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A virtual environment whose Python is gone is made anew; `--clear` empties what is left of it.

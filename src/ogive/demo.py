@@ -6,6 +6,7 @@ scikit-learn, with latency measured on this machine. All steps can be interrupte
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ogive.runs import Run, read_run
 from ogive.session import Settings, resume, search
 from ogive.trained_networks import TrainedNetwork, network_of, trained_networks
 
-__all__ = ["Demo", "Side", "demo"]
+__all__ = ["Demo", "Side", "demo", "left_out"]
 
 TRAININGS = 12  # of each strategy
 EPOCHS = 6  # of each training in the search
@@ -92,7 +93,7 @@ def demo(
     facts = _trained(winning, full_epochs, 2 * SEARCH_SHARE, progress)
     progress(2 * SEARCH_SHARE + TRAIN_SHARE, "exporting the winner")
     if not facts["exports"]:
-        catalog.load("export_winner")(winning.folder, formats=("torch", "onnx"))
+        catalog.load("export_winner")(winning.folder, formats=("torch",) if left_out() else ("torch", "onnx"))
         facts = _facts(winning)
     progress(2 * SEARCH_SHARE + TRAIN_SHARE + EXPORT_SHARE, "writing the page")
     page = catalog.load("write_page")([read_run(run.folder) for run in runs], out / "report.html")
@@ -106,6 +107,14 @@ def demo(
         time.perf_counter() - started,
         kept,
     )
+
+
+def left_out() -> str:
+    """What of the demo is left out here, for want of which packages, and how to get them; empty if nothing is."""
+    absent = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if not absent:
+        return ""
+    return f"The winner is not exported to ONNX, for want of {' and '.join(absent)}: pip install 'ogive[onnx]'."
 
 
 def _settings(seed: int, strategy: str, evaluator: str, trainings: int) -> Settings:

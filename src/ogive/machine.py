@@ -39,11 +39,8 @@ EXTRAS = {
     "parquet": "import of benchmark tables in parquet files",
     "images": "folders of images",
     "tables": "ogive tables get",
-    "bo": "Bayesian optimisation",
     "optuna": "Optuna's samplers",
-    "ray": "runs on a cluster",
-    "trackers": "TensorBoard, MLflow and Weights & Biases",
-    "hf": "data sets of the Hugging Face Hub",
+    "trackers": "TensorBoard",
 }
 
 

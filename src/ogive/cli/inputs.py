@@ -46,7 +46,7 @@ def get_table_command(
         packages = catalog.load("packages").items()
         table(None, ("table", "package", "holds"), [(name, p.distribution, p.holds) for name, p in packages])
         return
-    called = name or which
+    called = which if name is None else name
     with Bar(called, None):
         made = catalog.load("get_table")(which, tables_folder() / called, name=called)
     _print_imported(made)
@@ -110,7 +110,9 @@ def import_command(
     tested = None if test is None else () if test == "none" else _listed(test)
     roles = {"metric": metric, "report": report, "test": tested, "clock": clock, "minimize": _listed(minimize)}
     mapped = _mapped(space, arch_column, columns, on=on, duplicates=duplicates, **roles)
-    called = name or (paths[0].stem if mapped is not None else catalog.load("name_of_table")(paths[0]))
+    called = name
+    if called is None:
+        called = paths[0].stem if mapped is not None else catalog.load("name_of_table")(paths[0])
     with Bar(called, None) as bar:
         imported = catalog.load("import_table")(
             paths,

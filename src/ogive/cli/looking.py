@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from ogive.cli.searching import reached
 from ogive.cli.show import console
 from ogive.core.errors import shortened
 from ogive.core.trial import counted, duration
-from ogive.runs import Run, read_run
+from ogive.runs import Run, read_run, way_to_resume
 from ogive.session import budget_in_force
 
 __all__ = ["register"]
@@ -100,7 +101,7 @@ def _state(run: Run, notice: Notice | None) -> Iterator[str]:
         yield f"{notice.headline}; no search is at work"
     elif notice.is_silent:
         since = duration(time.time() - notice.at_s)
-        yield f"{stored}; nothing was heard for {since}: `ogive resume {run.folder}` goes on"
+        yield f"{stored}; nothing was heard for {since}: `{way_to_resume(run.folder)}` goes on"
     else:
         yield notice.headline
         yield from (f"  {line}" for line in notice.under_way)
@@ -118,5 +119,5 @@ def _best(run: Run) -> Iterator[str]:
         mark = "*" if best is not None and trial.number == best.number else " "
         yield f"{mark} trial {trial.number}: {told}, {trial.arch}"
     if len(front) > SHOWN:
-        yield f"  and {len(front) - SHOWN} more: `ogive front {run.folder}`"
+        yield f"  and {len(front) - SHOWN} more: `{shlex.join(['ogive', 'front', str(run.folder)])}`"
     yield f"* {choice.rule}" if best is not None else choice.missing

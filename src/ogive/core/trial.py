@@ -139,6 +139,9 @@ class Trial:
         return Trial(self.number, self.proposal, told, self.status, self.scores, self.call)
 
 
+MOST = 10**12  # of whatever a budget counts: more than thirty thousand years of seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """When a search has had enough: the first limit reached ends it; None means no such limit.
@@ -165,6 +168,8 @@ class Budget:
         for name, limit in limits.items():
             if limit is not None and not (limit > 0 and math.isfinite(limit)):
                 raise SpecError(f"A budget's {name} must be a positive number, but got {limit!r}.")
+            if limit is not None and limit > MOST:
+                raise SpecError(f"A budget's {name} must be at most {MOST:,}, but got {limit:.4g}.")
         if all(limit is None for limit in limits.values()):
             raise SpecError("A budget needs a limit: trials, wall_s, benchmark_s or units.")
         if (self.units is None) != (not self.unit):

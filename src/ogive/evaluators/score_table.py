@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class ScoreTable:
     """
 
     def __init__(self, file: Path, *, space: SearchSpace, score: str | Sequence[str] | None = None) -> None:
-        made_by = f"ogive score --space {space.name} --all --proxies naswot,params,macs --data cifar10 --out {file}"
+        place = shlex.quote(str(file))
+        made_by = f"ogive score --space {space.name} --all --proxies naswot,params,macs --data cifar10 --out {place}"
         table = open_scores(file, made_by)
         if table.space != space.name:
             raise SpecError(f"{file} holds scores of {table.space}, but the search is in {space.name}.")

@@ -50,6 +50,9 @@ class _Worker:
     mouth: Connection | None = None
 
 
+MOST = 4096  # processes, each with an interpreter of its own
+
+
 class Processes(Pool):
     """`count` processes.
 
@@ -62,6 +65,8 @@ class Processes(Pool):
         super().__init__()
         if count < 1:
             raise SpecError(f"A pool needs at least one worker, but got workers={count}.")
+        if count > MOST:
+            raise SpecError(f"A pool has at most {MOST:,} workers, but got workers={count:,}.")
         self.count = count
         self._payload: bytes | None = None
         self._lock = threading.RLock()

@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, UnknownName
+from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, UnknownName, quoted
 from ogive.core.rng import Seed
 from ogive.files import workshop
 from ogive.networks.plain import Inputs, Plain
@@ -119,9 +119,14 @@ def export(
 def _check_name(name: str) -> None:
     """SpecError for a name that NAME.py cannot have."""
     # It would hide a module of the same name from itself: Python looks in the folder of a script first.
-    if not name.isidentifier() or keyword.iskeyword(name) or name in {"torch", "safetensors", *sys.stdlib_module_names}:
+    if (
+        name.startswith("__")
+        or not name.isidentifier()
+        or keyword.iskeyword(name)
+        or name in {"torch", "safetensors", *sys.stdlib_module_names}
+    ):
         raise SpecError(
-            f"An export must have a name that a Python file of one's own can have, like winner; got {name!r}."
+            f"An export must have a name that a Python file of one's own can have, like winner; got {quoted(name)}."
         )
 
 

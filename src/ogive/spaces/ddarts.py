@@ -103,10 +103,16 @@ def is_legal(choices: Choices, operations: int = len(DDARTS_OPERATIONS)) -> bool
 # -- the space --------------------------------------------------------------------------------------------------------
 
 
+# Far more than any network has layers.
+MOST = 1000
+
+
 @functools.cache
 def _space(name: str, distinct: int) -> SearchSpace:
     if distinct < 1:
         raise SpecError(f"{name} needs at least one distinct cell, but got distinct={distinct}.")
+    if distinct > MOST:
+        raise SpecError(f"A network of {name} has at most {MOST} distinct cells, but got distinct={distinct}.")
     operations = OPERATIONS[name]
     return SearchSpace(
         name=name,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName
+from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, SpecError, StoreError, UnknownName, quoted
 from ogive.core.metric import Metric, is_of_test_set
 from ogive.documents import checked, read_json
 from ogive.files import workshop
@@ -299,10 +300,11 @@ def open_table(name: str | Path) -> Table:
             return Table.open(folder)
     about = f" ({PUBLISHED[name]})" if name in PUBLISHED else ""
     way = f"ogive tables get {name}, or: " if name in GETTABLE else ""
+    called = shlex.quote(str(name))
     imported = sorted(path.parent.name for path in tables_folder().glob(f"*/{FILE}"))
     others = f" Imported are: {', '.join(imported)}." if imported else ""
     raise MissingData(
-        f"No table named {name!r} is imported. Run: {way}ogive tables import FILE --as {name}{about}.{others}"
+        f"No table named {quoted(name)} is imported. Run: {way}ogive tables import FILE --as {called}{about}.{others}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
+import shlex
 import shutil
 import tarfile
 import urllib.error
@@ -98,7 +99,7 @@ def _download(name: str, folder: Path, opener: Opener, progress: Progress | None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise MissingData(
                 f"{address} could not be downloaded ({error}): get it in another way and run "
-                f"`ogive data get {name} --from {path.name}`."
+                f"`ogive data get {name} --from {shlex.quote(path.name)}`."
             ) from None
         if digest.hexdigest() != wanted:
             raise MissingData(

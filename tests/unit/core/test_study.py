@@ -266,6 +266,16 @@ def test_replay_counts_what_was_spent_and_evaluates_nothing_again() -> None:
     assert list(Study(evolution(), Refusing(), ACCURACY).run(Budget(benchmark_s=200.0), past=whole)) == []
 
 
+@pytest.mark.parametrize("more", [0, 5])
+def test_the_end_of_a_replay_is_told_once_before_anything_new_is_asked_for(more: int) -> None:
+    whole = list(Study(evolution(), Quadratic(), ACCURACY).run(Budget(trials=10)))
+    study, seen = Study(evolution(), Quadratic(), ACCURACY), list[tuple[int, int]]()
+    list(study.run(Budget(trials=10 + more), past=whole, replayed=lambda: seen.append((study.told, study.asked))))
+    assert seen == [(10, 10)]
+    assert list(Study(evolution(), Quadratic(), ACCURACY).run(Budget(trials=3), replayed=seen.clear))
+    assert seen
+
+
 def test_a_run_of_other_settings_is_refused_at_the_first_difference() -> None:
     whole = list(Study(evolution(0), Quadratic(), ACCURACY).run(Budget(trials=10)))
     with pytest.raises(StoreError, match="Trial 0 of the run is toy:"):

@@ -151,7 +151,7 @@ def test_a_pickled_surrogate_is_refused_with_the_way_out(tmp_path: Path) -> None
     ("content", "reason"),
     [
         ("{", "Expecting"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "nested too deeply"),
         ("[]", "neither the entry learner"),
         ({"version": [3, 2, 0]}, "neither the entry learner"),
         (broken(lambda learner: learner.pop("objective")), "no entry 'objective'"),

@@ -230,7 +230,7 @@ def test_progress_counts_files_and_memory_does_not_grow_with_them(tmp_path: Path
     ("content", "reason"),
     [
         ('{"budget": 100, "info": [', "Expecting value"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "nested too deeply"),
         ("[]", "list indices"),
         ("{}", "no entry 'optimized_hyperparamater_config'"),
         (changed(**{f"{PREFIX}edge_normal_0": "conv_7x7"}), "cannot hold the operation 'conv_7x7'"),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of, pareto_front
+from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import LATENCY_SPREAD, Metric
 from ogive.core.trial import Trial, counted
 
@@ -98,6 +99,11 @@ class Result:
         found["error"] = np.array([trial.measurement.error or "" for trial in trials], object)
         return found
 
+    @property
+    def disconnected(self) -> int:
+        """How many candidates were not trained, since no path leads from their input to their output."""
+        return sum(trial.measurement.error == DISCONNECTED for trial in self.trials)
+
     def frame(self) -> Any:
         """All trials as a pandas DataFrame, a row each; without pandas, the arrays of `columns`."""
         if importlib.util.find_spec("pandas") is None:
@@ -142,6 +148,7 @@ class Result:
     def _counts(self) -> str:
         count = {status: sum(trial.status == status for trial in self.trials) for status in ("failed", "screened")}
         told = [f"{count['failed']} failed" if count["failed"] else ""]
+        told.append(f"{self.disconnected} of them with {DISCONNECTED}" if self.disconnected else "")
         told.append(f"{count['screened']} more screened out" if count["screened"] else "")
         inside = ", ".join(filter(None, told))
         evaluated = counted(len(self.trials) - count["screened"], "trial")

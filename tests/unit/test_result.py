@@ -16,8 +16,11 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import ogive
+from ogive.core.architecture import Architecture
 from ogive.core.data import DataSet
 from ogive.core.errors import SpecError
+from ogive.core.graph import DISCONNECTED
+from ogive.core.trial import Measurement, Proposal, Trial
 from ogive.showing import EVERY_S
 from ogive.tables.store import Table
 
@@ -188,3 +191,15 @@ def test_elsewhere_a_search_is_silent_unless_it_is_asked(
     assert capsys.readouterr().err == ""
     ogive.search(space="nasbench201", strategy="random", evaluator=slow, budget=50, progress=True, out=tmp_path / "run")
     assert re.search(r"^search: \d+/50 trials, ", capsys.readouterr().err, re.MULTILINE)
+
+
+def test_candidates_without_a_path_are_counted() -> None:
+    trials = tuple(
+        Trial(number, Proposal(Architecture("nasbench201", (0,) * 6)), Measurement(error=reason), "failed")
+        for number, reason in enumerate((DISCONNECTED, "MemoryError: too wide", DISCONNECTED))
+    )
+    found = ogive.Result(trials)
+    assert found.disconnected == 2
+    assert "3 trials (3 failed, 2 of them with no path from input to output)" in repr(found)
+    assert "2 of them with no path" in found._repr_html_()
+    assert "no path" not in repr(ogive.Result(trials[1:2]))

@@ -20,6 +20,7 @@ from ogive.cli.summary import print_dry_run, print_summary
 from ogive.cli.watching import Reading, SearchProgress
 from ogive.compare import Comparison, check, compare
 from ogive.core.errors import SpecError, UnknownName, in_line, quoted
+from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import LATENCY
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
@@ -352,7 +353,9 @@ def _print_found(run: Run) -> None:
     failed = sum(trial.status == "failed" for trial in trials)
     screened = sum(trial.status == "screened" for trial in trials)
     done = counted(len(trials) - screened, "trial")
-    console.print(f"{done} ({failed} failed, {screened} screened out) in {duration(run.elapsed_s)}")
+    unlinked = sum(trial.measurement.error == DISCONNECTED for trial in trials)
+    why = f", {unlinked} of them with {DISCONNECTED}" if unlinked else ""
+    console.print(f"{done} ({failed} failed{why}, {screened} screened out) in {duration(run.elapsed_s)}")
     if run.config.get("world") is not None:
         console.print(
             f"Searched in a {run.config['world']}; {run.projections:,} proposals were projected onto its rows."

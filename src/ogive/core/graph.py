@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Graph", "Sketch"]
+__all__ = ["DISCONNECTED", "Graph", "Sketch"]
+
+# Why a candidate fails whose network cannot read its input.
+DISCONNECTED = "no path from input to output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class Graph:
         place = {node: k for k, node in enumerate(order)}
         edges = frozenset((place[source], place[target]) for source, target in self.edges)
         return Graph(tuple(self.ops[node] for node in order), edges)
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether it has an "input" and an "output", and no path leads from one to the other."""
+        return bool(self._labelled("input") and self._labelled("output")) and not self.pruned().edges
 
     def pruned(self) -> Graph:
         """Without the nodes that lie on no path from an "input" to an "output"; these themselves always stay."""

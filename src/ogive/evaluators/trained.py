@@ -17,6 +17,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, SpecError
+from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import MACS, PARAMS
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -40,9 +41,10 @@ class Trained:
 
     Measures what its task measures (the mean over `repeats` trainings with different weights and batches), ``params``
     and ``macs``. What comes out depends on the seed, the architecture and the fidelity alone. A candidate that diverges
-    or runs out of memory is a failed measurement. At a lower fidelity, a rung, a candidate is trained to there on the
-    schedule of the whole and its state is kept in `folder`: a higher rung goes on from it, and ends with the weights of
-    one training without a pause, to the bit.
+    or runs out of memory is a failed measurement, and so is, untrained, one whose graph in `space` has no path from
+    input to output. At a lower fidelity, a rung, a candidate is trained to there on the schedule of the whole and its
+    state is kept in `folder`: a higher rung goes on from it, and ends with the weights of one training without a pause,
+    to the bit.
 
     `recipe`: how it trains, by default as the task does.
     `size`: of the networks. `threads`: of torch, while this evaluator works. `memory_limit_mb`: candidates that would
@@ -72,7 +74,7 @@ class Trained:
         self.metrics = (*task.metrics, PARAMS, MACS)
         self.repeats, self.threads, self.progress = repeats, threads, progress
         self._task, self._size, self._seed, self._folder = task, size, seed, folder
-        self._device = torch.device(device)
+        self._device, self._space = torch.device(device), space
         self._recipe = task.fitted(task.recipe() if recipe is None else recipe, size, space)
         limit = capacity(self._device) if memory_limit_mb is None else memory_limit_mb * MEGABYTE
         self._limit: float = math.inf if limit is None else limit
@@ -118,6 +120,8 @@ class Trained:
         metrics: dict[str, float] = {}
         error = None
         try:
+            if self._space is not None and self._space.draw(arch).is_disconnected:
+                return Measurement(error=DISCONNECTED)
             outline = self._task.network(arch, self._size, recipe, seed=None)
             metrics |= self._task.counted(outline)
             self._refuse_too_large(outline, recipe)

@@ -86,3 +86,10 @@ def test_many_twins_do_not_make_the_canonical_form_slow() -> None:
         ("input", *("conv",) * 16, "output"), frozenset({*((0, i) for i in middle), *((i, 17) for i in middle)})
     )
     assert graph.canonical() == graph.relabelled((0, *reversed(middle), 17)).canonical()
+
+
+def test_a_graph_is_disconnected_only_if_its_input_does_not_reach_its_output() -> None:
+    assert not DIAMOND.is_disconnected
+    assert Graph(("input", "a", "b", "output"), frozenset({(0, 1), (2, 3)})).is_disconnected
+    assert not Graph(("input", "output"), frozenset({(0, 1)})).is_disconnected
+    assert not Graph(("a", "b"), frozenset()).is_disconnected  # it says nothing of inputs and outputs

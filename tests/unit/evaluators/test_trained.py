@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.evaluator import Evaluator
+from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import names_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Proposal
@@ -65,6 +66,21 @@ def test_a_candidate_is_measured_without_a_look_at_the_test_images(digits: Data)
     assert measurement.metrics.keys() == {"val_acc", "params", "macs"} == set(names_of(trained(digits).metrics))
     assert 30 < metrics(measurement)["val_acc"] <= 100  # chance is 10
     assert measurement.cost.wall_s > 0
+
+
+def test_a_cell_without_a_path_is_refused_before_it_is_trained(digits: Data) -> None:
+    # 0->1 is a convolution and 1->3, 2->3 and 0->3 are none: nothing reaches node 3.
+    dead_end = Architecture("nasbench201", (3, 3, 3, 0, 0, 0))
+    built: list[Architecture] = []
+
+    def builder(arch: Architecture, seed: int) -> nn.Module:
+        built.append(arch)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    found = measured(trained(digits, builder), dead_end)
+    assert (found.error, dict(found.metrics), built) == (DISCONNECTED, {}, [])
+    assert measured(trained(digits, builder, epochs=1)).error is None
+    assert measured(trained(digits, builder, space=None, epochs=1), dead_end).error is None  # nobody has its graph
 
 
 def test_the_outcome_depends_on_seed_architecture_and_fidelity_alone(digits: Data) -> None:

@@ -39,6 +39,7 @@ PARTS: dict[str, dict[str, str]] = {
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
         "autogan": "ogive.spaces.autogan:autogan",
         "mlp": "ogive.spaces.mlp:mlp",
+        "ofa_mobilenetv3": "ogive.spaces.ofa_mobilenetv3:ofa_mobilenetv3",
     },
     "strategy": {
         "random": "ogive.strategies.local:RandomSearch",

@@ -18,6 +18,7 @@ from ogive.core.space import SearchSpace
 from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
 from ogive.networks.genotypes import Entries, Genotype
 from ogive.networks.mlp import Perceptron
+from ogive.networks.mobile import MobileNetworkV3
 from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
 from ogive.networks.natssize import NatsSizeNetwork
@@ -39,6 +40,8 @@ from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize, widths_of
 from ogive.spaces.nested import NestedGenotype, deepened, reductions_of
+from ogive.spaces.ofa_mobilenetv3 import NAME as MOBILE
+from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3, units_of
 from ogive.spaces.unrestricted import UNRESTRICTED, outline_of_architecture
 
 __all__ = [
@@ -59,18 +62,22 @@ STYLES = ("cifar", "imagenet")
 LARGEST = {"channels": 65_536, "cells": 1_000}
 # The auxiliary head pools 5×5 windows and then looks at 2×2 of them, so that its maps have a least side.
 AUXILIARY_MAP = {"cifar": 8, "imagenet": 7}
+# Mobile networks halve the sides of images five times, which those of CIFAR and its like are too small for.
+LARGE_IMAGE = 96
 
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
     """What an architecture leaves open: how wide and deep its network is, and for which inputs and classes.
 
-    * `channels`: width of the first stage; 0 where architectures hold their widths (natssize, mlp, NDS);
+    * `channels`: width of the first stage (ofa_mobilenetv3: of the stem, 16 times the width multiplier); 0 where
+      architectures hold their widths (natssize, mlp, NDS);
     * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and its kin,
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
       as those of mlp, NDS and dartopti_from do. Another width or depth replaces those of all cell networks of NDS;
     * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
-    * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times;
+    * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times, and
+      ofa_mobilenetv3 its published strides, of which two are left out otherwise;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """
@@ -148,6 +155,8 @@ def fitted_skeleton(
     if space == PERCEPTRONS:
         return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=math.prod(shape))
     inputs, *sides = image_shape(shape, space)
+    if space == MOBILE and min(sides) >= LARGE_IMAGE:
+        overrides = {"style": "imagenet", **overrides}
     return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=inputs, size=min(sides))
 
 
@@ -346,6 +355,24 @@ def _nds_residual(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _mobile(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    units = units_of(ofa_mobilenetv3().admit(arch))
+    _check_plain(dataclasses.replace(skeleton, style="cifar"), MOBILE)
+    _check_width(skeleton, MOBILE)
+    if skeleton.cells:
+        raise SpecError(
+            f"An architecture of {MOBILE} holds its own depths; leave the skeleton's cells at 0, not {skeleton.cells}."
+        )
+    return MobileNetworkV3(
+        kernels=units.kernels,
+        expansions=units.expansions,
+        stem=skeleton.channels,
+        classes=skeleton.classes,
+        inputs=skeleton.inputs,
+        halved=skeleton.style == "imagenet",
+    )
+
+
 def _mlp(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     layers = layers_of(mlp().admit(arch))
     _check_plain(skeleton, PERCEPTRONS)
@@ -382,6 +409,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "natssize": _natssize,
     "darts": _darts,
     "mlp": _mlp,
+    MOBILE: _mobile,
     **dict.fromkeys(nds.FAMILIES, _nds_cells),
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
     "ddarts": _nested,
@@ -398,6 +426,7 @@ DEFAULTS: Mapping[str, Skeleton] = {
     "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
     "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
     **dict.fromkeys(("mlp", *nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
+    MOBILE: Skeleton(channels=16, cells=0),  # Once-for-all, at the width multiplier 1
     "ddarts": Skeleton(channels=36, cells=8),  # README and train.py of aheuillet/D-DARTS
     "dartopti": Skeleton(channels=64, cells=4),  # the same
     "ddarts_dense": Skeleton(channels=36, cells=8),  # the same

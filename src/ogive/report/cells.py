@@ -20,6 +20,8 @@ from ogive.spaces.ddarts import genotype_of
 from ogive.spaces.nasbench201 import EDGES, OPS
 from ogive.spaces.natssize import LAYERS, widths_of
 from ogive.spaces.nested import NestedGenotype, nodes_of
+from ogive.spaces.ofa_mobilenetv3 import NAME as MOBILE
+from ogive.spaces.ofa_mobilenetv3 import units_of
 from ogive.spaces.unrestricted import UNRESTRICTED, outline_of_architecture
 
 __all__ = ["Draw", "Drawing", "picture"]
@@ -107,12 +109,21 @@ def _residual(space: SearchSpace, arch: Architecture) -> str:
     return _bars([stage.width for stage in stages], names, f"{arch}: {said}")
 
 
-def _bars(values: Sequence[int], names: Sequence[tuple[str, ...]], title: str) -> str:
-    """Bars of the values, each with its number above and the lines of its name below."""
+def _mobile(space: SearchSpace, arch: Architecture) -> str:
+    """A row of bars, one a unit, as high as the unit is deep, with kernel and expansion of each block below."""
+    units = units_of(arch)
+    pairs = [zip(*unit, strict=True) for unit in zip(units.kernels, units.expansions, strict=True)]
+    names = [tuple(f"{kernel}×{kernel}, {expansion}×" for kernel, expansion in unit) for unit in pairs]
+    title = f"{arch}: kernel and expansion of the blocks, {space.format(arch)}"
+    return _bars([len(unit) for unit in units.kernels], names, title, least=4)
+
+
+def _bars(values: Sequence[int], names: Sequence[tuple[str, ...]], title: str, least: int = 64) -> str:
+    """Bars of the values, of which `least` at least is full height, with numbers above and lines of names below."""
     step, bar, tall, base = 72.0, 40.0, 130.0, 156.0
     rects, texts = [], []
     for rank, (value, lines) in enumerate(zip(values, names, strict=True)):
-        x, height = MARGIN + 12 + step * rank, tall * value / max(*values, 64)
+        x, height = MARGIN + 12 + step * rank, tall * value / max(*values, least)
         rects.append(
             f'<rect x="{short(x)}" y="{short(base - height)}" width="{short(bar)}" height="{short(height)}" rx="3"/>'
         )
@@ -241,6 +252,7 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     "natssize": _natssize,
     "darts": _darts,
     "darts_rnn": _darts_rnn,
+    MOBILE: _mobile,
     **dict.fromkeys(nds.FAMILIES, _nds),
     **dict.fromkeys(nds_residual.BLOCKS, _residual),
     "ddarts": _nested,

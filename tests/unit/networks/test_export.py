@@ -34,6 +34,7 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
 from ogive.spaces.nds import nds_nasnet
 from ogive.spaces.nds_residual import nds_resnext
+from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3
 
 SHAPE = (3, 8, 8)
 MEAN, STD = (0.5, 0.25, 0.1), (0.2, 0.3, 0.4)
@@ -122,6 +123,7 @@ def trained(network: nn.Module) -> nn.Module:
     ("space", "size"),
     [
         (nasbench201, {"channels": 4, "cells": 1}),
+        (ofa_mobilenetv3, {"channels": 2}),
         (nasbench101, {"channels": 8, "cells": 1}),
         (natssize, {}),
         (darts, {"channels": 2, "cells": 2}),

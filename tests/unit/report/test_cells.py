@@ -36,6 +36,7 @@ def texts(document: str) -> list[str]:
         "nds_nasnet",
         "nds_resnet",
         "nds_resnext",
+        "ofa_mobilenetv3",
     ],
 )
 def test_the_picture_of_any_architecture_is_small_well_formed_and_has_a_title(name: str) -> None:
@@ -119,6 +120,15 @@ def test_a_cell_of_nds_shows_its_size_its_loose_nodes_and_the_missing_operation(
     assert found.count("none") == 8
     white = re.findall(r'<g fill="#fff">(.*?)</g>', document)
     assert not any("none" in group for group in white)  # white letters need a box behind them
+
+
+def test_the_bars_of_a_mobile_network_name_the_blocks_that_there_are() -> None:
+    space = build("space", "ofa_mobilenetv3")
+    found = texts(picture(space, space.parse("k57553337553773335555 e43444634434336664344 d23222")))
+    assert found == [
+        "2", "5×5, 4×", "7×7, 3×", "3", "3×3, 4×", "3×3, 6×", "3×3, 3×", "2", "5×5, 4×", "5×5, 3×", "2", "7×7, 3×",
+        "3×3, 6×", "2", "5×5, 4×", "5×5, 3×",
+    ]  # fmt: skip
 
 
 def test_the_bars_of_a_residual_network_name_what_each_stage_is() -> None:

@@ -21,7 +21,9 @@ STAGES = (
     (112, 1, True, "hard_swish"),
     (160, 2, True, "hard_swish"),
 )
-STEM, HEAD, LAST = 16, 960, 1280
+STEM = 16
+HEAD = 960
+LAST = 1280
 
 
 def divisible(width: float, by: int = 8) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["InvertedResidual", "MobileNetworkV3", "SqueezeExcite", "convolution", "divisible"]
@@ -40,12 +41,12 @@ class SqueezeExcite(nn.Module):
         self.squeeze = nn.Conv2d(width, squeezed, 1)
         self.relu = nn.ReLU()
         self.excite = nn.Conv2d(squeezed, width, 1)
-        self.gate = nn.Hardsigmoid()
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Features of the same shape."""
-        scale: Tensor = self.gate(self.excite(self.relu(self.squeeze(x_NCHW.mean((2, 3), keepdim=True)))))
-        return x_NCHW * scale
+        excited: Tensor = self.excite(self.relu(self.squeeze(x_NCHW.mean((2, 3), keepdim=True))))
+        # torch's hardsigmoid has no second derivative, which some scores take.
+        return x_NCHW * (F.relu6(excited + 3) / 6)
 
 
 class InvertedResidual(nn.Module):

@@ -77,7 +77,7 @@ class Skeleton:
       as those of mlp, NDS and dartopti_from do. Another width or depth replaces those of all cell networks of NDS;
     * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times, and
-      ofa_mobilenetv3 its published strides, of which two are left out otherwise;
+      ofa_mobilenetv3 its published strides, of which three are left out otherwise;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """

@@ -87,7 +87,7 @@ class MobileNetworkV3(nn.Module):
 
     `kernels` and `expansions` hold a tuple for each stage, with a number for each of its blocks. `stem` is the width of
     the first convolution, 16 as published; all widths are in proportion to it, rounded to multiples of 8. With
-    `halved` the stem and the first stage halve the image, as published; otherwise they do not, for small images.
+    `halved` the stem and the first two stages halve the image, as published; otherwise they do not, for small images.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class MobileNetworkV3(nn.Module):
         self.stem = nn.Sequential(*convolution(inputs, width, 3, 2 if halved else 1, "hard_swish"))
         self.blocks = nn.Sequential(InvertedResidual(width, width, width))
         for place, (outputs, stride, squeezes, activation) in enumerate(STAGES):
-            step = stride if place or halved else 1
+            step = stride if place > 1 or halved else 1
             for kernel, expansion in zip(kernels[place], expansions[place], strict=True):
                 wanted, middle = divisible(outputs * factor), divisible(width * expansion)
                 squeezed = divisible(middle // 4) if squeezes else 0

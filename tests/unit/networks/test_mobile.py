@@ -67,7 +67,7 @@ def test_width_follows_the_stem_and_large_images_are_halved_five_times() -> None
     wide = build(SMALL, default_skeleton(NAME, channels=32))
     assert wide.recipe["stem"] == 32
     assert (wide.expansion[0].out_channels, wide.classifier.in_features) == (1920, 2560)
-    for side, maps in ((32, 4), (224, 7)):
+    for side, maps in ((32, 8), (224, 7)):
         network = build(SMALL, fitted_skeleton(NAME, (3, side, side), 10, channels=2)).eval()
         assert network.blocks(network.stem(torch.zeros(1, 3, side, side))).shape[-1] == maps
 

@@ -19,14 +19,10 @@ class Focal(Classification):
         return ((1 - (-entropy).exp()) ** 2 * entropy).mean()
 
 
-def main() -> None:
+if __name__ == "__main__":
     task = Focal(ogive.data("digits", limit=300))
     with tempfile.TemporaryDirectory() as folder:
         options = {"evaluator": "trained(epochs=2, threads=1)", "strategy": "random", "channels": 4, "cells": 1}
         ogive.search(space="nasbench201", task=task, budget=3, out=f"{folder}/run", **options)
         print(train_winner(f"{folder}/run", task=task, recipe="epochs=4")["reached"])
         print(export_winner(f"{folder}/run", task=task, formats=["torch"])[0].largest_difference <= 1e-4)
-
-
-if __name__ == "__main__":
-    main()

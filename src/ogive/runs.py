@@ -27,7 +27,7 @@ from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Trial
 from ogive.documents import checked, read_json
 from ogive.files import lock_file, sync, write_json
-from ogive.run_records import CONFIG, FOUND, STUDY
+from ogive.run_records import CONFIG, FOUND, LIMITS, STUDY
 from ogive.trial_lines import (
     Record,
     call_entry,
@@ -44,6 +44,8 @@ __all__ = ["Followed", "Record", "Run", "RunStore", "read_run", "refuse_taken", 
 
 logger = logging.getLogger(__name__)
 
+# A larger budget that was given after the search began, among the artifacts.
+BUDGET = "budget.json"
 # The limits of the choice, among the artifacts, where they were given after the search began.
 PREFERENCE = "prefer.json"
 # What was measured side by side after the search, among the artifacts.
@@ -114,6 +116,15 @@ class Run:
         check_limits(limits, tuple(self.metrics.values()))
         if limits != self.limits:
             write_json(self.artifacts / PREFERENCE, [str(limit) for limit in limits])
+
+    @property
+    def granted(self) -> dict[str, Any] | None:
+        """The last budget that a resume was given, as JSON; None if none was: run.json is written once."""
+        path = self.artifacts / BUDGET
+        try:
+            return dict(read_json(path, LIMITS)) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} is damaged ({in_line(error)}): delete it and give --budget again.") from error
 
     @property
     def metrics(self) -> dict[str, Metric]:

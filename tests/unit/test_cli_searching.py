@@ -75,6 +75,9 @@ def test_the_latency_of_the_winner_is_told_as_it_was_measured_last(ogive: Run) -
         r"\n      measured again, side by side with \d other finalists?: latency_ms [\d.]+ \(in the search [\d.]+\)",
         out,
     )
+    last, in_search = re.search(r"latency_ms ([\d.]+) \(in the search ([\d.]+)\)", out).groups()  # type: ignore[union-attr]
+    assert re.search(rf"^latency_ms +{re.escape(last)}$", out, re.MULTILINE)
+    assert not re.search(rf"^latency_ms +{re.escape(in_search)}$", out, re.MULTILINE) or last == in_search
     _, out, _ = ogive("resume", "r")
     assert out.startswith("What it finds depends on latency, which no second measurement repeats.")
 

@@ -366,6 +366,7 @@ def _print_found(run: Run) -> None:
         console.print(_why_nothing(trials) if failed_all else choice.missing, highlight=False)
         raise typer.Exit(1)
     space = assemble_space(run)
+    winner = run.final(winner)  # with what was measured last, by which it was chosen
     console.print(_best_of(run, winner, choice.rule), highlight=False)
     size = ", ".join(f"{key}={value}" for key, value in run.config["skeleton"].items() if value is not None)
     console.print(f"      {space.format(winner.arch)}{f'   in networks of {size}' if size else ''}")
@@ -380,13 +381,15 @@ def _print_remeasured(run: Run, winner: Trial) -> None:
     if winner.number not in final:
         return
     now = final[winner.number].metrics
+    before = next(trial.metrics for trial in run.trials if trial.number == winner.number)
     values = (
-        f"{name} {measured(name, now[name])} (in the search {measured(name, winner.metrics[name])})"
+        f"{name} {measured(name, now[name])} (in the search {measured(name, before[name])})"
         for name in run.config.get("unrepeatable") or [LATENCY.name]
-        if name in now and name in winner.metrics
+        if name in now and name in before
     )
-    others = counted(len({trial.arch for trial in final.values()}) - 1, "other finalist")
-    console.print(f"      measured again, side by side with {others}: {', '.join(values)}", highlight=False)
+    others = len({trial.arch for trial in final.values()}) - 1
+    beside = f", side by side with {counted(others, 'other finalist')}" if others else ""
+    console.print(f"      measured again{beside}: {', '.join(values)}", highlight=False)
 
 
 def _best_of(run: Run, winner: Trial, rule: str) -> str:

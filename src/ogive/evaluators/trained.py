@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import OgiveError, SpecError
+from ogive.core.errors import OgiveError, ProtocolError, SpecError
 from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import MACS, PARAMS
 from ogive.core.rng import Seed
@@ -156,6 +156,12 @@ class Trained:
         for part, test in parts:
             if any(metric.name not in found for metric in task.metrics if metric.reported == test):
                 found |= task.measured(network, part, recipe, seed=self._seed)
+        missing = sorted({metric.name for metric in task.metrics} - found.keys())
+        if missing:
+            raise ProtocolError(
+                f"The task {type(task).__name__} promised the metrics {', '.join(missing)}, but measured only "
+                f"{', '.join(sorted(found))}: its metrics must be what its method measured returns."
+            )
         return found
 
     def _give_memory_back(self) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "equal_budgets",
     "full_evaluator",
     "random_command",
+    "resume_command",
     "screens",
     "search_command",
     "sources",
@@ -332,6 +333,11 @@ def search_command(config: Mapping[str, Any]) -> str:
     more = ["--in-flight", str(ahead)] if ahead != 1 else []  # it decides what is found
     more += ["--order", "finish"] if config.get("order") == "finish" else []
     return shlex.join(["ogive", "search", *_settings(config, strategy), *more, "--seed", str(config.get("seed", 0))])
+
+
+def resume_command(one: Member) -> str:
+    """The command that went on with a run under a larger budget."""
+    return shlex.join(["ogive", "resume", str(one.run.folder), "--budget", _budget(one.run.granted)])
 
 
 def random_command(config: Mapping[str, Any]) -> str:

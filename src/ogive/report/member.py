@@ -78,8 +78,9 @@ class Member:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings, from run.json."""
-        return self.run.config
+        """The settings, from run.json, under the last budget that was granted."""
+        granted = self.run.granted
+        return self.run.config if granted is None else {**self.run.config, "budget": granted}
 
     @property
     def best(self) -> Trial | None:

@@ -11,7 +11,7 @@ from ogive.core.metric import Metric
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Trial
 from ogive.report.drawing import family
-from ogive.report.evidence import comparisons, sources
+from ogive.report.evidence import comparisons, resume_command, sources
 from ogive.report.facts import Facts
 from ogive.report.markup import (
     Html,
@@ -159,6 +159,7 @@ def reproduce_section(facts: Facts, page: str) -> Html:
     runs, best = facts.runs, facts.winner
     folders = [shlex.quote(str(one.run.folder)) for one in runs]
     lines = [str(one.config["command"]) for one in runs if one.config.get("command")]
+    lines += [resume_command(one) for one in runs if one.run.granted is not None]
     lines += comparisons(runs)
     # The winner of a table has no images to be trained on, unless the user names some.
     if best is not None and (best.trained or (best.one.config.get("data"))):

@@ -26,11 +26,9 @@ from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Spent, Trial, counted
-from ogive.documents import read_json
 from ogive.executors import at_work
 from ogive.machine import facts
-from ogive.run_records import LIMITS
-from ogive.runs import Followed, Run, RunStore, read_run
+from ogive.runs import BUDGET, Followed, Run, RunStore, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
@@ -40,8 +38,6 @@ __all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched",
 
 # The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
 SAVE_EVERY = 50
-# The budget that was granted last, among the artifacts.
-BUDGET = "budget.json"
 
 
 def search(
@@ -342,10 +338,11 @@ def _check_inputs(store: RunStore, now: Mapping[str, Any]) -> None:
 
 def budget_in_force(run: Run) -> Budget:
     """The budget of a run: the last one granted. run.json is written once, so later ones stand beside it."""
-    path = run.artifacts / BUDGET
+    granted = run.granted
     try:
-        return Budget(**read_json(path, LIMITS)) if path.exists() else settings_of(run.config).budget
-    except (OSError, ValueError, TypeError) as error:
+        return settings_of(run.config).budget if granted is None else Budget(**granted)
+    except (ValueError, TypeError) as error:
+        path = run.artifacts / BUDGET
         raise StoreError(f"{path} is damaged ({in_line(error)}): delete it and give --budget again.") from error
 
 

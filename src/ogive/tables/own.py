@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.metric import Better, better_of, of_version_1
 from ogive.core.space import Choice, SearchSpace
+from ogive.core.trial import counted
 from ogive.spaces import nasbench201
 from ogive.tables.column import Column
 from ogive.tables.joined import joined, merged, without_infinities
@@ -195,7 +196,7 @@ def _choices(columns: Mapping[str, Values], files: str, mapped: Mapped) -> npt.N
     elif space.name == nasbench201.NAME and columns[named].dtype.kind in "iu":
         return _numbered(columns[named], named, files)
     else:
-        texts = [str(text) for text in columns[named].tolist()]
+        texts = _present(columns[named], named, files)
     rows = []
     for number, text in enumerate(texts):
         try:
@@ -205,6 +206,19 @@ def _choices(columns: Mapping[str, Values], files: str, mapped: Mapped) -> npt.N
     if not rows:
         raise SpecError(f"{files} has no rows.")
     return np.array(rows, np.int64)
+
+
+def _present(values: Values, column: str, files: str) -> list[str]:
+    """The texts of a column; SpecError if some rows have none, as those that only one of several files has."""
+    texts = ["" if value != value else str(value).strip() for value in values.tolist()]
+    missing = [row for row, text in enumerate(texts) if not text]
+    if missing:
+        raise SpecError(
+            f"{counted(len(missing), 'row')} of {files} {'has' if len(missing) == 1 else 'have'} no architecture: the "
+            f"column {column} has nothing there, first in row {missing[0]}. Where files are joined, each must have the "
+            "rows of the one that says the architectures."
+        )
+    return texts
 
 
 def _numbered(numbers: Values, column: str, files: str) -> npt.NDArray[np.int64]:

@@ -127,6 +127,18 @@ def test_a_comparison_is_not_said_to_be_started_from_python_and_gets_its_command
     assert command.replace("'", "&#x27;") in text
 
 
+def test_a_larger_budget_that_a_resume_was_given_is_the_one_that_others_are_compared_under(
+    make: Make, trial: Of
+) -> None:
+    run = make("own", [trial(number, {"val_acc": 1.0}, (1.0,)) for number in range(4)], budget={"trials": 2})
+    run.artifacts.mkdir(parents=True, exist_ok=True)
+    (run.artifacts / "budget.json").write_text('{"trials": 4}', encoding="utf-8")
+    text = page([run])
+    assert f"ogive resume {run.folder} --budget 4" in text
+    assert len(re.findall(r"ogive (?:search|compare) [^<]*--budget 4", text)) >= 2
+    assert not re.search(r"ogive compare [^<]*--budget 2\b", text)
+
+
 def test_searches_of_different_comparisons_have_a_command_each(make: Make, trial: Of) -> None:
     runs = [
         make(

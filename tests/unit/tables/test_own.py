@@ -260,6 +260,16 @@ def test_missing_infinite_and_huge_cells_are_counted_and_said(tmp_path: Path, ca
     assert table.best("loss")[1] == 9e9
 
 
+def test_rows_without_an_architecture_after_a_join_are_counted(tmp_path: Path) -> None:
+    one = csv(tmp_path, "index,acc\n" + "\n".join(f"{row},{row / 2}" for row in range(5)), "one.csv")
+    two = csv(tmp_path, "index,arch\n" + "\n".join(f"{row},{7 * row}" for row in (0, 1, 3)), "two.csv")
+    mapped = Mapped(space=nasbench201(), arch_column="arch", metric="acc", on="index")
+    with pytest.raises(
+        SpecError, match=r"2 rows of .* have no architecture: the column arch has nothing there, first in"
+    ):
+        import_table([one, two], tmp_path / "table", name="mine", mapped=mapped)
+
+
 def test_several_files_join_on_a_column_in_any_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     numbers = np.array([5, 15_624, 77, 3])
     pyarrow.parquet.write_table(pyarrow.table({"index": numbers, "val": [1.0, 2.0, 3.0, 4.0]}), tmp_path / "a.parquet")

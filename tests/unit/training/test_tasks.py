@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import runpy
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 
 import ogive
 from ogive.catalog import task_of
-from ogive.core.errors import SpecError
+from ogive.core.errors import ProtocolError, SpecError
 from ogive.report.page import write_page
 from ogive.runs import read_run
 from ogive.spaces.accel_nasbench import accel_nasbench
@@ -22,6 +25,7 @@ from ogive.winner import export_winner, train_winner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 OPTIONS = {
     "strategy": "random",
     "evaluator": "trained(epochs=2, batch_size=32)",
@@ -46,6 +50,10 @@ class Squared(Classification):
 class Unfinished(Classification):
     def loss(self, outputs: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
         return F.cross_entropy(outputs, targets, reduction="none")
+
+
+class Forgetful(Classification):
+    metrics = (*Classification.metrics, ogive.Metric("val_f1"))
 
 
 def draw(arch: ogive.Architecture) -> ogive.Graph:
@@ -95,6 +103,45 @@ def test_networks_of_ones_own_go_all_the_way(digits: Data, tmp_path: Path) -> No
     assert exported.largest_difference <= 1e-4
     page = write_page([read_run(folder)], tmp_path / "page.html").read_text(encoding="utf-8")
     assert "validation accuracy" in page
+
+
+def test_a_task_of_ones_own_goes_all_the_way_through_kill_9(digits: Data, tmp_path: Path) -> None:
+    grading = runpy.run_path(str(EXAMPLES / "own_task.py"))["Grading"]
+    options = {**OPTIONS, "channels": None, "cells": None, "budget": 3}
+    task, folder = grading(digits, builder=built), tmp_path / "run"
+    whole = ogive.search(space=SPACE, task=task, out=tmp_path / "whole", **options)
+    assert [trial.scores for trial in whole.trials] == [(-trial.metrics["val_off"],) for trial in whole.trials]
+    first = whole.trials[0].arch
+
+    def deadly(arch: ogive.Architecture, seed: int) -> nn.Module:
+        if arch != first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return built(arch, seed)
+
+    child = os.fork()
+    if child == 0:
+        ogive.search(space=SPACE, task=grading(digits, builder=deadly), out=folder, **options)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert len(read_run(folder).trials) == 1
+    found = ogive.search(space=SPACE, task=task, out=folder, resume=True, **options)
+    assert [(one.arch, dict(one.metrics)) for one in found.trials] == [
+        (one.arch, dict(one.metrics)) for one in whole.trials
+    ]
+    facts = train_winner(folder, task=task, recipe="epochs=20, batch_size=16")
+    assert facts["test_off"] < 2.5  # chance is 3.3, and always saying a middle grade 2.5
+    assert facts["reached"] == f"{facts['test_off']:.2f} grades off"
+    (exported,) = export_winner(folder, task=task, formats=["export"])
+    assert exported.largest_difference <= 1e-4
+    page = write_page([read_run(folder)], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "mean distance from the right grade" in page
+
+
+def test_a_task_that_measures_something_else_than_it_promised_is_named(digits: Data) -> None:
+    with pytest.raises(
+        ProtocolError, match=r"The task Forgetful promised the metrics val_f1, but measured only .*val_acc"
+    ):
+        ogive.search(space="nasbench201", task=Forgetful(digits), **OPTIONS)
 
 
 def test_a_builder_whose_networks_answer_something_else_is_refused(digits: Data) -> None:

@@ -337,9 +337,9 @@ def test_the_command_says_which_task_it_took_and_how_the_training_goes(
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code
-    said = capsys.readouterr().out
-    assert "The task is regression, since progression is numbers with 214 different values" in said
-    assert "root mean squared error" in said
+    said = capsys.readouterr()
+    assert "task is regression, since progression is numbers with 214 different values" in said.err
+    assert "root mean squared error" in said.out
 
 
 def test_too_little_memory_fails_a_candidate(diabetes: str) -> None:

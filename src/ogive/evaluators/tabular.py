@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ogive.core.errors import InvalidArchitecture, SpecError
@@ -49,7 +49,8 @@ class Tabular:
     A fidelity without seconds of its own is charged its share of those of `metric`.
 
     With ``seeds="random"`` a query answers with one training, as a real search would see it, and not with the mean over
-    all: of what is searched on and of `also`, where the table has the single trainings; what is reported stays a mean.
+    all: of what is searched on and of `also`, where the table has the single trainings; what is reported stays a mean,
+    by default that of `metric` where the table has nothing else to report.
     Which one depends on `seed`, the architecture and the fidelity alone, so that an architecture that is proposed again
     is answered alike.
 
@@ -69,7 +70,8 @@ class Tabular:
     ) -> None:
         self.table, self.also, self.seeds, self.seed = table, tuple(also), seeds, seed
         self.metric = _default_metric(table) if metric == DEFAULT else metric
-        self.report = table.report if report == DEFAULT else report
+        means = self.metric if seeds == "random" else None
+        self.report = (table.report or means) if report == DEFAULT else report
         columns = [(table.metric_of(self.metric, "searched"), self.metric)]
         columns += [] if self.report is None else [(table.metric_of(self.report, "reported"), self.report)]
         columns += [(table.metric_of(column), column) for column in self.also]
@@ -79,6 +81,10 @@ class Tabular:
         if twice is not None:
             raise SpecError(f"Each metric of tabular(...) may be given once, but {twice} is given twice.")
         self._full = self._reading(wanted, table.clock_of(self.metric), 1.0)
+        self.metrics = tuple(
+            replace(one, words=f"{one.words or one.name} of one training") if one.name in self._full.trainings else one
+            for one in self.metrics
+        )
         self._lower: dict[int, _Reading] = {}
         if seeds == "random" and not self._full.trainings:
             raise SpecError(

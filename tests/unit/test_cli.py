@@ -662,7 +662,6 @@ IMAGES: dict[str, Callable[[Path], object]] = {
     "holds no images": lambda folder: [path.unlink() for path in folder.glob("*/*")],
     "there is no such folder": shutil.rmtree,
     r"cat.1\.ppm": broken,
-    "channel|grey": lambda folder: picture(folder / "cat" / "1.pgm", 9, channels=1),
 }
 
 

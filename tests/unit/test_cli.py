@@ -727,7 +727,6 @@ def holds(log: str, least: int) -> bool:
     return any(path.stat().st_size > least for path in Path().glob(log))
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_resume_takes_what_belongs_to_the_machine(ogive: Run, tmp_path: Path) -> None:
     rows = [f"{n},{n % 7},{3 * n + n % 7}" for n in range(60)]
     (tmp_path / "before.csv").write_text("\n".join(["size,rooms,price", *rows]) + "\n", encoding="utf-8")
@@ -744,6 +743,7 @@ def test_resume_takes_what_belongs_to_the_machine(ogive: Run, tmp_path: Path) ->
     assert_refused(ogive("resume", "run", *moved, "--budget", 3), "digest")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_search_that_can_be_resumed(ogive: Run, table_home: Path, patience_s: float) -> None:
     process = start("search", *TABULAR, "--budget", "1000000", "--out", "run")
     said = interrupt(process, patience_s, lambda: holds("run/trials.jsonl", 5000))

@@ -195,7 +195,7 @@ def test_damage_is_named(settings: Scoring, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=r"Line 3 of .* is damaged"):
             score(settings, archs, path)
     path.write_text("arch,zen,error\n")
-    with pytest.raises(StoreError, match="has the columns arch, zen, error"):
+    with pytest.raises(StoreError, match="has the columns 'arch, zen, error'"):
         score(settings, archs, path)
     (tmp_path / "t.json").write_text("{")
     with pytest.raises(StoreError, match=r"t\.json is damaged"):

@@ -38,7 +38,7 @@ def remeasured(run: Run, *found: tuple[int, float]) -> None:
             "trial": number,
             "arch": str(trials[number].arch),
             "status": "ok",
-            "scores": [-middle],
+            "scores": [*(trials[number].scores or ())[:-1], -middle],
             "metrics": latencies(middle),
             "error": None,
         }

@@ -77,7 +77,8 @@ print(sorted({"torch", "numpy", "rich", "sklearn"} & set(sys.modules)))
 def test_this_checkout_knows_its_commit() -> None:
     root = Path(machine.__file__).resolve().parents[2]
     if not (root / ".git").exists():
-        pytest.skip("ogive is not run from a checkout here")
+        assert facts()["commit"] is None
+        return
     git = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     # Git refuses a folder of somebody else; then the form must do.
     assert facts()["commit"] == (git.stdout.strip() or facts()["commit"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,14 @@ __all__ = ["BoostedTrees", "ExtraTrees", "RandomForest"]
 Floats = npt.NDArray[np.float64]
 
 
-class ExtraTrees:
-    """Extremely randomised trees, whose mean is the prediction and whose spread is the deviation.
+class _Forest:
+    """Trees that are grown apart from each other: their mean is the prediction, their spread the deviation.
 
-    Geurts et al., Machine Learning 63, 2006. `encoder` defaults to ``one_hot``. A fit on a hundred labels and a
-    prediction of all 15,625 cells of NAS-Bench-201 take about 0.3 s.
+    `encoder` defaults to ``one_hot``.
     """
+
+    # The class of sklearn.ensemble that grows them.
+    grower: ClassVar[str]
 
     def __init__(
         self,
@@ -36,8 +38,8 @@ class ExtraTrees:
         encoder: Encoder | None = None,
         trees: int = 100,  # scikit-learn's
         leaf: int = 1,  # labels in the smallest leaf; scikit-learn's
-        # The share of columns among which a split is chosen: a third is usual for forests of regression trees. With
-        # all of them, trees on columns of ones and zeros would not differ: only the threshold is random otherwise.
+        # The share of columns among which a split is chosen: Breiman's for regression. With all of them, extremely
+        # randomised trees on columns of ones and zeros would not differ: only the threshold is random otherwise.
         share: float = 1 / 3,
     ) -> None:
         _check_positive(trees=trees, leaf=leaf)
@@ -48,10 +50,10 @@ class ExtraTrees:
         self._forest: Any = None
 
     def fit(self, observed: Observed) -> None:
-        from sklearn.ensemble import ExtraTreesRegressor
+        from sklearn import ensemble
 
         labels = observed.comparable()
-        forest = ExtraTreesRegressor(
+        forest = getattr(ensemble, self.grower)(
             self.trees, min_samples_leaf=self.leaf, max_features=self.share, random_state=self._seed, n_jobs=1
         )
         self._forest = forest.fit(self.encoder(labels.archs), np.array(labels.scores))
@@ -63,44 +65,24 @@ class ExtraTrees:
         return _voted(fitted(self._forest), self.encoder(archs))
 
 
-class RandomForest:
+class ExtraTrees(_Forest):
+    """Extremely randomised trees, whose mean is the prediction and whose spread is the deviation.
+
+    Geurts et al., Machine Learning 63, 2006. `encoder` defaults to ``one_hot``. A fit on a hundred labels and a
+    prediction of all 15,625 cells of NAS-Bench-201 take about 0.3 s.
+    """
+
+    grower = "ExtraTreesRegressor"
+
+
+class RandomForest(_Forest):
     """A random forest: each tree is grown on labels drawn with replacement, and takes the best split of some columns.
 
     Breiman, Machine Learning 45, 2001. Mean and spread of the trees are prediction and deviation. `encoder` defaults to
     ``one_hot``.
     """
 
-    def __init__(
-        self,
-        *,
-        space: SearchSpace,
-        seed: Seed,
-        encoder: Encoder | None = None,
-        trees: int = 100,  # scikit-learn's
-        leaf: int = 1,  # labels in the smallest leaf; scikit-learn's
-        share: float = 1 / 3,  # of the columns for each split; Breiman's for regression
-    ) -> None:
-        _check_positive(trees=trees, leaf=leaf)
-        _check_share(share)
-        self.encoder = OneHot(space=space) if encoder is None else encoder
-        self.trees, self.leaf, self.share = trees, leaf, share
-        self._seed = _number(seed)
-        self._forest: Any = None
-
-    def fit(self, observed: Observed) -> None:
-        from sklearn.ensemble import RandomForestRegressor
-
-        labels = observed.comparable()
-        forest = RandomForestRegressor(
-            self.trees, min_samples_leaf=self.leaf, max_features=self.share, random_state=self._seed, n_jobs=1
-        )
-        self._forest = forest.fit(self.encoder(labels.archs), np.array(labels.scores))
-
-    def predict(self, archs: Sequence[Architecture]) -> Floats:
-        return self.predicted(archs)[0]
-
-    def predicted(self, archs: Sequence[Architecture]) -> tuple[Floats, Floats]:
-        return _voted(fitted(self._forest), self.encoder(archs))
+    grower = "RandomForestRegressor"
 
 
 class BoostedTrees:

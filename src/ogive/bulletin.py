@@ -34,8 +34,8 @@ class Notice:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is so old that nothing is at work."""
-        return not self.over and time.time() - self.at_s > SILENT_S
+        """Whether it is so old that nothing is at work, unless that had ended anyway."""
+        return time.time() - self.at_s > SILENT_S
 
 
 @contextmanager

@@ -109,6 +109,7 @@ class Numbers(TypedDict, total=False):
     `seed` is the root of all randomness, `channels` and `cells` the size of the networks, `device` and `threads` those
     of each process, and `in_flight` how many proposals are asked for before the first is told. With the `order`
     "finish" each trial is told as soon as it is measured, and no second run of several workers finds the same.
+    `progress` says whether to show where the search stands, None for in a notebook only.
     """
 
     seed: int
@@ -118,6 +119,7 @@ class Numbers(TypedDict, total=False):
     cells: int | None
     device: str
     threads: int | None
+    progress: bool | None
 
 
 def space(name: str, **options: Any) -> SearchSpace:
@@ -200,7 +202,6 @@ def search(
     resume: bool = False,
     workers: int | str | Pool = 1,
     on_trial: Callable[[Trial], None] | None = None,
-    progress: bool | None = None,
     **numbers: Unpack[Numbers],
 ) -> Result:
     """Search, and return the trials.
@@ -231,13 +232,12 @@ def search(
             threads; its data may have moved.
         workers: Processes, as in 4 or ``"processes(4)"``, or a Pool of one's own, which stays open.
         on_trial: Told every trial as it finishes.
-        progress: Whether to show what is under way, the best so far and the time left: in a notebook lines that change,
-            elsewhere a line a minute on standard error. None for in a notebook only.
         **numbers: `seed` (0), the root of all randomness; `channels` and `cells`, the size of the networks; `device`
             ("cpu") and `threads` of each process; `in_flight`, how many proposals are asked for before the first is
             told, by default 4 for each of several workers, on which and on the seed depends what is found; and `order`:
             with "finish" each trial is told as soon as it is measured, and no second run of several workers finds the
-            same.
+            same. `progress` says whether to show what is under way, the best so far and the time left: in a notebook
+            lines that change, elsewhere a line a minute on standard error; None, as usual, for in a notebook only.
 
     Returns:
         The trials, the best of them by `Result.best`, all as a table by `Result.frame`.
@@ -248,6 +248,7 @@ def search(
     """
     for name in numbers.keys() - Numbers.__annotations__.keys():
         raise TypeError(f"search() got an unexpected keyword argument {name!r}")
+    progress = numbers.get("progress")
     objectives = _several(objective)
     held = task.data if task is not None and data is None else _held(data)
     if callable(evaluator) and not isinstance(evaluator, Evaluator):
@@ -257,13 +258,13 @@ def search(
     given = {name: part for name, part in objects.items() if part is not None and not isinstance(part, str)}
     given |= {} if task is None else {"task": task}
     told: dict[str, Any] = {name: _told(part) for name, part in objects.items() if part is not None}
+    told |= {name: value for name, value in numbers.items() if name != "progress"}
     settings = Settings(
         **told,
         objectives=tuple(_told(part) for part in objectives),
         prefer=(prefer,) if isinstance(prefer, str) else tuple(prefer),
         budget=_budget(budget),
         workers=workers.count if isinstance(workers, Pool) else workers,
-        **numbers,
     )
     if out is not None and resume and (Path(out) / "run.json").exists():
         settings = replace(settings, own_streams=settings_of(read_run(Path(out)).config).own_streams)

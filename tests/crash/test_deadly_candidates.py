@@ -18,7 +18,8 @@ from ogive.core.rng import Seed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Trial
 from ogive.executors.serial import Serial
-from ogive.runs import RunStore, read_run
+from ogive.run_store import RunStore
+from ogive.runs import read_run
 from ogive.strategies.local import RandomSearch
 
 # An evaluator that, at one architecture, ends the process or raises an exception.

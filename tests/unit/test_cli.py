@@ -23,7 +23,8 @@ import typer.main
 
 from ogive.cli.application import OWNERS, application
 from ogive.cli.show import duration, number, size_of
-from ogive.runs import RunStore, read_run
+from ogive.run_store import RunStore
+from ogive.runs import read_run
 
 TABULAR = ("--space", "nasbench201", "--table", "nasbench201")
 

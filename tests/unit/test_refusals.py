@@ -15,7 +15,7 @@ from ogive.core.errors import InvalidArchitecture, MissingData, OgiveError, Spec
 from ogive.core.trial import Budget, Measurement, Proposal, Trial
 from ogive.executors.processes import Processes
 from ogive.networks.export import _check_name
-from ogive.runs import RunStore
+from ogive.run_store import RunStore
 from ogive.session.settings import budget_of
 from ogive.tables.column import Column
 from ogive.tables.keys import MixedRadix, SortedDigests

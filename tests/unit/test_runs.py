@@ -23,7 +23,8 @@ from ogive.core.rng import Seed
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.files import write_json
-from ogive.runs import RunStore, read_run
+from ogive.run_store import RunStore
+from ogive.runs import read_run
 from ogive.spaces.natssize import natssize
 from ogive.strategies.local import RegularizedEvolution
 
@@ -284,7 +285,7 @@ def test_a_run_where_no_folder_can_be_is_refused_in_one_line(tmp_path: Path) -> 
 HOLD = """
 import sys
 from pathlib import Path
-from ogive.runs import RunStore
+from ogive.run_store import RunStore
 with RunStore.open(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -327,7 +328,7 @@ from pathlib import Path
 from ogive.core.architecture import Architecture
 from ogive.core.errors import StoreError
 from ogive.core.trial import Measurement, Proposal, Trial
-from ogive.runs import RunStore
+from ogive.run_store import RunStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with RunStore.open(Path(sys.argv[1])) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

@@ -25,7 +25,8 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Proposal
 from ogive.looks import looks_at_test
 from ogive.networks.build import build, fitted_skeleton
-from ogive.runs import RunStore, read_run
+from ogive.run_store import RunStore
+from ogive.runs import read_run
 from ogive.training.data import load
 from ogive.training.lock import lock
 from ogive.training.recipe import Recipe

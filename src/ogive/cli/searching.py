@@ -26,7 +26,8 @@ from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
 from ogive.files import write_json
 from ogive.metrics import Interval
-from ogive.runs import Run, read_run, refuse_taken
+from ogive.run_store import refuse_taken
+from ogive.runs import Run, read_run
 from ogive.session import (
     Settings,
     assemble,

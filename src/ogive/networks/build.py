@@ -1,4 +1,7 @@
-"""From an architecture and a skeleton to a network: the one door, which checks what the modules take on trust."""
+"""From an architecture and a skeleton to a network: the one door, which checks what the modules take on trust.
+
+Long, since it has a builder of some lines for every space, and the checks that they share.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ from ogive.core.study import Study
 from ogive.core.trial import Budget, Spent, Trial, counted
 from ogive.executors import at_work
 from ogive.machine import facts
-from ogive.runs import BUDGET, Followed, Run, RunStore, read_run
+from ogive.run_store import Followed, RunStore
+from ogive.runs import BUDGET, Run, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of

@@ -12,7 +12,8 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
-from ogive.runs import Record, Run, RunStore
+from ogive.run_store import RunStore
+from ogive.runs import Record, Run
 from ogive.spaces.nasbench201 import nasbench201
 
 Make = Callable[..., Run]

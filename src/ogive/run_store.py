@@ -135,8 +135,12 @@ class RunStore:
         self.note(FINALISTS, {"trials": trials, "finalists": entries})
 
     def save_strategy(self, strategy: Checkpointed, study: Study) -> None:
-        """Write the state of the strategy and of the loop; the one before is kept until the new one is complete."""
-        fresh = self.artifacts / f"strategy-{study.told:09d}"
+        """Write the state of the strategy and of the loop; the one before is kept until the new one is complete.
+
+        Both counts name it: a strategy that trains before it proposes is further after being asked than after being
+        told.
+        """
+        fresh = self.artifacts / f"strategy-{study.told:09d}-{study.asked:09d}"
         if fresh.exists():
             return
         scratch = self.artifacts / "strategy.new"

@@ -425,7 +425,18 @@ def test_only_the_last_state_is_kept(store: RunStore) -> None:
     for each in study.run(Budget(trials=6)):
         store.append(each, 0.0)
         store.save_strategy(strategy, study)
-    assert [path.name for path in store.artifacts.iterdir()] == ["strategy-000000005"]
+    assert [path.name for path in store.artifacts.iterdir()] == ["strategy-000000005-000000006"]
+
+
+def test_a_state_after_more_was_asked_replaces_the_one_after_as_much_was_told(store: RunStore) -> None:
+    strategy = evolution()
+    study = study_of(strategy)
+    proposed = study.run(Budget(trials=1))
+    store.save_strategy(strategy, study)
+    store.append(next(proposed), 0.0)
+    store.save_strategy(strategy, study)
+    (saved,) = store.artifacts.iterdir()
+    assert json.loads((saved / "study.json").read_text())["asked"] == 1
 
 
 def test_what_was_left_of_an_unfinished_save_is_replaced(store: RunStore) -> None:
@@ -443,14 +454,14 @@ def test_a_damaged_state_is_refused_and_deleting_it_is_the_way_out(
     store: RunStore, file: str, content: str | None
 ) -> None:
     searched(store, 6, save_at=5)
-    saved = store.artifacts / "strategy-000000005"
+    saved = store.artifacts / "strategy-000000005-000000006"
     if content is None:
         (saved / file).unlink()
     else:
         (saved / file).write_text(content)
     store.close()
     with RunStore.open(store.folder) as opened:
-        with pytest.raises(StoreError, match=r"(?i)delete (it|.*strategy-000000005) to replay all the trials instead"):
+        with pytest.raises(StoreError, match=r"(?i)delete (it|.*strategy-0+5-0+6) to replay all the trials instead"):
             opened.load_strategy(evolution(), study_of(evolution()))
         shutil.rmtree(saved)
         assert opened.load_strategy(evolution(), study_of(evolution())) == frozenset()

@@ -253,9 +253,8 @@ def _drive(
     """The new trials, each stored; processes of torchrun are not alone, and begin every trial together."""
     elapsed = store.run.elapsed_s
     started = time.perf_counter() - elapsed
-    saved = study.told
-    asked = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
-    save_every = min([save_every, *asked])
+    saved = study.asked
+    save_every = min([save_every, *(part.save_every for part in walk(study.strategy) if isinstance(part, Costly))])
     ahead, order = settings.ahead, settings.order
     trials = study.run(
         settings.budget,
@@ -271,9 +270,9 @@ def _drive(
         for trial in ticking(trials, settings.budget):
             store.append(trial, time.perf_counter() - started)
             yield trial
-            if study.told - saved >= save_every:
+            if study.asked - saved >= save_every:
                 _save(study, store)
-                saved = study.told
+                saved = study.asked
     except (Exception, KeyboardInterrupt):
         with suppress(StoreError):  # the first error is the one to tell
             store.interrupted()

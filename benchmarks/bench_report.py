@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ogive.core.trial import Cost, Measurement, Proposal, Trial
-from ogive.report.cells import picture
-from ogive.report.page import page
+from ogive.reporting.cells import picture
+from ogive.reporting.page import page
 from ogive.runs import Record, Run
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201

@@ -377,7 +377,7 @@ def folder_of_run(path: Path) -> Path:
 
 def reported(path: Path) -> None:
     """All that reads a run: settings for a resume, the page, and the store that goes on."""
-    from ogive.report.page import page
+    from ogive.reporting.page import page
     from ogive.session.settings import settings_of
     from ogive.winner import winner_facts
 

@@ -143,7 +143,7 @@ for module in {modules!r}:
 
 
 def test_any_module_may_be_the_first_that_is_imported() -> None:
-    names = ("session", "compare", "reproduce", "catalog", "runs", "api", "cli", "demo", "report.page", "testing")
+    names = ("session", "comparison", "reproduce", "catalog", "runs", "api", "cli", "demo", "reporting.page", "testing")
     code = FIRST.format(modules=[f"ogive.{name}" for name in names])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""

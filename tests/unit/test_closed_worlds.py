@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ogive
-from ogive.compare import compare
+from ogive.comparison import compare
 from ogive.core.errors import SpecError
 from ogive.core.metric import Metric
 from ogive.core.trial import Budget, Measurement, Proposal

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ogive.choice import choose, pareto_front
-from ogive.compare import Comparison, Outcome, compare
+from ogive.comparison import Comparison, Outcome, compare
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.metric import Metric

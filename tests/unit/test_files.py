@@ -11,7 +11,7 @@ import pytest
 
 from ogive.core.errors import StoreError
 from ogive.files import workshop, write_json, write_whole
-from ogive.report.markup import write_text
+from ogive.reporting.markup import write_text
 
 
 @contextmanager

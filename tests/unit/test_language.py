@@ -16,7 +16,7 @@ from ogive.cli import main
 from ogive.core.errors import SpecError, StoreError, UnknownName
 from ogive.core.trial import Budget
 from ogive.networks.recurrent import build_language_model
-from ogive.report.page import write_page
+from ogive.reporting.page import write_page
 from ogive.runs import read_run
 from ogive.training.language import LanguageProgress, perplexity
 from ogive.training.language_recipe import DROPOUTS, PRESETS, LanguageRecipe

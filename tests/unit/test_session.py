@@ -26,7 +26,7 @@ from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Tria
 from ogive.estimate import estimate
 from ogive.files import write_json
 from ogive.machine import facts
-from ogive.report.page import page
+from ogive.reporting.page import page
 from ogive.runs import Run, read_run
 from ogive.session import Parts, Settings, budget_of, resume, search, settings_of
 from ogive.spaces.nasbench201 import nasbench201

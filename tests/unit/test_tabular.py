@@ -24,7 +24,7 @@ from ogive.cli import main
 from ogive.core.errors import ExportError, SpecError
 from ogive.networks.export import export
 from ogive.networks.plain_rows import Target, of_rows
-from ogive.report.page import write_page
+from ogive.reporting.page import write_page
 from ogive.runs import read_run
 from ogive.spaces.accel_nasbench import accel_nasbench
 from ogive.spaces.mlp import mlp

@@ -257,7 +257,7 @@ def _write_page(
     above: float | None,
 ) -> None:
     """Write the page beside the table; its three networks are chosen by the first column, or by the first score."""
-    from ogive.report.scores import Judged
+    from ogive.reporting.scores import Judged
 
     judged = [
         Judged(

@@ -18,7 +18,7 @@ from ogive.choice import limits_of, pareto_front
 from ogive.cli.show import Bar, console, measured, number, table
 from ogive.cli.summary import print_dry_run, print_summary
 from ogive.cli.watching import Reading, SearchProgress
-from ogive.compare import Comparison, check, compare
+from ogive.comparison import Comparison, check, compare
 from ogive.core.errors import SpecError, UnknownName, in_line, quoted
 from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import LATENCY

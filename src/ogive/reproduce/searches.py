@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive import catalog
-from ogive.compare import Comparison, compare, interval_of, pairs_of
+from ogive.comparison import Comparison, compare, interval_of, pairs_of
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData
 from ogive.core.rng import Seed

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import ogive
 from ogive.catalog import task_of
 from ogive.core.errors import ProtocolError, SpecError
-from ogive.report.page import write_page
+from ogive.reporting.page import write_page
 from ogive.runs import read_run
 from ogive.spaces.accel_nasbench import accel_nasbench
 from ogive.training.data import Data, load

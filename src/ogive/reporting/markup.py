@@ -302,7 +302,7 @@ def _plotly() -> Html:
 
 @cache
 def _asset(name: str) -> Html:
-    return Html(files("ogive.report").joinpath(name).read_text(encoding="utf-8"))
+    return Html(files("ogive.reporting").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _digest(script: Html) -> str:

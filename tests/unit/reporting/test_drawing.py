@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ogive.core.graph import Graph
-from ogive.report.drawing import FAMILIES, OTHER, family, label, place, svg
+from ogive.reporting.drawing import FAMILIES, OTHER, family, label, place, svg
 
 
 def diamond() -> Graph:

@@ -12,8 +12,8 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError
 from ogive.core.graph import Graph
 from ogive.core.space import SearchSpace
-from ogive.report import drawing
-from ogive.report.drawing import BOX, GAP, MARGIN, OUTLINE, Layout, family, group, label, place, short, text_at
+from ogive.reporting import drawing
+from ogive.reporting.drawing import BOX, GAP, MARGIN, OUTLINE, Layout, family, group, label, place, short, text_at
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, Cell, Entry, Kind, cell_of
 from ogive.spaces.ddarts import genotype_of

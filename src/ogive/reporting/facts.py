@@ -13,8 +13,8 @@ from ogive.core.metric import LATENCY_SPREAD, Metric, of_part
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
 from ogive.metrics import Interval, anytime, hypervolume, kendall_tau, mean_interval, non_dominated
-from ogive.report.markup import Sought, axis
-from ogive.report.member import Floats, Member, Winner, by_strategy, member_of, score, spaces_of, winner_of
+from ogive.reporting.markup import Sought, axis
+from ogive.reporting.member import Floats, Member, Winner, by_strategy, member_of, score, spaces_of, winner_of
 from ogive.runs import Run
 
 __all__ = [

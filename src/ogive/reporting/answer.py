@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric
 from ogive.looks import Look
-from ogive.report.cells import Drawing
-from ogive.report.evidence import command_block, doubts, sources, verdict
-from ogive.report.facts import Facts
-from ogive.report.latency import latency_lines
-from ogive.report.markup import (
+from ogive.reporting.cells import Drawing
+from ogive.reporting.evidence import command_block, doubts, sources, verdict
+from ogive.reporting.facts import Facts
+from ogive.reporting.latency import latency_lines
+from ogive.reporting.markup import (
     Html,
     direction,
     joined,
@@ -26,7 +26,7 @@ from ogive.report.markup import (
     title,
     told,
 )
-from ogive.report.member import Member, Winner, score
+from ogive.reporting.member import Member, Winner, score
 from ogive.trained_networks import TrainedNetwork
 
 __all__ = ["answer_section"]

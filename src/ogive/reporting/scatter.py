@@ -12,11 +12,11 @@ import numpy as np
 from ogive.core.architecture import Architecture
 from ogive.core.metric import Metric
 from ogive.core.trial import Trial
-from ogive.report.cells import Draw
-from ogive.report.curves import JSON, ROWS, Figure, colour, cut_axis, label, trace
-from ogive.report.facts import Agreement, Facts, Front, Point
-from ogive.report.markup import axis, listed, title, told
-from ogive.report.member import Member, Winner, by_strategy, score
+from ogive.reporting.cells import Draw
+from ogive.reporting.curves import JSON, ROWS, Figure, colour, cut_axis, label, trace
+from ogive.reporting.facts import Agreement, Facts, Front, Point
+from ogive.reporting.markup import axis, listed, title, told
+from ogive.reporting.member import Member, Winner, by_strategy, score
 
 __all__ = ["POINTS", "Album", "agreement_figure", "pareto_figure", "thinned", "window"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from ogive.catalog import build
 from ogive.core.architecture import Architecture
-from ogive.report.cells import picture
-from ogive.report.drawing import label
+from ogive.reporting.cells import picture
+from ogive.reporting.drawing import label
 from ogive.spaces.darts import darts
 from ogive.spaces.ddarts import ddarts, genotype_of
 from ogive.spaces.nasbench201 import nasbench201
@@ -98,7 +98,7 @@ def test_nasbench101_is_drawn_without_vertices_that_do_not_reach_the_output() ->
 
 def test_the_same_picture_in_another_process(patience_s: float) -> None:
     code = (
-        "import sys, numpy; from ogive.report.cells import picture; from ogive.spaces.darts import darts;"
+        "import sys, numpy; from ogive.reporting.cells import picture; from ogive.spaces.darts import darts;"
         "sys.stdout.reconfigure(encoding='utf-8');"
         "sys.stdout.write(picture(darts(), darts().sample(numpy.random.default_rng(1))))"
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ogive.compare import compare
+from ogive.comparison import compare
 from ogive.core.trial import Budget, Trial
-from ogive.report.evidence import (
+from ogive.reporting.evidence import (
     compare_command,
     comparisons,
     differing_settings,
@@ -17,9 +17,9 @@ from ogive.report.evidence import (
     screens,
     search_command,
 )
-from ogive.report.facts import facts_of
-from ogive.report.member import Member, member_of
-from ogive.report.page import page
+from ogive.reporting.facts import facts_of
+from ogive.reporting.member import Member, member_of
+from ogive.reporting.page import page
 from ogive.runs import Run, read_run
 from ogive.session import Settings
 

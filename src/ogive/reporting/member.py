@@ -21,7 +21,7 @@ from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
 from ogive.looks import Look, looks_at_test
 from ogive.metrics import Interval, binomial_interval
-from ogive.report.markup import Sought
+from ogive.reporting.markup import Sought
 from ogive.runs import Run
 from ogive.trained_networks import TrainedNetwork, network_of, trained_networks, way_to_train
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from ogive.core.metric import Metric, of_part
 from ogive.metrics import stepwise
-from ogive.report.evidence import sources
-from ogive.report.facts import Facts, Line
-from ogive.report.markup import Html, axis, joined, listed, number, section, table, tag
-from ogive.report.member import Floats, Member, Winner, by_strategy
+from ogive.reporting.evidence import sources
+from ogive.reporting.facts import Facts, Line
+from ogive.reporting.markup import Html, axis, joined, listed, number, section, table, tag
+from ogive.reporting.member import Floats, Member, Winner, by_strategy
 
 __all__ = [
     "JSON",

@@ -15,9 +15,9 @@ from ogive.core.errors import SpecError
 from ogive.core.metric import metrics_from, of_part
 from ogive.looks import Look
 from ogive.metrics import interval_name
-from ogive.report.facts import ENOUGH_SEEDS, HYPERVOLUME, Facts
-from ogive.report.markup import Html, badge, joined, listed, number, table, tag
-from ogive.report.member import Member, by_strategy
+from ogive.reporting.facts import ENOUGH_SEEDS, HYPERVOLUME, Facts
+from ogive.reporting.markup import Html, badge, joined, listed, number, table, tag
+from ogive.reporting.member import Member, by_strategy
 from ogive.spec import Spec, parse, stored_part
 
 __all__ = [

@@ -10,10 +10,10 @@ from ogive.core.architecture import Architecture
 from ogive.core.metric import Metric
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Trial
-from ogive.report.drawing import family
-from ogive.report.evidence import comparisons, resume_command, sources
-from ogive.report.facts import Facts
-from ogive.report.markup import (
+from ogive.reporting.drawing import family
+from ogive.reporting.evidence import comparisons, resume_command, sources
+from ogive.reporting.facts import Facts
+from ogive.reporting.markup import (
     Html,
     badge,
     duration,
@@ -25,8 +25,8 @@ from ogive.report.markup import (
     title,
     told,
 )
-from ogive.report.member import Member, score
-from ogive.report.scatter import Album
+from ogive.reporting.member import Member, score
+from ogive.reporting.scatter import Album
 
 __all__ = [
     "environment_section",

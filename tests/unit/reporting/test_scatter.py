@@ -8,9 +8,9 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.metric import Metric
 from ogive.core.trial import Trial
-from ogive.report.curves import Figure, anytime_figure
-from ogive.report.facts import facts_of
-from ogive.report.scatter import PICTURES, Album, agreement_figure, pareto_figure
+from ogive.reporting.curves import Figure, anytime_figure
+from ogive.reporting.facts import facts_of
+from ogive.reporting.scatter import PICTURES, Album, agreement_figure, pareto_figure
 from ogive.runs import Run
 
 Make = Callable[..., Run]

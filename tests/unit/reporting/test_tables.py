@@ -7,8 +7,8 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Cost, Proposal, Trial
-from ogive.report.page import page
-from ogive.report.tables import skip_connections, weightless_cells
+from ogive.reporting.page import page
+from ogive.reporting.tables import skip_connections, weightless_cells
 from ogive.runs import Run
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench201 import nasbench201

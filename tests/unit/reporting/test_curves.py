@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ogive.core.trial import Trial
-from ogive.report.curves import TITLE, Figure, anytime_figure, label, training_figure, whole_ticks
-from ogive.report.facts import facts_of
+from ogive.reporting.curves import TITLE, Figure, anytime_figure, label, training_figure, whole_ticks
+from ogive.reporting.facts import facts_of
 from ogive.runs import Run
 
 Make = Callable[..., Run]

@@ -11,7 +11,7 @@ import pytest
 from ogive.core.metric import TEST_ACC
 from ogive.core.trial import Cost, Proposal, Trial
 from ogive.looks import begin_look, end_look
-from ogive.report.page import page
+from ogive.reporting.page import page
 from ogive.runs import Run
 from ogive.spaces.darts import darts
 from ogive.trained_networks import folder_of, keep_network

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ogive.core.trial import Trial
-from ogive.report.facts import facts_of
-from ogive.report.latency import latency_lines
-from ogive.report.page import page
+from ogive.reporting.facts import facts_of
+from ogive.reporting.latency import latency_lines
+from ogive.reporting.page import page
 from ogive.runs import Run
 
 Make = Callable[..., Run]

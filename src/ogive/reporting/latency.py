@@ -13,7 +13,7 @@ from ogive.core.errors import OgiveError
 from ogive.core.metric import LATENCY, LATENCY_CPU, LATENCY_HIGH, LATENCY_LOW, LATENCY_SPREAD
 from ogive.core.objective import LatencyTradeoff
 from ogive.core.trial import Trial, counted
-from ogive.report.member import Member, Winner
+from ogive.reporting.member import Member, Winner
 
 __all__ = ["latency_lines"]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ogive.report.page import write_page
+from ogive.reporting.page import write_page
 from ogive.runs import Run
 
 FLAGS = (

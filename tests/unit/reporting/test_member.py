@@ -9,7 +9,7 @@ import pytest
 from ogive.core.errors import StoreError
 from ogive.core.metric import Metric
 from ogive.core.trial import Trial
-from ogive.report.member import member_of, winner_of
+from ogive.reporting.member import member_of, winner_of
 from ogive.runs import Run
 
 Make = Callable[..., Run]

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.metric import PARAMS, Metric, of_version_1
-from ogive.report.cells import Draw, Drawing
-from ogive.report.curves import JSON, Figure, chart, label, trace
-from ogive.report.markup import (
+from ogive.reporting.cells import Draw, Drawing
+from ogive.reporting.curves import JSON, Figure, chart, label, trace
+from ogive.reporting.markup import (
     Html,
     document,
     joined,
@@ -34,8 +34,8 @@ from ogive.report.markup import (
     title,
     write_text,
 )
-from ogive.report.member import spaces_of
-from ogive.report.scatter import POINTS, thinned, window
+from ogive.reporting.member import spaces_of
+from ogive.reporting.scatter import POINTS, thinned, window
 from ogive.tables.kernels import Kernel
 from ogive.tables.scores import Row
 

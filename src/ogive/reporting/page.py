@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ogive.core.errors import SpecError, StoreError
-from ogive.report import tables
-from ogive.report.answer import answer_section
-from ogive.report.cells import Drawing
-from ogive.report.curves import Figure, anytime_figure, figure_section, training_figure
-from ogive.report.evidence import equal_budgets
-from ogive.report.facts import Facts, facts_of
-from ogive.report.markup import Html, document, joined, listed, script_json, write_text
-from ogive.report.member import Member, by_strategy
-from ogive.report.scatter import Album, agreement_figure, pareto_figure
-from ogive.report.scores import kernels_section
+from ogive.reporting import tables
+from ogive.reporting.answer import answer_section
+from ogive.reporting.cells import Drawing
+from ogive.reporting.curves import Figure, anytime_figure, figure_section, training_figure
+from ogive.reporting.evidence import equal_budgets
+from ogive.reporting.facts import Facts, facts_of
+from ogive.reporting.markup import Html, document, joined, listed, script_json, write_text
+from ogive.reporting.member import Member, by_strategy
+from ogive.reporting.scatter import Album, agreement_figure, pareto_figure
+from ogive.reporting.scores import kernels_section
 from ogive.runs import Run
 from ogive.tables.kernels import read_kernels
 

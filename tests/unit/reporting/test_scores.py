@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ogive.core.architecture import Architecture
-from ogive.report.scores import STOPS, heat_map, kernels_section
+from ogive.reporting.scores import STOPS, heat_map, kernels_section
 from ogive.tables.kernels import Kernel
 
 ARCHS = [Architecture("nasbench201", (digit,) * 6) for digit in range(3)]

@@ -10,9 +10,9 @@ import pytest
 from ogive.core.metric import Better, Metric
 from ogive.core.trial import Trial
 from ogive.metrics import binomial_interval
-from ogive.report.evidence import differing_settings
-from ogive.report.facts import Facts, Line, Point, facts_of, front_of
-from ogive.report.member import member_of
+from ogive.reporting.evidence import differing_settings
+from ogive.reporting.facts import Facts, Line, Point, facts_of, front_of
+from ogive.reporting.member import member_of
 from ogive.runs import Run
 
 Make = Callable[..., Run]

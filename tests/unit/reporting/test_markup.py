@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ogive.core.metric import Better, of_version_1
-from ogive.report.markup import Html, Sought, duration, joined, number, script_json, tag, told
+from ogive.reporting.markup import Html, Sought, duration, joined, number, script_json, tag, told
 
 
 def test_plain_text_is_escaped_and_html_is_not() -> None:

@@ -18,8 +18,8 @@ from plotly.offline import get_plotlyjs
 
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.trial import Budget, Trial
-from ogive.report.markup import number
-from ogive.report.page import page, write_page
+from ogive.reporting.markup import number
+from ogive.reporting.page import page, write_page
 from ogive.runs import Run, read_run
 from ogive.session import Settings, search
 from ogive.tables.keys import MixedRadix
@@ -401,7 +401,7 @@ def test_the_page_of_a_tabular_search_needs_no_torch(
 ) -> None:
     folder = stored(searched("own", 20))
     code = (
-        "import sys; from pathlib import Path; from ogive.report.page import page; from ogive.runs import read_run;"
+        "import sys; from pathlib import Path; from ogive.reporting.page import page; from ogive.runs import read_run;"
         f"page([read_run(Path({str(folder)!r}))]); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=patience_s)

@@ -24,16 +24,21 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
 from ogive.metrics import Interval, anytime, holm, hypervolume, interval_name, mean_interval, paired_permutation_test
+from ogive.objects import Understood, told
 from ogive.runs import read_run
 from ogive.session import (
+    Maker,
     Parts,
     Settings,
-    assemble,
+    is_maker,
+    projections,
+    ran,
     refuse_other_settings,
     resume,
     search,
-    searched,
+    settings_of,
     threads_of,
+    unfinished,
     unrepeatable,
 )
 from ogive.spec import parse
@@ -93,7 +98,7 @@ class Pair:
     adjusted_p_value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """All outcomes of a comparison and what follows from them.
 
@@ -144,6 +149,27 @@ class Comparison:
         """Every two strategies, with Holm's correction for the number of pairs."""
         values = {row.strategy: self._values(row.strategy, self.value) for row in self.rows()}
         return pairs_of(values, self.settings.seed, self.value)
+
+    @property
+    def headline(self) -> str:
+        """The words for what the strategies are compared by, and on how many searches."""
+        reported = self.value == "reported" and self.reported is not None
+        what = self.reported.title if reported and self.reported is not None else ", ".join(self.settings.objectives)
+        seeds = counted(len(self.seeds), "seed")
+        return f"{what} after {self.settings.budget}, {seeds}, mean and {self.interval_name}"
+
+    def __repr__(self) -> str:
+        rows = [(row.strategy, *self.told(row)) for row in self.rows()]
+        width = max(len(name) for name, *_ in rows)
+        return "\n".join([self.headline, *(f"  {name:{width}}  {mean}  {interval}" for name, mean, interval in rows)])
+
+    def told(self, row: Row) -> tuple[str, str]:
+        """The mean of a strategy in what they are compared by, and its interval, as text."""
+        reported = self.value == "reported" and row.reported is not None
+        mean, interval = (row.reported, row.reported_interval) if reported else (row.score, row.score_interval)
+        known = mean is not None and interval is not None and not math.isnan(interval.low)
+        ends = f"[{interval.low:,.3f}, {interval.high:,.3f}]" if known and interval is not None else "[–]"
+        return "–" if mean is None or math.isnan(mean) else f"{mean:,.3f}", ends
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON; NaN becomes null."""
@@ -225,8 +251,8 @@ def _stream(seed: int, name: str) -> np.random.Generator:
 
 
 def compare(
-    strategies: Sequence[str],
-    settings: Settings,
+    strategies: Sequence[str | Maker],
+    wanted: Settings | Understood,
     *,
     seeds: int,
     workers: int | str = 1,
@@ -236,13 +262,16 @@ def compare(
 ) -> Comparison:
     """Run every strategy, and random search, with the seeds ``settings.seed`` to ``settings.seed + seeds - 1``.
 
-    Searches are spread over `workers` processes, each of them serial, so that the number of workers never changes a
-    result. With `folder`, every search is a run folder in it, which keeps the `command` that was given; runs that are
-    there already are completed, not repeated.
+    `wanted` is a search without its strategy: settings, or these with parts that are objects. Searches are spread over
+    `workers` processes, each of them serial, so that the number of workers never changes a result. With `folder`, every
+    search is a run folder in it, which keeps the `command` that was given; runs that are there already are completed,
+    not repeated.
     """
-    everybody, notes = check(strategies, settings, seeds=seeds, workers=workers)
-    names, parts = list(everybody), next(iter(everybody.values()))
-    settings = replace(settings, objectives=parts.written)
+    wanted = wanted if isinstance(wanted, Understood) else Understood(wanted, {})
+    everybody, notes = check(strategies, wanted, seeds=seeds, workers=workers)
+    parts = next(iter(everybody.values()))
+    settings = replace(wanted.settings, objectives=parts.written)
+    names, makers = list(everybody), {told(one): one for one in strategies if is_maker(one)}
     reported = next((metric for metric in parts.evaluator.metrics if metric.reported), None)
     threads = threads_of(settings, workers_of(workers))
     jobs = [
@@ -250,10 +279,11 @@ def compare(
         for offset in range(seeds)
         for name in names
     ]
+    searches = [_by(wanted, job, makers) for job in jobs]
     histories: list[list[Trial]] = [[] for _ in jobs]
     projected = [0 for _ in jobs]
-    for done, (index, (trials, projections)) in enumerate(_searched(jobs, folder, workers, command), start=1):
-        histories[index], projected[index] = trials, projections
+    for done, (index, (trials, count)) in enumerate(_searched(searches, folder, workers, command), start=1):
+        histories[index], projected[index] = trials, count
         if progress is not None:
             progress(done, len(jobs))
     reference = _reference(histories) if len(settings.objectives) > 1 else None
@@ -299,8 +329,15 @@ def _score_optimum(parts: Parts, within: Sequence[str]) -> float | None:
     return _optimum(parts.evaluator, metric)
 
 
+def _by(wanted: Understood, settings: Settings, makers: Mapping[str, str | Maker]) -> Understood:
+    """One of the searches: the same parts, and its strategy."""
+    maker = makers.get(settings.strategy)
+    given = {name: part for name, part in wanted.given.items() if name != "strategy"}
+    return replace(wanted, settings=settings, given=given if maker is None else {**given, "strategy": maker})
+
+
 def check(
-    strategies: Sequence[str], settings: Settings, *, seeds: int, workers: int | str = 1
+    strategies: Sequence[str | Maker], wanted: Settings | Understood, *, seeds: int, workers: int | str = 1
 ) -> tuple[dict[str, Parts], tuple[str, ...]]:
     """The strategies that will run, random search among them, each with its parts, and what to bear in mind.
 
@@ -309,10 +346,13 @@ def check(
     if seeds < 1:
         raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
     workers_of(workers)
-    names = _with_random(strategies)
-    first = assemble(replace(settings, strategy=names[0]))
+    wanted = wanted if isinstance(wanted, Understood) else Understood(wanted, {})
+    settings, makers = wanted.settings, {told(one): one for one in strategies if is_maker(one)}
+    names = _with_random([told(one) for one in strategies])
+    first = _by(wanted, replace(settings, strategy=names[0]), makers).assembled(None)
     built = {"space": first.space, "evaluator": first.evaluator, "weights": first.context["weights"]}
-    others = {name: assemble(replace(settings, strategy=name), given=built) for name in names[1:]}
+    ready = replace(wanted, given={**wanted.given, **built})
+    others = {name: _by(ready, replace(settings, strategy=name), makers).assembled(None) for name in names[1:]}
     everybody = {names[0]: first, **others}
     for parts in everybody.values():
         parts.study()
@@ -355,10 +395,11 @@ Found = tuple[list[Trial], int]
 
 
 def _searched(
-    jobs: Sequence[Settings], folder: Path | None, workers: int | str, command: str | None
+    jobs: Sequence[Understood], folder: Path | None, workers: int | str, command: str | None
 ) -> Iterator[tuple[int, Found]]:
     """Every job's trials and number of projections, as they are finished."""
-    folders = [None if folder is None else folder / f"{_slug(job.strategy)}-seed{job.seed}" for job in jobs]
+    wanted = [job.settings for job in jobs]
+    folders = [None if folder is None else folder / f"{_slug(one.strategy)}-seed{one.seed}" for one in wanted]
     waiting = deque(enumerate(zip(jobs, folders, strict=True)))
     running: dict[Future[Found], int] = {}
     with at_work(workers) as pool:
@@ -370,14 +411,20 @@ def _searched(
                 yield running.pop(future), future.result()
 
 
-def _search_one(settings: Settings, folder: Path | None, command: str | None) -> Found:
+def _search_one(wanted: Understood, folder: Path | None, command: str | None) -> Found:
+    settings = wanted.settings
     if folder is None:
-        return searched(settings)
+        parts = wanted.assembled(None)
+        return list(ran(settings, parts)), projections(parts)
     if not (folder / "run.json").exists():
-        run = search(settings, folder, command=command, role="compare")
+        parts = wanted.assembled(unfinished(folder))
+        run = search(settings, folder, command=command, role="compare", parts=parts)
     else:
-        refuse_other_settings(read_run(folder), settings)
-        run = resume(folder, budget=settings.budget, prefer=settings.prefer or (KNEE,))
+        before = read_run(folder)
+        refuse_other_settings(before, settings)
+        streams = replace(settings, own_streams=settings_of(before.config).own_streams)
+        parts = replace(wanted, settings=streams).assembled(unfinished(folder))
+        run = resume(folder, budget=settings.budget, prefer=settings.prefer or (KNEE,), parts=parts)
     return run.trials, run.projections
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html
-import importlib
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +16,10 @@ from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of, pa
 from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import LATENCY_SPREAD, Metric
 from ogive.core.trial import Trial, counted
+from ogive.frames import frame_of
+from ogive.runs import Run
 
-__all__ = ["Result"]
+__all__ = ["Result", "result_of"]
 
 SHOWN = 10  # trials that a notebook shows, the best first
 LONGEST = 70  # letters of an architecture that are shown
@@ -106,9 +106,7 @@ class Result:
 
     def frame(self) -> Any:
         """All trials as a pandas DataFrame, a row each; without pandas, the arrays of `columns`."""
-        if importlib.util.find_spec("pandas") is None:
-            return self.columns()
-        return importlib.import_module("pandas").DataFrame(self.columns())
+        return frame_of(self.columns())
 
     def __repr__(self) -> str:
         lines = [f"Result of {self._counts()}{'' if self.folder is None else f' in {self.folder}'}"]
@@ -162,6 +160,12 @@ class Result:
     def _measured(self, trial: Trial) -> list[tuple[Metric, str]]:
         found = [metric for metric in self._main if metric.name in trial.metrics]
         return [(m, f"{_told(trial.metrics[m.name])} {m.unit}".rstrip()) for m in found]
+
+
+def result_of(run: Run) -> Result:
+    """What a run folder holds."""
+    metrics, final = tuple(run.metrics.values()), tuple(run.remeasured.values())
+    return Result(tuple(run.trials), run.folder, run.objectives, metrics, run.limits, final)
 
 
 def _numbers(values: Any) -> npt.NDArray[np.float64]:

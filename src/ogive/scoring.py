@@ -26,7 +26,7 @@ from ogive import catalog
 from ogive.context import Context
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import walk
-from ogive.core.errors import RunInUse, SpecError, StoreError, UnknownName
+from ogive.core.errors import InvalidArchitecture, RunInUse, SpecError, StoreError, UnknownName, quoted
 from ogive.core.evaluator import Evaluator, attempt
 from ogive.core.metric import names_of
 from ogive.core.rng import Seed
@@ -43,7 +43,18 @@ from ogive.spec import Spec, parse
 from ogive.strategies.local import RandomSearch
 from ogive.tables.agreement import Correlation, correlations
 from ogive.tables.kernels import Kernel, read_kernels, three_of, write_kernels
-from ogive.tables.scores import ARCH, ERROR, SCHEMA, SECONDS, Row, beside, read_rows, read_scores, read_settings
+from ogive.tables.scores import (
+    ARCH,
+    ERROR,
+    SCHEMA,
+    SECONDS,
+    Row,
+    Scores,
+    beside,
+    read_rows,
+    read_scores,
+    read_settings,
+)
 
 __all__ = [
     "Correlation",
@@ -53,10 +64,13 @@ __all__ = [
     "keep_kernels",
     "keep_kernels_of_run",
     "measured",
+    "parsed",
     "planned",
     "read_scores",
     "score",
+    "scored",
     "with_standing",
+    "written",
 ]
 
 
@@ -102,6 +116,50 @@ def planned(space: SearchSpace, sample: int | None, seed: int) -> list[Architect
     return [proposal.arch for proposal in drawn]
 
 
+def parsed(text: str, space: SearchSpace | str | None = None) -> Architecture:
+    """An architecture in the one text form, or in that of its space; SpecError if no space reads it."""
+    prefix = text.partition(":")[0]
+    told = space or (prefix if prefix in catalog.names("space") else None)
+    if told is not None:
+        named: SearchSpace = catalog.build("space", told) if isinstance(told, str) else told
+        return named.parse(text)
+    for known in catalog.names("space"):
+        try:
+            return parsed(text, known)
+        except InvalidArchitecture:
+            continue
+    raise SpecError(f"{quoted(text)} is no architecture such as nasbench201:3,1,2,0,0,4.")
+
+
+def scored(
+    archs: Sequence[Architecture | str] | None,
+    space: SearchSpace | str | None,
+    data: Any,
+    sample: int | None,
+    *,
+    out: Path | None,
+    workers: int | str,
+    progress: Callable[[int, int], None] | None,
+    **options: Any,
+) -> Scores:
+    """The table of some architectures, of a sample of a space, or of all of it; `options` are those of `Scoring`."""
+    if (archs is not None and sample is not None) or (archs is None and space is None):
+        raise SpecError("Give architectures, or space= with sample=1000, or space= alone for all of it.")
+    open_space: Any = catalog.build("space", space) if isinstance(space, str) else space
+    if archs is None:
+        chosen = planned(open_space, sample, options.get("seed", 0))
+    else:
+        chosen = [parsed(arch, open_space) if isinstance(arch, str) else arch for arch in archs]
+    if len({arch.space for arch in chosen}) != 1:
+        raise SpecError("The architectures of one table belong to one space, and there is at least one.")
+    named = {"space": space or chosen[0].space, "data": data}
+    given = {name: part for name, part in named.items() if not isinstance(part, str)}
+    names: dict[str, Any] = {name: part if isinstance(part, str) else part.name for name, part in named.items()}
+    settings = Scoring(**names, **options)
+    rows = score(settings, chosen, out, workers=workers, progress=progress, given=given)
+    return Scores(written(settings), tuple(rows), {row.arch: row for row in rows})
+
+
 def score(
     settings: Scoring,
     archs: Sequence[Architecture],
@@ -109,22 +167,24 @@ def score(
     *,
     workers: int | str = 1,
     progress: Callable[[int, int], None] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """Score the architectures, and return all rows of the table in their order.
 
     With `out`, every row is on the disk before the next is begun, rows that the file holds are not scored again, and
     StoreError says if it was begun with other settings or other architectures. `progress` is called with the number of
-    rows that are there and that of all.
+    rows that are there and that of all. `given` holds the `space` and the `data` that are objects already.
     """
     workers_of(workers)
     if len(set(archs)) < len(archs):
         raise SpecError("Each architecture is scored once, but one was given twice.")
-    space: SearchSpace = catalog.build("space", settings.space)
-    data = catalog.build("data", settings.data)
+    parts = given or {}
+    space: SearchSpace = parts["space"] if "space" in parts else catalog.build("space", settings.space)
+    data = parts["data"] if "data" in parts else catalog.build("data", settings.data)
     evaluator = _evaluator(settings, space, data)
     if out is None:
         return _collected(evaluator, archs, [], workers, progress, lambda row: None)
-    with _opened(Path(out), {**_written(settings), "data_digest": data.digest}, settings.proxies, archs) as (
+    with _opened(Path(out), {**written(settings), "data_digest": data.digest}, settings.proxies, archs) as (
         rows,
         append,
     ):
@@ -346,7 +406,8 @@ def _cells(row: Row, proxies: int) -> list[str]:
     return [str(row.arch), *scores, f"{row.cpu_seconds:.3f}", row.error]
 
 
-def _written(settings: Scoring) -> dict[str, Any]:
+def written(settings: Scoring) -> dict[str, Any]:
+    """The settings as they stand beside a table."""
     plain = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
     return {**plain, "proxies": list(settings.proxies)}
 

@@ -27,6 +27,7 @@ from ogive.runs import Run
 __all__ = [
     "RECORD",
     "WEIGHTS",
+    "Exported",
     "TrainedNetwork",
     "folder_of",
     "keep_network",
@@ -51,6 +52,20 @@ _FACTS = {
     "exports?": [_EXPORT],
     "metrics?": [METRIC],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One export that passed its check.
+
+    `largest_difference` is the largest absolute difference between its outputs and the network's own over all batches
+    that were tried.
+    """
+
+    format: str
+    paths: tuple[Path, ...]
+    largest_difference: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,18 +30,20 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName, quoted
 from ogive.core.metric import LATENCY, MACS, PARAMS, of_part
 from ogive.core.rng import Seed
+from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
 from ogive.evaluators.timing import LatencyReport, Timing, measure
 from ogive.looks import begin_look, end_look
 from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
-from ogive.networks.export import Exported, export
+from ogive.networks.export import export
 from ogive.runs import Run, read_run
 from ogive.session import settings_of
 from ogive.spec import parse_options
 from ogive.trained_networks import (
     RECORD,
     WEIGHTS,
+    Exported,
     TrainedNetwork,
     folder_of,
     keep_network,
@@ -70,6 +72,7 @@ def train_winner(
     prefer: Sequence[str] = (),
     data: Any = None,
     task: Any = None,
+    space: SearchSpace | None = None,
     channels: int | None = None,
     cells: int | None = None,
     recipe: str = "",
@@ -84,10 +87,10 @@ def train_winner(
     With `prefer`, such as ``["latency_ms<=5"]``, the run chooses its best within these limits from now on. The
     network is trained on the training and the validation images together, with the options of `recipe`
     (``epochs=60, cutout=2``), and measured on the test images once, at the end, which the run counts as a look at
-    its test set. `data`, `task`, `channels` and `cells` are those of the search unless given; a task of one's own
-    is not stored, and is given again. An interrupted training goes on where it stopped, and what was trained in
-    this way before is neither trained nor measured again, nor is what another process is training: that is waited
-    for. Started by ``torchrun``, all processes train together, and those that do not write return an empty
+    its test set. `data`, `task`, `channels` and `cells` are those of the search unless given; a task or a space of
+    one's own is not stored, and is given again. An interrupted training goes on where it stopped, and what was
+    trained in this way before is neither trained nor measured again, nor is what another process is training: that
+    is waited for. Started by ``torchrun``, all processes train together, and those that do not write return an empty
     dictionary. A language model is trained on the training text alone, since the validation text says when to
     average its weights.
     """
@@ -95,7 +98,7 @@ def train_winner(
     if prefer:
         run.prefer(prefer)
     chosen = _chosen(run, trial)
-    task, options = (task or _task(run, data)).joined(), parse_options(recipe)
+    task, options = (task or _task(run, data, space)).joined(), parse_options(recipe)
     size = _size(run, channels, cells, options)
     filled = task.fitted(catalog.filled(task.recipe, options), size, None)
     seed = Seed(settings_of(run.config).seed).child("winner")
@@ -191,6 +194,7 @@ def export_winner(
     name: str | None = None,
     data: Any = None,
     task: Any = None,
+    space: SearchSpace | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Exported]:
     """Write a trained network in other formats, each checked against the network on its own test images.
@@ -204,7 +208,7 @@ def export_winner(
     run = read_run(folder)
     kept = _trained(run, trial)
     facts = _whole(run, kept)
-    task = task or _task(run, data or facts["data"])
+    task = task or _task(run, data or facts["data"], space)
     if task.name != facts["task"]:
         raise SpecError(f"The winner was trained on {facts['data']}, and {task.data.name} is data of another kind.")
     network, headline = _with_weights(run, kept, task), _headline(run, facts)
@@ -303,15 +307,34 @@ def _chosen(run: Run, number: int | None) -> Trial:
     raise UnknownName("trial", str(number), [str(trial.number) for trial in run.trials])
 
 
-def _task(run: Run, data: Any) -> Any:
+def _task(run: Run, data: Any, space: SearchSpace | None = None) -> Any:
     """The task of a run: of its own data, of other data by name, or of data that are there already."""
     named = data if data is not None else run.config.get("data")
     if named is None:
         raise SpecError(
             f"{run.folder} was searched in a table, without images: give --data, for example --data digits."
         )
-    space = catalog.build("space", run.config["space"])
-    return catalog.task_of(space, catalog.build("data", named) if isinstance(named, str) else named)
+    space = _known_space(run) if space is None else space
+    return catalog.task_of(space, _known_data(run, named) if isinstance(named, str) else named)
+
+
+def _known_space(run: Run) -> SearchSpace:
+    name = str(run.config["space"])
+    if name.partition("(")[0] not in catalog.names("space"):
+        raise SpecError(f"{run.folder} was searched in a space of its own, {quoted(name)}: give it again as space=.")
+    space: SearchSpace = catalog.build("space", name)
+    return space
+
+
+def _known_data(run: Run, name: str) -> Any:
+    try:
+        return catalog.build("data", name)
+    except UnknownName as error:
+        if name != run.config.get("data"):
+            raise
+        raise SpecError(
+            f"{run.folder} was searched on data that were objects, called {quoted(name)}: give them again as data=."
+        ) from error
 
 
 def _size(run: Run, channels: int | None, cells: int | None, options: Mapping[str, Any]) -> Size:

@@ -13,13 +13,24 @@ from ogive import catalog
 from ogive.cli.searching import command_line
 from ogive.cli.show import Bar, console, duration, table
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError, quoted
+from ogive.core.errors import SpecError
 from ogive.core.space import SearchSpace
 from ogive.evaluators.ranked import Combine
 from ogive.files import write_json
 from ogive.metrics import FEW, Interval
 from ogive.runs import read_run
-from ogive.scoring import Correlation, Row, Scoring, correlations, keep_kernels, measured, planned, score, with_standing
+from ogive.scoring import (
+    Correlation,
+    Row,
+    Scoring,
+    correlations,
+    keep_kernels,
+    measured,
+    parsed,
+    planned,
+    score,
+    with_standing,
+)
 from ogive.tables.kernels import three_of
 from ogive.tables.scores import read_settings
 from ogive.tables.world import ClosedWorld
@@ -172,7 +183,7 @@ def _architectures(
             drawn = ClosedWorld.of(drawn, table)
             console.print(f"The architectures are drawn from a {drawn}.")
         return planned(drawn, sample, seed)
-    found = [_parsed(text, space) for text in texts]
+    found = [parsed(text, space) for text in texts]
     if len({arch.space for arch in found}) > 1:
         raise SpecError("The architectures of one table belong to one space; score the others into another --out.")
     return found
@@ -183,21 +194,6 @@ def _without_first(chosen: list[Architecture], skip: int, *, drawn: bool) -> lis
     if skip and not (drawn and 0 < skip < len(chosen)):
         raise SpecError(f"--skip leaves out some of a --sample and not all, but got {skip} of {len(chosen)}.")
     return chosen[skip:]
-
-
-def _parsed(text: str, name: str | None) -> Architecture:
-    """An architecture in the one text form, or in that of its space."""
-    prefix = text.partition(":")[0]
-    told = name or (prefix if prefix in catalog.names("space") else None)
-    if told is not None:
-        space: SearchSpace = catalog.build("space", told)
-        return space.parse(text)
-    for known in catalog.names("space"):
-        try:
-            return _parsed(text, known)
-        except InvalidArchitecture:
-            continue
-    raise SpecError(f"{quoted(text)} is no architecture such as nasbench201:3,1,2,0,0,4.")
 
 
 def _print_correlations(

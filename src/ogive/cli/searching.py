@@ -24,7 +24,6 @@ from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import LATENCY
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
-from ogive.files import write_json
 from ogive.metrics import Interval
 from ogive.run_store import refuse_taken
 from ogive.runs import Run, read_run
@@ -266,7 +265,8 @@ def compare_command(
         raise typer.Exit(130) from None
     _print_comparison(result)
     if out is not None:
-        _write_comparison(result, out)
+        kept = catalog.load("keep_comparison")(result, out)
+        console.print(f"kept: {', '.join(map(str, kept))}")
 
 
 def command_line() -> str:
@@ -494,10 +494,3 @@ def _interval(interval: Interval, sign: str = "") -> str:
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
         console.print(note)
-
-
-def _write_comparison(result: Comparison, out: Path) -> None:
-    write_json(out / "comparison.json", result.to_json())
-    runs = [read_run(path.parent) for path in sorted(out.glob("*/run.json"))]
-    page = catalog.load("write_page")(runs, out / "report.html")
-    console.print(f"kept: {out / 'comparison.json'}, {page}")

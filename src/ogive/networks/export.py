@@ -26,7 +26,6 @@ import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,9 @@ from ogive.core.rng import Seed
 from ogive.files import workshop
 from ogive.networks.plain import Inputs, Plain
 from ogive.networks.standalone import standalone
+from ogive.trained_networks import Exported
 
-__all__ = ["LARGEST_ALLOWED", "Exported", "export", "imported"]
+__all__ = ["LARGEST_ALLOWED", "export", "imported"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,20 +50,6 @@ CHATTY = (
     "torch.onnx._internal.exporter._registration",  # "torchvision is not installed"
     "torch.fx.experimental.symbolic_shapes",  # repeats with a traceback what is raised anyway
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """One export that passed its check.
-
-    `largest_difference` is the largest absolute difference between its outputs and the network's own over all batches
-    that were tried.
-    """
-
-    format: str
-    paths: tuple[Path, ...]
-    largest_difference: float
-    seconds: float
 
 
 def export(

@@ -3,7 +3,7 @@
 Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
-from ogive.session.assembly import Parts, assemble, projections, unrepeatable
+from ogive.session.assembly import Maker, Parts, assemble, is_maker, projections, unrepeatable
 from ogive.session.finalists import remeasured
 from ogive.session.pace import Pace, UnderWay
 from ogive.session.running import budget_in_force, going_on, ran, resume, search, searched, unfinished
@@ -11,6 +11,7 @@ from ogive.session.settings import Settings, budget_of, refuse_other_settings, s
 from ogive.session.watch import Watch, watch_of
 
 __all__ = [
+    "Maker",
     "Pace",
     "Parts",
     "Settings",
@@ -20,6 +21,7 @@ __all__ = [
     "budget_in_force",
     "budget_of",
     "going_on",
+    "is_maker",
     "projections",
     "ran",
     "refuse_other_settings",

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from inspect import signature
+from inspect import isclass, isfunction, signature
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,12 @@ from ogive.session.settings import Settings, threads_of
 from ogive.spec import parse_data
 from ogive.tables.world import closing, tables_of
 
-__all__ = ["Parts", "assemble", "listen", "projections", "unrepeatable"]
+__all__ = ["Maker", "Parts", "assemble", "is_maker", "listen", "projections", "unrepeatable"]
 
 logger = logging.getLogger(__name__)
+
+# Makes a strategy of one's own: of the space, and of a seed.
+Maker = Callable[[SearchSpace, int], Strategy]
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def assemble(
     """Build the parts; nothing is loaded that none of them asks for.
 
     `folder` is where parts may leave unfinished work; `given` holds parts that are there already, by the names of the
-    settings (space, strategy, evaluator, data, table, weights). `on_read` is told how many of the data are read, and
-    how many there are, where reading them takes long.
+    settings (space, strategy or what makes one, evaluator, data, table, weights). `on_read` is told how many of the
+    data are read, and how many there are, where reading them takes long.
     """
     given = given or {}
     makers: dict[str, Callable[[], Any]] = {
@@ -92,6 +95,8 @@ def assemble(
 
     def built(kind: str, text: str, space: SearchSpace) -> Any:
         context = replace(shared.having(space=lambda: space), seed=seed.child(kind))
+        if kind == "strategy" and is_maker(given.get(kind)):
+            return given[kind](space, settings.seed)
         return given[kind] if kind in given else catalog.build(kind, text, context)
 
     evaluator = built("evaluator", settings.evaluator, open_space)
@@ -107,6 +112,11 @@ def assemble(
     written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
     return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)
+
+
+def is_maker(strategy: object) -> bool:
+    """Whether this makes a strategy of a space and a seed: a class of strategies, or a function."""
+    return isclass(strategy) or isfunction(strategy)
 
 
 def _read(name: str, on_read: Callable[[int, int], None] | None) -> Any:

@@ -16,10 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ogive.archives import read_gzip
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, StoreError, in_line, quoted
 from ogive.documents import checked, read_json
+from ogive.frames import frame_of
 
 __all__ = [
     "ARCH",
@@ -60,7 +64,7 @@ def read_scores(path: Path) -> tuple[dict[str, Any], list[Row]]:
     return settings, read_rows(path, tuple(settings["proxies"]))[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """A table of scores in memory: `proxies` are the names of its columns."""
 
@@ -77,6 +81,25 @@ class Scores:
     def space(self) -> str:
         """The space of the architectures; the settings hold how it was written, options and all."""
         return self.rows[0].arch.space if self.rows else str(self.settings["space"])
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The table as arrays (N,) by name: ``arch`` as text, the scores, NaN where there is none, seconds, errors."""
+        rows, missing = self.rows, (math.nan,) * len(self.proxies)
+        scores = np.array([missing if row.scores is None else row.scores for row in rows], np.float64)
+        return {
+            ARCH: np.array([str(row.arch) for row in rows], object),
+            **dict(zip(self.proxies, scores.reshape(len(rows), len(self.proxies)).T, strict=True)),
+            SECONDS: np.array([row.cpu_seconds for row in rows], np.float64),
+            ERROR: np.array([row.error for row in rows], object),
+        }
+
+    def frame(self) -> Any:
+        """The same as a pandas DataFrame; without pandas, the arrays."""
+        return frame_of(self.columns())
+
+    def __repr__(self) -> str:
+        failed = sum(row.scores is None for row in self.rows)
+        return f"Scores of {len(self.rows):,} architectures of {self.space}, {failed} failed: {', '.join(self.proxies)}"
 
 
 def open_scores(path: Path, made_by: str) -> Scores:

@@ -23,7 +23,7 @@ from ogive.core.errors import ExportError, MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.autogan import GeneratorSize, generator
 from ogive.networks.build import build, default_skeleton
-from ogive.networks.export import Exported, export, imported
+from ogive.networks.export import export, imported
 from ogive.networks.plain_images import of_images
 from ogive.networks.plain_noise import of_noise
 from ogive.spaces.autogan import autogan
@@ -35,6 +35,7 @@ from ogive.spaces.natssize import natssize
 from ogive.spaces.nds import nds_nasnet
 from ogive.spaces.nds_residual import nds_resnext
 from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3
+from ogive.trained_networks import Exported
 
 SHAPE = (3, 8, 8)
 MEAN, STD = (0.5, 0.25, 0.1), (0.2, 0.3, 0.4)

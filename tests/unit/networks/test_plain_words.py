@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ogive.core.errors import ExportError, SpecError
-from ogive.networks.export import Exported, export
+from ogive.networks.export import export
 from ogive.networks.plain_words import of_words
 from ogive.networks.recurrent import LanguageModel, build_language_model, highway
 from ogive.spaces.darts_rnn import PUBLISHED
+from ogive.trained_networks import Exported
 from ogive.training.language import perplexity
 from ogive.training.text import encoded
 

@@ -120,6 +120,22 @@ def test_every_number_about_a_graph_network_is_that_of_the_extract(
         np.testing.assert_allclose(graphs.column(column), published.column(column), rtol=1e-6)
 
 
+def test_columns_of_graph_networks_say_what_they_are(graphs: Table) -> None:
+    assert graphs.metric == "cora_val"
+    first = graphs.about("cora_val").metric("cora_val")
+    assert (first.unit, first.better) == ("%", "larger")
+    assert first.words == "accuracy on validation nodes, mean of three trainings; Cora (citations)"
+    directions = {"%": "larger", "ms": "smaller", "parameters": "smaller"}
+    for column in graphs.columns:
+        about = graphs.about(column)
+        assert about.better == directions[about.unit]
+        assert about.test == column.endswith("_test") == ("on test nodes" in about.meaning)
+    # Published is the mean of three trainings: thirds of one of the 500 nodes by which Cora is validated.
+    thirds = graphs.column("cora_val") * 1500 / 100
+    np.testing.assert_allclose(thirds, np.rint(thirds), atol=2e-3)
+    assert np.mean(np.abs(thirds / 3 - np.rint(thirds / 3)) < 2e-3) < 0.5
+
+
 def test_the_hashes_of_the_extract_are_those_of_the_package(shared_data: Path) -> None:
     architecture = pytest.importorskip("nas_bench_graph.architecture", reason="pip install nas-bench-graph")
     numbers = pyarrow.parquet.read_table(shared_data / "nasbench_graph.parquet", columns=["arch_hash"])[0].to_pylist()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
 from ogive.choice import choose, pareto_front
@@ -261,16 +262,17 @@ def test_a_file_of_losses_of_ones_own_is_compared_under_its_own_names(settings: 
     assert found.reported == Metric("test.loss", "", "smaller", "", reported=True)
     assert (found.score_optimum, found.reported_optimum) == (losses.min(), tested.min())
     cells = choices_of(np.argsort(official_indices())[:200]).tolist()
-    for outcome in found.outcomes:
-        row = cells.index(list(Architecture.parse(str(outcome.arch)).choices))
-        assert (outcome.score, outcome.reported) == (losses[row], tested[row])
-        assert outcome.score == min(outcome.curve)
-    means = {name: np.mean([one.reported for one in found.of(name)]) for name in found.strategies}
-    assert [row.strategy for row in found.rows()] == sorted(means, key=means.__getitem__)
-    for row in found.rows():
-        scores = [one.score for one in found.of(row.strategy)]
-        assert row.score_regret == pytest.approx(np.mean(scores) - losses.min())
-        assert row.reported_regret == pytest.approx(means[row.strategy] - tested.min())
+    pairs = [(one.strategy, cells.index(list(Architecture.parse(str(one.arch)).choices))) for one in found.outcomes]
+    file = pandas.read_csv(path)
+    beside = pandas.DataFrame(pairs, columns=["strategy", "cell"]).merge(file, on="cell", how="left")
+    assert [one.score for one in found.outcomes] == beside[names[0]].tolist()
+    assert [one.reported for one in found.outcomes] == beside[names[1]].tolist()
+    assert all(one.score == min(one.curve) for one in found.outcomes)
+    means = beside.groupby("strategy")[list(names)].mean().sort_values(names[1])
+    regrets = means - file[list(names)].min()
+    assert [row.strategy for row in found.rows()] == means.index.tolist()
+    assert [row.score_regret for row in found.rows()] == pytest.approx(regrets[names[0]].tolist())
+    assert [row.reported_regret for row in found.rows()] == pytest.approx(regrets[names[1]].tolist())
 
 
 @pytest.mark.usefixtures("one_thread")

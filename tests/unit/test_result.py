@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -64,18 +65,15 @@ def test_a_frame_holds_every_trial_in_columns(found: ogive.Result) -> None:
     assert frame["arch"][0] == str(found.trials[0].arch)
 
 
-def test_a_frame_is_of_pandas_where_that_is_installed(
-    found: ogive.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", None)  # hidden, where it is there
-    monkeypatch.delitem(sys.modules, "pandas")
-    (tmp_path / "pandas.py").write_text(
-        "class DataFrame:\n    def __init__(self, columns):\n        self.held = columns\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    frame = found.frame()
-    assert type(frame).__name__ == "DataFrame"
-    assert frame.held["trial"].tolist() == list(range(30))
+def test_a_frame_is_of_pandas_where_that_is_installed(found: ogive.Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, columns = found.frame(), found.columns()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame.columns.tolist() == list(columns)
+    assert frame["trial"].tolist() == list(range(30))
+    assert frame["value"].max() == found.best.metrics["value"]
+    assert frame["value"].isna().sum() == (frame["status"] == "failed").sum() > 0
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as where it is not installed
+    assert found.frame().keys() == columns.keys()
 
 
 def test_a_result_fits_a_screen(found: ogive.Result, table_home: Path) -> None:

@@ -207,6 +207,7 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
         (
             column,
             about.unit,
+            about.better or "",
             _epochs(about.fidelity),
             "test" if about.test else "",
             _trainings(about),
@@ -216,7 +217,9 @@ def info_command(name: Annotated[str, typer.Argument(help="An imported table, or
         )
         for column, about in opened.columns.items()
     ]
-    table(None, ("column", "unit", "epochs>", "", "seeds", "cells", "from>", "to>", "missing>", "meaning"), rows)
+    table(
+        None, ("column", "unit", "better", "epochs>", "", "seeds", "cells", "from>", "to>", "missing>", "meaning"), rows
+    )
 
 
 def query_command(

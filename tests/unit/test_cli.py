@@ -65,6 +65,7 @@ COMMANDS: dict[str, set[str]] = {
         "--test",
         "--clock",
         "--minimize",
+        "--maximize",
         "--on",
         "--duplicates",
     },
@@ -315,7 +316,7 @@ def test_a_surrogate_is_imported_listed_searched_and_compared_without_regret(
     assert re.search(r"^nasbench301_surrogate +darts +– +all, predicted +1$", ogive("tables", "list").out, re.MULTILINE)
     about = ogive("tables", "info", "nasbench301_surrogate").out
     assert "darts: all, predicted" in about
-    assert re.search(r"^val_acc +% +– +– +predicted", about, re.MULTILINE)
+    assert re.search(r"^val_acc +% +larger +– +– +predicted", about, re.MULTILINE)
     arch = "darts:" + ",".join(map(str, made["architectures"][0]))
     asked = ogive("tables", "query", "nasbench301_surrogate", arch).out
     assert f"{made['predictions']['xgb0'][0]:.4f}" in asked
@@ -348,7 +349,7 @@ def test_a_file_of_ones_own_is_imported_described_and_queried(ogive: Run, few_ce
     about = ogive("tables", "info", "few").out
     assert re.search(r"^space +nasbench201: a closed world of 3 rows *$", about, re.MULTILINE)
     assert re.search(r"^searched on +val, of which larger is better *$", about, re.MULTILINE)
-    assert re.search(r"^val +60\.5000 +62\.5000 +the column top1 *$", about, re.MULTILINE)
+    assert re.search(r"^val +larger +60\.5000 +62\.5000 +the column top1 *$", about, re.MULTILINE)
     asked = ogive("tables", "query", "few", CELL.format("skip_connect"), "nasbench201:0,0,0,0,0,2").out
     assert re.search(r"^val +61\.5000 +62\.5000$", asked, re.MULTILINE)
     assert re.search(r"^seconds +1 +2$", asked, re.MULTILINE)

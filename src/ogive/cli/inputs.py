@@ -85,6 +85,9 @@ def import_command(
     minimize: Annotated[
         str, typer.Option("--minimize", help="Your own file: columns of which smaller is better, with commas.")
     ] = "",
+    maximize: Annotated[
+        str, typer.Option("--maximize", help="Your own file: columns of which larger is better, whatever their names.")
+    ] = "",
     on: Annotated[
         str, typer.Option("--on", help="Several files of your own: the column that tells which rows belong together.")
     ] = "",
@@ -108,7 +111,8 @@ def import_command(
     Example: ogive tables import a.parquet b.parquet --as both --space nasbench201 --on index --metric top1
     """
     tested = None if test is None else () if test == "none" else _listed(test)
-    roles = {"metric": metric, "report": report, "test": tested, "clock": clock, "minimize": _listed(minimize)}
+    roles = {"metric": metric, "report": report, "test": tested, "clock": clock}
+    roles |= {"minimize": _listed(minimize), "maximize": _listed(maximize)}
     mapped = _mapped(space, arch_column, columns, on=on, duplicates=duplicates, **roles)
     called = name
     if called is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
+from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName, shortened
 from ogive.core.metric import Better, better_of, of_version_1
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import counted
@@ -23,12 +23,24 @@ from ogive.tables.keys import SortedDigests
 from ogive.tables.rows import Values
 from ogive.tables.store import Table, write_table
 
-__all__ = ["Mapped", "import_mapped"]
+__all__ = ["Mapped", "import_mapped", "is_doubtful"]
 
 logger = logging.getLogger(__name__)
 
 # Digests that find isomorphic architectures of these spaces.
 _BY = {"nasbench101": "module hash", "nasbench_graph": "flow"}
+# Words of what less is better of, mostly; one that is searched on is asked about.
+_LESS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        loss losses err errs error errors ppl perplexity rmse mse mae mape nll bpc bpb wer cer fid regret deviation std
+        latency latencies time times seconds secs ms us energy power watts joules kwh flops macs params parameters
+        size memory bytes cost costs
+        """,
+    )
+)
+_LESS_AT_THE_END = ("loss", "error", "perplexity", "latency")
 # How many columns are named where one of them has to be chosen.
 _NAMED = 20
 
@@ -44,7 +56,8 @@ class Mapped:
     * `metric`, which has to be said, `report` and `clock` are the columns (names in the table) that a search uses;
     * `test` are the columns (names in the table) that were measured on a test set, beside `report`: by default those
       whose name has the word "test";
-    * `minimize` are the columns (names in the table) of which smaller is better, such as losses;
+    * `minimize` are the columns (names in the table) of which smaller is better, such as losses, and `maximize` those
+      of which larger is, which has to be said where a name sounds otherwise;
     * `on` is the column that several files are joined on, and `duplicates` what becomes of several rows about one
       architecture: ``refuse``, ``first`` or ``mean``.
     """
@@ -57,17 +70,19 @@ class Mapped:
     test: tuple[str, ...] | None = None
     clock: str | None = None
     minimize: tuple[str, ...] = ()
+    maximize: tuple[str, ...] = ()
     on: str = ""
     duplicates: str = "refuse"
 
 
 def import_mapped(paths: Sequence[Path], folder: Path, name: str, mapped: Mapped) -> Table:
-    """Write the table; SpecError if no `metric` is said, or a row is no architecture of the space."""
+    """Write the table; SpecError if no `metric` is said, or which way of it is better, or a row is no architecture."""
     files = ", ".join(path.name for path in paths)
     columns = joined(paths, mapped.on, mapped.duplicates)
     choices = _choices(columns, files, mapped)
     wanted = _wanted(columns, files, mapped)
     _check_roles(wanted, paths, name, mapped)
+    _check_directions(wanted, paths, name, mapped)
     tested = _of_test_set(wanted, mapped)
     about = {column: _about(column, source, columns[source], mapped, tested) for column, source in wanted.items()}
     numbers = {column: without_infinities(columns[source], column) for column, source in wanted.items()}
@@ -122,9 +137,51 @@ def _check_roles(wanted: Mapping[str, str], paths: Sequence[Path], name: str, ma
             f"Say which column a search goes by: {_command(paths, name, mapped)} --metric COLUMN (and --minimize "
             f"COLUMN if less of it is better); the columns of numbers are {', '.join(list(wanted)[:_NAMED])}{more}."
         )
-    for column in (mapped.metric, mapped.report, mapped.clock, *mapped.minimize, *(mapped.test or ())):
+    for column in (
+        mapped.metric,
+        mapped.report,
+        mapped.clock,
+        *mapped.minimize,
+        *mapped.maximize,
+        *(mapped.test or ()),
+    ):
         if column is not None and column not in wanted:
             raise UnknownName("column of the table", column, wanted)
+
+
+def _check_directions(wanted: Mapping[str, str], paths: Sequence[Path], name: str, mapped: Mapped) -> None:
+    """Refuse a column that is searched on or reported and sounds as if less of it were better, where nobody says it.
+
+    Of others that sound so and that nobody mentions, a line says what they are taken for.
+    """
+    both = sorted({*mapped.minimize} & {*mapped.maximize})
+    if both:
+        raise SpecError(f"Of {', '.join(both)} either less or more is better, but --minimize and --maximize name it.")
+    unsaid = [column for column in wanted if column not in (*mapped.minimize, *mapped.maximize) and is_doubtful(column)]
+    for column in (mapped.metric, mapped.report):
+        if column in unsaid:
+            given = "".join(
+                f" {option} {shlex.quote(value)}"
+                for option, value in (("--metric", mapped.metric), ("--report", mapped.report))
+                if value is not None
+            )
+            raise SpecError(
+                f"Is less or more of {column} better? Its name does not decide it: "
+                f"{_command(paths, name, mapped)}{given} --minimize {shlex.quote(column)} (or --maximize)."
+            )
+    if unsaid:
+        logger.warning(
+            "Of %s more counts as better, since neither --minimize nor --maximize says otherwise.",
+            shortened(", ".join(unsaid), 200),
+        )
+
+
+def is_doubtful(column: str) -> bool:
+    """Whether the name of a column that ogive does not know sounds as if less of it were better, in one word of it."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower()
+    words = re.split(r"[^a-z]+", spaced)
+    sounds = any(word in _LESS or word.endswith(_LESS_AT_THE_END) for word in words)
+    return sounds and better_of(column, of_version_1(column).unit) == "larger"
 
 
 def _of_test_set(wanted: Mapping[str, str], mapped: Mapped) -> set[str]:
@@ -172,7 +229,9 @@ def _about(column: str, source: str, values: Values, mapped: Mapped, tested: set
     unit = "s" if column == mapped.clock else known.unit
     if unit == "%" and not _are_per_cent(values):
         unit = ""
-    better: Better = "smaller" if column in mapped.minimize else better_of(column, unit)
+    better: Better = (
+        "smaller" if column in mapped.minimize else "larger" if column in mapped.maximize else better_of(column, unit)
+    )
     meaning = "" if column == source else f"the column {source}"
     return Column(unit, meaning, str(values.dtype), test=column in tested, better=better, words=known.words)
 

@@ -17,6 +17,7 @@ from ogive.evaluators.tabular import Tabular
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import choices_of, nasbench201, official_indices
 from ogive.tables.importers import Mapped, import_table
+from ogive.tables.own import is_doubtful
 from ogive.tables.store import Table
 
 
@@ -184,6 +185,48 @@ def test_a_table_of_losses_is_minimised_under_its_own_names(tmp_path: Path) -> N
     assert evaluator.optimum("val-loss@5") == 0.25
 
 
+def test_which_way_a_loss_is_better_has_to_be_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = csv(tmp_path, LOSSES)
+    for roles, asked in (
+        ({"metric": "val-loss@5"}, "--metric val-loss@5 --minimize val-loss@5 (or --maximize)."),
+        (
+            {"metric": "top.1", "report": "test_loss"},
+            "--metric top.1 --report test_loss --minimize test_loss (or --maximize).",
+        ),
+    ):
+        with pytest.raises(SpecError) as refusal:
+            imported(path, Mapped(space=MLP, arch_column="arch", **roles))  # type: ignore[arg-type]
+        assert str(refusal.value).startswith("Is less or more of ")
+        assert str(refusal.value).endswith(f"--as mine --space mlp --arch-column arch {asked}")
+    both = Mapped(space=MLP, arch_column="arch", metric="no", minimize=("no",), maximize=("no",))
+    with pytest.raises(SpecError, match="Of no either less or more is better"):
+        imported(path, both)
+    assert not (tmp_path / "table").exists()
+    # Nobody searches on the losses here, so that they are only told of.
+    table = imported(path, Mapped(space=MLP, arch_column="arch", metric="top.1", maximize=("val-loss@5",)))
+    assert {column.better for column in table.columns.values()} == {"larger"}
+    assert "Of test_loss more counts as better, since neither --minimize nor --maximize" in caplog.text
+
+
+def test_names_that_sound_as_if_less_were_better_are_told_from_others() -> None:
+    for name in (
+        "loss",
+        "val_loss",
+        "valLoss",
+        "valloss",
+        "top-1 error",
+        "err@5",
+        "wer",
+        "eval/ppl",
+        "latency",
+        "FLOPs",
+    ):
+        assert is_doubtful(name), name
+    # The last ones ogive knows, of which less is better in any case.
+    for name in ("top1", "acc", "lossless_ratio", "f1", "throughput", "val_acc", "params", "latency_ms"):
+        assert not is_doubtful(name), name
+
+
 def test_what_is_of_a_test_set_is_a_fact_that_names_tell_only_where_nobody_says_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,7 +242,7 @@ def test_what_is_of_a_test_set_is_a_fact_that_names_tell_only_where_nobody_says_
     assert "test_loss counts as measured on a test set, as its name says: --test says otherwise" in caplog.text
     assert of_test("no", None) == ["no", "test_loss"]
     assert of_test("no", ("val-loss@5",)) == ["no", "val-loss@5"]
-    assert of_test(None, (), metric="test_loss") == []
+    assert of_test("no", (), metric="top.1") == ["no"]
 
 
 def test_a_metric_of_the_test_set_and_unknown_roles_are_refused(tmp_path: Path) -> None:
@@ -252,7 +295,8 @@ def test_missing_infinite_and_huge_cells_are_counted_and_said(tmp_path: Path, ca
     rows = "".join(
         f'"{a},{b}",{value}\n' for (a, b), value in zip(np.ndindex(2, 3), (1, 2, "", "inf", "-inf", 9e9), strict=True)
     )
-    table = imported(csv(tmp_path, f"arch,loss\n{rows}"), Mapped(space=MLP, arch_column="arch", metric="loss"))
+    mapped = Mapped(space=MLP, arch_column="arch", metric="loss", maximize=("loss",))
+    table = imported(csv(tmp_path, f"arch,loss\n{rows}"), mapped)
     assert (
         "Of the 6 cells of loss, 1 missing, 2 infinite and taken as missing, 1 beyond 2e+06, a million" in caplog.text
     )

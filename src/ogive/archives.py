@@ -6,6 +6,7 @@ What a few bytes unpack to is not known before; what is allowed is `GROWTH` time
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -30,11 +31,20 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             _refuse_claims(archive, _allowed(path))
         with np.load(path, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+            return {name: _readable(found[name], name) for name in found.files}
     except (OSError, ValueError):
         raise
     except Exception as error:  # noqa: BLE001  headers are parsed as Python, and members by decoders of several kinds
         raise ValueError(str(error) or type(error).__name__) from None
+
+
+def _readable(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """The array; ValueError for texts with numbers that stand for no letter, which numpy reads and Python cannot."""
+    if values.dtype.kind == "U" and values.size:
+        letters = np.frombuffer(values.tobytes(), f"{values.dtype.byteorder}u4")
+        if letters.max() > sys.maxunicode:
+            raise ValueError(f"{name} holds what is no text")
+    return values
 
 
 def _refuse_claims(archive: zipfile.ZipFile, allowed: int) -> None:

@@ -345,7 +345,7 @@ def check(
     """
     if seeds < 1:
         raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
-    workers_of(workers)
+    workers_of(workers, limited=False)
     wanted = wanted if isinstance(wanted, Understood) else Understood(wanted, {})
     settings, makers = wanted.settings, {told(one): one for one in strategies if is_maker(one)}
     names = _with_random([told(one) for one in strategies])

@@ -17,7 +17,7 @@ from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import LATENCY_SPREAD, Metric
 from ogive.core.trial import Trial, counted
 from ogive.frames import frame_of
-from ogive.runs import Run
+from ogive.runs import Run, Stopped
 
 __all__ = ["Result", "result_of"]
 
@@ -31,7 +31,7 @@ class Result:
 
     `objectives` are as they were written, `metrics` what was measured, `limits` those within which the best trial is
     chosen. `remeasured` are trials whose latencies were measured once more after the search, side by side, with what
-    was found then.
+    was found then. `stopped` says what was being done when the time of the search was up, if anything was.
     """
 
     trials: tuple[Trial, ...]
@@ -40,6 +40,7 @@ class Result:
     metrics: tuple[Metric, ...] = ()
     limits: tuple[Limit, ...] = ()
     remeasured: tuple[Trial, ...] = ()
+    stopped: Stopped | None = None
 
     @property
     def choice(self) -> Chosen:
@@ -112,6 +113,8 @@ class Result:
         lines = [f"Result of {self._counts()}{'' if self.folder is None else f' in {self.folder}'}"]
         if self.objectives:
             lines.append(f"objective  {', '.join(self.objectives)}")
+        if self.stopped is not None:
+            lines.append(f"stopped    {self.stopped}")
         choice = self.choice
         if choice.trial is None:
             return "\n".join([*lines, choice.missing])
@@ -138,6 +141,7 @@ class Result:
         ]
         where = "" if self.folder is None else f" in {self.folder}"
         what = f"{self._counts()}{where}; {', '.join(self.objectives)}".rstrip("; ")
+        what += "" if self.stopped is None else f". {self.stopped}"
         more = f"<p>{len(shown) - SHOWN} more</p>" if len(shown) > SHOWN else ""
         missing = f"<p>{html.escape(self.choice.missing)}</p>" if best is None else ""
         table = f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
@@ -165,7 +169,7 @@ class Result:
 def result_of(run: Run) -> Result:
     """What a run folder holds."""
     metrics, final = tuple(run.metrics.values()), tuple(run.remeasured.values())
-    return Result(tuple(run.trials), run.folder, run.objectives, metrics, run.limits, final)
+    return Result(tuple(run.trials), run.folder, run.objectives, metrics, run.limits, final, run.stopped)
 
 
 def _numbers(values: Any) -> npt.NDArray[np.float64]:

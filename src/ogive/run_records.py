@@ -6,7 +6,7 @@ from typing import get_args
 
 from ogive.core.trial import Status
 
-__all__ = ["CONFIG", "FINAL", "FOUND", "LIMITS", "METRIC", "PROPOSAL", "STUDY", "TRIAL"]
+__all__ = ["CONFIG", "FINAL", "FOUND", "LIMITS", "METRIC", "PROPOSAL", "STOPPED", "STUDY", "TRIAL"]
 
 # A cost, and a call of ask.
 _COST = {"wall_s?": float, "benchmark_s?": float}
@@ -18,6 +18,8 @@ FINAL = {"arch": str, "status": _STATUS, "scores": ([_NUMBER], None), "metrics":
 TRIAL = {**PROPOSAL, **_ASKED, **FINAL, "number": int, "cost": _COST, "at_s": float}
 # What was measured side by side after the search.
 FOUND = {"finalists": [{"trial": int, **FINAL}]}
+# What was being done when the time of the search was up.
+STOPPED = {"at_s": float, "asking": bool, "trials": [{"trial": int, "arch": str}]}
 
 # What is read of run.json, by whom it may be. What is not there was not known to version 0.1, or not asked for.
 METRIC = {"name": str, "unit?": str, "better?": str, "words?": str, "reported?": (bool, None)}

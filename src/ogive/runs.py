@@ -17,11 +17,12 @@ from typing import Any
 from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of
 from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError, in_line
+from ogive.core.executor import OVERTIME
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_version_1
-from ogive.core.trial import Trial
+from ogive.core.trial import Trial, counted, duration
 from ogive.documents import checked, read_json
 from ogive.files import write_json
-from ogive.run_records import CONFIG, FOUND, LIMITS
+from ogive.run_records import CONFIG, FOUND, LIMITS, STOPPED
 from ogive.trial_lines import (
     Record,
     read_final,
@@ -32,8 +33,10 @@ __all__ = [
     "BUDGET",
     "FINALISTS",
     "SCHEMA",
+    "STOP",
     "Record",
     "Run",
+    "Stopped",
     "read_run",
     "read_whole",
     "require_run",
@@ -49,7 +52,34 @@ PREFERENCE = "prefer.json"
 # What was measured side by side after the search, among the artifacts.
 FINALISTS = "finalists.json"
 
+# What was being done when the time of the search was up, among the artifacts.
+STOP = "stopped.json"
+
 SCHEMA = 2  # 1, of version 0.1, held no metrics and no answer; it is read as well
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What was being done when the time of a search was up, `at_s` seconds after its beginning.
+
+    `trials` were being measured, by their numbers, and are not finished; `asking` says that the strategy was at work.
+    """
+
+    at_s: float
+    trials: tuple[tuple[int, str], ...]
+    asking: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """What `Run.stopped` reads back."""
+        under_way = [{"trial": number, "arch": arch} for number, arch in self.trials]
+        return {"at_s": self.at_s, "asking": self.asking, "trials": under_way}
+
+    def __str__(self) -> str:
+        at = f"The time was up after {duration(self.at_s)}"
+        numbers = ", ".join(str(number) for number, _ in self.trials)
+        told = [f"{counted(len(self.trials), 'trial')} not finished ({numbers})"] if self.trials else []
+        told += ["the strategy was stopped in the middle of its work for the next proposal"] if self.asking else []
+        return f"{at}: {'; '.join(told)}." if told else f"{at}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +213,32 @@ class Run:
             told.append(f"What it finds depends on {titles}, which no second measurement repeats.")
         if self.config.get("order") == "finish" and ahead != 1:
             told.append("Its trials are told in the order in which they finish, which no second run repeats.")
+        late = sum((record.trial.measurement.error or "").startswith(OVERTIME) for record in self.records)
+        if late:
+            told.append(f"{counted(late, 'trial')} ended by a trial limit, which a faster or idle machine keeps.")
         return tuple(told)
 
     @property
+    def stopped(self) -> Stopped | None:
+        """What was being done when the time of the search was up, and is not finished to this day; None if nothing."""
+        path = self.artifacts / STOP
+        try:
+            found = read_json(path, STOPPED)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} is damaged ({in_line(error)}): delete it.") from error
+        finished = {record.trial.number for record in self.records}
+        left = tuple((one["trial"], one["arch"]) for one in found["trials"] if one["trial"] not in finished)
+        later = bool(self.records) and self.records[-1].at_s > found["at_s"]
+        return None if later and not left else Stopped(found["at_s"], left, found["asking"] and not later)
+
+    @property
     def elapsed_s(self) -> float:
-        """Seconds of searching until the last finished trial."""
-        return self.records[-1].at_s if self.records else 0.0
+        """Seconds of searching until the last finished trial, or until its time was up."""
+        stopped = self.stopped
+        until_s = 0.0 if stopped is None else stopped.at_s
+        return max(until_s, self.records[-1].at_s if self.records else 0.0)
 
     @property
     def artifacts(self) -> Path:

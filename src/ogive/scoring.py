@@ -175,7 +175,7 @@ def score(
     StoreError says if it was begun with other settings or other architectures. `progress` is called with the number of
     rows that are there and that of all. `given` holds the `space` and the `data` that are objects already.
     """
-    workers_of(workers)
+    workers_of(workers, limited=False)
     if len(set(archs)) < len(archs):
         raise SpecError("Each architecture is scored once, but one was given twice.")
     parts = given or {}

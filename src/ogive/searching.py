@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,6 +33,7 @@ from ogive.session import (
     refuse_other_settings,
     remeasured,
     settings_of,
+    stopped,
     unfinished,
     watch_of,
 )
@@ -106,7 +108,10 @@ def search(
             of a metric stands for its best value; by default that is the first metric of the evaluator.
         prefer: Limits within which the best trial is chosen, such as ``"latency_ms<=5"``; they change nothing that is
             searched.
-        budget: A number of trials, a text such as ``"2h"``, ``"600 epochs"`` or ``"benchmark=1e5"``, or a Budget.
+        budget: A number of trials, a text such as ``"2h"``, ``"600 epochs"`` or ``"benchmark=1e5"``, or a Budget. When
+            the time is up, the search ends, and what is being measured is not finished; a candidate in this process
+            that never comes back from C code, or any outside of the main thread, is waited for: write
+            ``workers="processes(1)"``.
         data: A name such as ``"digits"`` or ``"images:photos"``, what ``ogive.data`` returns, a torch dataset of
             (image, label) pairs, or a pair or three of datasets or of loaders: to train, to validate and to test on.
             Of what is not given, a part is divided off.
@@ -118,7 +123,7 @@ def search(
         out: The run folder, in which every trial is stored as it finishes. Without it, nothing is written.
         resume: Whether to complete an interrupted search in `out`, by these workers, on this device and with these
             threads; its data may have moved.
-        workers: Processes, as in 4 or ``"processes(4)"``, or a Pool of one's own, which stays open.
+        workers: Processes, as in 4 or ``"processes(4, trial_limit=10m)"``, or a Pool of one's own, which stays open.
         on_trial: Told every trial as it finishes.
         **numbers: `seed` (0), the root of all randomness; `channels` and `cells`, the size of the networks; `device`
             ("cpu") and `threads` of each process; `in_flight`, how many proposals are asked for before the first is
@@ -333,15 +338,18 @@ def _ran(
     """The search itself: in memory, in a new folder, or going on from what was stored `before`."""
     if folder is None:
         found = []
-        for trial in ran(settings, parts, pool, **heard):
+        study, started = parts.study(), time.perf_counter()
+        for trial in ran(settings, parts, pool, study=study, **heard):
             found.append(trial)
             if on_trial is not None:
                 on_trial(trial)
+        at_s = time.perf_counter() - started
         ordered = tuple(sorted(found, key=lambda trial: trial.number))
         limits = limits_of(settings.prefer)
         by_rule = partial(choose, objectives=parts.written, limits=limits)
         final = remeasured(parts.study(), ordered, by_rule, device=settings.device)
-        return Result(ordered, None, parts.written, parts.evaluator.metrics, limits, tuple(final))
+        cut = stopped(study, at_s) if study.stopped or study.asking else None
+        return Result(ordered, None, parts.written, parts.evaluator.metrics, limits, tuple(final), cut)
     heard |= {"on_trial": on_trial, "parts": parts, "pool": pool}
     if before is None:
         return result_of(_search(settings, folder, **heard))

@@ -1,7 +1,8 @@
 """The one syntax for parts, ``name(part, key=value)``: on the command line, in TOML recipes and in error messages.
 
-A value is a number, ``true``, ``false``, ``none``, a quoted or bare word, a list ``[a, b]``, or again a part. A bare
-word and a part without arguments are the same thing until somebody knows which of the two is wanted.
+A value is a number, ``true``, ``false``, ``none``, a quoted or bare word, a time such as ``10m``, a list ``[a, b]``, or
+again a part. A bare word and a part without arguments are the same thing until somebody knows which of the two is
+wanted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _TOKEN = re.compile(
     r"""\s*(?:
         (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.:/])
       | (?P<quoted>"[^"]*"|'[^']*')
+      | (?P<time>\d+(?:\.\d+)?[smh](?![\w.:/+@~-]))
       | (?P<word>[A-Za-z_](?:[\w.+@-]|:(?=[^\s,()\[\]=])|[/~](?=[^\s,()\[\]=]))*)
       | (?P<mark>[()\[\],=])
     )""",
@@ -124,6 +126,8 @@ class _Reader:
             return self.number(token)
         if kind == "quoted":
             return token[1:-1]
+        if kind == "time":
+            return token
         if token == "[":
             values, options = self.items("]")
             if options:
@@ -199,7 +203,7 @@ def _written(value: Any) -> str:
         return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, str):
         match = _TOKEN.fullmatch(value)
-        if match is not None and match["word"] == value and value not in _CONSTANTS:
+        if match is not None and value in (match["word"], match["time"]) and value not in _CONSTANTS:
             return value
         return f"'{value}'" if '"' in value else f'"{value}"'
     return str(value)

@@ -28,7 +28,7 @@ from ogive.files import write_json
 from ogive.machine import facts
 from ogive.reporting.page import page
 from ogive.runs import Run, read_run
-from ogive.session import Parts, Settings, budget_of, resume, search, settings_of
+from ogive.session import Parts, Settings, assemble, budget_of, isolated, resume, search, settings_of
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.natssize import natssize
 
@@ -418,6 +418,35 @@ def test_a_search_ends_after_its_time_on_this_machine(tmp_path: Path) -> None:
     run = search(chosen, tmp_path / "run", parts=parts(chosen, Weighted("val_acc", 1.0, sleep_s=0.02)))
     assert time.perf_counter() - started >= 0.3
     assert 1 <= len(run.trials) <= 15  # of at least 0.02 s each
+
+
+def test_what_was_under_way_when_the_time_was_up_is_told_until_it_is_finished(tmp_path: Path) -> None:
+    chosen = settings(budget=Budget(wall_s=0.3))
+    run = search(chosen, tmp_path / "run", parts=parts(chosen, Weighted("val_acc", 1.0, sleep_s=60.0)))
+    assert run.trials == []
+    assert run.stopped is not None
+    assert str(run.stopped) == f"The time was up after {run.stopped.at_s:.3g} s: 1 trial not finished (0)."
+    assert run.elapsed_s == run.stopped.at_s
+    assert "1 trial not finished (0)." in page([run])
+    # Nobody died: the same trial may be stopped so often as it likes.
+    for _ in range(2):
+        assert resume(run.folder, parts=parts(chosen, Weighted("val_acc", 1.0, sleep_s=60.0))).trials == []
+        longer = Budget(wall_s=read_run(run.folder).elapsed_s + 0.1)
+        slow = parts(chosen, Weighted("val_acc", 1.0, sleep_s=60.0))
+        assert resume(run.folder, budget=longer, parts=slow).trials == []
+    quick = parts(chosen, Weighted("val_acc", 1.0))
+    finished = resume(run.folder, budget=Budget(trials=2), parts=quick)
+    assert [trial.status for trial in finished.trials] == ["ok", "ok"]
+    assert finished.stopped is None
+
+
+def test_a_search_by_the_clock_measures_in_a_process_that_can_be_ended_where_that_helps(invented_table: Path) -> None:
+    timed = settings(budget=Budget(wall_s=60.0))
+    assert isolated(timed, parts(timed)).workers == "processes(1)"
+    assert isolated(settings(), parts(settings())).workers == 1
+    assert isolated(replace(timed, workers=2), parts(timed)).workers == 2
+    looked_up = Settings(space="nasbench201", table=str(invented_table), budget=Budget(wall_s=60.0))
+    assert isolated(looked_up, assemble(looked_up)).workers == 1
 
 
 def test_a_search_ends_after_its_benchmark_seconds(tmp_path: Path, invented_table: Path) -> None:

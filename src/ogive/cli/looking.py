@@ -99,6 +99,8 @@ def _state(run: Run, notice: Notice | None) -> Iterator[str]:
         yield f"{stored}; the search tells nothing of itself"
     elif notice.over:
         yield f"{notice.headline}; no search is at work"
+        if run.stopped is not None:
+            yield str(run.stopped)
     elif notice.is_silent:
         since = duration(time.time() - notice.at_s)
         yield f"{stored}; nothing was heard for {since}: `{way_to_resume(run.folder)}` goes on"

@@ -26,13 +26,14 @@ from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
 from ogive.metrics import Interval
 from ogive.run_store import refuse_taken
-from ogive.runs import Run, read_run
+from ogive.runs import Run, read_run, way_to_resume
 from ogive.session import (
     Settings,
     assemble,
     budget_in_force,
     budget_of,
     going_on,
+    isolated,
     resume,
     search,
     unfinished,
@@ -62,7 +63,10 @@ Cells = Annotated[int | None, typer.Option("--cells", help="Depth of the network
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, …  [default: cpu]")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of each process.")]
 Workers = Annotated[
-    str | None, typer.Option("--workers", help="Processes at work, or an executor: 4, processes(4).  [default: 1]")
+    str | None,
+    typer.Option(
+        "--workers", help="Processes, or an executor: 4, processes(4, trial_limit=10m), which ends what takes longer."
+    ),
 ]
 InFlight = Annotated[
     int | None, typer.Option("--in-flight", help="Proposals in flight.  [default: 4 a worker; 1 of 1]")
@@ -126,7 +130,7 @@ def search_command(
     Example: ogive search --space nasbench201 --data digits --channels 8 --cells 1 --budget 20
 
     Example: ogive search --space nasbench201 --data images:photos --evaluator "together(trained(epochs=10), latency)"
-    --objective "latency_tradeoff(target_ms=5)" --budget 2h --workers 2
+    --objective "latency_tradeoff(target_ms=5)" --budget 2h --workers "processes(2, trial_limit=10m)"
     """
     flags = {
         "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "prefer": prefer,
@@ -146,6 +150,7 @@ def search_command(
     try:
         with Reading(settings.data) as reading:
             parts = assemble(settings, folder=unfinished(folder), on_read=reading)
+        settings = isolated(settings, parts)
         print_summary(parts, settings)
         watch = watch_of(settings, parts)
         with SearchProgress(watch, folder):
@@ -185,13 +190,14 @@ def resume_command(
         with Reading(settings.data) as reading:
             parts = assemble(settings, folder=unfinished(run), on_read=reading)
         limits = limits_of(prefer) if prefer else before.limits
-        watch = watch_of(replace(settings, budget=granted or budget_in_force(before)), parts, before, limits)
+        settings = isolated(replace(settings, budget=granted or budget_in_force(before)), parts)
+        watch = watch_of(settings, parts, before, limits)
         with SearchProgress(watch, run):
             finished = resume(
                 run,
                 budget=granted,
                 prefer=prefer or (),
-                workers=workers,
+                workers=settings.workers,
                 device=device,
                 threads=threads,
                 data=data,
@@ -298,7 +304,7 @@ def _recipe(path: Path | None) -> dict[str, Any]:
         entries = tomllib.loads(raw.decode())
     except OSError as error:
         raise SpecError(f"The recipe {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits
         raise SpecError(f"The recipe {path} is no TOML: {in_line(error)}.") from error
     for key, value in entries.items():
         if key not in _KEYS:
@@ -357,6 +363,8 @@ def _print_found(run: Run) -> None:
     unlinked = sum(trial.measurement.error == DISCONNECTED for trial in trials)
     why = f", {unlinked} of them with {DISCONNECTED}" if unlinked else ""
     console.print(f"{done} ({failed} failed{why}, {screened} screened out) in {duration(run.elapsed_s)}")
+    if run.stopped is not None:
+        console.print(f"{run.stopped} A larger budget goes on: {way_to_resume(run.folder)} --budget ...")
     if run.config.get("world") is not None:
         console.print(
             f"Searched in a {run.config['world']}; {run.projections:,} proposals were projected onto its rows."
@@ -432,6 +440,8 @@ def _last_epoch(run: Run, winner: Trial) -> str:
 
 
 def _why_nothing(trials: Sequence[Trial]) -> str:
+    if not trials:
+        return "No trial is finished."
     reasons = [trial.measurement.error for trial in trials if trial.measurement.error]
     return f"No trial succeeded; the last reason: {reasons[-1] if reasons else 'unknown'}; trials.jsonl has all."
 

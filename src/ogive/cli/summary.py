@@ -13,6 +13,7 @@ from ogive.cli.show import console, progress_console, size_of
 from ogive.core.capabilities import Choosing, Described, Named, walk
 from ogive.core.trial import counted, duration
 from ogive.estimate import GLIMPSED_S, WATCHED_S, Estimate, estimate
+from ogive.executors import opened
 from ogive.session import Parts, Settings, assemble, threads_of
 
 __all__ = ["print_dry_run", "print_summary"]
@@ -101,7 +102,9 @@ def _machine(settings: Settings) -> str:
     torch = sys.modules.get("torch")
     threads = threads_of(settings, settings.count) or (None if torch is None else torch.get_num_threads())
     each = f", {counted(threads, 'thread')}{' each' if settings.count > 1 else ''}" if threads else ""
-    return f"{settings.device}, {counted(settings.count, 'worker')}{each}"
+    limit_s = opened(settings.workers).trial_limit_s
+    limit = "" if limit_s is None else f", a limit of {duration(limit_s)} a trial"
+    return f"{settings.device}, {counted(settings.count, 'worker')}{each}{limit}"
 
 
 def _time(settings: Settings, found: Estimate | None, seeds: int) -> Iterator[str]:

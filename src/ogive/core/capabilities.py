@@ -29,6 +29,7 @@ __all__ = [
     "Named",
     "Particular",
     "Populated",
+    "Preparing",
     "Projecting",
     "Reading",
     "Rehearsed",
@@ -92,6 +93,15 @@ class Listening(Protocol):
     """Works long, and tells meanwhile what it is doing to whoever is put here."""
 
     progress: Callable[[str], None] | None
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """Works once before its first result, such as a supernet that is trained; that is no work of a trial."""
+
+    def prepare(self, tell: Callable[[str], None] | None) -> None:
+        """Do that work, unless it is done; the first result does it too."""
+        ...
 
 
 @runtime_checkable

@@ -15,8 +15,21 @@ from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
 from ogive.core.capabilities import Listening, walk
 from ogive.core.errors import shortened
 from ogive.core.evaluator import Evaluator
+from ogive.core.trial import duration
 
-__all__ = ["Began", "Ended", "Event", "Listener", "Partial", "Pool", "Progress", "Task", "listening"]
+__all__ = [
+    "OVERTIME",
+    "Began",
+    "Ended",
+    "Event",
+    "Listener",
+    "Overtime",
+    "Partial",
+    "Pool",
+    "Progress",
+    "Task",
+    "listening",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +97,20 @@ Event = Began | Progress | Ended
 Listener = Callable[[Event], None]
 
 
+# How the reason of a trial begins that was ended so.
+OVERTIME = "it took longer than the trial limit of"
+
+
+class Overtime(BrokenExecutor):
+    """A task was ended by its executor, whose limit of time it had passed; the message is the reason of its trials."""
+
+    @classmethod
+    def of(cls, limit_s: float, trials: int) -> Overtime:
+        """The one for a task of so many trials, each of which might have taken so long."""
+        pool = f" for each of the {trials} trials of its pool" if trials > 1 else ""
+        return cls(f"{OVERTIME} {duration(limit_s)}{pool}")
+
+
 class Pool(Executor):
     """An executor as a search wants it; an executor of one's own is a subclass with `count` and `submit`.
 
@@ -94,6 +121,8 @@ class Pool(Executor):
     count: int
     # Whether tasks run in the process of the search, which then dies of what kills a task.
     here: bool = False
+    # Seconds that each trial of a task may take before its worker is ended with `Overtime`; None for any number.
+    trial_limit_s: float | None = None
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
@@ -117,6 +146,9 @@ class Pool(Executor):
     def share(self, evaluator: Evaluator) -> Evaluator:
         """What to submit in the place of an evaluator, so that it need not be sent with every task."""
         return evaluator
+
+    def interrupt(self) -> None:
+        """End the tasks that are being done and take others; of a pool that cannot, they go on with nobody waiting."""
 
     def stop(self) -> None:
         """End at once, whatever is being done; for a search that is interrupted."""
@@ -148,7 +180,7 @@ class Pool(Executor):
         """Tell that a task is over, and what it raised."""
         reason = None if error is None else shortened(f"{type(error).__name__}: {error}".partition("\n")[0])
         if isinstance(error, BrokenExecutor):
-            reason = "its worker died"
+            reason = str(error) if isinstance(error, Overtime) else "its worker died"
         self.tell(Ended(task, "stopped" if isinstance(error, CancelledError) else reason))
 
     def __exit__(

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ogive.core.capabilities import fidelity_of, objectives_of, walk
+from ogive.core.deadline import TimeIsUp, until
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
-from ogive.core.executor import Pool
+from ogive.core.executor import Overtime, Pool
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
@@ -41,7 +42,7 @@ class Evaluation:
 class OpenChunk:
     """Proposals that were handed out together and are not told yet; `trials` once they are measured.
 
-    One whose time ran out before anybody had begun with it is dropped.
+    `begun` says that they are being measured, or were, in this process.
     """
 
     first: int
@@ -49,7 +50,7 @@ class OpenChunk:
     call: Call | None = None
     future: Future[list[Measurement]] | None = None
     trials: list[Trial] | None = None
-    dropped: bool = False
+    begun: bool = False
 
     @property
     def numbers(self) -> range:
@@ -84,7 +85,11 @@ class Study:
         self.asked = 0
         self.open: list[OpenChunk] = []
         self._failures = 0
+        # What was being done when the time was up: proposals by their numbers, and whether the strategy was asked.
+        self.stopped: list[tuple[int, Proposal]] = []
+        self.asking = False
         self._begin: Callable[[int], str | None] | None = None
+        self._left_s: Callable[[], float] = lambda: math.inf
 
     def resume_from(self, told: Sequence[Trial], asked: int, waiting: Sequence[OpenChunk]) -> None:
         """Take over the state of an interrupted study whose strategy was loaded from a checkpoint.
@@ -120,7 +125,10 @@ class Study:
         interrupted run that this study has not been told yet, in the order in which they finished: the loop makes the
         same calls of ask and tell as it did then, whatever the budget was, checks that the strategy asks for the same
         architectures, and goes on; StoreError names the first difference. `elapsed_s` is the time that the interrupted
-        run had taken. When the wall-clock budget ends, what has not begun is dropped. `begin` is told the first number
+        run had taken. When the wall-clock budget ends, the run does, whatever is being done: proposals that are being
+        measured are `stopped`, and the executor is interrupted; what is done in this process is ended by TimeIsUp
+        (`ogive.core.deadline.until`), a strategy that trains in `ask` in the middle of it, and neither may be asked or
+        told anything more. `begin` is told the first number
         of each chunk that is about to be measured in this process, and may say why its trials fail unmeasured.
         `replayed` is called once, when the last of the `past` was told and before the next proposal is asked for.
         """
@@ -128,34 +136,18 @@ class Study:
         self._begin = begin
         started = time.perf_counter() - elapsed_s
         recall(self.evaluator, past)
-        evaluator = executor.share(self.evaluator) if isinstance(executor, Pool) else self.evaluator
-        ahead = executor.ahead if isinstance(executor, Pool) else in_flight
-        executor = None if isinstance(executor, Pool) and executor.direct else executor
         recorded = {trial.number: trial for trial in past}
 
-        def clock() -> float:
-            return 0.0 if recorded else time.perf_counter() - started
+        def left_s() -> float:
+            return math.inf if budget.wall_s is None or recorded else budget.wall_s - (time.perf_counter() - started)
 
+        self._left_s = left_s
         try:
-            if not self.open:
-                self._ask(budget, clock(), in_flight, recorded)
-            while self.open:
-                while (measured := self._to_tell(order)) is None:
-                    # What has learned from labels did so in this process, and asks nothing expensive any more.
-                    if executor is not None and (self._learner is None or self.told < len(self._sample)):
-                        self._submit(executor, evaluator, recorded, ahead)
-                    left_s = math.inf if budget.wall_s is None else budget.wall_s - clock()
-                    chunk = self._next(recorded, left_s)
-                    if chunk is not None:
-                        yield from self._finish(chunk, recorded)
-                    elif next(self._left(), None) is None:
-                        return
-                self.open.remove(measured)
-                self._tell(measured)
-                if replayed is not None and past and not recorded:
-                    replayed()
-                    replayed = None
-                self._ask(budget, clock(), in_flight, recorded)
+            yield from self._loop(budget, executor, in_flight, order, recorded, replayed if past else None)
+        except TimeIsUp:
+            for chunk in [chunk for chunk in self._left() if chunk.future is not None and chunk.future.done()]:
+                yield from self._finish(chunk, recorded)  # done while this process was busy with something else
+            self._stop(executor)
         finally:
             for chunk in self.open:
                 if chunk.future is not None:
@@ -165,6 +157,45 @@ class Study:
                 f"The run holds trial {min(recorded)}, but the search ends before it: the settings must have been "
                 "changed."
             )
+
+    def _loop(
+        self,
+        budget: Budget,
+        executor: Executor | None,
+        in_flight: int,
+        order: Order,
+        recorded: dict[int, Trial],
+        replayed: Callable[[], None] | None,
+    ) -> Iterator[Trial]:
+        """As `run`; TimeIsUp when the time is up."""
+        evaluator = executor.share(self.evaluator) if isinstance(executor, Pool) else self.evaluator
+        ahead = executor.ahead if isinstance(executor, Pool) else in_flight
+        executor = None if isinstance(executor, Pool) and executor.direct else executor
+        if not self.open:
+            self._ask(budget, in_flight, recorded)
+        while self.open:
+            while (measured := self._to_tell(order)) is None:
+                # What has learned from labels did so in this process, and asks nothing expensive any more.
+                if executor is not None and (self._learner is None or self.told < len(self._sample)):
+                    self._submit(executor, evaluator, recorded, ahead)
+                chunk = self._next(recorded)
+                if chunk is not None:
+                    yield from self._finish(chunk, recorded)
+            self.open.remove(measured)
+            with until(self._left_s()):
+                self._tell(measured)
+            if replayed is not None and not recorded:
+                replayed()
+                replayed = None
+            self._ask(budget, in_flight, recorded)
+
+    def _stop(self, executor: Executor | None) -> None:
+        """End what is being measured, since the time is up, and remember what that was."""
+        for chunk in self._left():
+            if chunk.begun or (chunk.future is not None and not chunk.future.cancel()):
+                self.stopped += zip(chunk.numbers, chunk.proposals, strict=True)
+        if isinstance(executor, Pool):
+            executor.interrupt()
 
     def scored(self, number: int, proposal: Proposal, measurement: Measurement) -> Trial:
         """The trial that a measurement of a proposal makes."""
@@ -181,16 +212,20 @@ class Study:
 
     # -- the steps of the loop --------------------------------------------------------------------------------------
 
-    def _ask(self, budget: Budget, clock: float, in_flight: int, recorded: Mapping[int, Trial]) -> None:
+    def _ask(self, budget: Budget, in_flight: int, recorded: Mapping[int, Trial]) -> None:
         while len(self.open) < in_flight:
-            if self.spent.exhausts(budget, clock, self._running() if self.open else ()):
+            left_s = self._left_s()
+            if left_s <= 0 or self.spent.exhausts(budget, 0.0, self._running() if self.open else ()):
                 break
             past = recorded.get(self.asked) if recorded else None
             call = None if past is None else past.call
             if call is not None and call.told > self.told:
                 break  # then, too, it was asked only after more had been told
             wanted = self._wanted(budget) if call is None else call.wanted
-            proposals = self._asked(wanted) if wanted > 0 else []
+            with until(left_s):
+                self.asking = True
+                proposals = self._asked(wanted) if wanted > 0 else []
+                self.asking = False
             if len(proposals) > wanted:
                 raise ProtocolError(
                     f"ask({wanted}) must return at most {wanted} proposals; {type(self.strategy).__name__} returned "
@@ -249,7 +284,7 @@ class Study:
     def _submit(self, executor: Executor, evaluator: Evaluator, recorded: Mapping[int, Trial], ahead: int) -> None:
         """Hand the oldest chunks to the executor that are neither measured nor recorded."""
         for chunk in self.open:
-            if chunk.trials is None and not chunk.dropped and not _all_in(recorded, chunk):
+            if chunk.trials is None and not _all_in(recorded, chunk):
                 if chunk.future is None:
                     chunk.future = self._submitted(executor, evaluator, chunk)
                 ahead -= 1
@@ -257,9 +292,12 @@ class Study:
                     break
 
     def _submitted(self, executor: Executor, evaluator: Evaluator, chunk: OpenChunk) -> Future[list[Measurement]]:
-        failed = self._failed_unmeasured(chunk) if isinstance(executor, Pool) and executor.here else None
+        here = isinstance(executor, Pool) and executor.here
+        failed = self._failed_unmeasured(chunk) if here else None
         if failed is None:
-            return executor.submit(Evaluation(chunk.numbers), evaluator, chunk.proposals)
+            chunk.begun = here
+            with until(self._left_s() if here else math.inf):
+                return executor.submit(Evaluation(chunk.numbers), evaluator, chunk.proposals)
         future: Future[list[Measurement]] = Future()
         future.set_result(failed)
         return future
@@ -277,29 +315,27 @@ class Study:
         return next((chunk for chunk in self.open if chunk.trials is not None), None)
 
     def _left(self) -> Iterator[OpenChunk]:
-        return (chunk for chunk in self.open if chunk.trials is None and not chunk.dropped)
+        return (chunk for chunk in self.open if chunk.trials is None)
 
-    def _next(self, recorded: Mapping[int, Trial], left_s: float) -> OpenChunk | None:
+    def _next(self, recorded: Mapping[int, Trial]) -> OpenChunk | None:
         """The chunk to finish now: the one that was recorded first, else one that is ready.
 
-        None after `left_s` seconds, when what has not begun is dropped, but for the oldest, and if nothing is left.
+        None if none was after a while. TimeIsUp once the time is up and all that is ready was finished.
         """
-        oldest = self.open[0]
-        if oldest.future is None and not recorded and left_s > 0 and not oldest.dropped:
+        oldest, left_s = self.open[0], self._left_s()
+        if oldest.future is None and not recorded and left_s > 0:
             return oldest  # nobody else measures it
         ready = [c for c in self._left() if (c.future is not None and c.future.done()) or _all_in(recorded, c)]
         if ready:
             first = next(iter(recorded), None)
             return next((chunk for chunk in ready if first in chunk.numbers), ready[0])
         if left_s <= 0:
-            for chunk in self.open[1:]:
-                if chunk.trials is None and (chunk.future is None or chunk.future.cancel()):
-                    chunk.dropped = True
+            raise TimeIsUp
         running = [chunk.future for chunk in self._left() if chunk.future is not None]
         if not running:
-            return next(self._left(), None)
-        wait(running, None if left_s <= 0 or left_s == math.inf else left_s, return_when=FIRST_COMPLETED)
-        return next((chunk for chunk in self._left() if chunk.future is not None and chunk.future.done()), None)
+            return next(self._left())
+        wait(running, None if left_s == math.inf else left_s, return_when=FIRST_COMPLETED)
+        return None
 
     def _finish(self, chunk: OpenChunk, recorded: dict[int, Trial]) -> Iterator[Trial]:
         """Note all trials of the chunk, in order, and yield those that are not recorded yet."""
@@ -327,9 +363,15 @@ class Study:
             return [None] * len(chunk.proposals)
         if chunk.future is None:
             failed = self._failed_unmeasured(chunk)
-            return attempt(self.evaluator, chunk.proposals) if failed is None else failed
+            if failed is not None:
+                return failed
+            chunk.begun = True
+            with until(self._left_s()):
+                return attempt(self.evaluator, chunk.proposals)
         try:
             return chunk.future.result()
+        except Overtime as error:
+            return [Measurement(error=str(error)) for _ in chunk.proposals]
         except BrokenExecutor:
             reason = "the worker process died (killed, or out of memory)"
             return [Measurement(error=reason) for _ in chunk.proposals]

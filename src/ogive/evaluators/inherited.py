@@ -70,6 +70,11 @@ class Inherited:
         """The network of an architecture with inherited weights and statistics of its own, in evaluation mode."""
         return self._estimates.network(self.space.admit(arch))
 
+    def prepare(self, tell: Tell | None) -> None:
+        """Prepare the weights and what measures; the first candidate does it too."""
+        with torch_threads(self.threads):
+            self._estimates.prepare(tell)
+
     def rehearse(self) -> float:
         """About how many seconds what measures takes before its first network."""
         with torch_threads(self.threads):

@@ -34,9 +34,15 @@ def normal(workers: int | str) -> int | str:
     return int(workers) if isinstance(workers, str) and re.fullmatch(r"\s*[+-]?\d{1,9}\s*", workers) else workers
 
 
-def workers_of(workers: int | str) -> int:
-    """How many tasks run at the same time; raises what `opened` does."""
-    return opened(workers).count
+def workers_of(workers: int | str, *, limited: bool = True) -> int:
+    """How many tasks run at the same time; raises what `opened` does.
+
+    Without `limited`, SpecError for a limit of trials: of tasks that are none, such as whole searches.
+    """
+    pool = opened(workers)
+    if pool.trial_limit_s is not None and not limited:
+        raise SpecError(f"Only the trials of a search have a trial_limit: leave it out of {shortened(str(workers))}.")
+    return pool.count
 
 
 @contextmanager

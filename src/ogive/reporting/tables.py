@@ -102,6 +102,8 @@ def failures_section(facts: Facts) -> Html:
     screened = sum(one.count("screened") for one in runs)
     text = f"{failed:,} of {evaluated:,} evaluated candidates failed."
     text += f" {screened:,} more were screened out by a cheap score and not evaluated." if screened else ""
+    cut = dict.fromkeys(f" {one.run.stopped}" for one in runs if one.run.stopped is not None)
+    text += "".join(cut)
     rows = [
         [
             reason,

@@ -3,10 +3,10 @@
 Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
-from ogive.session.assembly import Maker, Parts, assemble, is_maker, projections, unrepeatable
+from ogive.session.assembly import Maker, Parts, assemble, is_maker, isolated, projections, unrepeatable
 from ogive.session.finalists import remeasured
 from ogive.session.pace import Pace, UnderWay
-from ogive.session.running import budget_in_force, going_on, ran, resume, search, searched, unfinished
+from ogive.session.running import budget_in_force, going_on, ran, resume, search, searched, stopped, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
 from ogive.session.watch import Watch, watch_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "budget_of",
     "going_on",
     "is_maker",
+    "isolated",
     "projections",
     "ran",
     "refuse_other_settings",
@@ -30,6 +31,7 @@ __all__ = [
     "search",
     "searched",
     "settings_of",
+    "stopped",
     "threads_of",
     "unfinished",
     "unrepeatable",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -13,8 +15,8 @@ from typing import Any
 from ogive import catalog
 from ogive.choice import check_limits, limits_of
 from ogive.context import Context
-from ogive.core.capabilities import Listening, Projecting, walk
-from ogive.core.errors import SpecError
+from ogive.core.capabilities import Composite, Listening, Projecting, Reading, walk
+from ogive.core.errors import SpecError, in_line
 from ogive.core.evaluator import Clocked, Evaluator, Screened
 from ogive.core.metric import names_of
 from ogive.core.objective import Objective
@@ -26,7 +28,7 @@ from ogive.session.settings import Settings, threads_of
 from ogive.spec import parse_data
 from ogive.tables.world import closing, tables_of
 
-__all__ = ["Maker", "Parts", "assemble", "is_maker", "listen", "projections", "unrepeatable"]
+__all__ = ["Maker", "Parts", "assemble", "is_maker", "isolated", "listen", "projections", "unrepeatable"]
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +144,33 @@ def _refuse_other_space(evaluator: Evaluator, space: SearchSpace) -> None:
                 f"The table {table.name} is for the space {table.space}, but the search is in {space.name}: "
                 f"give --space {table.space}, or another table."
             )
+
+
+def isolated(settings: Settings, parts: Parts) -> Settings:
+    """The same search with a process of its own for its candidates, if it has a time and nothing but this process.
+
+    Such a process can be ended when the time is up, whatever a candidate does. Tables are looked up here all the same,
+    and what cannot be sent to a process is measured here.
+    """
+    alone = settings.workers == 1 and int(os.environ.get("WORLD_SIZE", "1")) < 2
+    if settings.budget.wall_s is None or not alone:
+        return settings
+    if all(isinstance(part, Reading | Composite) for part in walk(parts.evaluator)):
+        return settings
+    try:
+        pickle.Pickler(_Nowhere()).dump(parts.evaluator)
+    except Exception as error:  # noqa: BLE001 - whatever it holds may object
+        what = f"{type(parts.evaluator).__name__} cannot be sent to another process ({in_line(error)})"
+        logger.warning("%s: a candidate that never comes back from C code would outlast the time of the search.", what)
+        return settings
+    return replace(settings, workers="processes(1)")
+
+
+class _Nowhere:
+    """A file of which nothing is kept."""
+
+    def write(self, data: bytes) -> int:
+        return memoryview(data).nbytes
 
 
 def projections(parts: Parts) -> int:

@@ -6,6 +6,7 @@ Processes that ``torchrun`` started run one search together: all of them run the
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import os
 import time
@@ -25,17 +26,19 @@ from ogive.core.errors import SpecError, StoreError, in_line
 from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import Study
-from ogive.core.trial import Budget, Spent, Trial, counted
-from ogive.executors import at_work
+from ogive.core.trial import Budget, Spent, Trial, counted, duration
+from ogive.executors import at_work, opened
 from ogive.machine import facts
 from ogive.run_store import Followed, RunStore
-from ogive.runs import BUDGET, Run, read_run
+from ogive.runs import BUDGET, STOP, Run, Stopped, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 from ogive.trained_networks import note_winner
 
-__all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched", "unfinished"]
+__all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched", "stopped", "unfinished"]
+
+logger = logging.getLogger(__name__)
 
 # The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
 SAVE_EVERY = 50
@@ -106,6 +109,7 @@ def resume(
     """
     before = read_run(folder)
     settings = going_on(before, workers=workers, device=device, threads=threads, data=data)
+    _tell_of_limits(before, settings if pool is None else pool)
     with (
         _processes(settings, parts, budget) as ranks,
         _watched(settings.workers if pool is None else pool, on_event, on_note) as at_hand,
@@ -142,6 +146,15 @@ def going_on(before: Run, **given: Any) -> Settings:
     settings = settings_of(before.config)
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return replace(settings, in_flight=settings.ahead, **changed)
+
+
+def _tell_of_limits(before: Run, now: Settings | Pool) -> None:
+    """Say that a run goes on with another trial limit than that of its settings."""
+    was_s = opened(settings_of(before.config).workers).trial_limit_s
+    now_s = (opened(now.workers) if isinstance(now, Settings) else now).trial_limit_s
+    if was_s != now_s:
+        was, is_ = ("none" if limit_s is None else duration(limit_s) for limit_s in (was_s, now_s))
+        logger.warning("%s goes on with another trial limit: %s; run.json says %s.", before.folder, is_, was)
 
 
 @contextmanager
@@ -194,12 +207,14 @@ def ran(
     *,
     on_event: Listener | None = None,
     on_note: Callable[[str], None] | None = None,
+    study: Study | None = None,
 ) -> Iterator[Trial]:
-    """The trials of a search that nobody stores, as they finish."""
+    """The trials of a search that nobody stores, as they finish; `study` is one of its parts, for who looks at it."""
     listen(parts.strategy, on_note)
     listen(parts.evaluator, on_note)
     with _watched(settings.workers if pool is None else pool, on_event, on_note) as workers:
-        found = parts.study().run(settings.budget, executor=workers, in_flight=settings.ahead, order=settings.order)
+        study = study or parts.study()
+        found = study.run(settings.budget, executor=workers, in_flight=settings.ahead, order=settings.order)
         yield from ticking(found, settings.budget)
 
 
@@ -277,6 +292,14 @@ def _drive(
         with suppress(StoreError):  # the first error is the one to tell
             store.interrupted()
         raise
+    if study.stopped or study.asking:
+        store.interrupted()
+        store.note(STOP, stopped(study, time.perf_counter() - started).to_json())
+
+
+def stopped(study: Study, at_s: float) -> Stopped:
+    """What a study was doing when its time was up."""
+    return Stopped(at_s, tuple((number, str(proposal.arch)) for number, proposal in study.stopped), study.asking)
 
 
 def _save(study: Study, store: RunStore) -> None:

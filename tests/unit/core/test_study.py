@@ -455,7 +455,7 @@ def test_closing_a_search_cancels_what_has_not_started() -> None:
     assert len(evaluated) <= 2
 
 
-def test_when_time_is_out_what_runs_is_finished_and_what_waits_is_dropped() -> None:
+def test_when_time_is_out_what_runs_is_stopped_and_what_waits_never_begins() -> None:
     class Slow(Quadratic):
         def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
             time.sleep(0.4)
@@ -464,11 +464,42 @@ def test_when_time_is_out_what_runs_is_finished_and_what_waits_is_dropped() -> N
     with ThreadPoolExecutor(1) as executor:
         study = Study(evolution(), Slow(), ACCURACY)
         trials = list(study.run(Budget(wall_s=0.5), executor=executor, in_flight=8))
-    assert [trial.number for trial in trials] == [0, 1]
-    assert all(chunk.dropped for chunk in study.open)
+    assert [trial.number for trial in trials] == [0]
+    assert [number for number, _ in study.stopped] == [1]
     again = Study(evolution(), Quadratic(), ACCURACY)
     rest = list(again.run(Budget(trials=12), in_flight=8, past=trials))
-    assert [trial.number for trial in rest] == list(range(2, 12))
+    assert [trial.number for trial in rest] == list(range(1, 12))
+
+
+def test_time_that_is_up_ends_an_evaluator_here_and_a_strategy_in_the_middle_of_its_work() -> None:
+    class Endless(Quadratic):
+        def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+            if self.calls == 3:
+                time.sleep(60)
+            self.calls += 1
+            return super().evaluate(proposals)
+
+        calls = 0
+
+    started = time.perf_counter()
+    study = Study(evolution(), Endless(), ACCURACY)
+    trials = list(study.run(Budget(wall_s=0.3)))
+    assert ([trial.number for trial in trials], [number for number, _ in study.stopped]) == ([0, 1, 2], [3])
+    assert not study.asking
+
+    class Dreaming(RandomSearch):
+        def ask(self, n: int) -> list[Proposal]:
+            if self.dreams:
+                time.sleep(60)
+            self.dreams = True
+            return super().ask(n)
+
+        dreams = False
+
+    study = Study(Dreaming(SPACE, Seed(0)), Quadratic(), ACCURACY)
+    trials = list(study.run(Budget(wall_s=0.3)))
+    assert ([trial.number for trial in trials], study.stopped, study.asking) == ([0], [], True)
+    assert time.perf_counter() - started < 30
 
 
 # -- workers ----------------------------------------------------------------------------------------------------------

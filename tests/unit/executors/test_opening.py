@@ -78,6 +78,19 @@ def test_what_is_no_executor_is_said_in_one_line() -> None:
         Settings(space="nasbench201", in_flight=0)
 
 
+def test_a_trial_limit_is_written_with_a_unit_and_is_for_searches_only() -> None:
+    assert opened("processes(3, trial_limit=10m)").trial_limit_s == 600.0
+    assert (
+        opened('processes(3, trial_limit="90s")').trial_limit_s == opened("processes(3, trial_limit=90)").trial_limit_s
+    )
+    assert opened("processes(3)").trial_limit_s is None
+    assert workers_of("processes(3, trial_limit=10m)") == 3
+    with pytest.raises(SpecError, match="trial_limit is a time such as 90s, 15m or 2h, but got -1"):
+        opened("processes(3, trial_limit=-1)")
+    with pytest.raises(SpecError, match="Only the trials of a search have a trial_limit"):
+        workers_of("processes(3, trial_limit=10m)", limited=False)
+
+
 def test_a_pool_that_was_opened_here_is_stopped_and_that_of_others_is_not() -> None:
     with at_work(1) as pool:
         assert pool.submit(abs, -1).result() == 1

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.errors import SpecError, UnknownName, shortened
-from ogive.core.metric import Metric, is_reported, spelt
+from ogive.core.metric import Guess, Metric, is_reported, spelt
 from ogive.core.trial import Trial
-from ogive.metrics import non_dominated
+from ogive.metrics import chance, non_dominated
 
-__all__ = ["KNEE", "Chosen", "Limit", "check_limits", "choose", "choose_last", "limits_of", "pareto_front"]
+__all__ = ["KNEE", "Chosen", "Limit", "check_limits", "choose", "choose_last", "limits_of", "no_better", "pareto_front"]
 
 # What stands for no limits, where some were given before.
 KNEE = "knee"
@@ -142,6 +142,20 @@ def choose(trials: Sequence[Trial], objectives: Sequence[str] = (), limits: Sequ
     if not keeping:
         return Chosen(None, rule, _nobody(among, limits, "trial of the Pareto front" if several else "trial"))
     return Chosen(max(keeping, key=lambda trial: ((trial.scores or (-math.inf,))[0], -trial.number)), rule)
+
+
+def no_better(trials: Sequence[Trial], metrics: Sequence[Metric], guesses: Sequence[Guess]) -> tuple[str, ...]:
+    """A sentence for each metric in which no candidate of a search is better than a guess."""
+    told, known = [], {metric.name: metric for metric in metrics}
+    for guess in guesses:
+        values = [
+            trial.metrics[guess.metric] for trial in trials if trial.status == "ok" and guess.metric in trial.metrics
+        ]
+        if values and guess.metric in known:
+            metric = known[guess.metric]
+            best = max(values, key=lambda value: metric.sign * value)
+            told.append(chance(best, guess, metric, len(values)))
+    return tuple(sentence for sentence in told if sentence is not None)
 
 
 def _words(objectives: Sequence[str], several: bool, limits: Sequence[Limit]) -> str:

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.errors import SpecError
+from ogive.core.metric import Guess, Metric
 
 __all__ = [
     "FEW",
     "Interval",
     "anytime",
     "binomial_interval",
+    "chance",
     "crowding_distance",
     "front_ranks",
     "holm",
@@ -314,6 +316,28 @@ def binomial_interval(successes: int, trials: int, *, level: float = 0.95) -> In
     _check_level(level)
     found = binomtest(successes, trials).proportion_ci(level, "wilson")
     return Interval(float(found.low), float(found.high))
+
+
+def chance(best: float, guess: Guess, metric: Metric, tries: int) -> str | None:
+    """A sentence, if the best of so many tries is no better than guessing: within the interval of luck, if it has one.
+
+    That of a share of `count` right answers is binomial: 95 % of searches of which every candidate guesses have a best
+    that is not above its upper end.
+    """
+    bound, luck = guess.value, ""
+    if guess.count is not None:
+        from scipy.stats import binom
+
+        share = min(1.0, guess.value / 100)
+        bound = 100 * float(binom.isf(0.025 / max(1, tries), guess.count, share)) / guess.count
+        luck = f", and by luck up to {bound:.4g} {metric.unit} in 95 % of searches by {guess.count} answers"
+    if metric.sign * best > metric.sign * bound:
+        return None
+    return (
+        f"The best {metric.title}, {best:.4g} {metric.unit}".rstrip()
+        + f", is no better than guessing: one answer for all reaches {guess.value:.4g} {metric.unit}".rstrip()
+        + f"{luck}. So the networks were not trained enough, or learn nothing."
+    )
 
 
 def paired_permutation_test(

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of, pareto_front
+from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of, no_better, pareto_front
 from ogive.core.graph import DISCONNECTED
-from ogive.core.metric import LATENCY_SPREAD, Metric
+from ogive.core.metric import LATENCY_SPREAD, Guess, Metric
 from ogive.core.trial import Trial, counted
 from ogive.frames import frame_of
 from ogive.runs import Run, Stopped
@@ -31,7 +31,8 @@ class Result:
 
     `objectives` are as they were written, `metrics` what was measured, `limits` those within which the best trial is
     chosen. `remeasured` are trials whose latencies were measured once more after the search, side by side, with what
-    was found then. `stopped` says what was being done when the time of the search was up, if anything was.
+    was found then. `stopped` says what was being done when the time of the search was up, if anything was; `guesses`
+    are what guessing would reach.
     """
 
     trials: tuple[Trial, ...]
@@ -41,6 +42,12 @@ class Result:
     limits: tuple[Limit, ...] = ()
     remeasured: tuple[Trial, ...] = ()
     stopped: Stopped | None = None
+    guesses: tuple[Guess, ...] = ()
+
+    @property
+    def guessing(self) -> tuple[str, ...]:
+        """A sentence for each metric in which no candidate is better than a guess."""
+        return no_better(self.trials, self.metrics, self.guesses)
 
     @property
     def choice(self) -> Chosen:
@@ -121,6 +128,7 @@ class Result:
         final = self._final.get(choice.trial.number, choice.trial)
         lines.append(f"best       trial {final.number}, {_cut(str(final.arch))}")
         lines += [f"           {metric.title} {value}" for metric, value in self._measured(final)]
+        lines += [f"guessing   {sentence}" for sentence in self.guessing]
         if len(self.objectives) > 1:
             lines.append(f"front      {counted(len(self.pareto()), 'trial')} that no other beats")
         return "\n".join(lines)
@@ -142,6 +150,7 @@ class Result:
         where = "" if self.folder is None else f" in {self.folder}"
         what = f"{self._counts()}{where}; {', '.join(self.objectives)}".rstrip("; ")
         what += "" if self.stopped is None else f". {self.stopped}"
+        what += "".join(f". {sentence}" for sentence in self.guessing)
         more = f"<p>{len(shown) - SHOWN} more</p>" if len(shown) > SHOWN else ""
         missing = f"<p>{html.escape(self.choice.missing)}</p>" if best is None else ""
         table = f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
@@ -169,7 +178,7 @@ class Result:
 def result_of(run: Run) -> Result:
     """What a run folder holds."""
     metrics, final = tuple(run.metrics.values()), tuple(run.remeasured.values())
-    return Result(tuple(run.trials), run.folder, run.objectives, metrics, run.limits, final, run.stopped)
+    return Result(tuple(run.trials), run.folder, run.objectives, metrics, run.limits, final, run.stopped, run.guesses)
 
 
 def _numbers(values: Any) -> npt.NDArray[np.float64]:

@@ -42,6 +42,7 @@ CONFIG = {
     "budget?": LIMITS,
     "skeleton?": {...: (int, None)},
     "metrics?": ([METRIC], None),
+    "guesses?": ([{"metric": str, "value": float, "count": (int, None)}], None),
     "machine?": {...: object},
 }
 STUDY = {"told": int, "asked": int, "open": [{"first": int, "proposals": [PROPOSAL], **_ASKED}]}

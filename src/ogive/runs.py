@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of
+from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of, no_better
 from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError, in_line
 from ogive.core.executor import OVERTIME
-from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric, metrics_from, of_version_1
+from ogive.core.metric import LATENCY, LATENCY_SPREAD, Guess, Metric, metrics_from, of_version_1
 from ogive.core.trial import Trial, counted, duration
 from ogive.documents import checked, read_json
 from ogive.files import write_json
@@ -165,6 +165,16 @@ class Run:
             return {metric.name: metric for metric in metrics_from(stored)}
         except (TypeError, SpecError) as error:
             raise StoreError(f"{self.folder / 'run.json'} does not hold the metrics of a search: {error}.") from error
+
+    @property
+    def guesses(self) -> tuple[Guess, ...]:
+        """What guessing would reach, where the evaluator knew it."""
+        return tuple(Guess(**entry) for entry in self.config.get("guesses") or ())
+
+    @property
+    def guessing(self) -> tuple[str, ...]:
+        """A sentence for each metric in which no candidate is better than a guess."""
+        return no_better(self.trials, tuple(self.metrics.values()), self.guesses)
 
     @property
     def remeasured(self) -> dict[int, Trial]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from ogive import catalog
 from ogive.bulletin import posted
 from ogive.choice import choose, limits_of
+from ogive.core.capabilities import guesses_of
 from ogive.core.data import SomeData
 from ogive.core.errors import SpecError
 from ogive.core.executor import Pool
@@ -349,7 +350,16 @@ def _ran(
         by_rule = partial(choose, objectives=parts.written, limits=limits)
         final = remeasured(parts.study(), ordered, by_rule, device=settings.device)
         cut = stopped(study, at_s) if study.stopped or study.asking else None
-        return Result(ordered, None, parts.written, parts.evaluator.metrics, limits, tuple(final), cut)
+        return Result(
+            ordered,
+            None,
+            parts.written,
+            parts.evaluator.metrics,
+            limits,
+            tuple(final),
+            cut,
+            tuple(guesses_of(parts.evaluator)),
+        )
     heard |= {"on_trial": on_trial, "parts": parts, "pool": pool}
     if before is None:
         return result_of(_search(settings, folder, **heard))

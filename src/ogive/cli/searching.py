@@ -379,6 +379,8 @@ def _print_found(run: Run) -> None:
     console.print(_best_of(run, winner, choice.rule), highlight=False)
     size = ", ".join(f"{key}={value}" for key, value in run.config["skeleton"].items() if value is not None)
     console.print(f"      {space.format(winner.arch)}{f'   in networks of {size}' if size else ''}")
+    for sentence in run.guessing:
+        console.print(f"      {sentence}", highlight=False)
     _print_remeasured(run, winner)
     table("", ("metric", "value>"), [(name, measured(name, value)) for name, value in winner.metrics.items()])
     console.print(f"run:  {run.folder}   next: {shlex.join(['ogive', 'report', str(run.folder)])}")

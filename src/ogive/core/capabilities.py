@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
+from ogive.core.metric import Guess
 from ogive.core.trial import Fidelity
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Divisible",
     "Finite",
     "Graded",
+    "Guessed",
     "Listening",
     "Named",
     "Particular",
@@ -38,6 +40,7 @@ __all__ = [
     "Shared",
     "answer_of",
     "fidelity_of",
+    "guesses_of",
     "is_divisible",
     "objectives_of",
     "rehearsed",
@@ -248,6 +251,16 @@ class Graded(Protocol):
 
 
 @runtime_checkable
+class Guessed(Protocol):
+    """An evaluator, or what it asks, that knows what guessing would reach."""
+
+    @property
+    def guesses(self) -> Sequence[Guess]:
+        """In those of its metrics for which that can be said."""
+        ...
+
+
+@runtime_checkable
 class Particular(Protocol):
     """A proposer that works with some predictors only."""
 
@@ -292,6 +305,11 @@ def is_divisible(strategy: object) -> bool:
 def objectives_of(strategy: object) -> int | None:
     """For how many objectives a strategy was made, by the outermost part of it that says so; None for any."""
     return next((one.objectives for one in walk(strategy) if isinstance(one, Dedicated)), None)
+
+
+def guesses_of(evaluator: object) -> list[Guess]:
+    """What guessing would reach in the metrics of an evaluator, as far as it or its parts know."""
+    return [guess for one in walk(evaluator) if isinstance(one, Guessed) for guess in one.guesses]
 
 
 def fidelity_of(evaluator: object) -> Fidelity | None:

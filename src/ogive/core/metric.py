@@ -20,6 +20,7 @@ __all__ = [
     "TEST_ACC",
     "VAL_ACC",
     "Better",
+    "Guess",
     "Metric",
     "better_of",
     "is_of_test_set",
@@ -97,6 +98,19 @@ class Metric:
         if self.reported == is_of_test_set(self.name):
             del record["reported"]
         return record
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What whoever always gives the same answer reaches in a metric, at best.
+
+    A metric that is the share of right answers, in per cent, among `count` of them varies by luck as these do; without
+    a count it does not.
+    """
+
+    metric: str
+    value: float
+    count: int | None = None
 
 
 # Units of what is spent: less of it is better.

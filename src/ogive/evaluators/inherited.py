@@ -12,6 +12,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import Guess
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
@@ -60,6 +61,11 @@ class Inherited:
     def parts(self) -> tuple[WeightSource]:
         """The weights, which rehearse for themselves."""
         return (self.weights,)
+
+    @property
+    def guesses(self) -> Sequence[Guess]:
+        """What guessing reaches."""
+        return [replace(guess, metric=self.metrics[0].name) for guess in self._estimates.guesses]
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         """An estimate of each proposal, whatever its fidelity."""

@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Guessed
 from ogive.core.errors import OgiveError, ProtocolError, SpecError
 from ogive.core.graph import DISCONNECTED
-from ogive.core.metric import MACS, PARAMS
+from ogive.core.metric import MACS, PARAMS, Guess
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Fidelity, Measurement, Proposal
@@ -94,6 +95,11 @@ class Trained:
     def fidelity(self) -> Fidelity:
         """Its epochs or steps, of which any number is a rung of the whole training."""
         return Fidelity(self._recipe.unit, int(self._recipe.length), continued=True)
+
+    @property
+    def guesses(self) -> Sequence[Guess]:
+        """What guessing reaches on the validation part, as the task knows it."""
+        return self._task.guesses if isinstance(self._task, Guessed) else ()
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         with torch_threads(self.threads):

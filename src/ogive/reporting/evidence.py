@@ -101,6 +101,8 @@ def _intervals(facts: Facts) -> str:
 def doubts(facts: Facts) -> Html | None:
     """What the numbers cannot prove: too few seeds, no random search, runs that are not comparable."""
     runs, paragraphs = facts.runs, [*_few_seeds(facts.runs), *_test_images(facts), *_looks(facts.lead)]
+    sentences = dict.fromkeys(f"[{one.tag}] {said}" for one in runs for said in one.run.guessing)
+    paragraphs += [tag("p", tag("strong", "No better than a guess: "), said) for said in sentences]
     if not any(one.is_random for one in runs):
         text = "No random search was run beside this, so nothing here shows that the strategy is better. To run one:"
         paragraphs += [tag("p", text), tag("pre", random_command(runs[0].config))]

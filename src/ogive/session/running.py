@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 from ogive import catalog
 from ogive.begun import UNFINISHED
 from ogive.choice import choose
-from ogive.core.capabilities import Costly, Digested, Shared, answer_of, walk
+from ogive.core.capabilities import Costly, Digested, Shared, answer_of, guesses_of, walk
 from ogive.core.errors import SpecError, StoreError, in_line
 from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
@@ -75,6 +75,7 @@ def search(
         header["answer"] = answer_of(parts.strategy)
         header["objectives"] = list(parts.written)
         header["unrepeatable"] = unrepeatable(parts)
+        header["guesses"] = [asdict(guess) for guess in guesses_of(parts.evaluator)]
         header["metrics"] = [metric.to_json() for metric in parts.evaluator.metrics]
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
             for trial in _drive(settings, study, store, workers, (), save_every, alone=ranks is None):

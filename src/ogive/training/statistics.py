@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ogive.core.errors import SpecError
+from ogive.core.metric import Guess
 from ogive.core.rng import Seed
 from ogive.training.batches import laid_out
 from ogive.training.data import Data, Split
@@ -86,6 +87,12 @@ class SampleJudge:
         if not math.isfinite(found):
             raise Diverged("the network gives no finite numbers with the weights that it was given")
         return {f"val_{self.score.name}": found}
+
+    @property
+    def guesses(self) -> tuple[Guess, ...]:
+        """What one answer for all of its validation images reaches."""
+        labels = torch.cat([y_N for _, y_N in self._images()[1]])
+        return (Guess(f"val_{self.score.name}", *self.score.guessed(labels)),)
 
     def _images(self) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Training images for statistics, and labelled validation images."""

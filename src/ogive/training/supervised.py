@@ -98,6 +98,10 @@ class Score(Protocol):
         """The same in words."""
         ...
 
+    def guessed(self, targets_N: Tensor) -> tuple[float, int | None]:
+        """What one answer for all of these targets reaches, and how many right answers that is a share of, if it is."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
@@ -130,6 +134,10 @@ class Accuracy:
     def words(self, told: float) -> str:
         """Per cent in words."""
         return f"accuracy {told:.1f} %"
+
+    def guessed(self, targets_N: Tensor) -> tuple[float, int | None]:
+        """The share of the most frequent class."""
+        return self.told(float(targets_N.bincount().max()), len(targets_N)), len(targets_N)
 
 
 @dataclass(frozen=True, slots=True)

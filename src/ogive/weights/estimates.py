@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Guessed
 from ogive.core.errors import SpecError
+from ogive.core.metric import Guess
 from ogive.core.rng import Seed
 from ogive.networks.build import WeightSource
 from ogive.training.loop import Diverged, Tell
@@ -59,6 +62,12 @@ class Estimates:
             self._correction = self.weights.calibration(self._estimate, tell)
         self._is_calibrated = True
 
+    @property
+    def guesses(self) -> Sequence[Guess]:
+        """What guessing reaches in the metric, if that is known."""
+        found = self._judge.guesses if isinstance(self._judge, Guessed) else ()
+        return [guess for guess in found if guess.metric == self.metric.name]
+
     def network(self, arch: Architecture) -> nn.Module:
         """The network of an architecture with inherited weights and statistics of its own, in evaluation mode."""
         return self._judge.recalibrated(self.weights.network(arch).to(self._device))
@@ -95,6 +104,11 @@ class _AsItIs:
     def rehearse(self) -> float:
         """Nothing, and so 0 seconds."""
         return 0.0
+
+    @property
+    def guesses(self) -> Sequence[Guess]:
+        """As the task knows it."""
+        return self._task.guesses if isinstance(self._task, Guessed) else ()
 
     def recalibrated(self, network: nn.Module) -> nn.Module:
         """The network as it is."""

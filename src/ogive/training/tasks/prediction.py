@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import Guess
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks import count
@@ -57,6 +58,11 @@ class Prediction(ABC):
     @abstractmethod
     def score(self) -> Score:
         """What is watched while a network trains."""
+
+    @property
+    def guesses(self) -> tuple[Guess, ...]:
+        """What one answer for all validation samples reaches in the score."""
+        return (Guess(f"val_{self.score.name}", *self.score.guessed(self.data.val.labels)),)
 
     @property
     def digest(self) -> str:

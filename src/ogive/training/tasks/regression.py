@@ -59,6 +59,10 @@ class RootMeanSquare:
         """In words."""
         return f"root mean squared error {told:.4g} {self.target.unit}".rstrip()
 
+    def guessed(self, targets_N: Tensor) -> tuple[float, int | None]:
+        """The error of the mean of the training rows, which is 0 in their standard deviations."""
+        return self.told(float((targets_N.double() ** 2).sum()), len(targets_N)), None
+
 
 class Regression(Prediction):
     """Rows of which each has one quantity; measures ``val_rmse``, in its unit, and ``val_r2``.

@@ -175,6 +175,7 @@ def export(
     formats: Sequence[str] = ("torch", "onnx", "export"),
     out: str | Path | None = None,
     name: str | None = None,
+    raw: bool = False,
     data: SomeData | None = None,
     task: Any = None,
     space: SearchSpace | None = None,
@@ -187,6 +188,7 @@ def export(
         formats: Some of "torch", "onnx" and "export".
         out: The folder of the files; by default in the run.
         name: That of the files without suffix; by default "winner", or "trial_7".
+        raw: Whether ONNX takes images as bytes, 0 to 255, in the place of numbers from 0 to 1.
         data: As `task` and `space`, what `train` was given, is given again.
         task: One of one's own.
         space: One of one's own.
@@ -203,6 +205,7 @@ def export(
         formats=tuple(formats),
         out=None if out is None else Path(out),
         name=name,
+        raw=raw,
         data=None if data is None else held(data),
         task=task,
         space=space,

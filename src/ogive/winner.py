@@ -192,6 +192,7 @@ def export_winner(
     formats: Sequence[str] = ("torch", "onnx", "export"),
     out: Path | None = None,
     name: str | None = None,
+    raw: bool = False,
     data: Any = None,
     task: Any = None,
     space: SearchSpace | None = None,
@@ -201,7 +202,7 @@ def export_winner(
 
     That is the winner, today's best trial, which StoreError says is not trained if another one is; or that of `trial`,
     which is then named trial_N and written beside its weights. Formats that were exported before stay on record; one
-    that is exported again replaces its record.
+    that is exported again replaces its record. With `raw`, ONNX takes images as bytes.
     """
     if not formats:
         raise SpecError("An export needs a format, such as --to torch.")
@@ -216,8 +217,9 @@ def export_winner(
     name = name or ("winner" if trial is None else f"trial_{trial}")
     if trial is None and out is None:
         _clear(run, kept, place)
+    written = task.plain(network)
     found = export(
-        network, place, task.plain(network), name=name, headline=headline, formats=tuple(formats), progress=progress
+        network, place, written, name=name, headline=headline, formats=tuple(formats), raw=raw, progress=progress
     )
     rows = {row["format"]: row for row in (*facts["exports"], *map(_row, found))}
     keep_network(run, kept.trial, {**facts, "exports": list(rows.values())})

@@ -41,7 +41,7 @@ COMMANDS: dict[str, set[str]] = {
     | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
     "front": {"run", "--prefer", "--json"},
     "watch": {"run", "--every", "--once"},
-    "export": {"run", "--trial", "--to", "--out", "--name", "--data"},
+    "export": {"run", "--trial", "--to", "--out", "--name", "--raw", "--data"},
     "report": {"runs", "--out", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},

@@ -167,6 +167,7 @@ def export_command(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the files, without suffix.  [default: winner, or trial_N]")
     ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="ONNX takes images as bytes, 0 to 255.")] = False,
     data: DataName = None,
 ) -> None:
     """Write the trained winner as plain files, each checked against the network.
@@ -174,6 +175,10 @@ def export_command(
     The winner is the best trial of today, and refused while another one is trained; --trial takes any trained trial.
 
     Example: ogive export runs/demo/evolution --to torch,onnx,export
+
+    ONNX normalises inside and takes numbers from 0 to 1 or, with --raw, bytes:
+
+    Example: ogive export runs/demo/evolution --to onnx --raw
     """
     formats = [text.strip() for text in to.split(",") if text.strip()]
     for wanted in formats:
@@ -187,6 +192,7 @@ def export_command(
             formats=formats,
             out=out,
             name=name,
+            raw=raw,
             data=data,
             progress=lambda text: bar.at(next(count), text),
         )

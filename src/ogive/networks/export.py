@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from ogive.core.errors import ExportError, MissingData, OgiveError, SpecError, UnknownName, quoted
 from ogive.core.rng import Seed
 from ogive.files import workshop
-from ogive.networks.plain import Inputs, Plain
+from ogive.networks.plain import Entry, Inputs, Plain
 from ogive.networks.standalone import standalone
 from ogive.trained_networks import Exported
 
@@ -60,6 +60,7 @@ def export(
     name: str,
     headline: str | None = None,
     formats: Sequence[str] = ("torch", "onnx", "export"),
+    raw: bool = False,
     seed: Seed = Seed(0),  # noqa: B008
     progress: Callable[[str], None] | None = None,
 ) -> list[Exported]:
@@ -72,6 +73,7 @@ def export(
         name: of the files, without suffix; a Python name, so that NAME.py can be imported.
         headline: what the network is and what made it, for the head of NAME.py.
         formats: some of "torch", "onnx" and "export".
+        raw: whether ONNX takes bytes, 0 to 255, in the place of numbers.
         seed: of the random inputs.
         progress: called with the name of each format before it is written.
 
@@ -90,7 +92,12 @@ def export(
             raise SpecError(f"A {made} is exported as torch source only, not to {wanted}: write --to torch.")
     if "onnx" in formats:
         _require_onnx()
-    subject = _Subject(network, plain, name, headline, seed)
+    if raw and ("onnx" not in formats or "bytes" not in plain.entries):
+        raise SpecError(
+            "Raw inputs are bytes of images that ONNX takes: only where it is a format, and the training images were "
+            "bytes or numbers from 0 to 1."
+        )
+    subject = _Subject(network, plain, name, headline, seed, plain.entries.get("bytes" if raw else "numbers"))
     if "torch" in formats:
         subject.source()
     exported = []
@@ -124,8 +131,10 @@ Run = Callable[[Inputs], Inputs]
 class _Subject:
     """A copy of the network that can be exported, and what it answers to everything that every export is asked."""
 
-    def __init__(self, network: nn.Module, plain: Plain, name: str, headline: str | None, seed: Seed) -> None:
-        self.plain, self.name, self.headline = plain, name, headline
+    def __init__(
+        self, network: nn.Module, plain: Plain, name: str, headline: str | None, seed: Seed, entry: Entry | None
+    ) -> None:
+        self.plain, self.name, self.headline, self.entry = plain, name, headline, entry
         # A copy, so that mode, device and precision of the caller's network stay as they are.
         self.network = copy.deepcopy(network).to("cpu", torch.float32).eval()
         generator = torch.Generator().manual_seed(seed.integer("export"))
@@ -156,9 +165,13 @@ class _Subject:
         """NAME.py."""
         return standalone(self.network, self.plain, name=self.name, headline=self.headline)
 
-    def facts(self) -> dict[str, object]:
+    def facts(self, entry: Entry | None = None) -> dict[str, object]:
         """What a reader of a file without source must know to use it."""
-        return {"name": self.name, **self.plain.facts}
+        return {"name": self.name, **(self.plain.facts if entry is None else entry.facts)}
+
+    def entered(self) -> nn.Module:
+        """The network with its entry before it, where it has one."""
+        return self.network if self.entry is None else nn.Sequential(self.entry.before, self.network).eval()
 
     def exported(self, format_name: str, folder: Path) -> Exported:
         """Write into a folder of its own, compare, and only then move the files to where they belong."""
@@ -169,7 +182,7 @@ class _Subject:
             try:
                 paths, run = WRITERS[format_name](self, place)
                 paths += self._beside(place)
-                difference = self._largest_difference(run)
+                difference = self._largest_difference(run, None if format_name != "onnx" else self.entry)
             except (OgiveError, OSError):
                 raise
             except Exception as error:
@@ -194,10 +207,13 @@ class _Subject:
             paths[-1].write_text(text, encoding="utf-8")
         return tuple(paths)
 
-    def _largest_difference(self, run: Run) -> float:
+    def _largest_difference(self, run: Run, entry: Entry | None) -> float:
         """Over all that is asked; NaN and a wrong shape count as infinite."""
-        largest = 0.0
-        for inputs, answer in zip(self.asked, self.answers, strict=True):
+        largest, asked, answers = 0.0, self.asked, self.answers
+        if entry is not None:
+            asked = [entry.given(inputs) for inputs in asked]
+            answers = [_inferring(self.entered())(inputs) for inputs in asked]
+        for inputs, answer in zip(asked, answers, strict=True):
             for found, expected in zip(run(inputs), answer, strict=True):
                 if found.shape != expected.shape or not bool(found.isfinite().all()):
                     return float("inf")
@@ -255,18 +271,22 @@ def imported(path: Path) -> Any:
 def _write_program(subject: _Subject, folder: Path) -> Written:
     path = folder / f"{subject.name}.pt2"
     with _quiet():
-        torch.export.save(_program(subject), path, extra_files={"ogive.json": json.dumps(subject.facts())})
+        torch.export.save(
+            _program(subject.network, _example(subject)), path, extra_files={"ogive.json": json.dumps(subject.facts())}
+        )
         loaded = torch.export.load(path).module()
     return (path,), _inferring(loaded)
 
 
-def _program(subject: _Subject) -> torch.export.ExportedProgram:
-    drawn = subject.plain.drawn(TRACED, torch.Generator())
-    example = tuple(torch.zeros_like(one) for one in drawn)
+def _example(subject: _Subject) -> Inputs:
+    return tuple(torch.zeros_like(one) for one in subject.plain.drawn(TRACED, torch.Generator()))
+
+
+def _program(network: nn.Module, example: Inputs) -> torch.export.ExportedProgram:
     dynamic = tuple({0: torch.export.Dim("batch", min=1)} for _ in example)
     # When it fails, torch prints the network so far; the reason is in what it raises.
     with contextlib.redirect_stderr(io.StringIO()):
-        program = torch.export.export(subject.network, example, dynamic_shapes=dynamic)
+        program = torch.export.export(network, example, dynamic_shapes=dynamic)
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)  # where ogive lies on this machine is nobody's business
@@ -276,10 +296,11 @@ def _program(subject: _Subject) -> torch.export.ExportedProgram:
 def _write_onnx(subject: _Subject, folder: Path) -> Written:
     import onnxruntime
 
-    path, plain = folder / f"{subject.name}.onnx", subject.plain
+    path, plain, entry = folder / f"{subject.name}.onnx", subject.plain, subject.entry
+    example = _example(subject) if entry is None else entry.given(_example(subject))
     with _quiet():
         program = torch.onnx.export(
-            _program(subject),
+            _program(subject.entered(), example),
             dynamo=True,
             input_names=list(plain.inputs),
             output_names=list(plain.outputs),
@@ -289,7 +310,7 @@ def _write_onnx(subject: _Subject, folder: Path) -> Written:
         assert program is not None
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # stack traces again
-        program.model.metadata_props.update({f"ogive.{k}": json.dumps(v) for k, v in subject.facts().items()})
+        program.model.metadata_props.update({f"ogive.{k}": json.dumps(v) for k, v in subject.facts(entry).items()})
         program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 

@@ -7,13 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ogive.networks.source import Import
 
-__all__ = ["Inputs", "Plain"]
+__all__ = ["Entry", "Inputs", "Plain"]
 
 Inputs = tuple[Tensor, ...]  # what a network takes in one call; its outputs alike
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """What a file without source holds before a network, so that it takes inputs as they were read.
+
+    `before` makes of these what the network takes, and `given` the reverse, about; `facts` say what the file takes.
+    """
+
+    before: nn.Module
+    given: Callable[[Inputs], Inputs]
+    facts: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,6 +40,7 @@ class Plain:
     `traced`: whether formats can be made that follow a batch through the network; the first axis of every input is then
     of any length.
 
+    `entries` are what a graph for ONNX may hold before the network: "numbers", which is usual, and "bytes".
     `drawn` makes random inputs of some size, and `real` are real ones: what a file is given, and what the network was
     given for the same. `beside` are more files of every format, texts by their names, from NAME. `keep` writes into a
     folder what the files can be tried on.
@@ -45,6 +58,7 @@ class Plain:
     width: int | None = None
     shape: tuple[int, ...] | None = None
     traced: bool = True
+    entries: Mapping[str, Entry] = field(default_factory=dict)
     drawn: Callable[[int, torch.Generator], Inputs]
     real: Sequence[tuple[Inputs, Inputs]] = ()
     beside: Callable[[str], Mapping[str, str]] = lambda name: {}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ogive import upright as reading
 from ogive.core.errors import SpecError
-from ogive.networks.plain import Plain
+from ogive.networks.plain import Entry, Plain
+from ogive.networks.source import Import
 from ogive.networks.standalone import literal
 
 __all__ = ["of_images"]
@@ -23,6 +27,7 @@ def of_images(
     classes: Sequence[str] | None = None,
     normalise: Normalise | None = None,
     images: Tensor | None = None,
+    pictures: bool = False,
     keep: Callable[[Path], None] = lambda folder: None,
 ) -> Plain:
     """For networks that take images (N, *shape) and give logits (N, classes).
@@ -33,6 +38,8 @@ def of_images(
         normalise: the mean and the standard deviation of each channel that images are normalised with, bytes on the
             scale 0..1 and other numbers on their own.
         images: real ones (N, *shape), as the network takes them, to compare on beside random ones.
+        pictures: whether they were made of picture files, or of numbers on the scale of such, so that the file reads
+            these, and ONNX takes bytes where it is asked to.
         keep: as of `Plain`.
 
     Raises:
@@ -50,18 +57,67 @@ def of_images(
         known |= zip(("mean", "std"), _numbers(normalise, shape[0]), strict=True)
     batches = [] if images is None else images.detach().to("cpu", torch.float32).split(256)
     apart = f", tells {len(classes)} classes apart" if classes else ""
+    readable = pictures and bool(classes) and normalise is not None and shape[0] in (1, 3)
     return Plain(
         takes=f"It takes images of {' × '.join(map(str, shape))}{apart}, ",
-        usage=USAGE,
+        usage=USAGE_PICTURES if readable else USAGE,
         constants=_constants(known),
-        functions=(PREPARED_NORMALISED if normalise else PREPARED, ACCURACY, MAIN),
+        functions=_functions(normalised=normalise is not None, readable=readable),
+        imports=frozenset({IO, ANY, SYS}) if readable else frozenset(),
         facts=known,
         inputs=("images",),
         width=len(classes) if classes else None,
+        entries=_entries(known, readable=readable) if normalise is not None else {},
         drawn=lambda count, generator: (torch.randn(count, *shape, generator=generator),),
         real=[((batch,), (batch,)) for batch in batches],
         keep=keep,
     )
+
+
+def _functions(*, normalised: bool, readable: bool) -> tuple[str, ...]:
+    """The source of what the file does; the functions that read pictures are those of the search."""
+    prepared = PREPARED_NORMALISED if normalised else PREPARED
+    if not readable:
+        return prepared, ACCURACY, MAIN.format(argument="", picture="", hint="")
+    defined = [part for part in vars(reading).values() if inspect.isfunction(part)]
+    sources = [inspect.getsource(part).rstrip() for part in defined]
+    return prepared, ACCURACY, *sources, PICTURES, MAIN.format(argument=ARGUMENT, picture=CLASSIFIED, hint=HINT)
+
+
+class Normalised(nn.Module):
+    """Images as they were read, numbers or bytes of shape (N, C, H, W), on the scale of the network's."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], scale: float) -> None:
+        super().__init__()
+        mean_, std_ = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
+        self.register_buffer("factor", (1 / (scale * std_)).float())
+        self.register_buffer("offset", (mean_ / std_).float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) with mean 0 and standard deviation 1 in every channel."""
+        factor, offset = self.get_buffer("factor"), self.get_buffer("offset")
+        return images.float() * factor - offset
+
+
+def _entries(known: Mapping[str, Any], *, readable: bool) -> dict[str, Entry]:
+    """What a graph may hold before the network: that takes numbers on the scale of `mean`, or bytes."""
+    mean, std = (torch.tensor(known[name]).view(-1, 1, 1) for name in ("mean", "std"))
+    facts = {name: value for name, value in known.items() if name not in ("mean", "std")}
+    scale = "bytes divided by 255" if readable else "on the scale of the training images"
+    entries = {
+        "numbers": Entry(
+            Normalised(known["mean"], known["std"], 1.0),
+            lambda inputs: (inputs[0] * std + mean,),
+            {**facts, "input": f"float32 images, {scale}; they are normalised inside"},
+        )
+    }
+    if readable:
+        entries["bytes"] = Entry(
+            Normalised(known["mean"], known["std"], 255.0),
+            lambda inputs: (((inputs[0] * std + mean) * 255).round().clamp(0, 255).to(torch.uint8),),
+            {**facts, "input": "uint8 images, 0 to 255; they are normalised inside"},
+        )
+    return entries
 
 
 def _numbers(normalise: Normalise, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -89,6 +145,12 @@ USAGE = """\
     python NAME.py                           what this network is
     python NAME.py --data test.safetensors   how many of the `images` in that file get their `labels`"""
 
+USAGE_PICTURES = f"""\
+{USAGE}
+    python NAME.py photo.png folder          what the pictures show, which takes pillow and numpy"""
+
+IO, ANY, SYS = Import("io", None, "io"), Import("typing", "Any", "Any"), Import("sys", None, "sys")
+
 PREPARED = '''\
 def prepared(images: Tensor) -> Tensor:
     """Make images what the network takes: it was trained on numbers as they are."""
@@ -112,25 +174,76 @@ def accuracy(net: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 2
         right += int((net(prepared(images[batch])).argmax(1) == labels[batch]).sum())
     return 100 * right / len(images)'''
 
+PICTURES = '''\
+@torch.inference_mode()
+def classified(net: nn.Module, path: Path, top: int = 5) -> list[tuple[str, float]]:
+    """Tell the likeliest classes of a picture file and how likely each is, the likeliest first."""
+    import numpy as np
+
+    channels, height, width = SHAPE
+    picture, _ = upright(path, (width, height), channels)
+    pixels = torch.from_numpy(np.array(picture)).reshape(height, width, channels).permute(2, 0, 1)
+    shares, places = net(prepared(pixels[None])).softmax(1)[0].topk(min(top, len(CLASSES)))
+    return [(CLASSES[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]
+
+
+def pictures_in(paths: list[Path]) -> list[Path]:
+    """Name the files, and the picture files in the folders."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    found = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
+    inside = [(path, one) for path, many in zip(paths, found, strict=True) for one in many]
+    return [one for path, one in inside if one == path or one.suffix.lower() in known]'''
+
+ARGUMENT = """
+    parser.add_argument("pictures", type=Path, nargs="*", metavar="PICTURE", help="files, or folders of them")
+    parser.add_argument("--top", type=int, default=5, help="how many classes are told; default: %(default)s")"""
+
+CLASSIFIED = """
+    if arguments.pictures:
+        try:
+            paths = pictures_in(arguments.pictures)
+        except ImportError:
+            parser.error("to read a picture, pillow and numpy must be installed: pip install pillow numpy")
+        broken = 0
+        for path in paths:
+            try:
+                found = classified(net, path, max(1, arguments.top))
+            except Exception as error:  # whatever the decoder of a format raises
+                broken += 1
+                print(f"{path}: cannot be read ({error})", file=sys.stderr)
+            else:
+                print(f"{path}: {', '.join(f'{name} {100 * share:.1f} %' for name, share in found)}")
+        sys.exit(broken > 0)"""
+
+HINT = "; a picture is given without --data"
+
 MAIN = '''\
 def main() -> None:
     """Say what the network is and, given test images, how often it is right."""
-    parser = argparse.ArgumentParser(description="What this network is, and how often it is right.")
+    parser = argparse.ArgumentParser(description="What this network is, and how often it is right."){argument}
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="default: %(default)s")
     parser.add_argument("--data", type=Path, metavar="FILE", help="a .safetensors file with images and labels")
     arguments = parser.parse_args()
     if not arguments.weights.is_file():
-        parser.error(f"there are no weights in {arguments.weights}")
+        parser.error(f"there are no weights in {{arguments.weights}}")
+    make = "safetensors.torch.save_file({{'images': images, 'labels': labels}}, FILE)"
+    wanted = f"{{make}} makes one of images (N, C, H, W) and labels (N)"
     if arguments.data is not None and not arguments.data.is_file():
-        make = "safetensors.torch.save_file({'images': images, 'labels': labels}, FILE)"
-        parser.error(f"there is no file {arguments.data}; {make} makes one of images (N, C, H, W) and labels (N)")
-    net = load(arguments.weights)
+        parser.error(f"there is no file {{arguments.data}}; {{wanted}}")
+    net = load(arguments.weights){picture}
     parameters = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
     outputs = net(torch.zeros(1, *SHAPE)).shape[1]
-    print(f"{type(net).__name__}: {' x '.join(map(str, SHAPE))} -> {outputs}, {parameters:,} trainable parameters")
+    shape = " x ".join(map(str, SHAPE))
+    print(f"{{type(net).__name__}}: {{shape}} -> {{outputs}}, {{parameters:,}} trainable parameters")
     if arguments.data is not None:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        data = load_file(arguments.data)
-        per_cent = accuracy(net, data["images"], data["labels"])
-        print(f"accuracy {per_cent:.2f} % of {len(data['labels'])} images")'''
+        try:
+            data = load_file(arguments.data)
+            images, labels = data["images"], data["labels"]
+        except (SafetensorError, KeyError, OSError):
+            parser.error(f"{{arguments.data}} holds no images and labels; {{wanted}}{hint}")
+        print(f"accuracy {{accuracy(net, images, labels):.2f}} % of {{len(labels)}} images")'''

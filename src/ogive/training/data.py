@@ -143,6 +143,7 @@ class Data:
             classes=self.classes,
             normalise=(self.mean, self.std),
             images=self.normalised(self.test.images[:256]),
+            pictures=self.train.images.dtype == torch.uint8 or _unit(self.train.images),
             keep=lambda folder: save_tensors(test, folder / "test.safetensors"),
         )
 
@@ -396,6 +397,11 @@ def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         mean.append(centre)
         std.append(spread if spread > 1e-6 * max(abs(centre), 1e-6) else 1.0)
     return tuple(mean), tuple(std)
+
+
+def _unit(images: Tensor) -> bool:
+    """Whether numbers are on the scale of pictures."""
+    return bool(images.min() >= 0) and bool(images.max() <= 1)
 
 
 def _home(name: str) -> Path:

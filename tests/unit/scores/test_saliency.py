@@ -88,3 +88,22 @@ def test_weights_of_dead_branches_do_not_count() -> None:
     cut = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     cut[1].weight.data.zero_()
     assert live_params(cut, *batch()) == -math.inf
+
+
+def test_live_weights_are_found_with_a_few_images() -> None:
+    """A sixth of the time of a pass of all, and the same number."""
+    shown: list[int] = []
+
+    class Noting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read = nn.Linear(48, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            shown.append(len(x))
+            logits: Tensor = self.read(x.flatten(1))
+            return logits
+
+    images, labels = torch.randn(64, 3, 4, 4), torch.arange(64) % 10
+    assert live_params(Noting(), images, labels) == 480
+    assert shown == [8]

@@ -13,10 +13,12 @@ from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, SearchSpace
+from ogive.spaces import ofa_mobilenetv3
 
 __all__ = [
     "REMEMBERED",
     "Adjacency",
+    "Layers",
     "OneHot",
     "Ordinal",
     "Paths",
@@ -69,6 +71,33 @@ class Ordinal:
     def __call__(self, archs: Sequence[Architecture]) -> Rows:
         """Shape (n, width)."""
         rows: Rows = ((choice_rows(archs, self.space) - self._low) / self._range).astype(np.float32)
+        return rows
+
+
+class Layers:
+    """Columns for the kernels and then the expansions of layers, all zeros where a layer is skipped: 120 of them.
+
+    Chen et al., "CTNAS", CVPR 2021, for networks of mobile blocks (chenyaofo/CTNAS, ctnas/core/dataset). Depths have no
+    columns, since they are what is not zero. SpecError for any other space.
+    """
+
+    def __init__(self, *, space: SearchSpace) -> None:
+        if space.name != ofa_mobilenetv3.NAME:
+            raise SpecError(
+                f"An encoding by layers is one of {ofa_mobilenetv3.NAME}, not of {space.name}: use one_hot."
+            )
+        self.space = space
+        places = ofa_mobilenetv3.UNITS * ofa_mobilenetv3.LAYERS
+        self.width = places * (len(ofa_mobilenetv3.KERNELS) + len(ofa_mobilenetv3.EXPANSIONS))
+
+    def __call__(self, archs: Sequence[Architecture]) -> Rows:
+        """Shape (n, width)."""
+        choices_NV = choice_rows(archs, self.space).astype(np.int64)
+        units, layers = ofa_mobilenetv3.UNITS, ofa_mobilenetv3.LAYERS
+        depths_NU = np.array(ofa_mobilenetv3.DEPTHS)[choices_NV[:, :units]]
+        live_NL = (np.arange(layers) < depths_NU[..., None]).reshape(len(archs), units * layers)
+        kinds_NLK = choices_NV[:, units:, None] == np.arange(len(ofa_mobilenetv3.KERNELS))
+        rows: Rows = (kinds_NLK & np.tile(live_NL, 2)[..., None]).reshape(len(archs), self.width).astype(np.float32)
         return rows
 
 

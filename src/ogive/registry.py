@@ -113,6 +113,7 @@ PARTS: dict[str, dict[str, str]] = {
         "ordinal": "ogive.features:Ordinal",
         "adjacency": "ogive.features:Adjacency",
         "paths": "ogive.features:Paths",
+        "layers": "ogive.features:Layers",
         "structure": "ogive.structure:structure",
         "live_weight": "ogive.structure:live_weight",
         "tokens": "ogive.features:Tokens",

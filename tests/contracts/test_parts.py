@@ -38,6 +38,7 @@ from ogive.core.strategy import Strategy
 from ogive.core.trial import Proposal
 from ogive.networks.build import BUILDERS
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3
 from ogive.strategies.closed_world import in_closed_world
 from ogive.tables.keys import MixedRadix, SortedDigests
 from ogive.tables.store import Column, Table, write_table
@@ -360,7 +361,8 @@ def test_every_predictor_keeps_the_contract(name: str, space: str) -> None:
 @pytest.mark.parametrize("encoder", catalog.names("encoder"))
 def test_every_encoder_serves_a_predictor(encoder: str) -> None:
     text = f"trees(trees=20, encoder={encoder})"
-    check_predictor(lambda within, seed: catalog.build("predictor", text, context(within, seed)), nasbench201())
+    space = ofa_mobilenetv3() if encoder == "layers" else nasbench201()
+    check_predictor(lambda within, seed: catalog.build("predictor", text, context(within, seed)), space)
 
 
 @pytest.mark.parametrize("proposer", catalog.names("proposer"))

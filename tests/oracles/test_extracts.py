@@ -14,14 +14,16 @@ from ogive.core.metric import names_of
 from ogive.core.trial import Proposal
 from ogive.evaluators.tabular import Tabular
 from ogive.metrics import kendall_tau
-from ogive.spaces import accel_nasbench, nasbench101, nasbench201, nasbench_graph
+from ogive.spaces import accel_nasbench, nasbench101, nasbench201, nasbench_graph, ofa_mobilenetv3
 from ogive.tables.importers import import_table, suggested_name
 from ogive.tables.store import Table
+from ogive.tables.world import ClosedWorld
 
 FILES = {
     "nasbench101_30k": ["nb101_val_30001.parquet"],
     "nasbench101_ecnas": ["nb101_upto5v_ecnas_4epochs.parquet"],
     "accel_nasbench": ["accel_nasbench.parquet"],
+    "ofa_mbv3_dynast": ["ofa_mbv3_dynast.parquet"],
     "nasbench_graph": ["nasbench_graph.parquet"],
     "devices": ["nb201.parquet", "nb201_hardware.parquet"],
     "timed": ["nb201_subset1000_times.parquet", "nb201.parquet"],
@@ -155,6 +157,43 @@ def _parameters(blocks: list[list[int]]) -> int:
             total += inner * width + 2 * width
             channels = width
     return total + 320 * 1280 + 2 * 1280 + 1280 * 1000 + 1000
+
+
+# -- networks of Once-for-all -----------------------------------------------------------------------------------------
+
+
+def test_mobile_networks_are_pruned_before_they_are_averaged(tables: dict[str, Table], shared_data: Path) -> None:
+    """2,373 rows, 2,223 texts, 2,162 networks: equal ones have equal sizes, and accuracies within .1 points."""
+    table, rows = tables["ofa_mbv3_dynast"], published(shared_data, "ofa_mbv3_dynast").to_pylist()
+    space = ofa_mobilenetv3.ofa_mobilenetv3()
+    by_text: dict[str, list[float]] = {}
+    by_network: dict[Architecture, list[dict[str, float]]] = {}
+    for row in rows:
+        text = f"k{row['ks']} e{row['e']} d{row['d']}"
+        by_text.setdefault(text, []).append(row["top1"])
+        by_network.setdefault(ofa_mobilenetv3.prune(space.parse(text)), []).append(row)
+    assert (len(rows), len(by_text), len(by_network), table.rows) == (2373, 2223, 2162, 2162)
+    assert not table.complete
+    for arch, same in by_network.items():
+        assert len({(one["params"], one["macs"]) for one in same}) == 1
+        assert np.ptp([one["top1"] for one in same]) < 0.1
+        assert table.value(arch, "val_acc") == pytest.approx(np.mean([one["top1"] for one in same]), rel=1e-6)
+        assert table.value(arch, "macs") == same[0]["macs"]
+
+
+def test_a_mobile_network_is_found_whatever_its_skipped_layers_say(tables: dict[str, Table], shared_data: Path) -> None:
+    table, space = tables["ofa_mbv3_dynast"], ofa_mobilenetv3.ofa_mobilenetv3()
+    one = published(shared_data, "ofa_mbv3_dynast").slice(0, 1).to_pylist()[0]
+    arch = space.parse(f"k{one['ks']} e{one['e']} d{one['d']}")
+    assert arch != ofa_mobilenetv3.prune(arch)
+    assert table.value(arch, "params") == one["params"]
+    assert table.architecture(table.row(arch)) == ofa_mobilenetv3.prune(arch)
+    world = ClosedWorld.of(space, table)
+    assert arch in world
+    world.visit(arch)
+    # The nearest others are so by the layers that there are.
+    assert all(world.mutate(same, np.random.default_rng(0)) in world for same in (arch, ofa_mobilenetv3.prune(arch)))
+    assert world.neighbours(arch) == world.neighbours(ofa_mobilenetv3.prune(arch))
 
 
 # Parameters of the operations on 128 numbers, from their definitions: weights d x d, biases d, attention 2 d; a

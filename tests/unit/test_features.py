@@ -12,12 +12,14 @@ from ogive.core.graph import Graph
 from ogive.core.space import Choice, Real, SearchSpace
 from ogive.features import (
     Adjacency,
+    Layers,
     OneHot,
     Ordinal,
     Paths,
 )
 from ogive.spaces import nasbench201
 from ogive.spaces.nasbench201 import OPS
+from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3
 
 DIAMOND = Graph(("input", "conv", "pool", "output"), frozenset({(0, 1), (0, 2), (1, 3), (2, 3)}))
 NONE, SKIP, CONV1, CONV3, POOL = range(5)
@@ -39,6 +41,18 @@ def test_each_option_has_a_column_and_a_real_variable_one_between_0_and_1() -> N
     assert encoder.width == 5
     np.testing.assert_array_equal(encoder(archs), [[0, 0, 1, 0.25, 1], [1, 0, 0, 1, 1]])
     np.testing.assert_array_equal(Ordinal(space=MIXED)(archs), [[1, 0.25, 0], [0, 1, 0]])
+
+
+def test_kernels_and_then_expansions_of_layers_have_columns_and_skipped_layers_zeros() -> None:
+    space = ofa_mobilenetv3()
+    arch = space.parse("k57553337553773335555 e43444634434336664344 d23243")
+    (row,) = Layers(space=space)([arch])
+    kernels, expansions = row[:60].reshape(20, 3), row[60:].reshape(20, 3)
+    assert [tuple(kind) for kind in kernels[:4].tolist()] == [(0, 1, 0), (0, 0, 1), (0, 0, 0), (0, 0, 0)]
+    assert [tuple(kind) for kind in expansions[:4].tolist()] == [(0, 1, 0), (1, 0, 0), (0, 0, 0), (0, 0, 0)]
+    assert row.sum() == 2 * (2 + 3 + 2 + 4 + 3)
+    with pytest.raises(SpecError, match=r"by layers is one of ofa_mobilenetv3, not of darts: use one_hot"):
+        Layers(space=catalog.build("space", "darts"))
 
 
 def test_a_picture_becomes_its_edges_and_operations() -> None:

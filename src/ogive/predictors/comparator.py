@@ -23,9 +23,11 @@ from ogive.core.errors import SpecError
 from ogive.core.predictor import Encoder, Observed
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
+from ogive.features import Layers
 from ogive.networks.build import drawing_from
 from ogive.predictors.graphs import Folded, GraphEncoder, folded
 from ogive.predictors.labels import DuplicateNotice, fitted
+from ogive.spaces import ofa_mobilenetv3
 from ogive.training.threads import threads
 
 __all__ = ["Comparator", "ComparatorNetwork", "ComparatorRecipe", "GraphBody", "GraphLayer", "Graphs", "VectorBody"]
@@ -38,6 +40,8 @@ GRAPH_LAYERS, GRAPH_WIDTH = 4, 128  # the same
 VECTOR_LAYERS, VECTOR_WIDTH = 3, 512  # the same, train_mb.py
 # So many architectures are ranked at once, which keeps the memory small.
 CHUNK = 20_000
+# Spaces whose architectures the public code writes as rows of numbers and not as graphs.
+_VECTORS: dict[str, type[Layers]] = {ofa_mobilenetv3.NAME: Layers}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +216,8 @@ class Comparator:
     The batches of an epoch are put in random cycles, and each architecture is compared with the next. A logit is a sum
     of a part of each architecture, so that all of them are ranked by what they bring themselves, in the order in which
     they win against all. Without an `encoder` architectures are graphs (`ogive.predictors.graphs`); with one, rows of
-    numbers of a perceptron of three layers of 512, as CTNAS has it for networks without cells.
+    numbers of a perceptron of three layers of 512, as CTNAS has it for networks of mobile blocks, which are rows of
+    `Layers` where no encoder is given.
 
     Equal scores teach nothing but that neither is worse. An architecture with several labels stays in with each.
     """
@@ -226,8 +231,8 @@ class Comparator:
         recipe: ComparatorRecipe = ComparatorRecipe(),
     ) -> None:
         self.space, self.seed, self.recipe = space, seed, recipe
-        self.encoder = encoder
-        self._graphs = GraphEncoder(space=space) if encoder is None else None
+        self.encoder = _VECTORS[space.name](space=space) if encoder is None and space.name in _VECTORS else encoder
+        self._graphs = GraphEncoder(space=space) if self.encoder is None else None
         self._fitted: _Fitted | None = None
         self._notice = DuplicateNotice()
 

@@ -8,8 +8,8 @@ has a probability. Shapes: B samples, T places, V words, H hidden.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from ogive.core.capabilities import Closed
 from ogive.core.errors import SpecError
 from ogive.core.space import Choice, SearchSpace
 from ogive.networks.build import drawing_from
-from ogive.spaces import darts, nasbench101
+from ogive.spaces import darts, nasbench101, ofa_mobilenetv3
 from ogive.spaces.extended import base_of
 
 __all__ = ["Controller", "Grammar", "Policy", "PolicyGradient", "Script", "script_of"]
@@ -41,12 +41,14 @@ class Grammar:
 
     `nodes` (V,) are the words that name nodes, chosen by attention. `opened` (first words, T, V) says which words may
     stand where, given the first one; a single row where that does not matter. `differs` (T,) is the place of an earlier
-    word that must not be repeated, -1 for none.
+    word that must not be repeated, -1 for none. `skips` says of a place the place of an earlier word and those of its
+    words with which nothing is decided here, so that only the first open word is left.
     """
 
     nodes: Bools
     opened: Bools
     differs: tuple[int, ...]
+    skips: Mapping[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (self.opened[:, 0] == self.opened[0, 0]).all() or not self.opened.any(axis=2).all():
@@ -143,6 +145,12 @@ class Controller(nn.Module):
         opened_BV: Bools = self.grammar.opened[branches, place]
         if self.grammar.differs[place] >= 0:
             opened_BV[np.arange(len(words_BT)), words_BT[:, self.grammar.differs[place]]] = False
+        if place in self.grammar.skips:
+            earlier, words = self.grammar.skips[place]
+            skipped_B = np.isin(words_BT[:, earlier], words)
+            first_B = opened_BV.argmax(axis=1)
+            opened_BV[skipped_B] = False
+            opened_BV[skipped_B, first_B[skipped_B]] = True
         return opened_BV
 
     def forward(self, words_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,7 +253,9 @@ def script_of(space: SearchSpace) -> Script:
     NAS-Bench-101: 18 words, always a legal cell: the number of inner nodes, a node that each of them reads and its
     operation, one that the output reads, and more edges as pairs of nodes, where two equal ones are none. `darts`: a
     controller for each cell, which writes two states and operations for each node; other than in the public code the
-    states differ, and `none` is closed, as it is no choice of the space. SpecError for a space with a real variable.
+    states differ, and `none` is closed, as it is no choice of the space. `ofa_mobilenetv3`: 45 words, depths first;
+    other than in the public code, layers that these skip are no decision, so that each network is written in one way
+    and only what there is has an entropy. SpecError for a space with a real variable.
     """
     return _SCRIPTS.get(base_of(space.name), _by_variables)(space)
 
@@ -333,7 +343,28 @@ def _darts(space: SearchSpace) -> Script:
     return Script(space, (Grammar(nodes, opened, tuple(differs)),) * len(darts.KINDS), read)
 
 
-_SCRIPTS: dict[str, Callable[[SearchSpace], Script]] = {nasbench101.NAME: _nasbench101, darts.NAME: _darts}
+def _ofa_mobilenetv3(space: SearchSpace) -> Script:
+    script = _by_variables(space)
+    (grammar,) = script.grammars
+    units, layers = ofa_mobilenetv3.UNITS, ofa_mobilenetv3.LAYERS
+    # Depths are the first kind of words: those of a unit that end before a layer.
+    skips = {
+        units + kind * units * layers + unit * layers + layer: (
+            unit,
+            tuple(word for word, depth in enumerate(ofa_mobilenetv3.DEPTHS) if depth <= layer),
+        )
+        for kind in range(2)
+        for unit in range(units)
+        for layer in range(min(ofa_mobilenetv3.DEPTHS), layers)
+    }
+    return replace(script, grammars=(replace(grammar, skips=skips),))
+
+
+_SCRIPTS: dict[str, Callable[[SearchSpace], Script]] = {
+    nasbench101.NAME: _nasbench101,
+    darts.NAME: _darts,
+    ofa_mobilenetv3.NAME: _ofa_mobilenetv3,
+}
 
 
 def _sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Tables of parts of benchmarks from files with one row a training: NAS-Bench-101, Accel-NASBench, NAS-Bench-Graph."""
+"""Tables of parts of benchmarks from files with one row a training: NAS-Bench-101, Accel-NASBench, DyNAS-T and more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.errors import InvalidArchitecture, OgiveError, SpecError
-from ogive.spaces import accel_nasbench, nasbench101, nasbench_graph
+from ogive.spaces import accel_nasbench, nasbench101, nasbench_graph, ofa_mobilenetv3
 from ogive.tables.keys import SortedDigests
 from ogive.tables.nasbench101 import canonical_cells
 from ogive.tables.rows import Published, Values, accuracy, converted, count, mean_of_rows, scaled, seconds
@@ -232,6 +232,41 @@ _ACCEL = Extract(
     left_out=("id",),
 )
 
+# -- networks of Once-for-all -----------------------------------------------------------------------------------------
+
+
+def _cells_of_ofa(columns: Mapping[str, Values]) -> Integers:
+    """Pruned before rows are averaged: what differs in skipped layers only is one network that was measured again."""
+    if set(columns["r"].tolist()) != {224}:
+        raise InvalidArchitecture("accuracies at several resolutions are no one table: r is 224 in all rows")
+    texts = zip(columns["ks"].tolist(), columns["e"].tolist(), columns["d"].tolist(), strict=True)
+    read, prune = ofa_mobilenetv3.read, ofa_mobilenetv3.prune
+    return np.array(
+        [prune(read(f"k{kernels} e{expansions} d{depths}")).choices for kernels, expansions, depths in texts]
+    )
+
+
+_OFA = Extract(
+    name="ofa_mbv3_dynast",
+    space=ofa_mobilenetv3.NAME,
+    needs=frozenset({"ks", "e", "d", "r", "top1"}),
+    cells=_cells_of_ofa,
+    columns={
+        "val_acc": accuracy(
+            "top1",
+            "ImageNet, first guess, 224 pixels, with weights of the Once-for-all supernet of width 1.0",
+            test=False,
+        ),
+        "params": count("params", "trainable parameters"),
+        "macs": count("macs", "multiply-accumulates", unit="MACs"),
+    },
+    source="searches of DyNAS-T (https://github.com/IntelLabs/DyNAS-T) in the Once-for-all supernet",
+    licence="Apache-2.0",
+    by="blocks",
+    metric="val_acc",
+    left_out=("source",),
+)
+
 # -- NAS-Bench-Graph --------------------------------------------------------------------------------------------------
 
 
@@ -291,4 +326,4 @@ NASBENCH_GRAPH = Extract(
 )
 
 # In the order in which a file is tried; a file that fits several is the first of them.
-EXTRACTS = (_NASBENCH101_30K, _ECNAS, _ACCEL, NASBENCH_GRAPH)
+EXTRACTS = (_NASBENCH101_30K, _ECNAS, _ACCEL, _OFA, NASBENCH_GRAPH)

@@ -122,8 +122,9 @@ class SortedDigests:
     """A row for each architecture that was measured, in the order of 128-bit digests, which are searched by bisection.
 
     `by` says what is digested: "choices", the architecture's text; "module hash", the published hash of
-    NAS-Bench-101; "flow", what a cell of NAS-Bench-Graph computes. The last two are the same for isomorphic
-    architectures, so that each finds the row of its class.
+    NAS-Bench-101; "flow", what a cell of NAS-Bench-Graph computes; "blocks", the layers of a mobile network that are
+    not skipped. The last three are the same for architectures that are one network, so that each finds the row of its
+    class.
     """
 
     kind = "sorted digests"
@@ -242,7 +243,19 @@ def _flow() -> Digest:
     return lambda arch: hashlib.blake2b(repr(flow(arch)).encode(), digest_size=16).digest()
 
 
-_DIGESTS: dict[str, Callable[[], Digest]] = {"choices": _text_digest, "module hash": _module_hash, "flow": _flow}
+def _blocks() -> Digest:
+    from ogive.spaces.ofa_mobilenetv3 import prune
+
+    digest = _text_digest()
+    return lambda arch: digest(prune(arch))
+
+
+_DIGESTS: dict[str, Callable[[], Digest]] = {
+    "choices": _text_digest,
+    "module hash": _module_hash,
+    "flow": _flow,
+    "blocks": _blocks,
+}
 
 
 def _words(digests: Sequence[bytes]) -> Words:

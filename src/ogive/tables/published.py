@@ -26,6 +26,7 @@ PUBLISHED = {
         "FILE is nb101_upto5v_ecnas_4epochs.parquet, an extract of https://github.com/PedramBakh/EC-NAS-Bench"
     ),
     "accel_nasbench": "FILE is accel_nasbench.parquet, an extract of https://github.com/afzalxo/Accel-NASBench",
+    "ofa_mbv3_dynast": "FILE is ofa_mbv3_dynast.parquet, an extract of https://github.com/IntelLabs/DyNAS-T",
     "nasbench301": (
         "FILE is the unpacked folder of the training data (results_*.json in a folder for each optimiser) "
         "that https://github.com/automl/nasbench301 points to"

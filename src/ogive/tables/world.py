@@ -1,7 +1,7 @@
 """Closed worlds: a search among the architectures that a table has, where it has only part of its space.
 
 Distances are counted in variables that differ. Isomorphic cells of NAS-Bench-101 are the same one, so there the
-distance is the smallest over all orders of the vertices.
+distance is the smallest over all orders of the vertices; mobile networks are compared as they are pruned.
 """
 
 from __future__ import annotations
@@ -204,4 +204,8 @@ def _spellings(space: str) -> Spellings:
         from ogive.spaces.nasbench101 import is_legal, spellings
 
         return lambda arch: spellings(arch) if is_legal(arch.choices) else np.array([arch.choices])
+    if space == "ofa_mobilenetv3":
+        from ogive.spaces.ofa_mobilenetv3 import prune
+
+        return lambda arch: np.array([prune(arch).choices])
     return lambda arch: np.array([arch.choices])

@@ -28,6 +28,7 @@ from ogive.predictors.graphs import GraphBatch, GraphEncoder, folded
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import OPS, nasbench201
+from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3
 
 SPACE = nasbench201()
 CONV3 = OPS.index("nor_conv_3x3")
@@ -63,6 +64,19 @@ def test_networks_have_the_published_numbers_of_parameters() -> None:
     assert size_of(network_of(nasbench101())) == 67_073
     assert size_of(network_of(darts())) == 67_969
     assert size_of(ComparatorNetwork(VectorBody(120, 3, 512))) == 588_289
+
+
+def test_networks_of_mobile_blocks_are_rows_of_120_numbers() -> None:
+    """CTNAS's public code: a perceptron of 588,289 parameters, and what is skipped makes no difference."""
+    space, rng = ofa_mobilenetv3(), np.random.default_rng(0)
+    archs = tuple(space.sample(rng) for _ in range(40))
+    comparator = Comparator(space=space, seed=Seed(0), recipe=ComparatorRecipe(epochs=30, learning_rate=0.002))
+    assert size_of(comparator._fresh()) == 588_289
+    comparator.fit(Observed(archs, tuple(float(sum(arch.choices[:5])) for arch in archs)))
+    predicted = comparator.predict(archs)
+    assert kendall_tau(predicted, np.array([sum(arch.choices[:5]) for arch in archs])) > 0.8
+    assert space.prune is not None
+    np.testing.assert_array_equal(comparator.predict([space.prune(arch) for arch in archs]), predicted)
 
 
 def test_a_layer_without_weights_keeps_its_input_and_one_of_the_identity_doubles_it() -> None:

@@ -13,6 +13,7 @@ from ogive.core.space import Choice, Real, SearchSpace
 from ogive.spaces.darts import darts
 from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import nasbench201
+from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3
 from ogive.strategies.controller import Controller, Grammar, Policy, PolicyGradient, script_of
 
 
@@ -42,8 +43,9 @@ def uniform(space: SearchSpace) -> Policy:
 
 def test_controllers_have_the_published_numbers_of_parameters() -> None:
     """CTNAS's public code: NAS-Bench-101, DARTS (one for each cell), networks of mobile blocks."""
-    sizes = [size_of(Policy(script_of(space), seed=0)) for space in (nasbench101(), darts(), blocks())]
-    assert sizes == [43_016, 85_776, 34_505]
+    spaces = (nasbench101(), darts(), blocks(), ofa_mobilenetv3())
+    sizes = [size_of(Policy(script_of(space), seed=0)) for space in spaces]
+    assert sizes == [43_016, 85_776, 34_505, 34_505]
 
 
 def test_a_uniform_policy_has_the_entropy_of_its_options() -> None:
@@ -68,7 +70,27 @@ def test_the_entropy_of_a_cell_of_nasbench101_follows_from_its_number_of_nodes()
     assert float(entropies.detach().mean()) == pytest.approx(23.04, abs=0.3)
 
 
-@pytest.mark.parametrize(("space", "places"), [(nasbench101(), 18), (nasbench201(), 6), (darts(), 32)])
+def test_layers_that_a_depth_skips_are_no_decision() -> None:
+    """Of the deepest network all 45 words are, as in the public code."""
+    space = ofa_mobilenetv3()
+    policy = uniform(space)
+    words = policy.sample(40, np.random.default_rng(0))
+    logs, entropies = policy([*words, (2,) * 5 + (3,) * 20 + (6,) * 20])
+    depths = [[2 + word for word in one[:5]] for one in words]
+    decisions = [5 + 2 * sum(ones) for ones in depths] + [45]
+    expected = [count * math.log(3) for count in decisions]
+    assert entropies.tolist() == pytest.approx(expected, rel=1e-5)
+    assert logs.tolist() == pytest.approx([-one for one in expected], rel=1e-5)
+    assert len(set(decisions)) > 4
+    assert space.prune is not None
+    for one in words:
+        arch = policy.script.architecture(one)
+        assert space.prune(arch) == arch
+
+
+@pytest.mark.parametrize(
+    ("space", "places"), [(nasbench101(), 18), (nasbench201(), 6), (darts(), 32), (ofa_mobilenetv3(), 45)]
+)
 def test_what_is_written_is_always_legal(space: SearchSpace, places: int) -> None:
     policy = Policy(script_of(space), seed=1)
     written = policy.sample(300, np.random.default_rng(0))
@@ -106,7 +128,7 @@ def test_nodes_of_darts_read_two_different_states_and_hold_no_none() -> None:
 # -- the network ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("space", [nasbench101(), darts()], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [nasbench101(), darts(), ofa_mobilenetv3()], ids=lambda space: space.name)
 def test_samples_follow_the_probabilities_that_the_gradient_sees(space: SearchSpace) -> None:
     policy = Policy(script_of(space), seed=3)
     with torch.no_grad():
@@ -120,7 +142,8 @@ def test_samples_follow_the_probabilities_that_the_gradient_sees(space: SearchSp
     for start, count in counts.most_common(3):
         like = next(one for one in words if one[:2] == start)
         cut = Controller(
-            Grammar(first.grammar.nodes, first.grammar.opened[:, :2], first.grammar.differs[:2]), begins=False
+            Grammar(first.grammar.nodes, first.grammar.opened[:, :2], first.grammar.differs[:2]),
+            begins=policy.script.begins,
         )
         cut.load_state_dict(first.state_dict())
         share = float(cut(torch.tensor([like[:2]]))[0].detach().exp())

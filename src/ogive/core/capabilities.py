@@ -7,7 +7,7 @@ A part has a capability by having the member. Wherever one matters, the part and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.metric import Guess
@@ -27,6 +27,7 @@ __all__ = [
     "Finite",
     "Graded",
     "Guessed",
+    "Lasting",
     "Listening",
     "Named",
     "Particular",
@@ -116,6 +117,20 @@ class Rehearsed(Protocol):
 
         What its parts do is not counted, and they have rehearsed before. Afterwards it may be good for estimates only.
         """
+        ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A predictor or proposer that works in rounds which take about as long as one another, such as epochs."""
+
+    @property
+    def rounds(self) -> int:
+        """How many there are, 1 where all is one piece of work."""
+        ...
+
+    def lasting(self, rounds: int) -> Self:
+        """Another one with so many of them, good for knowing how long a round takes."""
         ...
 
 

@@ -16,6 +16,7 @@ from ogive.core.predictor import Observed, Predictor
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.predictors.rehearsal import rehearsed_fit
 from ogive.tables.world import closing
 
 __all__ = ["Predicted"]
@@ -52,7 +53,7 @@ class Predicted:
                 f"The {sample} labels of predicted(...) are trials too, so that a budget of {budget} leaves none to "
                 "predict: give a larger budget, or a smaller sample=."
             )
-        self.parts = (predictor, teacher)
+        self.parts, self._seed = (predictor, teacher), seed
         wanted = teacher.metrics[0].name if of is None else of
         metric = metric_named(teacher.metrics, wanted, "metric of the teacher")
         if metric.reported:
@@ -61,6 +62,12 @@ class Predicted:
         self.metrics = (replace(metric, name=self.name, words=f"predicted {metric.title}"),)
         self.sample = _drawn(closing(space, teacher) or space, sample, seed)
         self._line: tuple[float, float] | None = None
+
+    def rehearse(self) -> float:
+        """Seconds of the fit on the sample, measured on a little of it, with scores out of the air."""
+        archs = tuple(proposal.arch for proposal in self.sample)
+        scores = tuple(self._seed.numpy("rehearsal").random(len(archs)).tolist())
+        return rehearsed_fit(self.parts[0], Observed(archs, scores))[0]
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Fit the predictor on the trials of the sample; SpecError if fewer than two of them worked."""

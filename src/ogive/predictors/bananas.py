@@ -11,8 +11,8 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -128,6 +128,17 @@ class Bananas:
                     optimizer.step()
         # In double precision a prediction does not depend on what is ranked at the same time.
         self._network = copy.deepcopy(network).double()
+
+    @property
+    def rounds(self) -> int:
+        """The epochs."""
+        return self.recipe.epochs
+
+    def lasting(self, rounds: int) -> Self:
+        """The same with so many epochs."""
+        other = copy.copy(self)
+        other.recipe = replace(self.recipe, epochs=rounds)
+        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         return self.predicted(archs)[0]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Lasting
 from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Uncertain
 
@@ -43,6 +45,18 @@ class UpperConfidenceBound:
 
     def fit(self, observed: Observed) -> None:
         self.predictor.fit(observed)
+
+    @property
+    def rounds(self) -> int:
+        """Those of the predictor inside."""
+        return self.predictor.rounds if isinstance(self.predictor, Lasting) else 1
+
+    def lasting(self, rounds: int) -> Self:
+        """The same with a predictor of so many rounds inside."""
+        inner = self.predictor.lasting(rounds) if isinstance(self.predictor, Lasting) else self.predictor
+        other = copy.copy(self)
+        other.predictor, other.parts = inner, (inner,)
+        return other
 
     def predict(self, archs: Sequence[Architecture]) -> npt.NDArray[np.float64]:
         if isinstance(self.predictor, Bounded):

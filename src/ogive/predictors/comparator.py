@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -248,6 +249,17 @@ class Comparator:
                 for batch in _batches(len(labels), self.recipe.batch_size, rng):
                     other = np.roll(batch, -1)
                     self._fitted.step(inputs, batch, other, scores[batch] >= scores[other])
+
+    @property
+    def rounds(self) -> int:
+        """The epochs."""
+        return self.recipe.epochs
+
+    def lasting(self, rounds: int) -> Self:
+        """The same with so many epochs."""
+        other = copy.copy(self)
+        other.recipe = replace(self.recipe, epochs=rounds)
+        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         return self.sides(archs)[0]

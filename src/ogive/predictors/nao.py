@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -139,6 +140,21 @@ class Nao:
             self._network, self._labelled = network.eval(), {}
             if self.settings.unlabelled:
                 self._train_on_own_labels(network, tokens, targets, rng)
+
+    @property
+    def rounds(self) -> int:
+        """The epochs; of both trainings, where there are two, as many as the shorter one has."""
+        settings = self.settings
+        return min(settings.epochs, settings.unlabelled_epochs) if settings.unlabelled else settings.epochs
+
+    def lasting(self, rounds: int) -> Self:
+        """The same with trainings that are shorter in proportion."""
+        other, settings = copy.copy(self), self.settings
+        epochs, more = (
+            max(1, round(count * rounds / self.rounds)) for count in (settings.epochs, settings.unlabelled_epochs)
+        )
+        other.settings = replace(settings, epochs=epochs, unlabelled_epochs=more)
+        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         low, span = self._unit

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
+from ogive.core.capabilities import Lasting
 from ogive.core.predictor import Observed, Predictor
 
 __all__ = ["Ranks"]
@@ -30,6 +33,18 @@ class Ranks:
         labels = observed.comparable()
         ranks = (rankdata(labels.scores) - 1) / (len(labels) - 1)
         self.predictor.fit(Observed(labels.archs, tuple(ranks.tolist())))
+
+    @property
+    def rounds(self) -> int:
+        """Those of the predictor inside."""
+        return self.predictor.rounds if isinstance(self.predictor, Lasting) else 1
+
+    def lasting(self, rounds: int) -> Self:
+        """The same with a predictor of so many rounds inside."""
+        inner = self.predictor.lasting(rounds) if isinstance(self.predictor, Lasting) else self.predictor
+        other = copy.copy(self)
+        other.predictor, other.parts = inner, (inner,)
+        return other
 
     def predict(self, archs: Sequence[Architecture]) -> npt.NDArray[np.float64]:
         return self.predictor.predict(archs)

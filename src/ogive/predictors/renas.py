@@ -7,10 +7,11 @@ continuity term; the others are the paper's. Shapes: B architectures, C channels
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -191,6 +192,17 @@ class ReNAS:
                     loss.backward()
                     optimizer.step()
         self._network.eval()
+
+    @property
+    def rounds(self) -> int:
+        """The epochs."""
+        return self.recipe.epochs
+
+    def lasting(self, rounds: int) -> Self:
+        """The same with so many epochs."""
+        other = copy.copy(self)
+        other.recipe = replace(self.recipe, epochs=rounds)
+        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         network, scaler = fitted(self._network), fitted(self._scaler)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -203,6 +204,17 @@ class GraphTransformer:
                     optimizer.step()
         # In double precision a prediction does not depend on what is ranked at the same time.
         self._network = copy.deepcopy(network).double().eval()
+
+    @property
+    def rounds(self) -> int:
+        """The epochs."""
+        return self.recipe.epochs
+
+    def lasting(self, rounds: int) -> Self:
+        """The same with so many epochs."""
+        other = copy.copy(self)
+        other.recipe = replace(self.recipe, epochs=rounds)
+        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         network, targets = fitted(self._network), fitted(self._targets)

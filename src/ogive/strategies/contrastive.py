@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -171,6 +171,16 @@ class ContrastiveSearch:
         script_of(space)  # refuses spaces that cannot be written
         self.space, self.recipe = space, recipe
 
+    @property
+    def rounds(self) -> int:
+        """How often pairs are explored: with as many iterations after each."""
+        return math.ceil(self.recipe.iterations / self.recipe.explore_every)
+
+    def lasting(self, rounds: int) -> ContrastiveSearch:
+        """The same with so many explorations."""
+        recipe = replace(self.recipe, iterations=rounds * self.recipe.explore_every)
+        return ContrastiveSearch(space=self.space, recipe=recipe)
+
     def offered(
         self, predictor: Predictor, told: Observed, count: int, rng: np.random.Generator
     ) -> Sequence[Architecture]:
@@ -211,4 +221,4 @@ def ctnas(
             f"ctnas(...) is guided by a comparator, nac or nac(epochs=500), but got {type(comparator).__name__}."
         )
     search = ContrastiveSearch(space=space, recipe=recipe)
-    return Guided(comparator, search, space=space, seed=seed, start=start, refit=refit, offered=refit)
+    return Guided(comparator, search, space=space, seed=seed, budget=budget, start=start, refit=refit, offered=refit)

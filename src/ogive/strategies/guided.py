@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -10,16 +11,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import Particular
+from ogive.core.capabilities import Lasting, Particular
 from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Proposer
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.core.trial import FREE, Cost, Proposal, Trial
+from ogive.core.trial import FREE, Budget, Cost, Proposal, Trial
+from ogive.predictors.rehearsal import extrapolated, rehearsed_fit, rehearsed_labels
 from ogive.strategies.state import Resumable
 from ogive.strategies.unseen import Unseen
 
 __all__ = ["Guided", "Opening"]
+
+# A rehearsal that takes longer than this for one fit does without the smallest and the largest ones.
+LONG_S = 2.0
 
 
 class Opening(Protocol):
@@ -38,6 +43,7 @@ class Guided(Resumable):
     `refit` best by prediction that nobody has proposed come next, of equal ones a random one. Labels are ordinary
     trials, so that a budget means the same as to any other strategy. What failed or was screened out is no label. Where
     the proposer has nothing new, a random architecture is proposed; a finite space that is exhausted ends the search.
+    The `budget` is what a rehearsal counts fits by.
     """
 
     divisible = True
@@ -50,6 +56,7 @@ class Guided(Resumable):
         *,
         space: SearchSpace,
         seed: Seed,
+        budget: Budget | None = None,
         start: int = 20,
         refit: int = 10,  # as many as are proposed for each fit in BANANAS (White et al., AAAI 2021)
         offered: int = 1000,
@@ -63,6 +70,7 @@ class Guided(Resumable):
         self.predictor, self.proposer, self.space = predictor, proposer, space
         self.parts = (predictor, proposer)
         self.start, self.refit, self.offered, self.opening = start, refit, offered, opening
+        self.budget, self._seed = budget, seed
         self._rng = seed.numpy("proposals")
         self._unseen = Unseen(space)
         self._labels: list[tuple[Architecture, float]] = []
@@ -72,6 +80,52 @@ class Guided(Resumable):
     def population(self) -> int:
         """How many proposals are random."""
         return self.start
+
+    def rehearse(self) -> float:
+        """Seconds of all fits of the budget and of what is offered after each; of one where it counts no trials.
+
+        By fits on random architectures, as short as the predictor and the proposer can be: the first, one in the middle
+        and the last, between which a fit takes longer as a cubic of the labels at most (Simpson's rule).
+        """
+        trials = None if self.budget is None else self.budget.trials
+        fits = 1 if trials is None else math.ceil(max(0, trials - self.start) / self.refit)
+        if not fits:
+            return 0.0
+        rng, last = self._seed.numpy("rehearsal"), self.start + (fits - 1) * self.refit
+        labels = rehearsed_labels(self.space, last, rng)
+        started = time.perf_counter()
+        first_s = self._round_s(labels, self.start, rng)
+        if fits == 1:
+            return first_s
+        middle_s = self._round_s(labels, (self.start + last) // 2, rng)
+        once_s = max(0.0, first_s - middle_s)  # encodings of a whole space are made for the first fit only
+        if fits == 2 or time.perf_counter() - started > LONG_S:
+            return once_s + fits * middle_s
+        ends_s = self._round_s(labels, self.start, rng) + self._round_s(labels, last, rng)
+        return once_s + fits * (ends_s + 4 * middle_s) / 6
+
+    def _round_s(self, labels: Observed, count: int, rng: np.random.Generator) -> float:
+        """About how many seconds a fit on so many labels takes, and what is offered after it.
+
+        What works in one piece goes through the fit before, too, of which it may have kept something.
+        """
+        if count > self.start and not (isinstance(self.predictor, Lasting) and self.predictor.rounds > 1):
+            self._fit_and_offer_s(labels, count - self.refit, rng)
+        return self._fit_and_offer_s(labels, count, rng)
+
+    def _fit_and_offer_s(self, labels: Observed, count: int, rng: np.random.Generator) -> float:
+        told = Observed(labels.archs[:count], labels.scores[:count])
+        fit_s, fitted = rehearsed_fit(self.predictor, told)
+        proposer, offered = self.proposer, list[Architecture]()
+
+        def offer(rounds: int) -> None:
+            short = proposer.lasting(rounds) if isinstance(proposer, Lasting) else proposer
+            offered[:] = short.offered(fitted, told, self.offered, rng)
+
+        offer_s = extrapolated(offer, proposer.rounds if isinstance(proposer, Lasting) else 1)
+        started = time.perf_counter()
+        fitted.predict(offered)
+        return fit_s + offer_s + time.perf_counter() - started
 
     def ask(self, n: int = 1) -> list[Proposal]:
         proposals: list[Proposal] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
+from ogive.core.trial import Budget
 from ogive.predictors.nao import Nao, NaoSettings
 from ogive.strategies.guided import Guided
 from ogive.strategies.proposers import Ascent
@@ -18,6 +19,7 @@ def nao(
     *,
     space: SearchSpace,
     seed: Seed,
+    budget: Budget | None = None,
     settings: NaoSettings = PUBLISHED,
     start: int = 600,  # Luo et al., NeurIPS 2018; the published code of NAO with weight sharing, as is all below
     refit: int = 300,
@@ -32,4 +34,4 @@ def nao(
     """
     predictor = Nao(space=space, seed=seed, settings=settings)
     proposer = Ascent(space=space, seeds=seeds, largest_step=largest_step)
-    return Guided(predictor, proposer, space=space, seed=seed, start=start, refit=refit, offered=refit)
+    return Guided(predictor, proposer, space=space, seed=seed, budget=budget, start=start, refit=refit, offered=refit)

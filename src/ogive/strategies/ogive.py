@@ -9,6 +9,7 @@ from ogive.core.errors import SpecError
 from ogive.core.predictor import Proposer
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
+from ogive.core.trial import Budget
 from ogive.predictors.blend import Blend
 from ogive.predictors.bounds import UpperConfidenceBound
 from ogive.strategies.guided import Guided
@@ -28,6 +29,7 @@ def ogive(
     *,
     space: SearchSpace,
     seed: Seed,
+    budget: Budget | None = None,
     start: int = 3,
     deviations: float = 2.0,
     heaviest: float = 0.25,
@@ -51,6 +53,7 @@ def ogive(
         proposer,
         space=space,
         seed=seed,
+        budget=budget,
         start=start,
         refit=refit,
         offered=offered,

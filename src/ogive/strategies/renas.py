@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
+from ogive.core.trial import Budget
 from ogive.predictors.renas import ReNAS, ReNASRecipe
 from ogive.strategies.guided import Guided
 from ogive.strategies.proposers import Evolved
@@ -17,6 +18,7 @@ def renas(
     *,
     space: SearchSpace,
     seed: Seed,
+    budget: Budget | None = None,
     recipe: ReNASRecipe = PUBLISHED,
     start: int = 90,
     refit: int = 10,  # as many of the best predicted are looked up by the paper's public code
@@ -31,4 +33,4 @@ def renas(
     the test accuracy.
     """
     predictor, proposer = ReNAS(space=space, seed=seed, recipe=recipe), Evolved(space=space, generations=generations)
-    return Guided(predictor, proposer, space=space, seed=seed, start=start, refit=refit, offered=offered)
+    return Guided(predictor, proposer, space=space, seed=seed, budget=budget, start=start, refit=refit, offered=offered)

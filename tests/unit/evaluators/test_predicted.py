@@ -277,4 +277,5 @@ def test_a_dry_run_counts_the_labels_and_not_the_predictions(invented_table: Pat
         strategy="random",
     )
     found = estimate(settings)
-    assert found.total_s == pytest.approx(8 * found.trial_s)
+    # A million look-ups would take minutes; the fit of five trees does not.
+    assert 8 * found.trial_s < found.total_s < 20

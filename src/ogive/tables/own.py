@@ -82,8 +82,8 @@ def import_mapped(paths: Sequence[Path], folder: Path, name: str, mapped: Mapped
     choices = _choices(columns, files, mapped)
     wanted = _wanted(columns, files, mapped)
     _check_roles(wanted, paths, name, mapped)
-    _check_directions(wanted, paths, name, mapped)
     tested = _of_test_set(wanted, mapped)
+    _check_directions(wanted, paths, name, mapped)
     about = {column: _about(column, source, columns[source], mapped, tested) for column, source in wanted.items()}
     numbers = {column: without_infinities(columns[source], column) for column, source in wanted.items()}
     choices, numbers = merged(mapped.space.name, choices, numbers, mapped.duplicates, files)

@@ -34,9 +34,11 @@ __all__ = [
     "Populated",
     "Preparing",
     "Projecting",
+    "Promoting",
     "Reading",
     "Rehearsed",
     "Repeated",
+    "Resumable",
     "Scheduled",
     "Shared",
     "answer_of",
@@ -174,6 +176,24 @@ class Divisible(Protocol):
     @property
     def divisible(self) -> bool:
         """Whether it promises that."""
+        ...
+
+
+@runtime_checkable
+class Promoting(Protocol):
+    """A strategy of rungs that knows which architectures it may still propose at a higher fidelity."""
+
+    def promotes(self, arch: Architecture) -> bool:
+        """Whether it may; what was kept to go on from is removed where it says no, else when the search is over."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An evaluator that keeps what a higher fidelity of an architecture would go on from."""
+
+    def forget(self, arch: Architecture) -> None:
+        """Remove that; a higher fidelity begins anew."""
         ...
 
 

@@ -107,6 +107,13 @@ class Trained:
                 self._task.prepare(self._recipe, seed=self._seed, device=self._device, tell=self.progress)
             return [self._measured(proposal) for proposal in proposals]
 
+    def forget(self, arch: Architecture) -> None:
+        """Remove the rungs of an architecture, from which no higher one will go on."""
+        place = None if self._folder is None else own_folder(self._folder, arch, int(self._recipe.length))
+        if place is not None and place.is_dir():
+            with lock(place, "same architecture", self.progress):
+                shutil.rmtree(place, ignore_errors=True)
+
     def _measured(self, proposal: Proposal) -> Measurement:
         full = int(self._recipe.length)
         rung = full if proposal.fidelity is None else proposal.fidelity

@@ -85,16 +85,18 @@ def judged_shared(row: Mapping[str, Any], chosen: Shared) -> dict[str, Any]:
         "markdown": list(told.markdown),
     }
     if chosen.published is None:
-        status = {"status": "measured", "because": "nothing was published to compare with"}
-    elif row["preset"] != "paper":
-        status = {"status": "measured", "because": f"the preset {row['preset']} is smaller than what was published"}
-    else:
-        assert chosen.error is not None
-        assert chosen.margin is not None
-        target = Target(chosen.published, chosen.error, chosen.margin)
-        cheap = {label: value for label, value in told.baselines.items() if label in chosen.cheap}
-        status = verdict(doubts(target, ours, found["interval"], cheap, 3), chosen.source_checked, chosen.deviation)
-    return {**row, **found, **status}
+        return {**row, **found, "status": "measured", "because": "nothing was published to compare with"}
+    assert chosen.error is not None
+    assert chosen.margin is not None
+    target = Target(chosen.published, chosen.error, chosen.margin)
+    cheap = {label: value for label, value in told.baselines.items() if label in chosen.cheap}
+    against = doubts(target, ours, found["interval"], cheap, 3)
+    deviation = chosen.deviation
+    if row["preset"] != "paper":
+        smaller = f"the preset {row['preset']} is smaller than what was published"
+        deviation = smaller if deviation is None else f"{smaller}; {deviation}"
+        against = against or ["as near as it is, it is of another experiment"]
+    return {**row, **found, **verdict(against, chosen.source_checked, deviation)}
 
 
 def _part(chosen: Shared, name: str) -> Any:

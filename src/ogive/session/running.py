@@ -33,6 +33,7 @@ from ogive.run_store import Followed, RunStore
 from ogive.runs import BUDGET, STOP, Run, Stopped, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
+from ogive.session.rungs import Rungs
 from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
 from ogive.trained_networks import note_winner
 
@@ -271,6 +272,7 @@ def _drive(
     started = time.perf_counter() - elapsed
     saved = study.asked
     save_every = min([save_every, *(part.save_every for part in walk(study.strategy) if isinstance(part, Costly))])
+    rungs = None if isinstance(store, Followed) else Rungs(study, store.run.trials)
     ahead, order = settings.ahead, settings.order
     trials = study.run(
         settings.budget,
@@ -285,6 +287,9 @@ def _drive(
     try:
         for trial in ticking(trials, settings.budget):
             store.append(trial, time.perf_counter() - started)
+            if rungs is not None:
+                rungs.add(trial)
+                rungs.clear(over=False)
             yield trial
             if study.asked - saved >= save_every:
                 _save(study, store)
@@ -296,6 +301,8 @@ def _drive(
     if study.stopped or study.asking:
         store.interrupted()
         store.note(STOP, stopped(study, time.perf_counter() - started).to_json())
+    elif rungs is not None:
+        rungs.clear(over=True)
 
 
 def stopped(study: Study, at_s: float) -> Stopped:

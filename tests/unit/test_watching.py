@@ -46,7 +46,7 @@ def watched(
     past: Sequence[Trial] = (),
     most: float = math.inf,
 ) -> Watch:
-    pace = Pace(budget, clock(), workers, fidelity, most, past, sum(trial.cost.wall_s for trial in past))
+    pace = Pace(budget, clock(), workers, fidelity, lambda: most, past, sum(trial.cost.wall_s for trial in past))
     return Watch(pace, objectives, metrics, limits_of(limits), clock)
 
 

@@ -141,8 +141,8 @@ class Scheduled(Protocol):
     """A strategy that ends by itself, and whose seconds, as rehearsed, are spread evenly over its proposals."""
 
     @property
-    def proposals(self) -> int:
-        """How many it makes at most."""
+    def proposals(self) -> float:
+        """How many it makes at most; infinite while that depends on what is not trained yet."""
         ...
 
 

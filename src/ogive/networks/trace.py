@@ -447,7 +447,7 @@ def _summed(name: str, args: tuple[Any, ...], tensors: Sequence[Tensor]) -> int:
 
 def _told(inputs: Sequence[int] | Tensor | tuple[Tensor, ...]) -> str:
     """The sizes of inputs in words."""
-    shapes = [one.shape for one in _tensors((inputs,))] or [inputs]
+    shapes: list[Any] = [one.shape for one in _tensors((inputs,))] or [inputs]
     return " and ".join("×".join(map(str, shape)) for shape in shapes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ogive.core.executor import Began, Event, Progress, Task
@@ -61,15 +61,16 @@ class UnderWay:
 class Pace:
     """What was spent and what it took, told by trials and by the events of an executor of `workers`.
 
-    `most` trials are all that there can be, whatever the budget says; `past` is what an earlier sitting of the search
-    spent, in `elapsed_s` seconds. `since_s` and all other moments are on the clock of whoever tells them.
+    `most` says how many trials there can be at all, whatever the budget says, as far as is known when it is asked;
+    `past` is what an earlier sitting of the search spent, in `elapsed_s` seconds. `since_s` and all other moments are
+    on the clock of whoever tells them.
     """
 
     budget: Budget
     since_s: float
     workers: int = 1
     fidelity: Fidelity | None = None
-    most: float = math.inf
+    most: Callable[[], float] = field(default=lambda: math.inf)
     past: Sequence[Trial] = ()
     elapsed_s: float = 0.0
     spent: Spent = field(init=False)
@@ -124,7 +125,7 @@ class Pace:
     @property
     def limit(self) -> float:
         """How many trials there will be at most; infinite where only other limits are known."""
-        return min(self.most, math.inf if self.budget.trials is None else self.budget.trials)
+        return min(self.most(), math.inf if self.budget.trials is None else self.budget.trials)
 
     def left_s(self, now_s: float) -> float | None:
         """Seconds until the first limit is reached; None while nothing was measured from which to tell."""

@@ -150,7 +150,10 @@ def watch_of(
     settings: Settings, parts: Parts, before: Run | None = None, limits: Sequence[Limit] | None = None
 ) -> Watch:
     """The watch of a search, or of one that goes on from what was stored `before`, within these limits if any."""
-    most = min((part.proposals for part in walk(parts.strategy) if isinstance(part, Scheduled)), default=math.inf)
+
+    def most() -> float:
+        return min((part.proposals for part in walk(parts.strategy) if isinstance(part, Scheduled)), default=math.inf)
+
     past, elapsed_s = ([], 0.0) if before is None else (before.trials, before.elapsed_s)
     fidelity = fidelity_of(parts.evaluator)
     pace = Pace(settings.budget, time.perf_counter(), settings.count, fidelity, most, past, elapsed_s)

@@ -131,6 +131,7 @@ class SharedPaths(Resumable):
         self._estimates = estimates
         self._found: list[tuple[Architecture, float]] = []
         self._divided: Divided | None = None
+        self._prepared = False
 
     @property
     def parts(self) -> tuple[WeightSource]:
@@ -150,9 +151,11 @@ class SharedPaths(Resumable):
         return within
 
     @property
-    def proposals(self) -> int:
-        """One, or one for each part, which there are once the weights are prepared."""
-        return 1 if self._divided is None else len(self._divided.holdings())
+    def proposals(self) -> float:
+        """One, or one for each part, of which nobody knows how many there are before the weights are prepared."""
+        if self._divided is None:
+            return 1
+        return len(self._divided.holdings()) if self._prepared else math.inf
 
     @property
     def best(self) -> tuple[Architecture, float]:
@@ -167,7 +170,7 @@ class SharedPaths(Resumable):
         while len(proposals) < n:
             started = time.perf_counter()
             with torch_threads(self.threads):
-                self._estimates.prepare(self.progress)
+                self._prepare(self.progress)
                 if len(self._found) >= self.proposals:
                     break
                 self._search()
@@ -182,12 +185,16 @@ class SharedPaths(Resumable):
         rng = self.seed.numpy("rehearsal")
         with torch_threads(self.threads):
             own_s = self._estimates.rehearse()
-            self._estimates.prepare(None)
+            self._prepare(None)
             self._score(self.space.sample(rng), [])  # the first work of a process takes longer than the rest
             started = time.perf_counter()
             for _ in range(FEW):
                 self._score(self.space.sample(rng), [])
         return own_s + (time.perf_counter() - started) / FEW * self.derive.candidates * self.proposals
+
+    def _prepare(self, tell: Callable[[str], None] | None) -> None:
+        self._estimates.prepare(tell)
+        self._prepared = True
 
     def _search(self) -> None:
         """Search the whole space, or the next part."""

@@ -260,7 +260,11 @@ def test_searches_of_paths_share_the_weights_of_the_evaluator(
 ) -> None:
     settings = replace(SETTINGS, strategy=strategy, weights=weights, budget=Budget(trials=20))
     parts = session.assemble(settings, folder=session.unfinished(tmp_path / "run"))
-    run = session.search(settings, tmp_path / "run", parts=parts)
+    watch = session.watch_of(settings, parts)
+    assert watch.share == 0
+    assert not (tmp_path / "run").exists()  # what watches a search begins none of its trainings
+    run = session.search(settings, tmp_path / "run", parts=parts, on_trial=watch.trial)
+    assert watch.share == 1
     assert [trial.status for trial in run.trials] == ["ok"] * proposals
     assert len(supernets(tmp_path)) == trainings
     (source,) = {id(one): one for part in (parts.strategy, parts.evaluator) for one in walk(part)

@@ -32,8 +32,9 @@ from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.objects import held
+from ogive.reranking import reranked
 from ogive.result import Result, result_of
-from ogive.runs import read_run
+from ogive.runs import Run, read_run
 from ogive.searching import compare, resume, search, stored_in
 from ogive.tables.scores import Scores
 from ogive.tables.store import Table, open_table
@@ -117,9 +118,14 @@ def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) ->
     return built
 
 
-def open_run(folder: str | Path) -> Result:
-    """What a run folder holds."""
-    return result_of(read_run(Path(folder)))
+def open_run(folder: str | Path, *, objective: str | Sequence[str] = ()) -> Result:
+    """What a run folder holds, its trials ranked by another `objective` than that of the search if one is given."""
+    return result_of(_ranked(Path(folder), objective))
+
+
+def _ranked(folder: Path, objective: str | Sequence[str]) -> Run:
+    texts = (objective,) if isinstance(objective, str) else tuple(objective)
+    return reranked(read_run(folder), texts) if texts else read_run(folder)
 
 
 def train(
@@ -213,15 +219,21 @@ def export(
     return exported
 
 
-def report(*runs: str | Path | Result, out: str | Path | None = None, title: str | None = None) -> Path:
+def report(
+    *runs: str | Path | Result,
+    out: str | Path | None = None,
+    title: str | None = None,
+    objective: str | Sequence[str] = (),
+) -> Path:
     """Write one self-contained HTML page about one or several stored runs, and return where it is.
 
-    By default that is ``report.html`` in the folder of the first. SpecError without runs, and StoreError for a damaged
-    one.
+    By default that is ``report.html`` in the folder of the first, or ``report-ranked.html`` with another `objective`
+    than those of the searches, by which the trials are ranked. SpecError without runs, StoreError for a damaged one.
     """
-    folders = [stored_in(run) for run in runs]
-    place = Path(out) if out is not None else folders[0] / "report.html" if folders else Path("report.html")
-    page: Path = catalog.load("write_page")([read_run(folder) for folder in folders], place, title=title)
+    folders, name = [stored_in(run) for run in runs], "report-ranked.html" if objective else "report.html"
+    place = Path(out) if out is not None else folders[0] / name if folders else Path(name)
+    read = [_ranked(folder, objective) for folder in folders]
+    page: Path = catalog.load("write_page")(read, place, title=title)
     return page
 
 

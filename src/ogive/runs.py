@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,16 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run folder holds, read once."""
+    """What a run folder holds, read once.
+
+    `ranked` are other objectives than those of the search, by which its trials are `rescored`, for whoever asks later.
+    """
 
     folder: Path
     config: dict[str, Any]
     records: tuple[Record, ...]
+    ranked: tuple[str, ...] = ()
+    rescored: Callable[[Trial], Trial] | None = None
 
     @property
     def trials(self) -> list[Trial]:
@@ -116,7 +121,12 @@ class Run:
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The objectives as they were written."""
+        """The objectives by which its trials are ranked, as they were written: those of the search, unless others."""
+        return self.ranked or self.searched_for
+
+    @property
+    def searched_for(self) -> tuple[str, ...]:
+        """The objectives that its strategy was told."""
         return tuple(str(text) for text in self.config.get("objectives") or ())
 
     @property
@@ -185,11 +195,16 @@ class Run:
         trials = {trial.number: trial for trial in self.trials}
         try:
             entries = read_json(path, FOUND)["finalists"]
-            found = {entry["trial"]: read_final(trials[entry["trial"]], entry) for entry in entries}
+            found = {entry["trial"]: self._read_final(trials[entry["trial"]], entry) for entry in entries}
         except (OSError, ValueError, KeyError) as error:
             way = f"delete it; `{way_to_resume(self.folder)}` measures again"
             raise StoreError(f"{path} is damaged ({in_line(error)}): {way}.") from error
         return found
+
+    def _read_final(self, trial: Trial, entry: Mapping[str, Any]) -> Trial:
+        if self.rescored is None:
+            return read_final(trial, entry)
+        return self.rescored(read_final(replace(trial, scores=None), entry))
 
     def final(self, trial: Trial) -> Trial:
         """One of its trials, with its latency as it was measured last."""

@@ -39,10 +39,10 @@ COMMANDS: dict[str, set[str]] = {
     "compare": {*SETTINGS, "strategies", "--seeds"},
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
     | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
-    "front": {"run", "--prefer", "--json"},
+    "front": {"run", "--prefer", "--objective", "--json"},
     "watch": {"run", "--every", "--once"},
     "export": {"run", "--trial", "--to", "--out", "--name", "--raw", "--data"},
-    "report": {"runs", "--out", "--kernels"},
+    "report": {"runs", "--out", "--objective", "--kernels"},
     "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
     | {"--threads"},
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}

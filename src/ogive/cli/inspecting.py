@@ -78,7 +78,11 @@ def doctor_command() -> None:
 def report_command(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; several are drawn against each other.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The page.  [default: report.html in the first run]")
+        Path | None,
+        typer.Option("--out", help="The page.  [default: report.html in the first run]"),
+    ] = None,
+    objective: Annotated[
+        list[str] | None, typer.Option("--objective", help="Rank the trials by another one; repeat for a front.")
     ] = None,
     kernels: Annotated[
         bool, typer.Option("--kernels", help="First keep in the runs what NASWOT sees of three of their candidates.")
@@ -87,7 +91,12 @@ def report_command(
     """Write one self-contained HTML page about one or several runs.
 
     Example: ogive report runs/evolution runs/random --out report.html
+
+    Another objective ranks what was measured, in a page of its own, and changes nothing that is stored:
+
+    Example: ogive report runs/evolution --objective "latency_tradeoff(target_ms=2)"
     """
+    from ogive.reranking import reranked
     from ogive.runs import read_run
 
     read = [read_run(folder) for folder in runs]
@@ -96,7 +105,8 @@ def report_command(
 
         for run in read:
             keep_kernels_of_run(run, run.artifacts / "kernels.npz")
-    page = catalog.load("write_page")(read, out or runs[0] / "report.html")
+    read = [reranked(run, objective) for run in read] if objective else read
+    page = catalog.load("write_page")(read, out or runs[0] / ("report-ranked.html" if objective else "report.html"))
     console.print(f"wrote {page}")
 
 

@@ -18,6 +18,7 @@ from ogive.cli.show import COUNTS, Bar, console, duration, number, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName, nearest, quoted
 from ogive.core.trial import Trial
+from ogive.reranking import reranked
 from ogive.runs import Run, read_run
 
 __all__ = ["register"]
@@ -206,6 +207,9 @@ def export_command(
 def front_command(
     run: RunFolder,
     prefer: Prefer = None,
+    objective: Annotated[
+        list[str] | None, typer.Option("--objective", help="Rank the trials by another one; repeat for a front.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
 ) -> None:
     """List the trials of a search that no other beats in all objectives, and which of them is the best by its rule.
@@ -213,8 +217,10 @@ def front_command(
     Example: ogive front runs/nasbench201-nsga2-seed0 --prefer "params<=500000"
 
     Example: ogive front runs/nasbench201-nsga2-seed0 --json
+
+    Example: ogive front runs/nasbench201-evolution-seed0 --objective val_acc --objective params
     """
-    read = read_run(run)
+    read = reranked(read_run(run), objective) if objective else read_run(run)
     limits = read.limits if prefer is None else limits_of(prefer)
     check_limits(limits, tuple(read.metrics.values()))
     choice, front = read.chosen(limits), pareto_front(read.final_trials)

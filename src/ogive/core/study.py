@@ -18,7 +18,7 @@ from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
 
-__all__ = ["ORDERS", "Evaluation", "OpenChunk", "Order", "Study"]
+__all__ = ["ORDERS", "Evaluation", "OpenChunk", "Order", "Study", "judged"]
 
 # In which order trials are told: as they were proposed, or as they finish, which no second run repeats.
 Order = Literal["number", "finish"]
@@ -199,16 +199,7 @@ class Study:
 
     def scored(self, number: int, proposal: Proposal, measurement: Measurement) -> Trial:
         """The trial that a measurement of a proposal makes."""
-        if measurement.screened:
-            return Trial(number, proposal, measurement, "screened")
-        if measurement.error is not None:
-            return Trial(number, proposal, measurement, "failed")
-        scores = tuple(float(objective(proposal.arch, measurement.metrics)) for objective in self.objectives)
-        for objective, score in zip(self.objectives, scores, strict=True):
-            if not math.isfinite(score):
-                failed = Measurement(measurement.metrics, measurement.cost, f"{objective!r} is {score}")
-                return Trial(number, proposal, failed, "failed")
-        return Trial(number, proposal, measurement, "ok", scores)
+        return judged(number, proposal, measurement, self.objectives)
 
     # -- the steps of the loop --------------------------------------------------------------------------------------
 
@@ -439,3 +430,17 @@ def _learner(evaluator: Evaluator) -> Labelled | None:
             f"once, and not inside of screened(...): {type(evaluator).__name__} has {len(found)} of it."
         )
     return found[0] if found else None
+
+
+def judged(number: int, proposal: Proposal, measurement: Measurement, objectives: Sequence[Objective]) -> Trial:
+    """The trial that a measurement of a proposal makes, scored by the objectives."""
+    if measurement.screened:
+        return Trial(number, proposal, measurement, "screened")
+    if measurement.error is not None:
+        return Trial(number, proposal, measurement, "failed")
+    scores = tuple(float(objective(proposal.arch, measurement.metrics)) for objective in objectives)
+    for objective, score in zip(objectives, scores, strict=True):
+        if not math.isfinite(score):
+            failed = Measurement(measurement.metrics, measurement.cost, f"{objective!r} is {score}")
+            return Trial(number, proposal, failed, "failed")
+    return Trial(number, proposal, measurement, "ok", scores)

@@ -43,7 +43,8 @@ def answer_section(facts: Facts, drawing: Drawing) -> Html:
         text = f"Today there is no winner. {facts.lead.choice.missing}" if facts.lead.working else nothing
         return section("answer", "The answer", tag("p", text, class_="lead"), doubts(facts))
     picture = drawing.picture(best.arch)
-    said = tag("div", _front(facts, best), _lead(facts, best), *(tag("p", line) for line in verdict(facts)))
+    lines = [*_ranked(facts), *verdict(facts)]
+    said = tag("div", _front(facts, best), _lead(facts, best), *(tag("p", line) for line in lines))
     spelled = drawing.spelled(best.arch)
     name = tag(
         "div",
@@ -66,6 +67,18 @@ def answer_section(facts: Facts, drawing: Drawing) -> Html:
         sources([best.one], trained=best.one if best.trained else None),
         doubts(facts),
     )
+
+
+def _ranked(facts: Facts) -> list[str]:
+    """That the trials are ranked by something else than what was sought."""
+    runs = [one.run for one in facts.runs if one.run.objectives != one.run.searched_for]
+    if not runs:
+        return []
+    sought = " and ".join(dict.fromkeys(", ".join(run.searched_for) for run in runs))
+    ranked = (
+        f"The trials are ranked here by {', '.join(runs[0].objectives)}. They were searched for {sought}, and a search"
+    )
+    return [f"{ranked} for the former might have found better ones."]
 
 
 # -- in a sentence ----------------------------------------------------------------------------------------------------

@@ -218,9 +218,7 @@ def score(trial: Trial | None, objective: int = 0) -> float:
 
 
 def _sought(run: Run, metrics: Mapping[str, Metric]) -> tuple[Sought, ...]:
-    given = run.config.get("objectives")
-    written = [str(text) for text in given] if isinstance(given, list) else []
-    return tuple(_read(text, metrics) for text in written or ["the objective"])
+    return tuple(_read(text, metrics) for text in run.objectives or ["the objective"])
 
 
 def _read(written: str, metrics: Mapping[str, Metric]) -> Sought:

@@ -168,7 +168,8 @@ def reproduce_section(facts: Facts, page: str) -> Html:
         folder = shlex.quote(str(best.one.run.folder))
         lines.append(str(best.one.final.get("command") or best.one.way_to_train))
         lines.append(f"ogive export {folder} --to torch,onnx,export")
-    lines.append(f"ogive report {' '.join(folders)} --out {shlex.quote(page)}")
+    ranked = [f" --objective {shlex.quote(text)}" for text in runs[0].run.ranked]
+    lines.append(f"ogive report {' '.join(folders)}{''.join(ranked)} --out {shlex.quote(page)}")
     # One command may have made several runs.
     commands = list(dict.fromkeys(lines))
     again = "ogive resume FOLDER"

@@ -306,7 +306,11 @@ def from_loaders(
 def divided(
     source: Source, name: str, seed: Seed, *, test: int | None = None, validation: float | None = None
 ) -> Source:
-    """The source with a test part and a validation part, split off the training images where it has none."""
+    """The source with a test part and a validation part, split off the training images where it has none.
+
+    What comes of a file or folder is divided alike wherever that lies, so that it may move.
+    """
+    streams = seed.child(name.partition(":")[0])
     share = SHARE if validation is None else validation
     if not 0 < share < 1:
         raise SpecError(f"validation is a share of the training images, between 0 and 1, but got {share}.")
@@ -319,11 +323,11 @@ def divided(
         )
     if source.test is None:
         count = round(SHARE * len(source.train.labels)) if test is None else test
-        kept, off = stratified(source.train.labels, count, seed.child(name).numpy("test split"))
+        kept, off = stratified(source.train.labels, count, streams.numpy("test split"))
         source = replace(source, train=source.train.take(kept), test=source.train.take(off))
     if source.val is None:
         count = round(share * len(source.train.labels))
-        kept, off = stratified(source.train.labels, count, seed.child(name).numpy("validation split"))
+        kept, off = stratified(source.train.labels, count, streams.numpy("validation split"))
         source = replace(source, train=source.train.take(kept), val=source.train.take(off))
     return source
 

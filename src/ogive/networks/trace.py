@@ -88,8 +88,11 @@ def trace(module: nn.Module, inputs: Sequence[int] | Tensor | tuple[Tensor, ...]
 
 
 def multiplications(module: nn.Module, inputs: Sequence[int] | Tensor | tuple[Tensor, ...]) -> int:
-    """Multiply-accumulates of all convolutions and products with a learnt matrix, of networks with any functions."""
-    return sum(draft.macs for draft in _recorded(module, inputs).drafts)
+    """Multiply-accumulates of all convolutions and products with a learnt matrix, of networks with any functions.
+
+    Where a network decides by values, they are those of the way that these inputs take.
+    """
+    return sum(draft.macs for draft in _recorded(module, inputs, decides=True).drafts)
 
 
 @dataclass(slots=True)
@@ -119,10 +122,11 @@ NOTHING = _Value()
 
 
 class _Recorder(TorchFunctionMode):
-    """Writes down what is called while it is entered."""
+    """Writes down what is called while it is entered; a network that decides by values is refused unless it may."""
 
-    def __init__(self, module: nn.Module, inputs: Iterable[Tensor]) -> None:
+    def __init__(self, module: nn.Module, inputs: Iterable[Tensor], *, decides: bool) -> None:
         super().__init__()
+        self.decides = decides
         self.drafts: list[_Draft] = []
         self.unknown: list[tuple[str, str]] = []
         self.output: frozenset[int] = frozenset()
@@ -141,7 +145,7 @@ class _Recorder(TorchFunctionMode):
         tensors = list(_tensors((*args, *kwargs.values())))
         values = [self.value(tensor) for tensor in tensors]
         followed = [value for value in values if value is not NOTHING]
-        if followed and name in READING and any(value.nodes for value in followed):
+        if not self.decides and name in READING and any(value.nodes for value in followed):
             raise SpecError(
                 f"{_called(self.layer())} asks for the value of what it computes ({name}), so that another input may "
                 "take another way: no graph can be made of that."
@@ -333,12 +337,14 @@ class _Recorder(TorchFunctionMode):
         return frozenset((len(self.drafts) - 1,))
 
 
-def _recorded(module: nn.Module, inputs: Sequence[int] | Tensor | tuple[Tensor, ...]) -> _Recorder:
+def _recorded(
+    module: nn.Module, inputs: Sequence[int] | Tensor | tuple[Tensor, ...], *, decides: bool = False
+) -> _Recorder:
     """What a network in evaluation mode does with inputs; whatever it raises comes through."""
     if isinstance(module, torch.jit.ScriptModule):
         raise SpecError("A compiled ScriptModule cannot be followed: give the module that it was made from.")
     given = _inputs(module, inputs)
-    recorder = _Recorder(module, given)
+    recorder = _Recorder(module, given, decides=decides)
     with _evaluating(module), torch.no_grad(), recorder:
         result = module(*given)
     outputs = list(_tensors((result,)))

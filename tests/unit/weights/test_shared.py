@@ -108,7 +108,8 @@ def test_strategy_and_evaluator_share_one_supernet_that_is_trained_once(tmp_path
     told: list[str] = []
     run = session.search(SETTINGS, tmp_path / "run", parts=parts, on_note=told.append)
     assert [trial.status for trial in run.trials] == ["ok"] * 3
-    assert [text.partition(", loss")[0] for text in told] == ["supernet: epoch 1 of 2", "supernet: epoch 2 of 2"]
+    ends = [text.partition(", loss")[0] for text in told if ", loss" in text]  # a slow epoch tells of its steps, too
+    assert ends == ["supernet: epoch 1 of 2", "supernet: epoch 2 of 2"]
     assert len(supernets(tmp_path)) == 1
     assert first.training_s > 0
     # Each with its own, it is trained twice, from two seeds.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ogive.networks.outlines import Shapes
 from ogive.networks.trace import multiplications
 
 __all__ = ["macs", "parameters"]
@@ -26,4 +27,5 @@ def macs(module: nn.Module, shape: Sequence[int]) -> int:
     "FLOPs" of mobile-sized networks are mostly such multiply-accumulates, but of differing counters. The module is
     left as it was, running statistics and modes included.
     """
-    return multiplications(module, shape)
+    with Shapes():
+        return multiplications(module, shape)

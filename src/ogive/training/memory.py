@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive.core.errors import SpecError
+from ogive.networks.outlines import Shapes
 from ogive.training.recipe import Recipe
 
 __all__ = ["capacity", "is_out_of_memory", "refuse_too_large", "training_bytes"]
@@ -30,23 +31,23 @@ def training_bytes(network: nn.Module, shape: tuple[int, ...], recipe: Recipe) -
     weights = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
     copies = 2 + (2 if recipe.optimizer == "adamw" else recipe.momentum > 0) + (recipe.average > 0)
     own = {_key(tensor) for tensor in (*network.parameters(), *network.buffers())}
-    kept: dict[int, int] = {}
+    # Storages, not their sizes: one that is freed, as of a branch that leads nowhere, could lend its key to another.
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         if _key(tensor) not in own:
-            kept[_key(tensor)] = tensor.untyped_storage().nbytes()
+            kept[_key(tensor)] = tensor.untyped_storage()
         return tensor.detach()  # an output saved by its own graph would be a cycle that no garbage collection sees
 
     dtype = next(network.parameters()).dtype
     images = torch.empty(recipe.batch_size, *shape, dtype=dtype, device="meta")
     mode = network.training
     network.train()
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = network(images)  # held until the count is done: a storage that is freed could lend its key to another
+    with Shapes(), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(images)
     network.train(mode)
-    total = copies * weights + images.nbytes + sum(kept.values()) + 2 * max(kept.values(), default=0)
-    del output
-    return total
+    sizes = [storage.nbytes() for storage in kept.values()]
+    return copies * weights + images.nbytes + sum(sizes) + 2 * max(sizes, default=0)
 
 
 def _key(tensor: Tensor) -> int:

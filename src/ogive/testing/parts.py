@@ -82,6 +82,10 @@ def require_same_elsewhere(trace: str, arguments: Sequence[str], here: Sequence[
             )
 
 
+# What parts and the first optimiser of torch import, in a second or more each.
+_SLOWLY_IMPORTED = ("torch", "torch._dynamo", "sklearn.ensemble", "sklearn.datasets", "optuna.samplers")
+
+
 class _Elsewhere:
     """A process with another hash of strings, which answers each question in a fork of itself.
 
@@ -98,7 +102,7 @@ class _Elsewhere:
         """What the function returns there; ProtocolError if it raises, or ends its process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        warm = [name for name in sys.modules if name.startswith("ogive.") or name in ("torch", "sklearn.ensemble")]
+        warm = [name for name in sys.modules if name.startswith("ogive.") or name in _SLOWLY_IMPORTED]
         question = {"path": sys.path, "warm": warm, "trace": trace, "arguments": list(arguments)}
         self._process.stdin.write(f"{json.dumps(question)}\n")
         self._process.stdin.flush()

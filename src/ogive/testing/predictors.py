@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def check_predictor(
     check.equal_scores()
     check.foreign()
     check.deviation()
-    require_picklable(check.fitted(), check.name)
+    require_picklable(check.fitted, check.name)
     if subprocess:
         arguments = [target(factory), target(space), str(labels)]
         here = trace_of_predictor(factory, space, labels)
@@ -46,7 +46,7 @@ def check_predictor(
 def trace_of_predictor(factory: PredictorFactory | str, space: SearchSpace | str, labels: int | str) -> list[str]:
     """What a fitted predictor says of architectures it has not seen, as lines that must be the same everywhere."""
     check = _Check(imported(factory), made(space, SearchSpace), int(labels))
-    return [repr(value) for value in check.fitted().predict(check.others).tolist()]
+    return [repr(value) for value in check.fitted.predict(check.others).tolist()]
 
 
 class _Check:
@@ -66,35 +66,36 @@ class _Check:
         require(isinstance(predictor, Predictor), f"{type(predictor).__name__} lacks fit or predict.")
         return predictor
 
+    @cached_property
     def fitted(self) -> Predictor:
+        """One for all checks that only ask it: a fit is what takes long."""
         predictor = self.new()
         predictor.fit(self.observed)
         return predictor
 
     def shapes(self) -> None:
-        predictor = self.fitted()
-        together = self._predicted(predictor, self.others)
-        apart = np.concatenate([self._predicted(predictor, [arch]) for arch in reversed(self.others)])[::-1]
+        together = self._predicted(self.fitted, self.others)
+        apart = np.concatenate([self._predicted(self.fitted, [arch]) for arch in reversed(self.others)])[::-1]
         require(
             np.allclose(together, apart, rtol=1e-5, atol=1e-8),
             f"{self.name}: a prediction depends on its architecture alone, but differs between a batch and one by one.",
         )
-        self._predicted(predictor, [])
+        self._predicted(self.fitted, [])
 
     def determinism(self) -> None:
         before = global_state()
-        first, second = self.fitted(), self.fitted()
+        second = self.new()
         other = Observed(self.observed.archs[::-1], tuple(-score for score in self.observed.scores))
         second.fit(other)
         second.fit(self.observed)
         require(
-            np.array_equal(first.predict(self.others), second.predict(self.others)),
+            np.array_equal(self.fitted.predict(self.others), second.predict(self.others)),
             f"{self.name}: equal labels must give equal predictions, whatever it was fitted on before.",
         )
         require(global_state() == before, f"{self.name}: draw from the seed, not from numpy's global generator.")
 
     def direction(self) -> None:
-        predicted = self.fitted().predict(self.observed.archs)
+        predicted = self.fitted.predict(self.observed.archs)
         agreement = kendall_tau(predicted, np.array(self.observed.scores))
         require(
             agreement > 0,
@@ -116,7 +117,7 @@ class _Check:
     def foreign(self) -> None:
         stranger = [Architecture("nowhere", self.others[0].choices)]
         try:
-            self.fitted().predict(stranger)
+            self.fitted.predict(stranger)
         except OgiveError:
             return
         except Exception as error:
@@ -126,11 +127,10 @@ class _Check:
         raise ProtocolError(f"{self.name}: predicted {stranger[0]}, which belongs to no space of its own.")
 
     def deviation(self) -> None:
-        predictor = self.fitted()
-        if not isinstance(predictor, Uncertain):
+        if not isinstance(self.fitted, Uncertain):
             return
-        mean, deviation = predictor.predicted(self.others)
-        same = np.array_equal(mean, predictor.predict(self.others))
+        mean, deviation = self.fitted.predicted(self.others)
+        same = np.array_equal(mean, self.fitted.predict(self.others))
         require(same, f"{self.name}: the mean of predicted must be what predict returns.")
         proper = deviation.shape == mean.shape and np.isfinite(deviation).all() and (deviation >= 0).all()
         require(bool(proper), f"{self.name}: deviations are finite, not negative and of the shape of the means.")

@@ -33,12 +33,12 @@ def split(seed: int, count: int) -> Split:
     return Split(noise + 100 * labels.byte()[:, None, None, None], labels)
 
 
-DATA = Data("bright", split(0, 48), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
+DATA = Data("bright", split(0, 24), split(1, 8), split(2, 8), ("dark", "bright"), (0.4,) * 3, (0.25,) * 3)
 
 
 def searcher(space: SearchSpace, kind: str = "darts", **options: Any) -> SupernetStrategy:
     plain: dict[str, Any] = {
-        "space": space, "data": DATA, "seed": Seed(0), "channels": 4, "cells": 1, "epochs": 2, "batch_size": 8,
+        "space": space, "data": DATA, "seed": Seed(0), "channels": 4, "cells": 1, "epochs": 2, "batch_size": 12,
     }  # fmt: skip
     if kind == "darts":
         plain["alpha_learning_rate"] = 0.1
@@ -93,7 +93,7 @@ def test_parts_of_several_edges_are_searched_level_by_level() -> None:
 
 
 def test_parts_in_darts_hold_what_their_two_edges_hold() -> None:
-    inner = {"epochs": 1, "cells": 3, "batch_size": 24}
+    inner = {"epochs": 1, "cells": 3}
     search = strategy(inner, darts(), split=["normal:2", "reduce:0"], transfer=False)
     search.ask(8)
     assert search._waiting is not None
@@ -182,7 +182,7 @@ def test_finished_parts_are_not_kept_when_nothing_is_split_from_them(tmp_path: P
 
 
 def test_a_loss_that_is_no_number_ends_a_part_and_not_the_search() -> None:
-    search = strategy()
+    search = strategy({"batch_size": 4})  # three steps an epoch
     search.ask(2)
     search._finish()
     assert search._begin()

@@ -68,7 +68,7 @@ def test_a_supernet_learns_what_can_be_seen() -> None:
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_what_darts_derives_can_be_built_and_trained_on(order: Any) -> None:
-    search = strategy(space=darts(), cells=3, order=order, epochs=1, alpha_learning_rate=0.1)
+    search = strategy(space=darts(), cells=3, order=order, epochs=1, batch_size=24, alpha_learning_rate=0.1)
     (proposal,) = search.ask()
     darts().admit(proposal.arch)
     network = build(proposal.arch, default_skeleton("darts", channels=4, cells=3))
@@ -159,7 +159,8 @@ def test_a_state_of_another_search_is_refused(tmp_path: Path) -> None:
 
 def test_the_threshold_of_fair_darts_proposes_cells_of_ddarts_that_can_be_built() -> None:
     space = ddarts(distinct=3)
-    search = strategy(space=space, cells=None, gate="sigmoid", threshold=0.85, alpha_learning_rate=0.5)
+    options: dict[str, Any] = {"gate": "sigmoid", "threshold": 0.85, "alpha_learning_rate": 0.5, "batch_size": 24}
+    search = strategy(space=space, cells=None, **options)
     found = [proposal.arch for proposal in search.ask(3)]
     for arch in found:
         space.admit(arch)
@@ -173,7 +174,7 @@ def test_the_threshold_of_fair_darts_proposes_cells_of_ddarts_that_can_be_built(
 
 def test_fair_darts_derives_as_published_where_cells_may_leave_out_nodes(caplog: pytest.LogCaptureFixture) -> None:
     def fair(space: Any, **options: Any) -> SupernetStrategy:
-        sizes = {"channels": 4, "epochs": 1, "batch_size": 8, "alpha_learning_rate": 0.5}
+        sizes = {"channels": 4, "epochs": 1, "batch_size": 24, "alpha_learning_rate": 0.5}
         given = Context({"space": lambda: space, "data": lambda: DATA}, Seed(0))
         found: SupernetStrategy = catalog.build("strategy", "fair_darts", given, **sizes, **options)
         return found
@@ -354,7 +355,8 @@ def test_too_many_skip_connections_end_the_search_also_after_a_restart(tmp_path:
 
 
 def test_a_loss_that_bends_ends_the_search_with_an_earlier_cell(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"epochs": 9, "eigenvalue_ratio": 1e-9, "eigenvalue_from": 1, "alpha_learning_rate": 0.3}
+    options: dict[str, Any] = {"epochs": 9, "batch_size": 24, "alpha_learning_rate": 0.3}
+    options |= {"eigenvalue_ratio": 1e-9, "eigenvalue_from": 1}
     whole, begun, resumed = (strategy(**options) for _ in range(3))
     expected = [proposal.arch for proposal in whole.ask(9)]
     # Any ratio is more than nothing, as soon as there are two averages to compare: in the fifth epoch.
@@ -388,7 +390,7 @@ def test_perturbation_decides_one_edge_an_ask_after_the_epochs(tmp_path: Path) -
 
 
 def test_perturbation_leaves_two_edges_to_every_node_of_darts() -> None:
-    search = strategy(space=darts(), cells=1, epochs=1, select="perturbation", tune_epochs=0, order=0)
+    search = strategy(space=darts(), cells=1, epochs=1, select="perturbation", tune_epochs=0, order=0, batch_size=24)
     proposals = search.ask(100)
     # The only cell is a reduction cell of fourteen edges, of which six are dropped.
     assert len(proposals) == 1 + 14 + 6
@@ -537,6 +539,6 @@ PERTURBED = {"select": "perturbation", "tune_epochs": 0}
     ],
 )
 def test_a_search_says_how_many_proposals_it_makes(space: Any, options: dict[str, Any]) -> None:
-    search = strategy(space=space(), epochs=1, cells=3 if space is darts else 1, **options)
+    search = strategy(space=space(), epochs=1, cells=3 if space is darts else 1, batch_size=24, **options)
     assert search.rehearse() > 0
     assert len(search.ask(1000)) == search.proposals

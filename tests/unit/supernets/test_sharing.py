@@ -59,11 +59,12 @@ def test_the_sharing_of_a_plain_space_needs_no_function_that_cannot_be_sent() ->
     assert pickle.loads(pickle.dumps(Sharing(DARTS.__class__, len, Skeleton(4, 1)))).skeleton == Skeleton(4, 1)  # type: ignore[arg-type]
 
 
-def test_every_nested_architecture_has_one_part_that_computes_what_the_whole_computes() -> None:
+@pytest.mark.parametrize("edge", [Edge("cell 0", 0), Edge("cell 1", 3)], ids=str)
+def test_every_nested_architecture_has_one_part_that_computes_what_the_whole_computes(edge: Edge) -> None:
     space = ddarts(distinct=2)
     whole = supernet(sharing_of(space), Skeleton(channels=4, cells=2), seed=0).eval()
-    parts = partition(whole, (Edge("cell 0", 0), Edge("cell 1", 3)))
-    assert len(parts) == 8 * 8
+    parts = partition(whole, (edge,))
+    assert len(parts) == 8
     rng, images = Seed(0).numpy("architectures"), torch.randn(2, 3, 8, 8)
     seen = set()
     for _ in range(20):
@@ -73,4 +74,4 @@ def test_every_nested_architecture_has_one_part_that_computes_what_the_whole_com
         seen.add(parts.route(arch))
         with torch.no_grad():
             torch.testing.assert_close(parts.network(arch)(images), whole.network(arch)(images), rtol=0, atol=0)
-    assert len(seen) > 10
+    assert len(seen) > 4

@@ -39,6 +39,7 @@ PARTS: dict[str, dict[str, str]] = {
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
         "autogan": "ogive.spaces.autogan:autogan",
         "mlp": "ogive.spaces.mlp:mlp",
+        "deepnets": "ogive.spaces.deepnets:deepnets",
         "ofa_mobilenetv3": "ogive.spaces.ofa_mobilenetv3:ofa_mobilenetv3",
     },
     "strategy": {
@@ -186,6 +187,7 @@ TOOLS: dict[str, str] = {
     "evaluate_published": "ogive.published_training:evaluate_published",
     "published_names": "ogive.published_training:published_names",
     "export_winner": "ogive.winner:export_winner",
+    "write_deepnets": "ogive.hypernets.shards:write",
     "measure_latency": "ogive.winner:measure_latency",
     "winner_facts": "ogive.winner:winner_facts",
     "doctor": "ogive.machine:doctor",

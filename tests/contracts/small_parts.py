@@ -18,6 +18,7 @@ SMALL = {
     "nds_resnet": "nds_resnet(widths=[16, 24], depths=[1, 2])",
     "nds_resnext": "nds_resnext(variant=a, max_params=50000)",
     "ddarts": "ddarts(cells=2)",
+    "deepnets": "deepnets(nodes=1, cells=4)",
     "dartopti": "dartopti(cells=1)",
     "ddarts_dense": "ddarts_dense(cells=1)",
 }
@@ -35,6 +36,7 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "ddarts_dense": (2, 1),
     "dartopti_from": (2, None),
     "ofa_mobilenetv3": (2, None),
+    "deepnets": (2, None),
 }
 SMALL_NAO = "epochs=20, width=16, layers=1, units=8, learning_rate=0.02"
 SHORT_CONTRAST = "iterations=2, candidates=2, exploration=off"

@@ -52,6 +52,7 @@ COMMANDS: dict[str, set[str]] = {
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),
+    "deepnets": {"out", "--split", "--count", "--seed", "--workers"},
     "reproduce": {"name", "--preset", "--out", "--seeds", "--device", "--figure"},
     "tables get": {"which", "--as"},
     "tables import": {

@@ -34,6 +34,7 @@ OWNERS = {
     "reproduce": "inspecting",
     "tables": "inputs",
     "data": "inputs",
+    "deepnets": "generating",
 }
 
 # The commands that do long work, and do it in one process only.

@@ -19,6 +19,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.space import SearchSpace
 from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
+from ogive.networks.deepnets import DeepNet
 from ogive.networks.genotypes import Entries, Genotype
 from ogive.networks.mlp import Perceptron
 from ogive.networks.mobile import MobileNetworkV3
@@ -34,6 +35,8 @@ from ogive.spaces.darts import CHOOSABLE, CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
 from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
+from ogive.spaces.deepnets import NAME as DEEPNETS
+from ogive.spaces.deepnets import deepnets, design_of, nodes_of
 from ogive.spaces.extended import ExtendedSpace, base_of, own_operations
 from ogive.spaces.mlp import NAME as PERCEPTRONS
 from ogive.spaces.mlp import layers_of, mlp
@@ -77,10 +80,11 @@ class Skeleton:
       architectures hold their widths (natssize, mlp, NDS);
     * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and its kin,
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
-      as those of mlp, NDS and dartopti_from do. Another width or depth replaces those of all cell networks of NDS;
+      as those of mlp, NDS, deepnets and dartopti_from do. Another width or depth replaces those of all cell networks
+      of NDS;
     * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times, and
-      ofa_mobilenetv3 its published strides, of which three are left out otherwise;
+      ofa_mobilenetv3 its published strides, of which three are left out otherwise, and deepnets its larger stems;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """
@@ -158,7 +162,7 @@ def fitted_skeleton(
     if space == PERCEPTRONS:
         return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=math.prod(shape))
     inputs, *sides = image_shape(shape, space)
-    if space == MOBILE and min(sides) >= LARGE_IMAGE:
+    if space in (MOBILE, DEEPNETS) and min(sides) >= LARGE_IMAGE:
         overrides = {"style": "imagenet", **overrides}
     return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=inputs, size=min(sides))
 
@@ -376,6 +380,19 @@ def _mobile(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _deepnets(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    # How many nodes its cells may have, the architecture says itself; a space of another number has no such choices.
+    design = design_of(deepnets(nodes=nodes_of(arch), cells=36).admit(arch))
+    _check_plain(dataclasses.replace(skeleton, style="cifar"), DEEPNETS)
+    if skeleton.cells:
+        raise SpecError(
+            f"An architecture of {DEEPNETS} holds its own depth; leave the skeleton's cells at 0, not {skeleton.cells}."
+        )
+    if skeleton.channels < 2:
+        raise SpecError(f"Networks of {DEEPNETS} need at least 2 channels, but got channels={skeleton.channels}.")
+    return DeepNet(design, skeleton.channels, skeleton.classes, skeleton.inputs, skeleton.style, skeleton.size)
+
+
 def _mlp(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     layers = layers_of(mlp().admit(arch))
     _check_plain(skeleton, PERCEPTRONS)
@@ -413,6 +430,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "darts": _darts,
     "mlp": _mlp,
     MOBILE: _mobile,
+    DEEPNETS: _deepnets,
     **dict.fromkeys(nds.FAMILIES, _nds_cells),
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
     "ddarts": _nested,
@@ -429,6 +447,7 @@ DEFAULTS: Mapping[str, Skeleton] = {
     "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
     "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
     **dict.fromkeys(("mlp", *nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
+    DEEPNETS: Skeleton(channels=32, cells=0),  # facebookresearch/ppuda, experiments/net_generator.py
     MOBILE: Skeleton(channels=16, cells=0),  # Once-for-all, at the width multiplier 1
     "ddarts": Skeleton(channels=36, cells=8),  # README and train.py of aheuillet/D-DARTS
     "dartopti": Skeleton(channels=64, cells=4),  # the same

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import runpy
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,34 @@ def test_a_task_of_ones_own_goes_all_the_way_through_kill_9(digits: Data, tmp_pa
     assert exported.largest_difference <= 1e-4
     page = write_page([read_run(folder)], tmp_path / "page.html").read_text(encoding="utf-8")
     assert "mean distance from the right grade" in page
+
+
+def test_the_example_of_a_builder_goes_all_the_way_through_kill_9(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trials = tmp_path / "layers" / "trials.jsonl"
+
+    def kill() -> None:
+        while not trials.exists() or not trials.read_text(encoding="utf-8"):
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        threading.Thread(target=kill).start()
+        runpy.run_path(str(EXAMPLES / "own_builder.py"), run_name="__main__")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert not (tmp_path / "layers" / "report.html").exists()
+    before = read_run(tmp_path / "layers").trials
+    runpy.run_path(str(EXAMPLES / "own_builder.py"), run_name="__main__")
+    found = read_run(tmp_path / "layers")
+    assert found.trials[: len(before)] == before
+    assert len(found.trials) == 3
+    assert float(capsys.readouterr().out.partition(" % of")[0]) > 60  # chance is 10
+    assert (found.artifacts / "export" / "winner.pt2").exists()
+    assert "validation accuracy" in (tmp_path / "layers" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_task_that_measures_something_else_than_it_promised_is_named(digits: Data) -> None:

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Digests that find isomorphic architectures of these spaces.
 _BY = {"nasbench101": "module hash", "nasbench_graph": "flow"}
+# An architecture as its choices alone, which no published text form looks like.
+_CHOICES = re.compile(r"\d+(,\d+)+")
 # Words of what less is better of, mostly; one that is searched on is asked about.
 _LESS = frozenset(
     re.findall(
@@ -157,17 +159,16 @@ def _check_directions(wanted: Mapping[str, str], paths: Sequence[Path], name: st
     both = sorted({*mapped.minimize} & {*mapped.maximize})
     if both:
         raise SpecError(f"Of {', '.join(both)} either less or more is better, but --minimize and --maximize name it.")
-    unsaid = [column for column in wanted if column not in (*mapped.minimize, *mapped.maximize) and is_doubtful(column)]
+    said = {*mapped.minimize, *mapped.maximize, mapped.clock}
+    unsaid = [column for column in wanted if column not in said and is_doubtful(column)]
     for column in (mapped.metric, mapped.report):
         if column in unsaid:
-            given = "".join(
-                f" {option} {shlex.quote(value)}"
-                for option, value in (("--metric", mapped.metric), ("--report", mapped.report))
-                if value is not None
-            )
+            roles = {"--metric": mapped.metric, "--report": mapped.report, "--clock": mapped.clock}
+            roles |= {"--maximize": ",".join(mapped.maximize), "--minimize": ",".join([*mapped.minimize, column])}
+            given = shlex.join(part for option, value in roles.items() if value for part in (option, value))
             raise SpecError(
                 f"Is less or more of {column} better? Its name does not decide it: "
-                f"{_command(paths, name, mapped)}{given} --minimize {shlex.quote(column)} (or --maximize)."
+                f"{_command(paths, name, mapped)} {given} (or --maximize {shlex.quote(column)})."
             )
     if unsaid:
         logger.warning(
@@ -294,7 +295,7 @@ def _numbered(numbers: Values, column: str, files: str) -> npt.NDArray[np.int64]
 
 def _architecture(space: SearchSpace, text: str) -> tuple[int | float, ...]:
     """The choices of one architecture, the canonical ones where the space has any."""
-    bare = not text.strip().startswith(f"{space.name}:") and (space.read is None)
+    bare = not text.strip().startswith(f"{space.name}:") and (space.read is None or _CHOICES.fullmatch(text.strip()))
     arch = space.parse(f"{space.name}:{text.strip()}" if bare else text)
     return (space.canonical(arch) if space.canonical is not None and space.name in _BY else arch).choices
 

@@ -185,13 +185,19 @@ def test_a_table_of_losses_is_minimised_under_its_own_names(tmp_path: Path) -> N
     assert evaluator.optimum("val-loss@5") == 0.25
 
 
+def test_an_architecture_may_be_its_choices_alone_also_where_the_space_has_a_text_form(tmp_path: Path) -> None:
+    path = csv(tmp_path, 'cell,top1\n"0,1,2,0,3,0",50\n"nasbench201:3,1,2,0,3,0",60\n')
+    table = import_table(path, tmp_path / "own", name="own", mapped=Mapped(nasbench201(), "cell", metric="top1"))
+    assert [table.value(Architecture("nasbench201", (first, 1, 2, 0, 3, 0)), "top1") for first in (0, 3)] == [50, 60]
+
+
 def test_which_way_a_loss_is_better_has_to_be_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = csv(tmp_path, LOSSES)
     for roles, asked in (
-        ({"metric": "val-loss@5"}, "--metric val-loss@5 --minimize val-loss@5 (or --maximize)."),
+        ({"metric": "val-loss@5"}, "--metric val-loss@5 --minimize val-loss@5 (or --maximize val-loss@5)."),
         (
-            {"metric": "top.1", "report": "test_loss"},
-            "--metric top.1 --report test_loss --minimize test_loss (or --maximize).",
+            {"metric": "top.1", "report": "test_loss", "minimize": ("val-loss@5",)},
+            "--metric top.1 --report test_loss --minimize val-loss@5,test_loss (or --maximize test_loss).",
         ),
     ):
         with pytest.raises(SpecError) as refusal:
@@ -206,6 +212,12 @@ def test_which_way_a_loss_is_better_has_to_be_said(tmp_path: Path, caplog: pytes
     table = imported(path, Mapped(space=MLP, arch_column="arch", metric="top.1", maximize=("val-loss@5",)))
     assert {column.better for column in table.columns.values()} == {"larger"}
     assert "Of test_loss more counts as better, since neither --minimize nor --maximize" in caplog.text
+    caplog.clear()
+    import_table(
+        csv(tmp_path, 'arch,top1,time\n"0,0",50,3\n"0,1",60,4\n', "timed.csv"), tmp_path / "timed", name="timed",
+        mapped=Mapped(space=MLP, arch_column="arch", metric="top1", clock="time"),
+    )  # fmt: skip
+    assert "counts as better" not in caplog.text
 
 
 def test_names_that_sound_as_if_less_were_better_are_told_from_others() -> None:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ogive.context import Context
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError, UnknownName, shortened
 from ogive.parameters import (
     FLAGS,
     GIVEN,
@@ -33,7 +33,7 @@ from ogive.parameters import (
 )
 from ogive.plugins import KINDS, plugins
 from ogive.registry import PARTS, known, load, names, resolve, version
-from ogive.spec import Spec, parse, parse_data, spelled_today
+from ogive.spec import Spec, parse, parse_data, spelled_today, written
 
 __all__ = [
     "KINDS",
@@ -81,7 +81,9 @@ def build(kind: str, text: str | Spec, context: Context | None = None, **options
     spec = Spec(spec.name, spec.args, {**spec.options, **options})
     today = spelled_today(spec)
     if today != spec:
-        raise SpecError(f"{spec} is now written {today}: weights are a part of their own (ogive list weights).")
+        raise SpecError(
+            f"{_cut(spec)} is now written {_cut(today)}: weights are a part of their own (ogive list weights)."
+        )
     context = _completed(context)
     return make(resolve(kind, spec.name), spec, context)
 
@@ -230,7 +232,7 @@ def _positional(spec: Spec, parameters: Mapping[str, inspect.Parameter], within:
     rest = next((p for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
     if len(spec.args) > len(slots) and rest is None:
         raise SpecError(
-            f"{spec.name}(...) takes at most {len(slots)} positional arguments, but got {len(spec.args)}: {spec}."
+            f"{spec.name}(...) takes at most {len(slots)} positional arguments, but got {len(spec.args)}: {_cut(spec)}."
         )
     targets = [*slots, *([rest] * len(spec.args) if rest is not None else [])]
     pairs = zip(targets, spec.args, strict=False)
@@ -366,8 +368,15 @@ def _value(spec: Spec, parameter: inspect.Parameter, value: Any, context: Contex
     """`value` as the parameter's annotation wants it."""
     matched, converted = _as_one_of(parameter.annotation, parameter.name, value, context)
     if not matched:
-        raise SpecError(f"{spec.name}({parameter.name}=...) takes {readable(parameter.annotation)}, but got {value}.")
+        raise SpecError(
+            f"{spec.name}({parameter.name}=...) takes {readable(parameter.annotation)}, but got {_cut(value)}."
+        )
     return converted
+
+
+def _cut(value: Any) -> str:
+    """A value as it was written, with at most 200 characters of it."""
+    return shortened(written(value), 200)
 
 
 def _as_one_of(wanted: Any, name: str, value: Any, context: Context) -> tuple[bool, Any]:

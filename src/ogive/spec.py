@@ -16,7 +16,7 @@ from typing import Any
 
 from ogive.core.errors import SpecError, quoted
 
-__all__ = ["Spec", "parse", "parse_data", "parse_options", "spelled_today", "stored_part"]
+__all__ = ["Spec", "parse", "parse_data", "parse_options", "spelled_today", "stored_part", "written"]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -40,8 +40,8 @@ class Spec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        inside = [_written(value) for value in self.args]
-        inside += [f"{key}={_written(value)}" for key, value in self.options.items()]
+        inside = [written(value) for value in self.args]
+        inside += [f"{key}={written(value)}" for key, value in self.options.items()]
         return f"{self.name}({', '.join(inside)})" if inside else self.name
 
 
@@ -110,7 +110,7 @@ def stored_part(text: str) -> str:
 
 
 # No part that makes sense is nested deeper, and no number has more digits.
-DEEPEST, LONGEST = 50, 400
+DEEPEST, LONGEST = 50, 100
 
 
 class _Reader:
@@ -196,11 +196,12 @@ class _Reader:
         return SpecError(f"{reason} in {quoted(self.text)} after {after!r}; write name(part, key=value).")
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value in the syntax."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_written, value))}]"
+        return f"[{', '.join(map(written, value))}]"
     if isinstance(value, str):
         match = _TOKEN.fullmatch(value)
         if match is not None and value in (match["word"], match["time"]) and value not in _CONSTANTS:

@@ -31,10 +31,15 @@ __all__ = [
     "StoreError",
     "UnknownName",
     "in_line",
+    "long_name",
     "nearest",
     "quoted",
     "shortened",
 ]
+
+
+# So many names are listed where one of them is wanted.
+LISTED = 60
 
 
 class OgiveError(Exception):
@@ -89,7 +94,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
-    return f"Known: {', '.join(names)}." if names else "None are known."
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"Known: {', '.join(map(shortened, names[:LISTED]))}{more}." if names else "None are known."
 
 
 def in_line(error: BaseException) -> str:
@@ -104,6 +110,11 @@ def in_line(error: BaseException) -> str:
 def quoted(value: object) -> str:
     """What somebody wrote, in quotes and in one line, with at most 200 characters of it."""
     return shortened(repr(value if not isinstance(value, str) else value[:201]), 200)
+
+
+def long_name(names: Iterable[str]) -> str | None:
+    """The first name with more than 200 characters, which no message could repeat; None where there is none."""
+    return next((name for name in names if len(name) > 200), None)
 
 
 def shortened(text: str, longest: int = 80) -> str:

@@ -95,19 +95,24 @@ class SearchSpace:
         """The architecture with these choices; raises InvalidArchitecture if there is none."""
         if len(choices) != len(self.variables):
             raise InvalidArchitecture(
-                f"{self.name} has {len(self.variables)} variables, got {len(choices)} choices: {tuple(choices)}."
+                f"{self.name} has {len(self.variables)} variables, got {len(choices)} choices: "
+                f"{shortened(str(tuple(choices)), 200)}."
             )
         checked = tuple(
             self._in_range(variable, value) for variable, value in zip(self.variables, choices, strict=True)
         )
         if not self.is_legal(checked):
-            raise InvalidArchitecture(f"{Architecture(self.name, checked)} is not a legal architecture of {self.name}.")
+            raise InvalidArchitecture(
+                f"{shortened(str(Architecture(self.name, checked)), 200)} is not a legal architecture of {self.name}."
+            )
         return Architecture(self.name, checked)
 
     def admit(self, arch: Architecture) -> Architecture:
         """The same architecture if it is one of this space; raises InvalidArchitecture otherwise."""
         if arch.space != self.name:
-            raise InvalidArchitecture(f"{arch} belongs to the space {arch.space!r}, not to {self.name!r}.")
+            raise InvalidArchitecture(
+                f"{shortened(str(arch), 200)} belongs to the space {quoted(arch.space)}, not to {self.name!r}."
+            )
         return self.check(arch.choices)
 
     def parse(self, text: str) -> Architecture:

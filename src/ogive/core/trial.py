@@ -166,10 +166,11 @@ class Budget:
             self.unit or "units": self.units,
         }
         for name, limit in limits.items():
-            if limit is not None and not (limit > 0 and math.isfinite(limit)):
+            if limit is not None and not 0 < limit < math.inf:
                 raise SpecError(f"A budget's {name} must be a positive number, but got {limit!r}.")
             if limit is not None and limit > MOST:
-                raise SpecError(f"A budget's {name} must be at most {MOST:,}, but got {limit:.4g}.")
+                got = f"{limit:.4g}" if limit < 10**300 else "one of hundreds of digits"
+                raise SpecError(f"A budget's {name} must be at most {MOST:,}, but got {got}.")
         if all(limit is None for limit in limits.values()):
             raise SpecError("A budget needs a limit: trials, wall_s, benchmark_s or units.")
         if (self.units is None) != (not self.unit):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError
+from ogive.core.errors import InvalidArchitecture, SpecError, shortened
 from ogive.core.metric import score_named
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -59,9 +59,8 @@ class TrainingFree:
     ) -> None:
         asked = tuple(map(Asked.read, (score,) if isinstance(score, (str, Spec)) else score))
         if not asked or len(set(asked)) < len(asked):
-            raise SpecError(
-                f"training_free needs one or several different scores, but got [{', '.join(map(str, asked))}]."
-            )
+            given = shortened(", ".join(map(str, asked)), 200)
+            raise SpecError(f"training_free needs one or several different scores, but got [{given}].")
         if threads is not None and threads < 1:
             raise SpecError(f"At least one thread is needed, but got threads={threads}.")
         if pruned and space.prune is None:

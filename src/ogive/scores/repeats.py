@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError, UnknownName, shortened
 from ogive.spec import Spec, parse
 
 __all__ = ["Asked"]
@@ -29,7 +29,7 @@ class Asked:
             raise SpecError(f"A score takes nothing but repeats, as in {spec.name}(repeats=3), but got {spec}.")
         for option in spec.options:
             if option != "repeats":
-                raise UnknownName(f"option of the score {spec.name}", option, ["repeats"])
+                raise UnknownName(f"option of the score {shortened(spec.name)}", option, ["repeats"])
         return cls(spec.name, spec.options.get("repeats", 1))
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture
+from ogive.core.errors import InvalidArchitecture, quoted
 from ogive.core.graph import Graph
 from ogive.core.space import Choice, SearchSpace
 
@@ -80,7 +80,7 @@ def read(text: str) -> Architecture:
     if found is None:
         raise InvalidArchitecture(
             f"A network of {NAME} is written as 20 kernels of 3, 5, 7, 20 expansions of 3, 4, 6 and 5 depths of 2, 3, "
-            f"4, such as k57553337553773335555 e43444634434336664344 d23243; got {text!r}."
+            f"4, such as k57553337553773335555 e43444634434336664344 d23243; got {quoted(text)}."
         )
     kernels, expansions, depths = (tuple(map(int, digits)) for digits in found.groups())
     return Architecture(

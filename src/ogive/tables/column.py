@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import SpecError
+from ogive.core.errors import SpecError, quoted
 from ogive.core.metric import TEST_ACC, VAL_ACC, Better, Metric, better_of, of_version_1
 
 __all__ = [
@@ -117,7 +117,7 @@ def check_column(name: str, about: Column, values: npt.NDArray[Any], rows: int) 
     if not usable(name):
         raise SpecError(
             f"A column's name is up to {_LONGEST} letters, digits and signs, and does not begin with 'key.', "
-            f"but got {name!r}."
+            f"but got {quoted(name)}."
         )
     if values.shape != (rows,) or values.dtype.kind not in "iuf" or values.dtype != np.dtype(about.dtype):
         raise SpecError(

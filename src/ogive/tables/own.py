@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import shlex
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName, shortened
+from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName, long_name, quoted, shortened
 from ogive.core.metric import Better, better_of, of_version_1
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import counted
@@ -80,6 +81,10 @@ class Mapped:
 def import_mapped(paths: Sequence[Path], folder: Path, name: str, mapped: Mapped) -> Table:
     """Write the table; SpecError if no `metric` is said, or which way of it is better, or a row is no architecture."""
     files = ", ".join(path.name for path in paths)
+    named = (mapped.arch_column, mapped.metric or "", mapped.report or "", mapped.clock or "", mapped.on)
+    lists = (*mapped.columns.items(), mapped.test or (), mapped.minimize, mapped.maximize)
+    if (long := long_name((*named, *itertools.chain(*lists)))) is not None:
+        raise SpecError(f"A column's name has at most 200 characters, but got {quoted(long)}.")
     columns = joined(paths, mapped.on, mapped.duplicates)
     choices = _choices(columns, files, mapped)
     wanted = _wanted(columns, files, mapped)
@@ -127,7 +132,9 @@ def _wanted(columns: Mapping[str, Values], files: str, mapped: Mapped) -> dict[s
     if "" in numbers:
         logger.warning("A column of %s has no name and is left out.", files)
     if not any(numbers):
-        raise SpecError(f"{files} has no column of numbers for the table: its columns are {', '.join(columns)}.")
+        raise SpecError(
+            f"{files} has no column of numbers for the table: its columns are {shortened(', '.join(columns), 200)}."
+        )
     return {name: name for name in numbers if name}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import MissingData, SpecError, in_line, shortened
+from ogive.core.errors import MissingData, SpecError, in_line, long_name, quoted, shortened
 from ogive.tables.column import Cell, Column, Seeds
 
 __all__ = [
@@ -135,7 +135,10 @@ def read_columns(path: Path) -> dict[str, Values]:
     """The columns of a parquet or CSV file as arrays, missing numbers as nan; SpecError if it is neither."""
     if not path.is_file():
         raise SpecError(f"There is no file {path}.")
-    return _csv(path) if path.suffix.lower() in (".csv", ".tsv") else _parquet(path)
+    columns = _csv(path) if path.suffix.lower() in (".csv", ".tsv") else _parquet(path)
+    if (long := long_name(columns)) is not None:
+        raise SpecError(f"A column of {path} has a name of more than 200 characters: {quoted(long)}.")
+    return columns
 
 
 def _parquet(path: Path) -> dict[str, Values]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ogive.core.errors import SpecError, UnknownName, shortened
+from ogive.core.errors import SpecError, UnknownName, in_line, long_name, quoted, shortened
 from ogive.training.preparation import Cells
 from ogive.training.rows import Rows, RowsOf, TaskName, divided, is_missing, is_number
 
@@ -88,13 +88,13 @@ def load(
 def _read(path: Path, separator: str | None) -> Lines:
     """All lines of the file, with as many cells in each as the first one names."""
     if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
-        raise SpecError(f"A separator is one character, such as separator=';', but got {separator!r}.")
+        raise SpecError(f"A separator is one character, such as separator=';', but got {quoted(separator)}.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SpecError(f"csv:{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} cannot be read as text in UTF-8 ({error}).") from None
+        raise SpecError(f"{shortened(str(path), 200)} cannot be read as text in UTF-8 ({in_line(error)}).") from None
     if not text.strip():
         raise SpecError(f"{path} is empty: its first line names the columns, and each other one is a row.")
     header = text.lstrip().splitlines()[0]
@@ -136,6 +136,8 @@ def _refuse_header(path: Path, names: tuple[str, ...]) -> None:
             f"Column {names.index('') + 1} of {path} has no name in the header: name it, or, where it is an index, "
             "write the file without it."
         )
+    if (long := long_name(names)) is not None:
+        raise SpecError(f"A column of {path} has a name of more than 200 characters: {quoted(long)}.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SpecError(f"The header of {path} names the column {twice!r} twice.")
@@ -150,7 +152,7 @@ def _target(lines: Lines, target: str | None) -> str:
         )
     if target not in lines.names:
         columns = shortened(", ".join(lines.names))
-        raise SpecError(f"The target {target!r} is no column of {lines.path}, whose columns are {columns}.")
+        raise SpecError(f"The target {quoted(target)} is no column of {lines.path}, whose columns are {columns}.")
     return target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ogive.core.errors import SpecError
+from ogive.core.errors import SpecError, quoted, shortened
 
 __all__ = ["usable_device"]
 
@@ -14,6 +14,6 @@ def usable_device(name: str) -> str:
     try:
         torch.ones(1, device=name).item()  # what cannot be read, as on "meta", is no result
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
-        raise SpecError(f"The device {name!r} cannot be used here ({reason}): give --device cpu.") from error
+        reason = shortened(str(error).partition("\n")[0].partition(". ")[0].rstrip("."), 200)
+        raise SpecError(f"The device {quoted(name)} cannot be used here ({reason}): give --device cpu.") from error
     return name

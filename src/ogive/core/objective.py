@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import SpecError, UnknownName, quoted, shortened
 from ogive.core.metric import Metric, is_reported, spelt
 
 __all__ = ["LatencyTradeoff", "Maximize", "Minimize", "Objective", "best_of", "check_objectives", "written"]
@@ -110,18 +110,18 @@ def check_objectives(objectives: Sequence[Objective], measured: Sequence[Metric]
         raise SpecError("A search needs at least one objective, such as Maximize('val_acc').")
     known = {metric.name: metric for metric in measured}
     for objective in objectives:
+        said = shortened(written(objective), 200)
         for metric in objective.needs:
             if is_reported(metric, known):
                 raise SpecError(
-                    f"The search never sees the test set, but {written(objective)} needs {metric!r}; use a validation "
-                    "metric."
+                    f"The search never sees the test set, but {said} needs {quoted(metric)}; use a validation metric."
                 )
             if metric not in known:
+                name = shortened(spelt(metric), 200)
                 raise SpecError(
-                    f"The objective {written(objective)} needs the metric {metric!r}, but the evaluator measures "
+                    f"The objective {said} needs the metric {quoted(metric)}, but the evaluator measures "
                     f"{', '.join(sorted(known)) or 'nothing'}: add what measures it, as in "
-                    f"together(trained, training_free({spelt(metric)})) or, where a table has it, "
-                    f"tabular(also=[{spelt(metric)}])."
+                    f"together(trained, training_free({name})) or, where a table has it, tabular(also=[{name}])."
                 )
 
 

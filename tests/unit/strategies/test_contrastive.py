@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ogive
 from ogive import catalog
 from ogive.context import Context
 from ogive.core.architecture import Architecture
@@ -156,3 +157,24 @@ def test_another_predictor_and_options_without_sense_are_refused() -> None:
         ContrastiveRecipe(candidates=0)
     with pytest.raises(SpecError, match="controller_learning_rate > 0"):
         ContrastiveRecipe(controller_learning_rate=0.0)
+
+
+@pytest.mark.parametrize(("space", "channels", "cells"), [("darts", 4, 2), ("ofa_mobilenetv3", 2, None)])
+def test_it_searches_by_real_trainings(space: str, channels: int, cells: int | None) -> None:
+    """Two random networks are labels, two are what a controller writes; every one is trained."""
+    found = ogive.search(
+        space=space,
+        data="digits(limit=32)",
+        strategy="ctnas(nac(epochs=3, width=8), start=2, refit=2, iterations=4, explore_every=2, update_every=2)",
+        evaluator="trained(epochs=1, batch_size=16)",
+        channels=channels,
+        cells=cells,
+        budget=4,
+        seed=1,
+    )
+    assert [trial.status for trial in found.trials] == ["ok"] * 4
+    assert len({trial.arch for trial in found.trials}) == 4
+    # The fit and the controller are the cost of the first proposal that came of them.
+    asked = [trial.proposal.cost.wall_s for trial in found.trials]
+    assert asked[2] > 0
+    assert asked[:2] == [0, 0]

@@ -64,6 +64,7 @@ def facts() -> dict[str, object]:
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "plugins": plugins.packages(),
+        "plugin_files": plugins.files(),
         "thread_environment": {name: value for name, value in sorted(os.environ.items()) if THREADS.match(name)},
         "thread_pools": [
             {key: value for key, value in pool.items() if key != "filepath"} for pool in threadpool_info()

@@ -11,7 +11,7 @@ from importlib.metadata import version as metadata_version
 from typing import Any
 
 from ogive.core.errors import MissingData, SpecError, UnknownName
-from ogive.plugins import plugins
+from ogive.plugins import from_files, plugins
 from ogive.scores import SCORES
 
 __all__ = ["PARTS", "TOOLS", "known", "load", "names", "resolve", "version"]
@@ -236,4 +236,7 @@ def known(kind: str) -> dict[str, str]:
     """``module:attribute`` of every part of a kind, plug-ins included; UnknownName for a kind that there is not."""
     if kind not in PARTS:
         raise UnknownName("kind of part", kind, PARTS)
+    taken = sorted(from_files(kind).keys() & PARTS[kind].keys())
+    if taken:
+        raise SpecError(f"A plug-in adds a {kind} called {taken[0]}, which ogive has itself: give it another name.")
     return {**plugins(kind), **PARTS[kind]}

@@ -87,6 +87,7 @@ def lay(folder: Path, shared_data: Path) -> None:
         for number in range(10):
             pixels = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "photos" / label / f"{number}.png")
+    (folder / "ladder.py").write_text((ROOT / "examples" / "plugin.py").read_text("utf-8"))
     (folder / "texts").mkdir()
     for part in ("train", "valid", "test"):
         (folder / "texts" / f"{part}.txt").write_text("the cat saw the dog\nthe dog ran\n" * 6)
@@ -119,6 +120,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, shared_da
 def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for large, small in SMALLER.items():
         command = command.replace(large, small)
+    monkeypatch.setenv("OGIVE_PLUGIN_FILES", "")  # what --plugin adds ends with the test
     monkeypatch.setattr(sys, "argv", shlex.split(command))
     with pytest.raises(SystemExit) as ended:
         main()

@@ -30,7 +30,8 @@ def test_facts_are_json_and_name_what_a_reader_needs() -> None:
     told = facts()
     assert json.loads(json.dumps(told)) == told
     where = ["cpu", "cores", "memory_gib", "gpu", "os", "python"]
-    assert list(told) == [*where, "plugins", "thread_environment", "thread_pools", "packages", "commit"]
+    plugged = ("plugins", "plugin_files")
+    assert list(told) == [*where, *plugged, "thread_environment", "thread_pools", "packages", "commit"]
     packages = told["packages"]
     assert isinstance(packages, dict)
     assert packages["torch"] == metadata.version("torch")

@@ -31,13 +31,14 @@ def _run() -> None:
     # A command may read a run several times, and says what is wrong with it once.
     handler.addFilter(lambda record: not (record.getMessage() in said or said.add(record.getMessage())))  # type: ignore[func-returns-value]
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[handler])
-    command = sys.argv[1] if len(sys.argv) > 1 else None
     broken = next((word for word in sys.argv if any("\ud800" <= sign <= "\udfff" for sign in word)), None)
     if broken is not None:  # no file of JSON could hold it
         print(f"error: the command line must be UTF-8, but holds {quoted(broken)}", file=sys.stderr)
         sys.exit(2)
     try:
-        sys.exit(application(command)(prog_name="ogive", standalone_mode=False))
+        arguments = _plugged(sys.argv[1:])
+        command = arguments[0] if arguments else None
+        sys.exit(application(command)(arguments, prog_name="ogive", standalone_mode=False))
     except usage_error as error:
         message = error.format_message()
         if "\n" in message:  # no command was given: this is the help
@@ -54,3 +55,23 @@ def _run() -> None:
         place = "" if error.filename is None else f": {quoted(error.filename)}"
         print(f"error: {error.strerror or in_line(error)}{place}", file=sys.stderr)
         sys.exit(2)
+
+
+def _plugged(arguments: list[str]) -> list[str]:
+    """The arguments of the command, without the files of ``--plugin FILE``, which are in use from now on."""
+    from pathlib import Path
+
+    from ogive.core.errors import SpecError
+    from ogive.plugins import use
+
+    left, words = [], iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option != "--plugin":
+            left.append(word)
+            continue
+        file = value if equals else next(words, "")
+        if not file:
+            raise SpecError("--plugin names a Python file with parts of your own: --plugin my_parts.py.")
+        use(Path(file))
+    return left

@@ -69,6 +69,10 @@ def _options(
     version_wanted: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="FILE", help="A Python file with parts of your own, for any command."),
+    ] = None,
 ) -> None:
     """Neural architecture search for PyTorch: any space, strategy, evaluator and objective in one loop."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:

@@ -34,7 +34,7 @@ from ogive.runs import BUDGET, STOP, Run, Stopped, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.rungs import Rungs
-from ogive.session.settings import Settings, refuse_order_of_finishing, settings_of
+from ogive.session.settings import Settings, refuse_order_of_finishing, refuse_other_plugins, settings_of
 from ogive.trained_networks import note_winner
 
 __all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched", "stopped", "unfinished"]
@@ -145,6 +145,7 @@ def going_on(before: Run, **given: Any) -> Settings:
     StoreError for a run of version 0.1 that cannot.
     """
     refuse_order_of_finishing(before)
+    refuse_other_plugins(before)
     settings = settings_of(before.config)
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return replace(settings, in_flight=settings.ahead, **changed)

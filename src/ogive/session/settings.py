@@ -12,6 +12,7 @@ from ogive.core.study import ORDERS, Order
 from ogive.core.trial import Budget
 from ogive.executors import normal, workers_of
 from ogive.machine import facts
+from ogive.plugins import files
 from ogive.runs import Run
 from ogive.spec import stored_part
 
@@ -19,6 +20,7 @@ __all__ = [
     "Settings",
     "budget_of",
     "refuse_order_of_finishing",
+    "refuse_other_plugins",
     "refuse_other_settings",
     "settings_of",
     "threads_of",
@@ -185,6 +187,19 @@ def budget_of(text: str) -> Budget:
         number, _, exponent = (match["trials"] or "").partition("e")
         limits[key] = int(number) * 10 ** int(exponent or 0) if number else seconds
     return Budget(**limits)
+
+
+def refuse_other_plugins(run: Run) -> None:
+    """StoreError for a run with parts of a file that is not in use, or is another one than then."""
+    now = files()
+    for name, digest in dict(run.config.get("machine", {}).get("plugin_files") or {}).items():
+        if name not in now:
+            raise StoreError(f"{run.folder} was searched with parts of the file {name}: give --plugin {name}.")
+        if now[name] != digest:
+            raise StoreError(
+                f"{run.folder} was searched with parts of another {name}, with the digest {digest}: bring it back, or "
+                "begin a new run."
+            )
 
 
 def refuse_order_of_finishing(run: Run) -> None:

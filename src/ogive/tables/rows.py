@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ogive.core.errors import MissingData, SpecError, in_line, long_name, quoted, shortened
 from ogive.tables.column import Cell, Column, Seeds
+from ogive.tables.parquet_pages import unpacked_sizes
 
 __all__ = [
     "Columns",
@@ -35,6 +36,8 @@ Values = npt.NDArray[Any]
 _RAW = ("FIXED_LEN_BYTE_ARRAY", "INT96")
 # Bytes of the values of a parquet file. Of the published ones, none has a tenth.
 LARGEST = 2**31
+# Writers may count a little less than what a column's pages unpack to.
+SLACK = 2**20
 Columns = dict[str, tuple[Column, Values]]
 
 
@@ -150,6 +153,7 @@ def _parquet(path: Path) -> dict[str, Values]:
     try:
         with parquet.ParquetFile(path) as file:
             flat = _refuse_large(file.metadata, path)
+            _refuse_lying_pages(file.metadata, path)
         # A text that stands in many rows is in memory once.
         with parquet.ParquetFile(path, read_dictionary=[name for name, is_text in flat.items() if is_text]) as file:
             table = file.read(columns=list(flat))
@@ -180,6 +184,25 @@ def _refuse_large(metadata: Any, path: Path) -> dict[str, bool]:
         names = ", ".join(dict.fromkeys(column.path.partition(".")[0] for column in columns if column not in flat))
         logger.warning("Left out of %s, as neither numbers nor texts: %s", path, shortened(names, 200))
     return {column.name: column.physical_type == "BYTE_ARRAY" for column in flat}
+
+
+def _refuse_lying_pages(metadata: Any, path: Path) -> None:
+    """SpecError for a page that unpacks to more than its column announces, or than `SLACK` bytes beside it."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            for place in range(group.num_columns):
+                chunk = group.column(place)
+                begin = min(chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset)
+                file.seek(max(0, begin))
+                left = SLACK + max(0, chunk.total_uncompressed_size)
+                for page in unpacked_sizes(file.read(max(0, min(chunk.total_compressed_size, size)))):
+                    left -= page
+                    if left < 0:
+                        named = f"{path} announces {chunk.total_uncompressed_size:,} bytes of its column"
+                        what = f"a page of it unpacks to {page:,}: it is damaged, and was not read"
+                        raise SpecError(f"{named} {quoted(chunk.path_in_schema)}, but {what}.")
 
 
 def _array(column: Any) -> Values:

@@ -180,7 +180,10 @@ def test_the_toml_blocks_of_a_document_are_recipes_or_entry_points(document: Pat
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_runs(
+    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where it may leave a run
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out.strip()
 

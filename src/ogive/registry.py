@@ -83,6 +83,7 @@ PARTS: dict[str, dict[str, str]] = {
         "supernet": "ogive.weights.shared:supernet",
         "parts": "ogive.weights.shared:parts",
         "given": "ogive.weights.given:Given",
+        "ghn": "ogive.weights.hypernetwork:Hypernetwork",
     },
     "objective": {
         "maximize": "ogive.core.objective:Maximize",

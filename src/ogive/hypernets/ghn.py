@@ -1,0 +1,241 @@
+"""Graph hypernetworks: from the graphs of networks to all of their parameters, in one forward pass.
+
+Knyazev et al., "Parameter Prediction for Unseen Deep Architectures", NeurIPS 2021, sections 2.2 and 4; GHN-1 is Zhang,
+Ren and Urtasun, ICLR 2019. Names of weights are those of facebookresearch/ppuda, ghn/, so that its files can be loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ogive.core.network_graph import PRIMITIVES, NetworkGraph
+from ogive.hypernets.batch import Batch, Target
+from ogive.hypernets.configuration import Configuration
+
+__all__ = ["GHN"]
+
+
+class MLP(nn.Module):
+    """Two linear layers; after the last, too, there is a ReLU unless it is left out."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, last: bool = True) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs)]
+        self.fc = nn.Sequential(*layers, *([nn.ReLU()] if last else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (N, outputs)."""
+        found: Tensor = self.fc(x)
+        return found
+
+
+class ShapeEncoder(nn.Module):
+    """Embeddings of the four sides of a tensor, a quarter of the width each."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__()
+        quarter = configuration.width // 4
+        # The last row of each stands for what has no shape.
+        self.embed_spatial = nn.Embedding(len(configuration.sides) + 1, quarter)
+        self.embed_channel = nn.Embedding(len(configuration.channels) + 1, quarter)
+
+    def forward(self, places_N4: Tensor) -> Tensor:
+        """Shape (N, width)."""
+        return torch.cat((self.embed_channel(places_N4[:, :2]), self.embed_spatial(places_N4[:, 2:])), 1).flatten(1)
+
+
+class GatedGNN(nn.Module):
+    """Messages along the edges, then against them, each node with what the nodes before it have become.
+
+    m_v = Σ MLP(h_u) over edges + Σ MLP_sp(h_u) / s_uv over virtual edges, and h_v = GRU(m_v, h_v); equations 3 and 4.
+    Both perceptrons are computed once for each node and not for each edge.
+    """
+
+    def __init__(self, width: int, virtual: bool) -> None:
+        super().__init__()
+        hidden = width // 2 if virtual else width
+        self.mlp = MLP(width, hidden, width)
+        self.mlp_ve = MLP(width, hidden, width) if virtual else None
+        self.gru = nn.GRUCell(width, width)
+
+    def forward(self, h_NC: Tensor, batch: Batch) -> Tensor:
+        """Shape (N, width)."""
+        h_NC = self._passed(h_NC, batch, forward=True)
+        return self._passed(h_NC, batch, forward=False)
+
+    def _passed(self, h_NC: Tensor, batch: Batch, *, forward: bool) -> Tensor:
+        near = batch.near if forward else batch.near.T
+        far = batch.far if forward else batch.far.T
+        sent, sent_far = torch.zeros_like(h_NC), torch.zeros_like(h_NC)
+        levels: list[Tensor] = []
+        for start, end in batch.spans if forward else reversed(batch.spans):
+            earlier = slice(0, start) if forward else slice(end, len(h_NC))
+            message = near[start:end, earlier] @ sent[earlier]
+            if self.mlp_ve is not None:
+                message = message + far[start:end, earlier] @ sent_far[earlier]
+            updated = self.gru(message, h_NC[start:end])
+            levels.append(updated)
+            sent[start:end] = self.mlp(updated)
+            if self.mlp_ve is not None:
+                sent_far[start:end] = self.mlp_ve(updated)
+        return torch.cat(levels if forward else levels[::-1])
+
+
+class ConvDecoder(nn.Module):
+    """From an embedding to a tensor of the largest shape or, at the same numbers, to the part of it that is wanted."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__()
+        self.largest, width = configuration.largest, configuration.width
+        outputs, inputs, rows, columns = self.largest
+        self.fc = nn.Sequential(nn.Linear(width, 4 * width * rows * columns), nn.ReLU())
+        self.conv = nn.Sequential(
+            nn.Conv2d(4 * width, 8 * width, 1), nn.ReLU(), nn.Conv2d(8 * width, outputs * inputs, 1), nn.Identity()
+        )
+        self.class_layer_predictor = nn.Sequential(nn.ReLU(), nn.Conv2d(outputs, configuration.classes, 1))
+
+    def forward(self, h_NC: Tensor, outputs: int, inputs: int, rows: int, columns: int) -> Tensor:
+        """The upper left part, (N, outputs, inputs, rows, columns)."""
+        first, second, third = self.fc[0], self.conv[0], self.conv[2]
+        assert isinstance(first, nn.Linear)
+        assert isinstance(second, nn.Conv2d)
+        assert isinstance(third, nn.Conv2d)
+        assert third.bias is not None
+        hidden = second.in_channels
+        # What is not wanted is left out of the matrices, so that it is not computed; positions come before channels.
+        spatial = first.weight.view(hidden, *self.largest[2:], -1)[:, :rows, :columns].permute(1, 2, 0, 3)
+        offset = first.bias.view(hidden, *self.largest[2:])[:, :rows, :columns].permute(1, 2, 0)
+        x = F.relu(F.linear(h_NC, spatial.reshape(-1, h_NC.shape[1]), offset.reshape(-1))).view(-1, hidden)
+        x = F.relu(F.linear(x, second.weight.flatten(1), second.bias))
+        channels = third.weight.view(*self.largest[:2], -1)[:outputs, :inputs].reshape(outputs * inputs, -1)
+        x = F.linear(x, channels, third.bias.view(self.largest[:2])[:outputs, :inputs].reshape(-1))
+        return x.view(len(h_NC), rows, columns, outputs, inputs).permute(0, 3, 4, 1, 2)
+
+    def classes(self, h_NC: Tensor) -> Tensor:
+        """Weights of last layers, (N, classes, inputs)."""
+        whole = self(h_NC, *self.largest[:2], 1, 1)[..., 0]
+        found: Tensor = self.class_layer_predictor(whole)[..., 0]
+        return found
+
+
+class GHN(nn.Module):
+    """A graph hypernetwork: `forward` gives the embeddings of nodes, `parameters_of` the tensors that they become."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__()
+        self.configuration = configuration
+        width = configuration.width
+        self.ln = nn.LayerNorm(width) if configuration.layer_norm else None
+        self.embed = nn.Embedding(len(PRIMITIVES), width)
+        self.shape_enc = ShapeEncoder(configuration)
+        self.gnn: GatedGNN | MLP
+        if configuration.messages == "gnn":
+            self.gnn = GatedGNN(width, configuration.virtual)
+        else:
+            self.gnn = MLP(width, width, width)
+        self.decoder = ConvDecoder(configuration)
+        channels = max(configuration.largest[:2])
+        self.decoder_1d = MLP(width, 2 * width, 2 * channels, last=False)
+        self.bias_class = nn.Sequential(nn.ReLU(), nn.Linear(channels, configuration.classes))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The embeddings of all nodes of a batch, (N, width), in its order."""
+        h_NC = self.embed(batch.types) + self.shape_enc(batch.places)
+        h_NC = self.gnn(h_NC, batch) if isinstance(self.gnn, GatedGNN) else self.gnn(h_NC)
+        return h_NC if self.ln is None else self.ln(h_NC)  # type: ignore[no-any-return]
+
+    def embedded(self, batch: Batch) -> Tensor:
+        """One embedding of each graph, the mean over its nodes, (B, width)."""
+        h_NC = self(batch)
+        return torch.stack([h_NC[rows].mean(dim=0) for rows in batch.rows])
+
+    def parameters_of(self, batch: Batch, *, tiled: bool = True) -> list[dict[str, Tensor]]:
+        """For each graph its tensors by their names; gradients flow through them into this network."""
+        h_NC = self(batch)
+        groups: dict[tuple[object, ...], list[Target]] = defaultdict(list)
+        outputs, inputs = self.configuration.largest[:2]
+        for target in batch.targets:
+            o, i, rows, columns = target.four
+            vector = target.kind in ("scale", "bias")
+            groups["vector" if vector else target.kind, min(o, outputs), min(i, inputs), rows, columns].append(target)
+        found: list[dict[str, Tensor]] = [{} for _ in batch.rows]
+        for (kind, *four), targets in groups.items():
+            h = h_NC[torch.tensor([target.node for target in targets], device=h_NC.device)]
+            for target, tensor in zip(targets, self._decoded(str(kind), four, h, targets).unbind(), strict=True):
+                found[target.graph][target.name] = self._finished(target, tensor)
+        # In the order of the network: the groups follow each other by shape.
+        names: list[list[str]] = [[] for _ in batch.rows]
+        for target in batch.targets:
+            names[target.graph].append(target.name)
+        return [{name: made[name] for name in order} for made, order in zip(found, names, strict=True)]
+
+    def _decoded(self, kind: str, four: Sequence[object], h_NC: Tensor, targets: Sequence[Target]) -> Tensor:
+        """What the decoders make of the embeddings of tensors of one kind and shape, before tiling."""
+        if kind == "weight":
+            return self.decoder(h_NC, *four)  # type: ignore[no-any-return]
+        if kind == "classes":
+            return self.decoder.classes(h_NC)
+        halves: Tensor = self.decoder_1d(h_NC).view(len(h_NC), 2, -1)
+        if kind == "class_bias":
+            return self.bias_class(halves[:, 1])  # type: ignore[no-any-return]
+        which = torch.tensor([int(target.kind == "bias") for target in targets], device=h_NC.device)
+        return halves[torch.arange(len(targets), device=h_NC.device), which]
+
+    def _finished(self, target: Target, tensor: Tensor) -> Tensor:
+        """A tensor of its shape, normalised."""
+        if target.kind == "weight":
+            tensor = _repeated(tensor, target.four[:2])
+            tensor = _of_tokens(tensor, target) if target.encoding else tensor.reshape(target.shape)
+        elif target.kind == "classes":
+            tensor = _repeated(tensor, target.shape)
+        else:
+            count = max(target.shape, default=1)
+            tensor = _repeated(tensor[:count], (count,)).reshape(target.shape)
+        return normalised(tensor, target) if self.configuration.normalised else tensor
+
+
+def normalised(tensor: Tensor, target: Target) -> Tensor:
+    """A predicted tensor on the scale that a forward pass keeps; section 4.3, and ghn/nn.py.
+
+    Weights by the square root of 2 or, where no ReLU follows, of 1, over what an output is a sum of; encodings of
+    positions stay. Scales lie between 0 and 2, biases between -1 and 1.
+    """
+    if target.encoding:
+        return tensor
+    if target.kind in ("weight", "classes"):
+        shape = tensor.shape
+        alone = len(shape) > 2 and (shape[1] == 1 or (len(shape) > 3 and shape[2] < shape[3]))
+        return tensor * math.sqrt((1.0 if alone else 2.0) / tensor[0].numel())
+    return 2 * torch.sigmoid(0.5 * tensor) if target.kind == "scale" else torch.tanh(0.2 * tensor)
+
+
+def predicted(ghn: GHN, graphs: Sequence[NetworkGraph], *, classifier: bool = True) -> list[dict[str, Tensor]]:
+    """The tensors of some graphs, without gradients."""
+    device = ghn.embed.weight.device
+    with torch.no_grad():
+        return ghn.parameters_of(Batch.of(graphs, ghn.configuration, classifier=classifier).to(device))
+
+
+def _repeated(tensor: Tensor, sides: Sequence[int]) -> Tensor:
+    """Tiled along the first sides, w[i, j] = w[i mod n, j mod m], and cut."""
+    for dimension, side in enumerate(sides):
+        there = tensor.shape[dimension]
+        if side > there:
+            times = [1] * tensor.dim()
+            times[dimension] = -(-side // there)
+            tensor = tensor.repeat(times)
+        tensor = tensor.narrow(dimension, 0, side)
+    return tensor
+
+
+def _of_tokens(tensor: Tensor, target: Target) -> Tensor:
+    """An encoding of places as its network has it: of places on a map as it is, of tokens in a row."""
+    if len(target.shape) == 4:
+        return tensor.reshape(target.shape)
+    return tensor[0].flatten(1).T[: math.prod(target.shape[:-1])].reshape(target.shape)

@@ -1,20 +1,137 @@
-"""What is kept of a comparison in a folder, beside the runs of its searches."""
+"""What is kept of a comparison in a folder, beside the runs of its searches: figures, tables for papers, the page."""
 
 from __future__ import annotations
 
+import csv
+import importlib
+import importlib.util
+import io
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ogive import catalog
-from ogive.comparison import Comparison
-from ogive.files import write_json
-from ogive.runs import read_run
+from ogive.comparison import Comparison, Row
+from ogive.files import write_json, write_whole
+from ogive.metrics import Interval
+from ogive.result import result_of
+from ogive.runs import Run, read_run
 
 __all__ = ["keep_comparison"]
 
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"} | {
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+}
+
 
 def keep_comparison(found: Comparison, folder: Path) -> list[Path]:
-    """Write ``comparison.json`` and the page ``report.html`` into the folder of the runs; what was written."""
-    figures = folder / "comparison.json"
-    write_json(figures, found.to_json())
+    """Write what a comparison found into the folder of its runs; what was written.
+
+    ``comparison.json`` holds everything, ``trials.parquet``, or ``trials.csv`` without pyarrow, a row for each trial of
+    each search, ``summary.csv`` and ``summary.tex`` (for the LaTeX package booktabs) a row for each strategy, and
+    ``report.html`` is the page.
+    """
     runs = [read_run(path.parent) for path in sorted(folder.glob("*/run.json"))]
-    return [figures, catalog.load("write_page")(runs, folder / "report.html")]
+    write_json(folder / "comparison.json", found.to_json())
+    write_whole(folder / "summary.csv", _csv([_summary(row) for row in found.rows()]))
+    write_whole(folder / "summary.tex", _tex(found))
+    trials = _kept_trials([row for run in runs if _belongs(run, found) for row in _trials(run)], folder)
+    page = catalog.load("write_page")(runs, folder / "report.html")
+    return [folder / "comparison.json", trials, folder / "summary.csv", folder / "summary.tex", page]
+
+
+def _belongs(run: Run, found: Comparison) -> bool:
+    """Whether a run is one of the comparison's, and not of another one in the same folder."""
+    return run.config.get("strategy") in found.strategies and run.config.get("seed") in found.seeds
+
+
+def _trials(run: Run) -> list[dict[str, Any]]:
+    """A row for each trial, with the strategy and the seed of its search."""
+    columns = result_of(run).columns()
+    names, about = list(columns), {"strategy": run.config["strategy"], "seed": run.config["seed"]}
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [{**about, **dict(zip(names, row, strict=True))} for row in rows]
+
+
+def _kept_trials(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+    """One file of all trials, in the place of one of the other kind."""
+    table, text = folder / "trials.parquet", folder / "trials.csv"
+    if importlib.util.find_spec("pyarrow") is None:
+        table.unlink(missing_ok=True)
+        write_whole(text, _csv(rows))
+        return text
+    written = io.BytesIO()
+    arrow = importlib.import_module("pyarrow")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    importlib.import_module("pyarrow.parquet").write_table(arrow.table(columns), written)
+    text.unlink(missing_ok=True)
+    write_whole(table, written.getvalue())
+    return table
+
+
+def _summary(row: Row) -> dict[str, Any]:
+    """A strategy in numbers; an empty cell where there is none."""
+    return {
+        "strategy": row.strategy,
+        "seeds": row.seeds,
+        **_value("score", row.score, row.score_interval, row.score_regret),
+        **_value("reported", row.reported, row.reported_interval, row.reported_regret),
+        "failed": row.failed,
+    }
+
+
+def _value(name: str, mean: float | None, interval: Interval | None, regret: float | None) -> dict[str, float | None]:
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_regret": regret}
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _tex(found: Comparison) -> str:
+    """A table for the package booktabs, the best mean in bold, with what its intervals are below it."""
+    rows, reported = found.rows(), any(row.reported is not None for row in found.rows())
+    heads = ["strategy", "objective", "regret", *([_escaped(_title(found)), "regret"] if reported else [])]
+    lines = []
+    for place, row in enumerate(rows):
+        cells = [_mean(row.score, row.score_interval, place == 0 and found.value == "score"), _number(row.score_regret)]
+        if reported:
+            bold = place == 0 and found.value == "reported"
+            cells += [_mean(row.reported, row.reported_interval, bold), _number(row.reported_regret)]
+        lines.append(" & ".join([_escaped(row.strategy), *cells]) + r" \\")
+    note = f"Means and {found.interval_name}s over {len(found.seeds)} seeds; budget {found.settings.budget}."
+    columns = "l" + "r" * (len(heads) - 1)
+    body = ["\\toprule", " & ".join(heads) + r" \\", "\\midrule", *lines, "\\bottomrule"]
+    return "\n".join([f"% {note}", f"\\begin{{tabular}}{{{columns}}}", *body, "\\end{tabular}", ""])
+
+
+def _title(found: Comparison) -> str:
+    return "reported" if found.reported is None else found.reported.title
+
+
+def _mean(mean: float | None, interval: Interval | None, bold: bool) -> str:
+    value = _number(mean)
+    ends = "" if interval is None or math.isnan(interval.low) else f" [{interval.low:.2f}, {interval.high:.2f}]"
+    return f"\\textbf{{{value}}}{ends}" if bold else f"{value}{ends}"
+
+
+def _number(value: float | None) -> str:
+    return "--" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in text)

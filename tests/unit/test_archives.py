@@ -104,3 +104,13 @@ def test_a_bomb_of_gzip_is_refused_and_so_are_damaged_files(tmp_path: Path) -> N
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"end|header"):
             read_gzip(path)
+
+
+def test_texts_with_numbers_that_are_no_letters_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, words=np.array(["ab", "c"]))
+    assert list(read_arrays(path)["words"]) == ["ab", "c"]
+    for order in "<>":
+        np.savez(path, words=np.array([0x61, 0x7FFFFFFF], f"{order}u4").view(f"{order}U1"))
+        with pytest.raises(ValueError, match="words holds what is no text"):
+            read_arrays(path)

@@ -574,6 +574,7 @@ def test_what_cannot_be_done_is_refused_in_one_line_and_leaves_nothing(
         ('space = "nasbench201"\nobjective = [1]', "must give objective as text or a list of texts"),
         ('space = "nasbench201"\nbudget = 1.5', "must give budget as text or a whole number"),
         ("space nasbench201", "is no TOML"),
+        (f"seed = {'9' * 5000}", "is no TOML"),
         ("\xff", "is no TOML"),
         ("seed = 1", "A search needs a space"),
     ],

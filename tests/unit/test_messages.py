@@ -14,6 +14,8 @@ from ogive.choice import limits_of
 from ogive.context import Context
 from ogive.core.errors import OgiveError
 from ogive.core.rng import Seed
+from ogive.reproduce.cells import Kept
+from ogive.reproduce.ledger import read_rows
 from ogive.session import Settings, assemble, budget_of
 from ogive.spec import parse, parse_data
 from ogive.tables.importers import Mapped, import_table
@@ -90,3 +92,14 @@ def test_cells_and_headers_of_files_are_refused_in_short_words(
     assert refused(lambda: import_table(file, tmp_path / "plain", name="t"))
     for options in ("", f"(target={LONG})", "(target=cell)"):
         refused(lambda options=options: catalog.build("data", f"csv:{file}{options}"))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", '{"table_digest": 5, "spec": "trees"}', "[1]", "null"])
+def test_records_of_reproductions_that_are_none_are_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cells.jsonl").write_text(f"{text}\n")
+    assert "is no fit" in refused(lambda: Kept(tmp_path / "cells.jsonl", "digest"))
+    (tmp_path / "row.json").write_text(text)
+    if text in ("[1]", "null") or "5" in text:
+        assert read_rows(tmp_path) == {}  # other JSON
+    else:
+        assert "cannot be read as JSON" in refused(lambda: read_rows(tmp_path))

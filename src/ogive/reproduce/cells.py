@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, MissingData, SpecError, StoreError
+from ogive.core.errors import InvalidArchitecture, MissingData, SpecError, StoreError, in_line
+from ogive.documents import checked, parsed
 from ogive.machine import facts
 from ogive.reproduce.ledger import empty_row
 from ogive.reproduce.predictor_recipe import COUNTS
@@ -70,6 +71,10 @@ def world_of(table: Any) -> World:
     return World(tuple(archs[row] for row in order), np.array(order), table, space)
 
 
+# What is read of a line, whatever else it holds.
+FIT = {"table_digest": str, "spec": str}
+
+
 class Kept:
     """The fits that are done, a line of JSON each; a last line that was cut off is overwritten."""
 
@@ -83,11 +88,13 @@ class Kept:
             if not line.endswith(b"\n"):
                 break
             try:
-                cell = json.loads(line)
+                cell = checked(parsed(line), FIT)
                 if cell["table_digest"] == digest:
                     self._known[_key(cell)] = cell
             except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(f"A line of {path} is no fit ({error}): remove it, and that is done again.") from None
+                raise StoreError(
+                    f"A line of {path} is no fit ({in_line(error)}): remove it, and that is done again."
+                ) from None
             whole += len(line)
         if path.exists():
             with path.open("r+b") as file:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ogive.core.errors import StoreError, in_line
 from ogive.core.trial import counted
+from ogive.documents import read_json
 from ogive.files import write_whole
 from ogive.machine import facts
 from ogive.metrics import interval_name
@@ -90,7 +92,10 @@ def read_rows(folder: Path) -> dict[str, dict[str, Any]]:
     """The rows of a folder by the stem of their file; other JSON is left out."""
     found = {}
     for path in sorted(folder.glob("*.json")):
-        row = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            row = read_json(path, object)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read as JSON ({in_line(error)}): restore it, or remove it.") from error
         if isinstance(row, dict) and {"name", "preset", "status"} <= row.keys():
             found[path.stem] = row
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ogive import catalog
-from ogive.core.errors import MissingData, SpecError
+from ogive.core.errors import MissingData, SpecError, StoreError, in_line
 from ogive.core.rng import Seed
+from ogive.documents import checked, read_json
 from ogive.machine import facts
 from ogive.metrics import mean_interval
 from ogive.reproduce.ledger import empty_row, write_row
@@ -107,5 +107,14 @@ def _part(chosen: Shared, name: str) -> Any:
 def _spent(folder: Path) -> float:
     """Seconds of all searches and trainings, in whichever sittings."""
     searches = sum(read_run(path.parent).elapsed_s for path in folder.rglob("run.json"))
-    trainings = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("seed-*/**/*.json"))
+    trainings = (_training(path) for path in folder.glob("seed-*/**/*.json"))
     return searches + sum(float(found["seconds"]) for found in trainings if isinstance(found, dict) and "macs" in found)
+
+
+def _training(path: Path) -> Any:
+    """A record, whose seconds are some if it is one of a training; StoreError for one that is damaged."""
+    try:
+        found = read_json(path, object)
+        return checked(found, {"seconds": float}) if isinstance(found, dict) and "macs" in found else found
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged ({in_line(error)}): remove it, and that is done again.") from error

@@ -69,4 +69,6 @@ def _read(path: Path) -> dict[str, int]:
 
 def _last_saved_ns(folder: Path) -> int:
     """When a file in the folder was written last, in nanoseconds; 0 where there is none."""
+    if not folder.is_dir():  # as of candidates that are looked up, a hundred thousand of them
+        return 0
     return max((path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()), default=0)

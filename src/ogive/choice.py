@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,18 @@ from ogive.core.metric import Guess, Metric, is_reported, spelt
 from ogive.core.trial import Trial
 from ogive.metrics import chance, non_dominated
 
-__all__ = ["KNEE", "Chosen", "Limit", "check_limits", "choose", "choose_last", "limits_of", "no_better", "pareto_front"]
+__all__ = [
+    "KNEE",
+    "Chosen",
+    "Limit",
+    "check_limits",
+    "choose",
+    "choose_last",
+    "limits_of",
+    "no_better",
+    "pareto_front",
+    "shortlist",
+]
 
 # What stands for no limits, where some were given before.
 KNEE = "knee"
@@ -121,6 +132,22 @@ def choose_last(
     choice = choose([final.get(trial.number, trial) for trial in trials], objectives, limits)
     before = {trial.number: trial for trial in trials}
     return choice if choice.trial is None else replace(choice, trial=before[choice.trial.number])
+
+
+def shortlist(trials: Iterable[Trial], limits: Sequence[Limit]) -> list[Trial]:
+    """The few trials of a search with one objective by which `choose` decides, and says why, as by all of them."""
+    best: Trial | None = None
+    nearest: dict[Limit, Trial] = {}
+    for trial in trials:
+        if trial.scores is None:
+            continue
+        if all(limit.kept_by(trial) for limit in limits) and (best is None or trial.scores > (best.scores or ())):
+            best = trial
+        for limit in limits:
+            near = limit.nearest([nearest[limit], trial] if limit in nearest else [trial])
+            nearest |= {} if near is None else {limit: near}
+    found = {trial.number: trial for trial in [*nearest.values(), *([] if best is None else [best])]}
+    return [found[number] for number in sorted(found)]
 
 
 def choose(trials: Sequence[Trial], objectives: Sequence[str] = (), limits: Sequence[Limit] = ()) -> Chosen:

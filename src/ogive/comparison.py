@@ -25,7 +25,7 @@ from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
 from ogive.metrics import Interval, anytime, holm, hypervolume, interval_name, mean_interval, paired_permutation_test
 from ogive.objects import Understood, told
-from ogive.runs import read_run
+from ogive.runs import HOLD, read_run
 from ogive.session import (
     Maker,
     Parts,
@@ -420,12 +420,13 @@ def _search_one(wanted: Understood, folder: Path | None, command: str | None) ->
         parts = wanted.assembled(unfinished(folder))
         run = search(settings, folder, command=command, role="compare", parts=parts)
     else:
-        before = read_run(folder)
+        before = read_run(folder, hold=HOLD)
         refuse_other_settings(before, settings)
         streams = replace(settings, own_streams=settings_of(before.config).own_streams)
         parts = replace(wanted, settings=streams).assembled(unfinished(folder))
-        run = resume(folder, budget=settings.budget, prefer=settings.prefer or (KNEE,), parts=parts)
-    return run.trials, run.projections
+        limits = settings.prefer or (KNEE,)
+        run = resume(folder, before=before, budget=settings.budget, prefer=limits, parts=parts)
+    return list(run.trials), run.projections
 
 
 def _outcome(

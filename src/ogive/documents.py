@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ogive.core.errors import shortened
 
-__all__ = ["Shape", "checked", "parsed", "read_json"]
+__all__ = ["Shape", "checked", "checker", "parsed", "read_json"]
 
 # A type of its own would take recursion through three kinds of containers.
 Shape = Any
@@ -63,6 +63,52 @@ def checked(value: Any, shape: Shape, place: str = "") -> Any:
     if not _is(value, shape):
         raise _refused(value, _WORDS[shape], place)
     return value
+
+
+def checker(shape: Shape) -> Callable[[Any], Any]:
+    """The same as `checked`, made once for values of one shape that come by the hundred thousand."""
+    fits = _fitting(shape)
+
+    def found(value: Any) -> Any:
+        return value if fits(value) else checked(value, shape)
+
+    return found
+
+
+def _fitting(shape: Shape) -> Callable[[Any], bool]:
+    """Whether a value has the shape; False also where that takes a closer look."""
+    if shape is object:
+        return lambda value: True
+    if isinstance(shape, tuple):
+        first, *others = [_fitting(one) for one in shape]
+        return lambda value: first(value) or any(fits(value) for fits in others)
+    if isinstance(shape, frozenset):
+        return lambda value: type(value) is str and value in shape
+    if isinstance(shape, list):
+        inner = _fitting(shape[0])
+        return lambda value: type(value) is list and all(map(inner, value))
+    if isinstance(shape, Mapping):
+        return _object_fitting(shape)
+    kind = type(None) if shape is None else shape
+    if shape is float:
+        return lambda value: type(value) is float and math.isfinite(value)
+    if shape is int:
+        return lambda value: type(value) is int and -(2**63) < value < 2**63
+    return lambda value: type(value) is kind
+
+
+def _object_fitting(shape: Mapping[Any, Shape]) -> Callable[[Any], bool]:
+    names = [str(name) for name in shape if name is not ...]
+    wanted = frozenset(name for name in names if not name.endswith("?"))
+    inner = {str(name).removesuffix("?"): _fitting(one) for name, one in shape.items() if name is not ...}
+    other = _fitting(shape.get(..., object))
+
+    def fits(value: Any) -> bool:
+        if type(value) is not dict or not wanted <= value.keys():
+            return False
+        return all(inner.get(name, other)(entry) for name, entry in value.items())
+
+    return fits
 
 
 def _is(value: Any, shape: Shape) -> bool:

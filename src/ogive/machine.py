@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -69,7 +70,7 @@ def facts() -> dict[str, object]:
         "thread_pools": [
             {key: value for key, value in pool.items() if key != "filepath"} for pool in threadpool_info()
         ],
-        "packages": {name: found for name in RECORDED if (found := _version(name)) is not None},
+        "packages": dict(_recorded()),
         "commit": _commit(Path(__file__).resolve().parents[2]),
     }
 
@@ -129,6 +130,11 @@ def _gpu(torch: ModuleType | None) -> str | None:
         return None
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return ", ".join(names)
+
+
+@cache  # a comparison begins many runs, and packages stay as they are while a process runs
+def _recorded() -> dict[str, str]:
+    return {name: found for name in RECORDED if (found := _version(name)) is not None}
 
 
 def _version(package: str) -> str | None:

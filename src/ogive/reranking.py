@@ -11,6 +11,7 @@ from ogive.core.objective import Objective, check_objectives
 from ogive.core.study import judged
 from ogive.core.trial import Trial
 from ogive.runs import Record, Run
+from ogive.trial_log import TrialLog
 
 __all__ = ["reranked"]
 
@@ -26,7 +27,7 @@ def reranked(run: Run, written: Sequence[str]) -> Run:
     check_objectives(objectives, tuple(known.values()))
     again = partial(_again, objectives)
     records = tuple(Record(again(record.trial), record.at_s) for record in run.records)
-    return replace(run, records=records, ranked=texts, rescored=again)
+    return replace(run, records=records, logged=TrialLog.of(records), ranked=texts, rescored=again)
 
 
 def _again(objectives: Sequence[Objective], trial: Trial) -> Trial:

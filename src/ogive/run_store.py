@@ -5,6 +5,7 @@ What lies in the folder, and how it is read, stands in ``runs``.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ogive.appending import Appending
 from ogive.begun import Begun
 from ogive.core.errors import RunInUse, StoreError, in_line
 from ogive.core.strategy import Checkpointed
@@ -20,7 +24,7 @@ from ogive.core.trial import Trial
 from ogive.documents import read_json
 from ogive.files import lock_file, sync, write_json
 from ogive.run_records import STUDY
-from ogive.runs import FINALISTS, SCHEMA, Run, read_run, read_whole, require_run, way_to_resume
+from ogive.runs import FINALISTS, HOLD, SCHEMA, Run, read_run, require_run, way_to_resume
 from ogive.trial_lines import (
     call_entry,
     final_entry,
@@ -39,7 +43,7 @@ class RunStore:
     def __init__(self, run: Run, lock: int) -> None:
         self.run = run
         self._lock = lock
-        self._trials = os.open(run.folder / "trials.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._trials = Appending(run.folder / "trials.jsonl")
         self._begun = Begun(run.artifacts)
 
     @classmethod
@@ -57,24 +61,24 @@ class RunStore:
                 (folder / "artifacts").mkdir(exist_ok=True)
                 (folder / "trials.jsonl").touch()
                 write_json(folder / "run.json", {"schema": SCHEMA, **config})
-            return cls(read_run(folder), lock)
+            return cls(read_run(folder, hold=HOLD), lock)
         except BaseException:
             os.close(lock)
             raise
 
     @classmethod
-    def open(cls, folder: Path) -> RunStore:
-        """Go on with the run in `folder`; a torn last line is cut off with a warning."""
+    def open(cls, folder: Path, *, known: Run | None = None) -> RunStore:
+        """Go on with the run in `folder`, reading only what is not `known`; a torn last line is cut off, and told."""
         folder = Path(folder)
         require_run(folder)
         with _explained(folder):
             lock = _locked(folder)
         try:
-            run, whole = read_whole(folder)
+            run = read_run(folder, hold=HOLD, known=known)
             with _explained(folder):
                 path = folder / "trials.jsonl"
-                if path.exists() and path.stat().st_size != whole:
-                    os.truncate(path, whole)
+                if path.exists() and path.stat().st_size != run.log.whole:
+                    os.truncate(path, run.log.whole)
                 run.artifacts.mkdir(exist_ok=True)
                 _sweep(folder, run.artifacts)
             return cls(run, lock)
@@ -92,24 +96,21 @@ class RunStore:
         """The folder of everything derived from the trials."""
         return self.run.artifacts
 
+    def read(self) -> Run:
+        """The run as it stands now; only what was added since it was opened is read."""
+        return read_run(self.folder, hold=HOLD, known=self.run)
+
     def append(self, trial: Trial, at_s: float) -> None:
-        """Write one trial and wait until it is on the disk.
+        """Write one trial; it is on the disk at once, or within a second where trials come faster.
 
         StoreError if the disk is full; the file is then cut back to the trials before, so that nothing is lost.
         """
         line = line_of(trial, at_s)
-        state = os.fstat(self._trials)
-        before = state.st_size
-        if not state.st_nlink:
+        if not os.fstat(self._trials.descriptor).st_nlink:
             raise StoreError(f"{self.folder} was removed while it was searched in, and the trials with it.")
         try:
-            # One call for the whole line: Ctrl-C cannot come between its bytes.
-            written = os.write(self._trials, line)
-            while written < len(line):  # the disk is full, or nearly: the rest can be written or says why not
-                written += os.write(self._trials, line[written:])
-            os.fsync(self._trials)
+            self._trials.append(line)
         except OSError as error:
-            os.ftruncate(self._trials, before)
             raise StoreError(
                 f"Trial {trial.number} could not be written to {self.folder} ({error.strerror}). All trials before it "
                 f"are kept; make room and go on with `{way_to_resume(self.folder)}`."
@@ -145,6 +146,7 @@ class RunStore:
             return
         scratch = self.artifacts / "strategy.new"
         with _explained(self.folder):
+            self._trials.sync()  # a state never knows more trials than the disk
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             strategy.save(scratch)
@@ -156,7 +158,8 @@ class RunStore:
                 }
                 for chunk in study.open
             ]
-            write_json(scratch / "study.json", {"told": study.told, "asked": study.asked, "open": waiting})
+            state = {"told": study.told, "asked": study.asked, "open": waiting}
+            (scratch / "study.json").write_text(json.dumps(state), encoding="utf-8")
             for path in scratch.rglob("*"):
                 if path.is_file():
                     sync(path)
@@ -165,46 +168,38 @@ class RunStore:
             for old in self._saved()[:-1]:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def load_strategy(self, strategy: Checkpointed, study: Study) -> frozenset[int]:
-        """Load the last saved state, if there is one; returns the numbers of the trials that need not be replayed."""
+    def load_strategy(self, strategy: Checkpointed, study: Study) -> Sequence[Trial]:
+        """Load the last saved state, if there is one; returns the trials still to be replayed, as they finished."""
         saved = self._saved()
+        log = self.run.log
+        numbers = log.columns.numbers
         if not saved:
-            return frozenset()
+            return log.finished
         folder = saved[-1]
-        try:
-            state = read_json(folder / "study.json", STUDY)
-            told, asked = state["told"], state["asked"]
-            waiting = [
-                OpenChunk(chunk["first"], [read_proposal(entry) for entry in chunk["proposals"]], read_call(chunk))
-                for chunk in state["open"]
-            ]
-            if told != asked - sum(len(chunk.numbers) for chunk in waiting):
-                raise ValueError(f"{asked} proposals are not {told} and those that are open")
-        except (OSError, ValueError) as error:
+        told, asked, waiting = _read_study(folder)
+        untold = [number for chunk in waiting for number in chunk.numbers]
+        loaded = (numbers < asked) & ~np.isin(numbers, untold)
+        if told != np.count_nonzero(loaded):
             raise StoreError(
-                f"{folder} is damaged ({in_line(error)}); delete it to replay all the trials instead."
-            ) from error
-        untold = frozenset[int]().union(*(chunk.numbers for chunk in waiting))
-        before = [trial for trial in self.run.trials if trial.number < asked and trial.number not in untold]
-        if told != len(before):
-            raise StoreError(
-                f"{folder} knows {told} trials, but trials.jsonl holds {len(before)} of them: lines were removed. "
-                f"Delete {folder.name} to replay the rest."
+                f"{folder} knows {told} trials, but trials.jsonl holds {np.count_nonzero(loaded)} of them: lines were "
+                f"removed. Delete {folder.name} to replay the rest."
             )
         try:
             strategy.load(folder)
         except Exception as error:
             raise StoreError(f"{in_line(error)} Delete {folder} to replay all the trials instead.") from error
-        study.resume_from(before, asked, waiting)
-        return frozenset(trial.number for trial in before)
+        order = log.columns.places()
+        before = order[loaded[order]]
+        study.resume_from(log.trials(before), asked, waiting, self.run.spent(study.spent.fidelity, before))
+        return log.trials(np.flatnonzero(~loaded))
 
     def close(self) -> None:
         """Give the folder free."""
-        if self._trials >= 0:
-            os.close(self._trials)
+        if self._lock >= 0:
+            self._trials.close()
             os.close(self._lock)
             self._begun.close()
-            self._trials = -1
+            self._lock = -1
 
     def __enter__(self) -> RunStore:
         return self
@@ -220,7 +215,7 @@ class Followed(RunStore):
     """A run that another process writes, for one that searches along with it: it reads, and writes nothing."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self._lock, self._trials = run, -1, -1
+        self.run, self._lock = run, -1
 
     def append(self, trial: Trial, at_s: float) -> None:
         """Nothing: the other process writes the trial."""
@@ -237,6 +232,24 @@ class Followed(RunStore):
 
     def save_strategy(self, strategy: Checkpointed, study: Study) -> None:
         """Nothing, likewise."""
+
+
+def _read_study(folder: Path) -> tuple[int, int, list[OpenChunk]]:
+    """How many trials a saved loop had told, how many proposals it had asked for, and those that were open."""
+    try:
+        state = read_json(folder / "study.json", STUDY)
+        told, asked = state["told"], state["asked"]
+        waiting = [
+            OpenChunk(chunk["first"], [read_proposal(entry) for entry in chunk["proposals"]], read_call(chunk))
+            for chunk in state["open"]
+        ]
+        if told != asked - sum(len(chunk.numbers) for chunk in waiting):
+            raise ValueError(f"{asked} proposals are not {told} and those that are open")
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{folder} is damaged ({in_line(error)}); delete it to replay all the trials instead."
+        ) from error
+    return told, asked, waiting
 
 
 # -- the file system --------------------------------------------------------------------------------------------------

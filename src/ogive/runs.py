@@ -1,49 +1,48 @@
 """Run: a search on disk, read from its folder.
 
 A run folder holds ``run.json`` (what was asked for, written once), ``trials.jsonl`` (one line a finished trial,
-append-only, synced to the disk before the search goes on) and ``artifacts/`` (everything derived: strategy state,
+append-only, written before the search goes on) and ``artifacts/`` (everything derived: strategy state,
 unfinished trainings, the winner). Every line carries a checksum, so a flipped bit is found and named.
 """
 
 from __future__ import annotations
 
-import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of, no_better
+import numpy as np
+import numpy.typing as npt
+
+from ogive.choice import Chosen, Limit, check_limits, choose_last, limits_of, no_better, pareto_front, shortlist
 from ogive.core.capabilities import Answer
 from ogive.core.errors import SpecError, StoreError, in_line
 from ogive.core.executor import OVERTIME
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Guess, Metric, metrics_from, of_version_1
-from ogive.core.trial import Trial, counted, duration
+from ogive.core.trial import Cost, Fidelity, Spent, Status, Trial, counted, duration
 from ogive.documents import checked, read_json
 from ogive.files import write_json
+from ogive.metrics import non_dominated
 from ogive.run_records import CONFIG, FOUND, LIMITS, STOPPED
-from ogive.trial_lines import (
-    Record,
-    read_final,
-    record_of,
-)
+from ogive.trial_lines import Record, read_final
+from ogive.trial_log import TrialLog, read_log
 
 __all__ = [
     "BUDGET",
     "FINALISTS",
+    "HOLD",
     "SCHEMA",
     "STOP",
     "Record",
     "Run",
     "Stopped",
+    "read_config",
     "read_run",
-    "read_whole",
     "require_run",
     "way_to_resume",
 ]
-
-logger = logging.getLogger(__name__)
 
 # A larger budget that was given after the search began, among the artifacts.
 BUDGET = "budget.json"
@@ -54,6 +53,8 @@ FINALISTS = "finalists.json"
 
 # What was being done when the time of the search was up, among the artifacts.
 STOP = "stopped.json"
+# Trials that are kept in memory by who needs few of them; longer runs are read again piece by piece.
+HOLD = 1024
 
 SCHEMA = 2  # 1, of version 0.1, held no metrics and no answer; it is read as well
 
@@ -86,24 +87,63 @@ class Stopped:
 class Run:
     """What a run folder holds, read once.
 
-    `ranked` are other objectives than those of the search, by which its trials are `rescored`, for whoever asks later.
+    `records` are its trials in the order of finishing; of a long run that need not be held they are read again where
+    they are asked for. `logged` is how they were read. `ranked` are other objectives than those of the search, by which
+    its trials are `rescored`, for whoever asks later.
     """
 
     folder: Path
     config: dict[str, Any]
-    records: tuple[Record, ...]
+    records: Sequence[Record]
+    logged: TrialLog | None = field(default=None, repr=False, compare=False)
     ranked: tuple[str, ...] = ()
     rescored: Callable[[Trial], Trial] | None = None
 
     @property
-    def trials(self) -> list[Trial]:
-        """The finished trials by number: in the order in which they were proposed, and told to the strategy."""
-        return sorted((record.trial for record in self.records), key=lambda trial: trial.number)
+    def log(self) -> TrialLog:
+        """The trials with what is often asked of all of them."""
+        return TrialLog.of(self.records) if self.logged is None else self.logged
 
     @property
-    def evaluated(self) -> list[Trial]:
+    def trials(self) -> Sequence[Trial]:
+        """The finished trials by number: in the order in which they were proposed, and told to the strategy."""
+        log = self.log
+        return log.trials(log.columns.places())
+
+    @property
+    def evaluated(self) -> Sequence[Trial]:
         """The trials that cost budget: all but the screened-out ones."""
-        return [trial for trial in self.trials if trial.status != "screened"]
+        log = self.log
+        return log.trials(log.columns.places("ok", "failed"))
+
+    @property
+    def failed(self) -> Sequence[Trial]:
+        """The failed trials."""
+        log = self.log
+        return log.trials(log.columns.places("failed"))
+
+    def count(self, status: Status) -> int:
+        """How many trials have the status."""
+        return self.log.columns.count(status)
+
+    def trial(self, number: int) -> Trial | None:
+        """The trial of that number; None if none of it is finished."""
+        log = self.log
+        found = log.trials(np.flatnonzero(log.columns.numbers == number))
+        return found[0] if found else None
+
+    def spent(self, fidelity: Fidelity | None = None, places: npt.NDArray[np.int64] | None = None) -> Spent:
+        """What all trials, or those of some records, have spent by number; in units too where there is a fidelity."""
+        log, spent = self.log, Spent(fidelity=fidelity)
+        order = log.columns.places() if places is None else places
+        if fidelity is not None:  # what goes on from less is counted by architecture
+            for trial in log.trials(order):
+                spent.add(trial)
+            return spent
+        columns = log.columns
+        spent.trials = int(np.count_nonzero(columns.costing[order]))
+        spent.cost = Cost(_summed(columns.wall_s[order]), _summed(columns.benchmark_s[order]))
+        return spent
 
     @property
     def answer(self) -> Answer:
@@ -146,7 +186,28 @@ class Run:
 
     def chosen(self, limits: Sequence[Limit]) -> Chosen:
         """The same within these limits; latencies count as they were measured last."""
-        return choose_last(self.trials, self.remeasured, self.objectives, limits)
+        return choose_last(self._eligible(limits), self.remeasured, self.objectives, limits)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in all objectives, by falling first score; latencies as measured last."""
+        final = self.remeasured
+        return pareto_front([final.get(trial.number, trial) for trial in self._eligible(())])
+
+    def _eligible(self, limits: Sequence[Limit]) -> Sequence[Trial]:
+        """Few trials of which one is chosen, if one is: by number, with what was measured last or keeps to limits."""
+        log = self.log
+        places = log.columns.places("ok")
+        scores = log.columns.scores[places]
+        if not len(places):
+            return self.trials
+        if limits and scores.shape[1] == 1:
+            final = self.remeasured
+            among = shortlist((final.get(trial.number, trial) for trial in log.trials(places)), limits)
+            return log.trials(places[np.isin(log.columns.numbers[places], [trial.number for trial in among])])
+        best = scores[:, 0] == scores[:, 0].max() if scores.shape[1] == 1 else non_dominated(scores)
+        last = np.isin(log.columns.numbers[places], list(self.remeasured))
+        return log.trials(places[best | last])
 
     def prefer(self, written: Sequence[str]) -> None:
         """Choose the best trial within these limits from now on; SpecError for one of nothing that was measured."""
@@ -192,16 +253,17 @@ class Run:
         path = self.artifacts / FINALISTS
         if not path.exists():
             return {}
-        trials = {trial.number: trial for trial in self.trials}
         try:
-            entries = read_json(path, FOUND)["finalists"]
-            found = {entry["trial"]: self._read_final(trials[entry["trial"]], entry) for entry in entries}
+            found = {entry["trial"]: self._final(entry) for entry in read_json(path, FOUND)["finalists"]}
         except (OSError, ValueError, KeyError) as error:
             way = f"delete it; `{way_to_resume(self.folder)}` measures again"
             raise StoreError(f"{path} is damaged ({in_line(error)}): {way}.") from error
         return found
 
-    def _read_final(self, trial: Trial, entry: Mapping[str, Any]) -> Trial:
+    def _final(self, entry: Mapping[str, Any]) -> Trial:
+        trial = self.trial(entry["trial"])
+        if trial is None:
+            raise KeyError(entry["trial"])
         if self.rescored is None:
             return read_final(trial, entry)
         return self.rescored(read_final(replace(trial, scores=None), entry))
@@ -238,7 +300,7 @@ class Run:
             told.append(f"What it finds depends on {titles}, which no second measurement repeats.")
         if self.config.get("order") == "finish" and ahead != 1:
             told.append("Its trials are told in the order in which they finish, which no second run repeats.")
-        late = sum((record.trial.measurement.error or "").startswith(OVERTIME) for record in self.records)
+        late = sum((trial.measurement.error or "").startswith(OVERTIME) for trial in self.failed)
         if late:
             told.append(f"{counted(late, 'trial')} ended by a trial limit, which a faster or idle machine keeps.")
         return tuple(told)
@@ -253,17 +315,22 @@ class Run:
             return None
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} is damaged ({in_line(error)}): delete it.") from error
-        finished = {record.trial.number for record in self.records}
+        finished = self.log.columns.numbers
         left = tuple((one["trial"], one["arch"]) for one in found["trials"] if one["trial"] not in finished)
-        later = bool(self.records) and self.records[-1].at_s > found["at_s"]
+        later = self._last_s > found["at_s"]
         return None if later and not left else Stopped(found["at_s"], left, found["asking"] and not later)
 
     @property
     def elapsed_s(self) -> float:
         """Seconds of searching until the last finished trial, or until its time was up."""
         stopped = self.stopped
-        until_s = 0.0 if stopped is None else stopped.at_s
-        return max(until_s, self.records[-1].at_s if self.records else 0.0)
+        return max(0.0 if stopped is None else stopped.at_s, self._last_s)
+
+    @property
+    def _last_s(self) -> float:
+        """When its last trial finished; 0 without one."""
+        at_s = self.log.columns.at_s
+        return float(at_s[-1]) if len(at_s) else 0.0
 
     @property
     def artifacts(self) -> Path:
@@ -281,26 +348,22 @@ class Run:
             raise StoreError(f"{self.artifacts / 'world.json'} is damaged ({in_line(error)}): delete it.") from error
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, *, hold: int | None = None, known: Run | None = None) -> Run:
     """Read a run folder without touching it; a torn last line is left out with a warning.
 
+    The trials of a run of more than `hold` are not kept in memory, but read again each time they are asked for. Trials
+    that are `known`, as the folder was read before, are not read again.
     Raises StoreError for a folder that holds no run, a run of a newer schema, or a damaged line (which it names).
     """
-    return read_whole(Path(folder))[0]
+    folder = Path(folder)
+    config = read_config(folder)
+    goals = len(config.get("objectives") or ())
+    log = read_log(folder / "trials.jsonl", goals, hold=hold, known=None if known is None else known.log)
+    return Run(folder, config, log.records, log)
 
 
-# -- reading ----------------------------------------------------------------------------------------------------------
-
-
-def require_run(folder: Path) -> None:
-    """StoreError for a folder that holds no run."""
-    if not (folder / "run.json").is_file():
-        what = "is not a run folder: it has no run.json" if folder.is_dir() else "does not exist"
-        raise StoreError(f"{folder} {what}. `ogive search … --out FOLDER` makes one.")
-
-
-def read_whole(folder: Path) -> tuple[Run, int]:
-    """The run, and how many bytes of trials.jsonl are whole lines."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """What run.json holds; StoreError as `read_run`."""
     require_run(folder)
     try:
         config = read_json(folder / "run.json", object)
@@ -317,34 +380,23 @@ def read_whole(folder: Path) -> tuple[Run, int]:
         checked(config, CONFIG)
     except ValueError as error:
         raise StoreError(f"{folder / 'run.json'} is damaged: {error}. Restore it.") from error
-    records, whole = _read_lines(folder / "trials.jsonl")
-    wanted = len(config.get("objectives") or ())
-    for trial in (record.trial for record in records):
-        if wanted and trial.scores is not None and len(trial.scores) != wanted:
-            what = f"has {len(trial.scores)} scores, but the search {wanted} objectives"
-            raise StoreError(f"Trial {trial.number} of {folder} {what}: restore trials.jsonl.")
-    return Run(folder, config, tuple(records)), whole
+    found: dict[str, Any] = config
+    return found
 
 
-def _read_lines(path: Path) -> tuple[list[Record], int]:
-    data = path.read_bytes() if path.exists() else b""
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        logger.warning("The last line of %s is torn (the run was killed while writing it) and is dropped.", path)
-    records, seen = [], set()
-    for index, line in enumerate(data[:whole].splitlines(), start=1):
-        try:
-            record = record_of(line)
-        except ValueError as error:
-            raise StoreError(
-                f"Line {index} of {path} is damaged ({in_line(error)}). Restore it, or cut the file "
-                "before that line and resume."
-            ) from error
-        if record.trial.number in seen:
-            raise StoreError(f"Line {index} of {path} repeats trial {record.trial.number}.")
-        seen.add(record.trial.number)
-        records.append(record)
-    return records, whole
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def require_run(folder: Path) -> None:
+    """StoreError for a folder that holds no run."""
+    if not (folder / "run.json").is_file():
+        what = "is not a run folder: it has no run.json" if folder.is_dir() else "does not exist"
+        raise StoreError(f"{folder} {what}. `ogive search … --out FOLDER` makes one.")
+
+
+def _summed(values: npt.NDArray[np.float64]) -> float:
+    """Their sum, one added after the other as a search does."""
+    return float(np.add.accumulate(values)[-1]) if len(values) else 0.0
 
 
 def way_to_resume(folder: Path) -> str:

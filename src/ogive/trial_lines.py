@@ -12,20 +12,24 @@ from typing import Any
 from ogive.core.architecture import Architecture
 from ogive.core.errors import shortened
 from ogive.core.trial import Call, Cost, Measurement, Proposal, Trial
-from ogive.documents import checked, parsed
+from ogive.documents import checker, parsed
 from ogive.run_records import TRIAL
 
 __all__ = [
     "Record",
     "call_entry",
+    "entry_of",
     "final_entry",
     "line_of",
     "proposal_entry",
     "read_call",
     "read_final",
     "read_proposal",
+    "record_from",
     "record_of",
 ]
+
+_whole = checker(TRIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +60,26 @@ def line_of(trial: Trial, at_s: float) -> bytes:
 
 def record_of(line: bytes) -> Record:
     """What `line_of` wrote; ValueError for a damaged line."""
+    return record_from(entry_of(line))
+
+
+def entry_of(line: bytes) -> dict[str, Any]:
+    """The JSON object that `line_of` wrote, of the shape `TRIAL`; ValueError for a damaged line."""
     text, _, tail = line.decode("utf-8").rpartition(',"crc32":"')
     body = text + "}"
-    if tail != f'{_checksum(body)}"}}':
+    if tail.rstrip("\n") != f'{_checksum(body)}"}}':
         raise ValueError("its checksum does not match")
-    entry = checked(parsed(body), TRIAL)
+    entry: dict[str, Any] = _whole(parsed(body))
+    if (entry["status"] == "ok") != (entry["scores"] is not None):
+        raise ValueError(f"its status is {entry['status']}, but its scores are {entry['scores']}")
+    return entry
+
+
+def record_from(entry: Mapping[str, Any]) -> Record:
+    """The record that an entry stands for; ValueError where its architecture is none."""
     scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
     metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
     measurement = Measurement(metrics, _read_cost(entry["cost"]), entry["error"], entry["status"] == "screened")
-    if (entry["status"] == "ok") != (scores is not None):
-        raise ValueError(f"its status is {entry['status']}, but its scores are {scores}")
     trial = Trial(int(entry["number"]), read_proposal(entry), measurement, entry["status"], scores, read_call(entry))
     return Record(trial, float(entry["at_s"]))
 

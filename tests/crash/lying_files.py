@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.rng import Seed
-from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
+from ogive.core.trial import Budget, Cost, Measurement, Proposal, Spent, Trial
 from ogive.run_store import RunStore
 from ogive.runs import read_run
 from ogive.session import Settings
@@ -417,6 +417,8 @@ def state(place: Path) -> Path:
 
 class Loop:
     """What a saved strategy is loaded for."""
+
+    spent = Spent()
 
     def resume_from(self, *_: object) -> None:
         """Nothing is searched here."""

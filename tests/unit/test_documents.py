@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ogive.documents import checked, parsed, read_json
+from ogive.documents import checked, checker, parsed, read_json
 
 SHAPE = {
     "name": str,
@@ -29,7 +29,7 @@ GOOD: dict[str, Any] = {
 def test_what_has_the_shape_comes_back_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(GOOD))
-    assert read_json(path, SHAPE) == GOOD
+    assert read_json(path, SHAPE) == checker(SHAPE)(GOOD) == GOOD
     assert checked({key: value for key, value in GOOD.items() if key != "budget"}, SHAPE)
 
 
@@ -55,6 +55,9 @@ def test_what_has_the_shape_comes_back_as_it_is(tmp_path: Path) -> None:
 def test_the_first_place_with_another_shape_is_named(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=r"^.*$") as refusal:
         checked(GOOD | changed, SHAPE)
+    assert str(refusal.value) == said
+    with pytest.raises(ValueError, match=r"^.*$") as refusal:
+        checker(SHAPE)(GOOD | changed)
     assert str(refusal.value) == said
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from ogive.core.executor import Began, Ended, Progress, Task
 from ogive.core.metric import LATENCY, VAL_ACC, Metric
 from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
 from ogive.core.trial import Budget, Cost, Fidelity, Measurement, Proposal, Trial
-from ogive.session import Pace, Watch
+from ogive.runs import Record, Run
+from ogive.session import Pace, Past, Watch
 
 
 class Clock:
@@ -46,7 +49,10 @@ def watched(
     past: Sequence[Trial] = (),
     most: float = math.inf,
 ) -> Watch:
-    pace = Pace(budget, clock(), workers, fidelity, lambda: most, past, sum(trial.cost.wall_s for trial in past))
+    seconds = itertools.accumulate(trial.cost.wall_s for trial in past)
+    run = Run(Path("nowhere"), {}, tuple(itertools.starmap(Record, zip(past, seconds, strict=True))))
+    before = Past.of(run, fidelity, limits_of(limits)) if past else None
+    pace = Pace(budget, clock(), workers, fidelity, lambda: most, before)
     return Watch(pace, objectives, metrics, limits_of(limits), clock)
 
 

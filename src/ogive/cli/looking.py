@@ -13,12 +13,11 @@ from rich.live import Live
 from rich.text import Text
 
 from ogive.bulletin import Notice, notice_of
-from ogive.choice import pareto_front
 from ogive.cli.searching import reached
 from ogive.cli.show import console
 from ogive.core.errors import shortened
 from ogive.core.trial import counted, duration
-from ogive.runs import Run, read_run, way_to_resume
+from ogive.runs import HOLD, Run, read_run, way_to_resume
 from ogive.session import budget_in_force
 
 __all__ = ["register"]
@@ -60,13 +59,13 @@ def watch_command(
 
 def _looks(folder: Path, every_s: float) -> Iterator[tuple[str, bool]]:
     """What is to be seen, again and again, and whether the search is over."""
-    read, size, cost_s, at_s = read_run(folder), -1, 0.0, 0.0
+    read, size, cost_s, at_s = read_run(folder, hold=HOLD), -1, 0.0, 0.0
     while True:
         notice = notice_of(folder)
         now, wanted = _size(folder), time.monotonic() - at_s > max(every_s, cost_s / READING)
         if now != size and (wanted or (notice is not None and notice.over)):
             started = time.monotonic()
-            read, size = read_run(folder), now
+            read, size = read_run(folder, hold=HOLD, known=read), now
             cost_s, at_s = time.monotonic() - started, time.monotonic()
         yield "\n".join(_lines(read, notice)), notice is not None and notice.over
 
@@ -83,7 +82,7 @@ def _lines(run: Run, notice: Notice | None) -> Iterator[str]:
     yield from _state(run, notice)
     yield ""
     yield from _best(run)
-    failed = [trial for trial in run.trials if trial.status == "failed"]
+    failed = run.failed
     if failed:
         yield ""
         yield f"{counted(len(failed), 'trial')} failed, last:"
@@ -94,7 +93,7 @@ def _lines(run: Run, notice: Notice | None) -> Iterator[str]:
 
 def _state(run: Run, notice: Notice | None) -> Iterator[str]:
     budget = budget_in_force(run)
-    stored = f"{counted(len(run.trials), 'trial')} stored of a budget of {budget}"
+    stored = f"{counted(len(run.records), 'trial')} stored of a budget of {budget}"
     if notice is None:
         yield f"{stored}; the search tells nothing of itself"
     elif notice.over:
@@ -111,7 +110,7 @@ def _state(run: Run, notice: Notice | None) -> Iterator[str]:
 
 def _best(run: Run) -> Iterator[str]:
     """The front, or of one objective its best, the chosen one marked."""
-    choice, front = run.choice, pareto_front(run.trials)
+    choice, front = run.choice, run.front
     if not front:
         yield choice.missing
         return

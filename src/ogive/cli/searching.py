@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ogive import catalog
-from ogive.choice import limits_of, pareto_front
+from ogive.choice import limits_of
 from ogive.cli.show import Bar, console, measured, number, table
 from ogive.cli.summary import print_dry_run, print_summary
 from ogive.cli.watching import Reading, SearchProgress
@@ -26,7 +26,7 @@ from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
 from ogive.metrics import Interval
 from ogive.run_store import refuse_taken
-from ogive.runs import Run, read_run, way_to_resume
+from ogive.runs import HOLD, Run, read_run, way_to_resume
 from ogive.session import (
     Settings,
     assemble,
@@ -181,7 +181,7 @@ def resume_command(
 
     Example: ogive resume runs/nasbench201-evolution-seed0 --budget 400 --workers 2
     """
-    before = read_run(run)
+    before = read_run(run, hold=HOLD)
     granted = None if budget is None else budget_of(budget)
     settings = going_on(before, workers=workers, device=device, threads=threads, data=data)
     for chance in before.chances:
@@ -205,6 +205,7 @@ def resume_command(
                 on_note=watch.note,
                 on_event=watch.event,
                 parts=parts,
+                before=before,
             )
     except KeyboardInterrupt:
         _interrupted(run)
@@ -356,11 +357,9 @@ def _interrupted(folder: Path) -> None:
 
 
 def _print_found(run: Run) -> None:
-    trials, choice = run.trials, run.choice
-    failed = sum(trial.status == "failed" for trial in trials)
-    screened = sum(trial.status == "screened" for trial in trials)
-    done = counted(len(trials) - screened, "trial")
-    unlinked = sum(trial.measurement.error == DISCONNECTED for trial in trials)
+    choice, failed, screened = run.choice, run.count("failed"), run.count("screened")
+    done = counted(len(run.records) - screened, "trial")
+    unlinked = sum(trial.measurement.error == DISCONNECTED for trial in run.failed)
     why = f", {unlinked} of them with {DISCONNECTED}" if unlinked else ""
     console.print(f"{done} ({failed} failed{why}, {screened} screened out) in {duration(run.elapsed_s)}")
     if run.stopped is not None:
@@ -371,8 +370,7 @@ def _print_found(run: Run) -> None:
         )
     winner = choice.trial
     if winner is None:
-        failed_all = all(trial.scores is None for trial in trials)
-        console.print(_why_nothing(trials) if failed_all else choice.missing, highlight=False)
+        console.print(choice.missing if run.count("ok") else _why_nothing(run.trials), highlight=False)
         raise typer.Exit(1)
     space = assemble_space(run)
     winner = run.final(winner)  # with what was measured last, by which it was chosen
@@ -392,7 +390,8 @@ def _print_remeasured(run: Run, winner: Trial) -> None:
     if winner.number not in final:
         return
     now = final[winner.number].metrics
-    before = next(trial.metrics for trial in run.trials if trial.number == winner.number)
+    searched = run.trial(winner.number)
+    before = {} if searched is None else searched.metrics
     values = (
         f"{name} {measured(name, now[name])} (in the search {measured(name, before[name])})"
         for name in run.config.get("unrepeatable") or [LATENCY.name]
@@ -409,7 +408,7 @@ def _best_of(run: Run, winner: Trial, rule: str) -> str:
     chosen = f"trial {winner.number}, {winner.arch}, {values}"
     by = f"\n      {rule}" if run.limits or len(run.objectives) > 1 else ""
     if len(run.objectives) > 1:
-        count = counted(len(pareto_front(run.final_trials)), "trial")
+        count = counted(len(run.front), "trial")
         front = shlex.join(["ogive", "front", str(run.folder)])
         return f"front: {count} that no other beats; {front} lists them\nbest: {chosen}{by}"
     return f"best: {chosen}{by}{_last_epoch(run, winner)}"

@@ -91,15 +91,18 @@ class Study:
         self._begin: Callable[[int], str | None] | None = None
         self._left_s: Callable[[], float] = lambda: math.inf
 
-    def resume_from(self, told: Sequence[Trial], asked: int, waiting: Sequence[OpenChunk]) -> None:
+    def resume_from(
+        self, told: Sequence[Trial], asked: int, waiting: Sequence[OpenChunk], spent: Spent | None = None
+    ) -> None:
         """Take over the state of an interrupted study whose strategy was loaded from a checkpoint.
 
         `told` are the trials that the strategy knew, `asked` how many proposals it had made, `waiting` those of them
-        that it had not been told about.
+        that it had not been told about. `spent` is what the trials had spent; without it, it is added up.
         """
         recall(self.evaluator, told)
-        for trial in told:
+        for trial in told if spent is None else ():
             self.spent.add(trial)
+        self.spent = self.spent if spent is None else spent
         self._learn(told)
         self.told, self.asked, self.open = len(told), asked, list(waiting)
         self._failures = -1 if any(trial.status == "ok" for trial in told) else self._failures

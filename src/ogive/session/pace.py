@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ogive.choice import Limit
 from ogive.core.executor import Began, Event, Progress, Task
 from ogive.core.trial import Budget, Fidelity, Spent, Trial
+from ogive.runs import Run
 
-__all__ = ["Pace", "UnderWay"]
+__all__ = ["Pace", "Past", "UnderWay"]
 
 ENOUGH = 3  # trials of this sitting, from which on those of an earlier one, perhaps on another machine, count no more
+RECENT = 1000  # of them tell how long a trial takes, of however many there were
 LITTLE = 0.02  # less than this share of a first trial says nothing about the whole
 
 
@@ -57,13 +60,37 @@ class UnderWay:
         return 0.0 if training_s is None else max(0.0, self.told[0][0] - self.since_s - self.told[0][1] * training_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an earlier sitting of a search spent and found.
+
+    `costs` are the seconds of its last measurements in full, `front` its best trial, or those of several objectives.
+    """
+
+    spent: Spent
+    elapsed_s: float
+    costs: Sequence[float]
+    failed: int
+    screened: int
+    front: tuple[Trial, ...]
+
+    @classmethod
+    def of(cls, run: Run, fidelity: Fidelity | None, limits: Sequence[Limit]) -> Past:
+        """That of a stored run; with one objective, its best is chosen within the limits."""
+        columns = run.log.columns
+        costs = columns.measured_s[columns.places("ok", "failed")][-RECENT:].tolist()
+        best = run.chosen(limits).trial
+        front = run.front if columns.scores.shape[1] > 1 else [] if best is None else [best]
+        return cls(run.spent(fidelity), run.elapsed_s, costs, run.count("failed"), run.count("screened"), tuple(front))
+
+
 @dataclass(slots=True)
 class Pace:
     """What was spent and what it took, told by trials and by the events of an executor of `workers`.
 
     `most` says how many trials there can be at all, whatever the budget says, as far as is known when it is asked;
-    `past` is what an earlier sitting of the search spent, in `elapsed_s` seconds. `since_s` and all other moments are
-    on the clock of whoever tells them.
+    `past` is an earlier sitting of the search, if there was one. `since_s` and all other moments are on the clock of
+    whoever tells them.
     """
 
     budget: Budget
@@ -71,8 +98,7 @@ class Pace:
     workers: int = 1
     fidelity: Fidelity | None = None
     most: Callable[[], float] = field(default=lambda: math.inf)
-    past: Sequence[Trial] = ()
-    elapsed_s: float = 0.0
+    past: Past | None = None
     spent: Spent = field(init=False)
     under_way: dict[int, UnderWay] = field(init=False, default_factory=dict)
     _settled_s: dict[int, float] = field(init=False, default_factory=dict)
@@ -85,9 +111,7 @@ class Pace:
     _idle_since_s: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.spent = Spent(fidelity=self.fidelity)
-        for trial in self.past:
-            self.spent.add(trial)
+        self.spent = Spent(fidelity=self.fidelity) if self.past is None else self.past.spent
 
     def event(self, event: Event, now_s: float) -> None:
         """Take note of what became of a task."""
@@ -148,7 +172,7 @@ class Pace:
 
     def taken_s(self, now_s: float) -> float:
         """Seconds that the search took, sittings before this one included."""
-        return self.elapsed_s + now_s - self.since_s
+        return (0.0 if self.past is None else self.past.elapsed_s) + now_s - self.since_s
 
     def _lefts(self, now_s: float) -> Iterator[float | None]:
         if self.budget.wall_s is not None:
@@ -193,10 +217,9 @@ class Pace:
 
     def _measured_s(self, now_s: float) -> float | None:
         """Seconds that a worker takes for a trial, as far as it is known."""
-        costs = list(self._costs)
-        if len(costs) < ENOUGH:
-            evaluated = [trial for trial in self.past if trial.status != "screened"]
-            costs += [trial.measurement.cost.wall_s for trial in evaluated]
+        costs = self._costs
+        if len(costs) < ENOUGH and self.past is not None:
+            costs = [*costs, *self.past.costs]
         if sum(costs) > 0:
             return _typical(costs) + (self._screened_s / len(self._costs) if self._costs else 0.0)
         if self._costs:

@@ -24,7 +24,7 @@ class Rungs:
         self._keepers = [part for part in walk(study.evaluator) if isinstance(part, Resumable)]
         self._promoting = [part for part in walk(study.strategy) if isinstance(part, Promoting)]
         self._kept: dict[Architecture, None] = {}
-        for trial in past:
+        for trial in past if self._keepers else ():
             self.add(trial)
 
     def add(self, trial: Trial) -> None:

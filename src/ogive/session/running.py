@@ -26,11 +26,11 @@ from ogive.core.errors import SpecError, StoreError, in_line
 from ogive.core.executor import Event, Listener, Pool, Progress
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import Study
-from ogive.core.trial import Budget, Spent, Trial, counted, duration
+from ogive.core.trial import Budget, Trial, counted, duration
 from ogive.executors import at_work, opened
 from ogive.machine import facts
 from ogive.run_store import Followed, RunStore
-from ogive.runs import BUDGET, STOP, Run, Stopped, read_run
+from ogive.runs import BUDGET, HOLD, STOP, Run, Stopped, read_config, read_run
 from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.rungs import Rungs
@@ -41,8 +41,9 @@ __all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched",
 
 logger = logging.getLogger(__name__)
 
-# The state of a strategy is saved this often; between two saves a resumed run replays trials, which costs milliseconds.
-SAVE_EVERY = 50
+# The state of a strategy is saved after so many trials, but no more often than so many seconds: what came after the
+# last save, a resumed run replays, which takes less time than the trials did. A save waits for the disk several times.
+SAVE_EVERY, SAVE_EVERY_S = 50, 1.0
 
 
 def search(
@@ -54,7 +55,7 @@ def search(
     on_trial: Callable[[Trial], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_event: Listener | None = None,
-    save_every: int = SAVE_EVERY,
+    save_every: int | None = None,
     parts: Parts | None = None,
     pool: Pool | None = None,
 ) -> Run:
@@ -85,7 +86,7 @@ def search(
             _note_projections(store, parts)
             _settle(store, study, settings, on_note)
         _wait(ranks)
-        return read_run(folder)
+        return store.read()
 
 
 def resume(
@@ -100,22 +101,23 @@ def resume(
     on_trial: Callable[[Trial], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_event: Listener | None = None,
-    save_every: int = SAVE_EVERY,
+    save_every: int | None = None,
     parts: Parts | None = None,
     pool: Pool | None = None,
+    before: Run | None = None,
 ) -> Run:
     """Go on with an interrupted run, or with a finished one under a larger budget.
 
     It may go on by other `workers`, on another `device`, with other `threads`, and with the same `data` elsewhere. With
-    `prefer`, its best trial is chosen within these limits from now on.
+    `prefer`, its best trial is chosen within these limits from now on. `before` is the run if it was read already.
     """
-    before = read_run(folder)
+    before = before or Run(Path(folder), read_config(folder), ())
     settings = going_on(before, workers=workers, device=device, threads=threads, data=data)
     _tell_of_limits(before, settings if pool is None else pool)
     with (
         _processes(settings, parts, budget) as ranks,
         _watched(settings.workers if pool is None else pool, on_event, on_note) as at_hand,
-        _store(folder, ranks, lambda: RunStore.open(folder)) as store,
+        _store(folder, ranks, lambda: RunStore.open(folder, known=before)) as store,
     ):
         parts = _replicated(parts or assemble(settings, folder=unfinished(folder)), ranks)
         _check_inputs(store, _inputs(parts, settings))
@@ -125,8 +127,8 @@ def resume(
         listen(parts.evaluator, on_note)
         study = parts.study()
         settings = replace(settings, budget=_granted(store, budget))
-        loaded = store.load_strategy(parts.strategy, study) if isinstance(parts.strategy, Checkpointed) else frozenset()
-        past = [record.trial for record in store.run.records if record.trial.number not in loaded]
+        finished, strategy = store.run.log.finished, parts.strategy
+        past = store.load_strategy(strategy, study) if isinstance(strategy, Checkpointed) else finished
         _wait(ranks)  # before the first process replaces what the others read
         for trial in _drive(settings, study, store, at_hand, past, save_every, alone=ranks is None):
             if on_trial is not None:
@@ -134,9 +136,9 @@ def resume(
         _note_projections(store, parts)
         _settle(store, study, settings, on_note)
         if ranks is None or ranks.writes:
-            note_winner(read_run(folder))
+            note_winner(store.read())
         _wait(ranks)
-    return read_run(folder)
+    return store.read()
 
 
 def going_on(before: Run, **given: Any) -> Settings:
@@ -186,7 +188,7 @@ def _store(folder: Path, ranks: Any, opened: Callable[[], RunStore]) -> RunStore
     """The store that the first process opens, and for the others one to read after that."""
     store = opened() if ranks is None or ranks.writes else None
     _wait(ranks)
-    return Followed(read_run(folder)) if store is None else store
+    return Followed(read_run(folder, hold=HOLD)) if store is None else store
 
 
 def _wait(ranks: Any) -> None:
@@ -231,7 +233,7 @@ def _settle(store: RunStore, study: Study, settings: Settings, tell: Callable[[s
     """Measure the finalists of a finished search side by side, where it needs that and unless they were."""
     if isinstance(store, Followed) or not needs_clock(study):
         return
-    run = read_run(store.folder)
+    run = store.read()
     known = list(run.remeasured.values()) if run.is_settled else []
     by_rule = partial(choose, objectives=run.objectives, limits=run.limits)
     found = remeasured(study, run.trials, by_rule, device=settings.device, known=known, tell=tell)
@@ -264,15 +266,17 @@ def _drive(
     store: RunStore,
     pool: Pool,
     past: Sequence[Trial],
-    save_every: int,
+    save_every: int | None,
     *,
     alone: bool,
 ) -> Iterator[Trial]:
     """The new trials, each stored; processes of torchrun are not alone, and begin every trial together."""
     elapsed = store.run.elapsed_s
     started = time.perf_counter() - elapsed
-    saved = study.asked
-    save_every = min([save_every, *(part.save_every for part in walk(study.strategy) if isinstance(part, Costly))])
+    saved, saved_s = study.asked, started
+    every = [part.save_every for part in walk(study.strategy) if isinstance(part, Costly)]
+    every += [] if save_every is None else [save_every]
+    at_most_s = 0.0 if every else SAVE_EVERY_S
     rungs = None if isinstance(store, Followed) else Rungs(study, store.run.trials)
     ahead, order = settings.ahead, settings.order
     trials = study.run(
@@ -292,9 +296,10 @@ def _drive(
                 rungs.add(trial)
                 rungs.clear(over=False)
             yield trial
-            if study.asked - saved >= save_every:
+            now_s = time.perf_counter()
+            if study.asked - saved >= min([*every, SAVE_EVERY]) and now_s - saved_s >= at_most_s:
                 _save(study, store)
-                saved = study.asked
+                saved, saved_s = study.asked, now_s
     except (Exception, KeyboardInterrupt):
         with suppress(StoreError):  # the first error is the one to tell
             store.interrupted()
@@ -383,9 +388,7 @@ def _granted(store: RunStore, wanted: Budget | None) -> Budget:
     granted = budget_in_force(store.run)
     if wanted is None or wanted == granted:
         return granted
-    spent = Spent()
-    for trial in store.run.trials:
-        spent.add(trial)
+    spent = store.run.spent()
     if spent.trials > (wanted.trials or math.inf) or spent.cost.benchmark_s > (wanted.benchmark_s or math.inf):
         raise SpecError(
             f"{store.folder} has spent {counted(spent.trials, 'trial')} and {spent.cost.benchmark_s:g} benchmark "

@@ -15,7 +15,7 @@ from ogive.core.objective import Objective
 from ogive.core.trial import Trial, counted, duration
 from ogive.runs import Run
 from ogive.session.assembly import Parts
-from ogive.session.pace import Pace, UnderWay
+from ogive.session.pace import Pace, Past, UnderWay
 from ogive.session.settings import Settings
 
 __all__ = ["Watch", "watch_of"]
@@ -39,10 +39,9 @@ class Watch:
         self._objectives, self._metrics, self._limits = tuple(objectives), tuple(metrics), tuple(limits)
         self._lock = threading.RLock()
         self._note = ""
-        self._failed = self._screened = 0
-        self._front: list[Trial] = []
-        for trial in pace.past:
-            self._count(trial)
+        past = pace.past
+        self._failed, self._screened = (0, 0) if past is None else (past.failed, past.screened)
+        self._front: list[Trial] = [] if past is None else list(past.front)
 
     def note(self, text: object) -> None:
         """Take note of what a strategy does before its next trial, or an evaluator outside of one."""
@@ -133,7 +132,7 @@ class Watch:
 
     def _best(self) -> str:
         if not self._front:
-            kept = any(trial.scores is not None for trial in self.pace.past) or self.pace.spent.trials > self._failed
+            kept = self.pace.spent.trials > self._failed
             limits = " and ".join(map(str, self._limits))
             return f"no trial keeps {limits} yet" if limits and kept else ""
         if len(self._objectives) > 1:
@@ -154,10 +153,9 @@ def watch_of(
     def most() -> float:
         return min((part.proposals for part in walk(parts.strategy) if isinstance(part, Scheduled)), default=math.inf)
 
-    past, elapsed_s = ([], 0.0) if before is None else (before.trials, before.elapsed_s)
-    fidelity = fidelity_of(parts.evaluator)
-    pace = Pace(settings.budget, time.perf_counter(), settings.count, fidelity, most, past, elapsed_s)
-    within = limits_of(settings.prefer) if limits is None else limits
+    fidelity, within = fidelity_of(parts.evaluator), limits_of(settings.prefer) if limits is None else limits
+    past = None if before is None else Past.of(before, fidelity, within)
+    pace = Pace(settings.budget, time.perf_counter(), settings.count, fidelity, most, past)
     return Watch(pace, parts.objectives, parts.evaluator.metrics, within)
 
 

@@ -41,6 +41,7 @@ EXTRAS = {
     "images": "folders of images",
     "tables": "ogive tables get",
     "optuna": "Optuna's samplers",
+    "ray": "searches on several machines",
     "trackers": "TensorBoard",
 }
 

@@ -134,6 +134,7 @@ PARTS: dict[str, dict[str, str]] = {
     "executor": {
         "serial": "ogive.executors.serial:Serial",
         "processes": "ogive.executors.processes:Processes",
+        "ray": "ogive.executors.ray:Ray",
     },
     "gate": {
         "softmax": "ogive.supernets.gates:Softmax",

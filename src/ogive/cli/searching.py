@@ -65,7 +65,7 @@ Threads = Annotated[int | None, typer.Option("--threads", help="Threads of each 
 Workers = Annotated[
     str | None,
     typer.Option(
-        "--workers", help="Processes, or an executor: 4, processes(4, trial_limit=10m), which ends what takes longer."
+        "--workers", help="Processes, or an executor: 4, processes(4, trial_limit=10m), ray(gpus=1) on a cluster."
     ),
 ]
 InFlight = Annotated[

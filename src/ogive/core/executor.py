@@ -23,6 +23,7 @@ __all__ = [
     "Ended",
     "Event",
     "Listener",
+    "Lost",
     "Overtime",
     "Partial",
     "Pool",
@@ -111,6 +112,10 @@ class Overtime(BrokenExecutor):
         return cls(f"{OVERTIME} {duration(limit_s)}{pool}")
 
 
+class Lost(BrokenExecutor):
+    """A task whose workers were lost, as often as it was done again; the message is the reason of its trials."""
+
+
 class Pool(Executor):
     """An executor as a search wants it; an executor of one's own is a subclass with `count` and `submit`.
 
@@ -180,7 +185,7 @@ class Pool(Executor):
         """Tell that a task is over, and what it raised."""
         reason = None if error is None else shortened(f"{type(error).__name__}: {error}".partition("\n")[0])
         if isinstance(error, BrokenExecutor):
-            reason = str(error) if isinstance(error, Overtime) else "its worker died"
+            reason = str(error) if isinstance(error, Overtime | Lost) else "its worker died"
         self.tell(Ended(task, "stopped" if isinstance(error, CancelledError) else reason))
 
     def __exit__(

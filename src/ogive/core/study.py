@@ -13,7 +13,7 @@ from ogive.core.capabilities import fidelity_of, objectives_of, walk
 from ogive.core.deadline import TimeIsUp, until
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
-from ogive.core.executor import Overtime, Pool
+from ogive.core.executor import Lost, Overtime, Pool
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
@@ -364,7 +364,7 @@ class Study:
                 return attempt(self.evaluator, chunk.proposals)
         try:
             return chunk.future.result()
-        except Overtime as error:
+        except (Overtime, Lost) as error:
             return [Measurement(error=str(error)) for _ in chunk.proposals]
         except BrokenExecutor:
             reason = "the worker process died (killed, or out of memory)"

@@ -17,12 +17,13 @@ import numpy as np
 
 from ogive.appending import Appending
 from ogive.begun import Begun
-from ogive.core.errors import RunInUse, StoreError, in_line
+from ogive.core.errors import StoreError, in_line
 from ogive.core.strategy import Checkpointed
 from ogive.core.study import OpenChunk, Study
 from ogive.core.trial import Trial
 from ogive.documents import read_json
-from ogive.files import lock_file, sync, write_json
+from ogive.files import sync, write_json
+from ogive.holding import CLAIM, LOCK, Held
 from ogive.run_records import STUDY
 from ogive.runs import FINALISTS, HOLD, SCHEMA, Run, read_run, require_run, way_to_resume
 from ogive.trial_lines import (
@@ -40,9 +41,9 @@ __all__ = ["Followed", "RunStore", "refuse_taken"]
 class RunStore:
     """The one writer of a run folder. Use it as a context manager: leaving it gives the folder free."""
 
-    def __init__(self, run: Run, lock: int) -> None:
+    def __init__(self, run: Run, lock: Held) -> None:
         self.run = run
-        self._lock = lock
+        self._lock: Held | None = lock
         self._trials = Appending(run.folder / "trials.jsonl")
         self._begun = Begun(run.artifacts)
 
@@ -54,7 +55,7 @@ class RunStore:
         _refuse_file(folder)
         with _explained(folder, way_out):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _locked(folder)
+            lock = Held(folder)
         try:
             with _explained(folder, way_out):
                 _refuse_used(folder)
@@ -63,7 +64,7 @@ class RunStore:
                 write_json(folder / "run.json", {"schema": SCHEMA, **config})
             return cls(read_run(folder, hold=HOLD), lock)
         except BaseException:
-            os.close(lock)
+            lock.close()
             raise
 
     @classmethod
@@ -72,7 +73,7 @@ class RunStore:
         folder = Path(folder)
         require_run(folder)
         with _explained(folder):
-            lock = _locked(folder)
+            lock = Held(folder)
         try:
             run = read_run(folder, hold=HOLD, known=known)
             with _explained(folder):
@@ -83,7 +84,7 @@ class RunStore:
                 _sweep(folder, run.artifacts)
             return cls(run, lock)
         except BaseException:
-            os.close(lock)
+            lock.close()
             raise
 
     @property
@@ -106,6 +107,8 @@ class RunStore:
         StoreError if the disk is full; the file is then cut back to the trials before, so that nothing is lost.
         """
         line = line_of(trial, at_s)
+        if self._lock is not None:
+            self._lock.check()
         if not os.fstat(self._trials.descriptor).st_nlink:
             raise StoreError(f"{self.folder} was removed while it was searched in, and the trials with it.")
         try:
@@ -195,11 +198,11 @@ class RunStore:
 
     def close(self) -> None:
         """Give the folder free."""
-        if self._lock >= 0:
+        if self._lock is not None:
             self._trials.close()
-            os.close(self._lock)
             self._begun.close()
-            self._lock = -1
+            self._lock.close()
+            self._lock = None
 
     def __enter__(self) -> RunStore:
         return self
@@ -215,7 +218,7 @@ class Followed(RunStore):
     """A run that another process writes, for one that searches along with it: it reads, and writes nothing."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self._lock = run, -1
+        self.run, self._lock = run, None
 
     def append(self, trial: Trial, at_s: float) -> None:
         """Nothing: the other process writes the trial."""
@@ -254,8 +257,6 @@ def _read_study(folder: Path) -> tuple[int, int, list[OpenChunk]]:
 
 # -- the file system --------------------------------------------------------------------------------------------------
 
-LOCK = "run.lock"
-
 
 def refuse_taken(folder: Path) -> None:
     """StoreError or RunInUse for a folder in which no run can begin, before anything was read that takes long."""
@@ -263,7 +264,7 @@ def refuse_taken(folder: Path) -> None:
     if folder.is_dir():
         with _explained(folder):
             if (folder / LOCK).exists():
-                os.close(_locked(folder))
+                Held(folder).close()
             _refuse_used(folder)
 
 
@@ -292,18 +293,11 @@ def _is_debris(entry: Path) -> bool:
     """Whether this is all that a run killed in its first milliseconds leaves behind."""
     if entry.name == "artifacts":
         return entry.is_dir() and not any(entry.iterdir())
-    return entry.name in (LOCK, "run.json.new") or (entry.name == "trials.jsonl" and entry.stat().st_size == 0)
-
-
-def _locked(folder: Path) -> int:
-    """Hold the folder's lock until the descriptor is closed; the kernel gives it free even after kill -9."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        lock_file(descriptor)
-    except OSError:
-        os.close(descriptor)
-        raise RunInUse(f"{folder} is being written by another process; wait for it, or choose another --out.") from None
-    return descriptor
+    return (
+        entry.name in (LOCK, "run.json.new")
+        or entry.name.startswith(CLAIM)
+        or (entry.name == "trials.jsonl" and entry.stat().st_size == 0)
+    )
 
 
 @contextmanager

@@ -1,77 +1,98 @@
-"""Executors: how busy workers are where trials are told in their order, by how many of them are in flight.
+"""Executors: useful evaluations a second against workers, and what a trial costs the process of the search.
 
-``make bench ARGS="-k workers"`` prints the shares; each stands beside what a schedule without any overhead would reach.
+``make bench ARGS="-k executors"`` prints the figures. The evaluator sleeps, so that more workers than cores are no
+nonsense, and needs no torch: what is seen is what the executor and the driver take. ``OGIVE_BENCH_WORKERS=256`` goes on
+to that many processes, each of which takes about 45 MB.
 """
 
 from __future__ import annotations
 
-import heapq
+import importlib.util
+import os
+import resource
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from sleeping import Sleeping
 
-from ogive.core.objective import Minimize
+import ogive
+from ogive.core.metric import Metric
+from ogive.core.objective import Maximize
 from ogive.core.rng import Seed
 from ogive.core.study import Study
-from ogive.core.trial import Budget, Trial
-from ogive.executors import opened
-from ogive.spaces.nasbench201 import nasbench201
+from ogive.core.trial import Budget, Measurement, Proposal
+from ogive.executors.processes import Processes
 from ogive.strategies.local import RandomSearch
 
 Show = Callable[[str], None]
 
-WORKERS, TRIALS, MEAN_S = 2, 300, 0.1
-SIGMAS = (0.5, 1.0)
+SLEEP_S = 1.0
+MOST = int(os.environ.get("OGIVE_BENCH_WORKERS", "32"))
+WORKERS = [2**power for power in range(9) if 2**power <= MOST]
+RAY = [workers for workers in WORKERS if workers <= 32]
 
 
-@pytest.mark.parametrize("sigma", SIGMAS)
-def test_workers_are_busy_with_four_trials_in_flight_for_each(sigma: float, show: Show) -> None:
-    """Two processes, trials of lognormal seconds, told oldest first; the same trials whoever is faster."""
-    evaluator = Sleeping(MEAN_S, sigma)
-    shares = {}
-    for in_flight in (WORKERS, 4 * WORKERS):
-        trials = searched(evaluator, in_flight)
-        seconds = [evaluator.seconds(trial.proposal) for trial in sorted(trials, key=lambda one: one.number)]
-        shares[in_flight] = busy([span(trial) for trial in trials])
-        ideal = busy(scheduled(seconds, in_flight))
-        long = busy(scheduled(np.random.default_rng(0).lognormal(0, sigma, 20_000).tolist(), in_flight))
-        show(
-            f"{WORKERS} processes, {TRIALS} trials of {1e3 * MEAN_S:.0f} ms on average, lognormal with σ = {sigma:g}, "
-            f"in_flight {in_flight}: {100 * shares[in_flight]:.1f} % busy (the same without overhead "
-            f"{100 * ideal:.1f} %, and 20,000 trials {100 * long:.1f} %)"
-        )
-    assert shares[4 * WORKERS] > shares[WORKERS]
+class Sleeping:
+    """Takes a second and measures nothing in it."""
+
+    metrics = (Metric("val_acc"),)
+
+    def __init__(self, seconds: float = SLEEP_S) -> None:
+        self.seconds = seconds
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
+        time.sleep(self.seconds)
+        return [Measurement({"val_acc": 1.0}) for _ in proposals]
 
 
-def searched(evaluator: Sleeping, in_flight: int) -> list[Trial]:
-    study = Study(RandomSearch(nasbench201(), Seed(0)), evaluator, Minimize("began_s"))
-    with opened(WORKERS) as executor:
-        return list(study.run(Budget(trials=TRIALS), executor=executor, in_flight=in_flight))
+def measured(pool: Any, workers: int) -> tuple[float, float, float]:
+    """Evaluations a second once all workers are at work, their share of the ideal, and driver's seconds a trial.
+
+    Rounds of as many trials as workers; the first, in which they start, does not count.
+    """
+    trials = 5 * workers
+    study = Study(RandomSearch(ogive.space("nasbench201"), Seed(0)), Sleeping(), Maximize("val_acc"))
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    found = study.run(Budget(trials=trials), executor=pool, in_flight=4 * workers)
+    ended = [time.perf_counter() for _ in found]
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    pool.shutdown()
+    driver_s = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / trials
+    rate = (trials - workers) / (ended[-1] - ended[workers - 1])
+    return rate, rate * SLEEP_S / workers, driver_s
 
 
-def span(trial: Trial) -> tuple[float, float]:
-    return trial.measurement.metrics["began_s"], trial.measurement.metrics["ended_s"]
+@pytest.mark.parametrize("workers", WORKERS)
+def test_executors_processes(workers: int, show: Show) -> None:
+    rate, share, driver_s = measured(Processes(workers), workers)
+    show(f"processes({workers}): {rate:.1f} evaluations a second, {share:.0%}; driver {1e3 * driver_s:.1f} ms a trial")
 
 
-def busy(spans: Sequence[tuple[float, float]]) -> float:
-    """The share of all workers' time that is work, from when the last of them began to when the last trial began."""
-    began = sorted(one for one, _ in spans)
-    first, last = began[WORKERS - 1], began[-1]
-    worked = sum(max(0.0, min(end, last) - max(start, first)) for start, end in spans)
-    return worked / (WORKERS * (last - first))
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="the extra is not installed: pip install 'ogive[ray]'"
+)
+@pytest.mark.parametrize("workers", RAY)
+def test_executors_ray(workers: int, show: Show) -> None:
+    import ray
+
+    from ogive.executors.ray import Ray
+
+    root = Path(__file__).parents[1]
+    paths = {"PYTHONPATH": f"{root}:{root / 'src'}:{os.environ.get('PYTHONPATH', '')}"}
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": 40}
+    ray.init(address="local", num_cpus=workers, runtime_env={"env_vars": paths}, **options)
+    try:
+        rate, share, driver_s = measured(Ray(workers), workers)
+    finally:
+        ray.shutdown()
+    show(f"ray({workers}): {rate:.1f} evaluations a second, {share:.0%}; driver {1e3 * driver_s:.1f} ms a trial")
 
 
-def scheduled(seconds: Sequence[float], in_flight: int) -> list[tuple[float, float]]:
-    """When trials begin and end if nothing but them takes time: the next is asked for when the oldest is told."""
-    spans: list[tuple[float, float]] = []
-    told = [0.0]  # when so many trials are told
-    free = [0.0] * WORKERS  # when each worker has nothing to do
-    for number, taken in enumerate(seconds):
-        # Asked for once all but the newest in_flight - 1 before it are told.
-        start = max(heapq.heappop(free), told[max(0, number - in_flight + 1)])
-        spans.append((start, start + taken))
-        heapq.heappush(free, start + taken)
-        told.append(max(told[-1], start + taken))
-    return spans
+def test_executors_driver_alone(show: Show, tmp_path: Path) -> None:
+    """What a trial costs the search itself: without a store, and stored."""
+    for name, out in (("in memory", None), ("stored", tmp_path / "run")):
+        started = time.process_time()
+        ogive.search(space="nasbench201", strategy="random", evaluator=Sleeping(0.0), budget=2000, out=out)
+        show(f"a trial {name}: {1e6 * (time.process_time() - started) / 2000:.0f} µs of the driver")

@@ -17,7 +17,6 @@ import pytest
 from tests.unit.executors.evaluators_for_ray import Odd
 
 import ogive
-from ogive.core.errors import SpecError
 from ogive.executors.ray import Ray
 from ogive.runs import read_run
 
@@ -149,8 +148,3 @@ def test_a_worker_that_ray_kills_for_its_memory_fails_its_trial_with_that_reason
     for trial in found.trials:
         assert (trial.measurement.error or "").startswith("2 workers died of it (the last: ")
         assert "memory" in (trial.measurement.error or "")
-
-
-def test_where_no_cluster_is_that_is_said() -> None:
-    with pytest.raises(SpecError, match=r"There is no cluster of Ray at '127\.0\.0\.1:1': "):
-        Ray(1, address="127.0.0.1:1").count  # noqa: B018

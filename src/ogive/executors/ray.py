@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import socket
 import threading
 import time
 from collections import deque
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at what the workers tell, and at the time that they take.
 LOOK_S = 0.2
+# So long a cluster may take to answer.
+ANSWER_S = 10.0
 # Of places that fit on the cluster, so many are taken unless somebody says how many.
 MOST = 256
 
@@ -195,6 +198,7 @@ class Ray(Pool):
         """The package, connected to the cluster."""
         ray = _required()
         if not ray.is_initialized():
+            _refuse_silence(self._address)
             try:
                 ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:
@@ -456,6 +460,17 @@ def _required() -> Any:
             "there is no Ray for it: use --workers 4, the processes of this machine."
         ) from None
     return ray
+
+
+def _refuse_silence(address: str | None) -> None:
+    """SpecError where nobody listens at ``host:port``: Ray itself would try for minutes, and end the process."""
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise SpecError(f"There is no cluster of Ray at {quoted(address or '')}: {in_line(error)}.") from error
 
 
 def _nodes(ray: Any) -> list[Mapping[str, float]]:

@@ -68,7 +68,7 @@ def test_workers_are_a_number_or_an_executor(written: int | str, kind: type[Pool
 
 
 def test_what_is_no_executor_is_said_in_one_line() -> None:
-    with pytest.raises(UnknownName, match="processes, serial"):
+    with pytest.raises(UnknownName, match="processes, ray, serial"):
         opened("threads(4)")
     with pytest.raises(SpecError, match="at least one worker, but got workers=0"):
         opened("processes(0)")

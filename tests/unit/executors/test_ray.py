@@ -139,6 +139,24 @@ def test_nonsense_is_refused_before_a_cluster_is_sought(options: dict[str, Any],
         Ray(**options)
 
 
+@needs_ray
+def test_where_no_cluster_is_that_is_said() -> None:
+    """In a process of its own, which is connected to none."""
+    code = """
+from ogive.core.errors import SpecError
+from ogive.executors import opened
+for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+    try:
+        opened(f"ray(1, address='{address}')").count
+        opened(f"ray(1, address='{address}')").share(None)
+    except SpecError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for line, address in zip(done.stdout.splitlines(), ("127.0.0.1:1", "ray://127.0.0.1:1"), strict=True):
+        assert line.startswith(f"There is no cluster of Ray at '{address}': ")
+
+
 def test_without_the_package_the_way_out_is_told() -> None:
     code = """
 import sys

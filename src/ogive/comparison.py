@@ -259,16 +259,17 @@ def compare(
     folder: Path | None = None,
     command: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    checked: tuple[dict[str, Parts], tuple[str, ...]] | None = None,
 ) -> Comparison:
     """Run every strategy, and random search, with the seeds ``settings.seed`` to ``settings.seed + seeds - 1``.
 
     `wanted` is a search without its strategy: settings, or these with parts that are objects. Searches are spread over
     `workers` processes, each of them serial, so that the number of workers never changes a result. With `folder`, every
     search is a run folder in it, which keeps the `command` that was given; runs that are there already are completed,
-    not repeated.
+    not repeated. `checked` is what `check` returned, where that was asked before.
     """
     wanted = wanted if isinstance(wanted, Understood) else Understood(wanted, {})
-    everybody, notes = check(strategies, wanted, seeds=seeds, workers=workers)
+    everybody, notes = checked or check(strategies, wanted, seeds=seeds, workers=workers)
     parts = next(iter(everybody.values()))
     settings = replace(wanted.settings, objectives=parts.written)
     names, makers = list(everybody), {told(one): one for one in strategies if is_maker(one)}

@@ -406,3 +406,11 @@ def test_rows_and_tables_are_understood_too(ogive: Run, table_home: Path) -> Non
     ]
     told = understood(ogive("search", *TABULAR, "--budget", 4, "--dry-run")[1])
     assert told["table"] == ["invented: 15,625 rows"]
+
+
+def test_a_comparison_says_its_time_before_it_starts(ogive: Run, table_home: Path) -> None:
+    code, out, err = ogive("compare", "evolution(population=4, tournament=2)", *TABULAR, "--budget", 5, "--seeds", 2)
+    assert code == 0
+    assert re.search(r"^strategy   random, evolution\(.*\), 4 searches$", err, re.MULTILINE)
+    assert re.search(r"^budget     5 trials: about .* with 1 worker$", err, re.MULTILINE)
+    assert "4 searches" not in out

@@ -248,14 +248,15 @@ def compare_command(
     given = {key: value for key, value in flags.items() if value is not None}
     settings = _settings(given, skip_broken=skip_broken)
     processes = workers or 1
+    everybody, notes = checked = check(strategies, settings, seeds=seeds, workers=processes)
+    names = list(everybody)
+    shown = replace(settings, strategy=names[-1], workers=processes)
     if dry_run:
-        everybody, notes = check(strategies, settings, seeds=seeds, workers=processes)
-        names = list(everybody)
-        shown = replace(settings, strategy=names[-1], workers=processes)
         print_dry_run(assemble(shown), shown, names, seeds)
         _print_notes(notes)
         return
     try:
+        print_summary(everybody[names[-1]], shown, names, seeds)
         with Bar("searches", None) as bar:
             result = compare(
                 strategies,
@@ -265,6 +266,7 @@ def compare_command(
                 folder=out,
                 command=command_line(),
                 progress=lambda done, total: bar.at(done, total=total),
+                checked=checked,
             )
     except KeyboardInterrupt:
         way = f"; the finished searches are kept in {out}, and the same command completes them" if out else ""

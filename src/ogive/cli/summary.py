@@ -27,18 +27,21 @@ def print_dry_run(parts: Parts, settings: Settings, strategies: Sequence[str], s
     _print(console, parts, settings, found, strategies, seeds)
 
 
-def print_summary(parts: Parts, settings: Settings) -> None:
-    """The summary of a search that begins now, on standard error; a candidate is watched for a second."""
-    _print(progress_console, parts, settings, _glimpsed(parts, settings))
+def print_summary(parts: Parts, settings: Settings, strategies: Sequence[str] = (), seeds: int = 1) -> None:
+    """The summary of what begins now, on standard error; a candidate is watched for a second.
+
+    `strategies` are those of a comparison, if any.
+    """
+    _print(progress_console, parts, settings, _glimpsed(parts, settings, strategies), strategies, seeds)
 
 
-def _glimpsed(parts: Parts, settings: Settings) -> Estimate | None:
+def _glimpsed(parts: Parts, settings: Settings, strategies: Sequence[str]) -> Estimate | None:
     """An estimate by parts of its own; None where one could take long: of code that nobody here knows."""
     ours = all(type(part).__module__.startswith("ogive.") for part in walk(parts.evaluator))
     if not ours or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return None
     given = {name: parts.context[name] for name in ("data", "table") if parts.context[name] is not None}
-    return estimate(settings, parts=assemble(settings, given=given), watched_s=GLIMPSED_S)
+    return estimate(settings, strategies, parts=assemble(settings, given=given), watched_s=GLIMPSED_S)
 
 
 def _print(

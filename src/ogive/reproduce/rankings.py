@@ -15,13 +15,15 @@ from ogive.reproduce.ledger import Sittings, empty_row, write_row
 from ogive.reproduce.recipe import Column, Ranking
 from ogive.reproduce.verdict import columns_verdict, doubts
 from ogive.scoring import with_standing
-from ogive.tables.agreement import correlations
+from ogive.tables.agreement import Correlation, correlations
 from ogive.tables.scores import Row, Scores, open_scores
 
 __all__ = ["judged_ranking", "markdown", "reproduce_ranking", "sentences"]
 
 # A file of more rows than this gets fewer resamples.
 LARGE = 5000
+# Decimals of what a row holds of every resample.
+DIGITS = 5
 
 
 def reproduce_ranking(
@@ -160,7 +162,15 @@ def _column(
         "above": column.above,
         "n": count,
         "published": column.published,
-        "scores": [one.to_json() for one in found],
+        "scores": [{**one.to_json(), **_draws(one)} for one in found],
+    }
+
+
+def _draws(found: Correlation) -> dict[str, list[float | None]]:
+    """τ and ρ of every resample of the cells, to as many digits as more than an interval is told with."""
+    return {
+        name: [None if math.isnan(value) else round(value, DIGITS) for value in values]
+        for name, values in zip(("tau_draws", "rho_draws"), found.draws, strict=True)
     }
 
 

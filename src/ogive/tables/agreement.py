@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class Correlation:
 
     `lead` is by how much τ exceeds that of the number of parameters, where that is among the scores, with the interval
     of the difference over the same resamples. Of fewer than ten architectures a bootstrap says too little to be told:
-    the intervals are NaN.
+    the intervals are NaN. `draws` are τ and ρ of every resample, of which the intervals are made.
     """
 
     proxy: str
@@ -35,6 +35,7 @@ class Correlation:
     rho_interval: Interval
     lead: float | None = None
     lead_interval: Interval | None = None
+    draws: tuple[tuple[float, ...], tuple[float, ...]] = field(default=((), ()), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON; null where a score is constant, which has no ranks to correlate."""
@@ -97,7 +98,8 @@ def _correlation(
     baseline: int | None,
 ) -> Correlation:
     (tau, rho), samples = found[place].tolist(), drawn[:, place]
-    plain = Correlation(proxies[place], tau, _interval(samples[:, 0]), rho, _interval(samples[:, 1]))
+    draws = tuple(samples[:, 0].tolist()), tuple(samples[:, 1].tolist())
+    plain = Correlation(proxies[place], tau, _interval(samples[:, 0]), rho, _interval(samples[:, 1]), draws=draws)
     if baseline is None or baseline == place:
         return plain
     lead = tau - float(found[baseline, 0])

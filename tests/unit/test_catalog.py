@@ -175,9 +175,9 @@ def test_a_value_becomes_what_the_annotation_says(option: str, given: object, ma
     ("option", "given", "wanted"),
     [
         ("count", 1.5, "takes int, but got 1.5"),
-        ("count", True, "takes int, but got True"),
+        ("count", True, "takes int, but got true"),
         ("count", Spec("big"), "takes int, but got big"),
-        ("count", None, "takes int, but got None"),
+        ("count", None, "takes int, but got none"),
         ("share", Spec("half"), "takes float, but got half"),
         ("word", 3, "takes str, but got 3"),
         ("word", Spec("a", (1,)), r"takes str, but got a\(1\)"),

@@ -2,7 +2,7 @@
 
 ``make bench ARGS="-k executors"`` prints the figures. The evaluator sleeps, so that more workers than cores are no
 nonsense, and needs no torch: what is seen is what the executor and the driver take. ``OGIVE_BENCH_WORKERS=256`` goes on
-to that many processes, each of which takes about 45 MB.
+to that many processes.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Sleeping:
 def measured(pool: Any, workers: int) -> tuple[float, float, float]:
     """Evaluations a second once all workers are at work, their share of the ideal, and driver's seconds a trial.
 
-    Rounds of as many trials as workers; the first, in which they start, does not count.
+    Rounds of as many trials as workers, of which the last three count: the more workers, the longer the last of them
+    takes to start.
     """
-    trials = 5 * workers
+    trials = max(5, workers // 2) * workers
     study = Study(RandomSearch(ogive.space("nasbench201"), Seed(0)), Sleeping(), Maximize("val_acc"))
     before = resource.getrusage(resource.RUSAGE_SELF)
     found = study.run(Budget(trials=trials), executor=pool, in_flight=4 * workers)
@@ -60,7 +61,7 @@ def measured(pool: Any, workers: int) -> tuple[float, float, float]:
     after = resource.getrusage(resource.RUSAGE_SELF)
     pool.shutdown()
     driver_s = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / trials
-    rate = (trials - workers) / (ended[-1] - ended[workers - 1])
+    rate = 3 * workers / (ended[-1] - ended[-3 * workers - 1])
     return rate, rate * SLEEP_S / workers, driver_s
 
 

@@ -53,7 +53,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = np.random.default_rng(0).uniform(0, 95, 5**6).astype(np.float32)
     about = {"name": "made-up", "space": "nasbench201", "source": "", "licence": "", "importer": ""}
     folder = tmp_path_factory.mktemp("tables") / "made-up"
-    write_table(folder, {"acc": (Column("%", "made up"), values)}, key=MixedRadix([5] * 6), **about, metric="acc")
+    write_table(
+        folder, {"acc": (Column("%", "made up", "float32"), values)}, key=MixedRadix([5] * 6), **about, metric="acc"
+    )
     return folder
 
 

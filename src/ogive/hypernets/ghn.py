@@ -72,19 +72,33 @@ class GatedGNN(nn.Module):
     def _passed(self, h_NC: Tensor, batch: Batch, *, forward: bool) -> Tensor:
         near = batch.near if forward else batch.near.T
         far = batch.far if forward else batch.far.T
-        sent, sent_far = torch.zeros_like(h_NC), torch.zeros_like(h_NC)
+        width = h_NC.shape[1]
+        layers, gru = self._joined(), self.gru
+        gates = (gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh)
+        sent = h_NC.new_zeros(len(h_NC), len(layers[3]))
         levels: list[Tensor] = []
         for start, end in batch.spans if forward else reversed(batch.spans):
             earlier = slice(0, start) if forward else slice(end, len(h_NC))
-            message = near[start:end, earlier] @ sent[earlier]
+            message = near[start:end, earlier] @ sent[earlier, :width]
             if self.mlp_ve is not None:
-                message = message + far[start:end, earlier] @ sent_far[earlier]
-            updated = self.gru(message, h_NC[start:end])
+                message = torch.addmm(message, far[start:end, earlier], sent[earlier, width:])
+            updated = torch.gru_cell(message, h_NC[start:end], *gates)
             levels.append(updated)
-            sent[start:end] = self.mlp(updated)
-            if self.mlp_ve is not None:
-                sent_far[start:end] = self.mlp_ve(updated)
+            sent[start:end] = F.relu(F.linear(F.relu(F.linear(updated, *layers[:2])), *layers[2:]))
         return torch.cat(levels if forward else levels[::-1])
+
+    def _joined(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights and biases of both perceptrons as of one: there are hundreds of levels, and few nodes in each."""
+        both: list[MLP] = [self.mlp] if self.mlp_ve is None else [self.mlp, self.mlp_ve]
+        weights, biases = (
+            [[_learnt(mlp, f"{place}.{name}") for mlp in both] for place in (0, 2)] for name in ("weight", "bias")
+        )
+        last: Tensor = torch.block_diag(*weights[1])
+        return torch.cat(weights[0]), torch.cat(biases[0]), last, torch.cat(biases[1])
+
+
+def _learnt(mlp: MLP, name: str) -> Tensor:
+    return mlp.fc.get_parameter(name)
 
 
 class ConvDecoder(nn.Module):
@@ -184,6 +198,8 @@ class GHN(nn.Module):
         halves: Tensor = self.decoder_1d(h_NC).view(len(h_NC), 2, -1)
         if kind == "class_bias":
             return self.bias_class(halves[:, 1])  # type: ignore[no-any-return]
+        if self.configuration.normalised:  # of all at once, since tiling changes no number
+            halves = torch.stack((bounded(halves[:, 0], "scale"), bounded(halves[:, 1], "bias")), dim=1)
         which = torch.tensor([int(target.kind == "bias") for target in targets], device=h_NC.device)
         return halves[torch.arange(len(targets), device=h_NC.device), which]
 
@@ -195,8 +211,9 @@ class GHN(nn.Module):
         elif target.kind == "classes":
             tensor = _repeated(tensor, target.shape)
         else:
-            count = max(target.shape, default=1)
-            tensor = _repeated(tensor[:count], (count,)).reshape(target.shape)
+            tensor = _repeated(tensor, (max(target.shape, default=1),)).reshape(target.shape)
+            if target.kind != "class_bias":
+                return tensor
         return normalised(tensor, target) if self.configuration.normalised else tensor
 
 
@@ -212,7 +229,12 @@ def normalised(tensor: Tensor, target: Target) -> Tensor:
         shape = tensor.shape
         alone = len(shape) > 2 and (shape[1] == 1 or (len(shape) > 3 and shape[2] < shape[3]))
         return tensor * math.sqrt((1.0 if alone else 2.0) / tensor[0].numel())
-    return 2 * torch.sigmoid(0.5 * tensor) if target.kind == "scale" else torch.tanh(0.2 * tensor)
+    return bounded(tensor, target.kind)
+
+
+def bounded(tensor: Tensor, kind: str) -> Tensor:
+    """Predicted scales between 0 and 2, or biases between -1 and 1."""
+    return 2 * torch.sigmoid(0.5 * tensor) if kind == "scale" else torch.tanh(0.2 * tensor)
 
 
 def predicted(ghn: GHN, graphs: Sequence[NetworkGraph], *, classifier: bool = True) -> list[dict[str, Tensor]]:
@@ -230,7 +252,8 @@ def _repeated(tensor: Tensor, sides: Sequence[int]) -> Tensor:
             times = [1] * tensor.dim()
             times[dimension] = -(-side // there)
             tensor = tensor.repeat(times)
-        tensor = tensor.narrow(dimension, 0, side)
+        if side != tensor.shape[dimension]:
+            tensor = tensor.narrow(dimension, 0, side)
     return tensor
 
 

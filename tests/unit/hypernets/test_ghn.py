@@ -311,3 +311,17 @@ def test_own_files_keep_the_switches_that_published_ones_have_not(tmp_path):
     files.save(made(changed), tmp_path / "ghn.safetensors")
 
     assert files.load(tmp_path / "ghn.safetensors").configuration == changed
+
+
+def test_scales_are_the_first_half_of_a_vector_and_biases_the_second():
+    ghn = made(Configuration(width=8, largest=(8, 8, 11, 11), normalised=False))
+    nodes = [Node("input"), Node("bn", ("g", "b"), (5,)), Node("conv", ("w",), (10, 5)), Node("bias", ("c",), (10,))]
+    batch = Batch.of([NetworkGraph.of(nodes, [(0, 1), (1, 2), (2, 3)])], ghn.configuration)
+    with torch.no_grad():
+        h = ghn(batch)[batch.rows[0]]
+        (found,) = ghn.parameters_of(batch)
+        halves = ghn.decoder_1d(h)
+
+        torch.testing.assert_close(found["g"], halves[1, :5])
+        torch.testing.assert_close(found["b"], halves[1, 8:13])
+        torch.testing.assert_close(found["c"], ghn.bias_class(halves[3:, 8:])[0])

@@ -130,6 +130,26 @@ def test_torchs_own_attention_is_followed_into_its_projections():
     assert multiplications(layer, (5, 32)) == 5 * (4 * 32 * 32 + 2 * 32 * 64)
 
 
+class RelativeAttention(nn.Module):
+    """As in Swin: learnt numbers of each pair of places are added to the scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(8, 24, bias=False)
+        self.pairs = nn.Parameter(torch.zeros(1, 5, 5))
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return (q @ k.transpose(-2, -1) + self.pairs).softmax(dim=-1) @ v
+
+
+def test_positions_that_scores_are_changed_by_lead_into_the_attention():
+    graph = trace(RelativeAttention(), (5, 8))
+
+    assert [node.op for node in graph.nodes] == ["input", "conv", "pos_enc", "msa"]
+    assert graph.edges == ((0, 1), (1, 3), (2, 3))
+
+
 class ConvNeXtBlock(nn.Module):
     def __init__(self, width=8):
         super().__init__()

@@ -68,12 +68,13 @@ def pairs_of(four: Four) -> set[tuple[str, str]]:
 
 def covering() -> list[Four]:
     """Few searches in which every pair appears that appears in any legal one: always that with most new ones a cost."""
-    candidates = [four for four in itertools.product(COSTS, STRATEGIES, EVALUATORS, OBJECTIVES) if legal(four)]
-    left = set().union(*map(pairs_of, candidates))
+    candidates = filter(legal, itertools.product(COSTS, STRATEGIES, EVALUATORS, OBJECTIVES))
+    pairs = {four: pairs_of(four) for four in candidates}
+    left = set().union(*pairs.values())
     chosen = []
     while left:
-        best = max(candidates, key=lambda four: len(pairs_of(four) & left) / COSTS[four[0]])
-        left -= pairs_of(best)
+        best = max(pairs, key=lambda four: len(pairs[four] & left) / COSTS[four[0]])
+        left -= pairs[best]
         chosen.append(best)
     return chosen
 

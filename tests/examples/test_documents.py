@@ -46,12 +46,20 @@ SMALLER = {
     "supernet(epochs=20)": "supernet(epochs=1)",
     "candidates=200": "candidates=4",
     "cifar10(limit=2000)": "digits(limit=40, size=16)",
-    "trained(steps=40, feature_epochs=4, images=1000)": "trained(steps=1, feature_epochs=1, images=20)",
-    "steps=20, part_steps=5, feature_epochs=4, images=1000": "steps=1, part_steps=1, feature_epochs=1, images=20",
+    "trained(steps=40": "trained(steps=1",
+    "steps=20, part_steps=5": "steps=1, part_steps=1",
+    "steps=200": "steps=1",
+    "feature_epochs=4, images=1000": "feature_epochs=1, images=20",
+    "--data digits --channels 4": '--data "digits(limit=40)" --channels 4',
+    "--data digits --channels 8": '--data "digits(limit=40)" --channels 2',
+    "area(training_free(naswot))": "area(training_free(naswot), scored=10)",
+    "ctnas(start=100)": "ctnas(nac(epochs=1, width=8), start=4, iterations=2, candidates=2)",
+    "--budget 200 --out runs/ofa": "--budget 6 --out runs/ofa",
+    "--budget 60 --seeds 10": "--budget 60 --seeds 2",
     "split=0, epochs=20, part_epochs=10": "split=0, epochs=1, part_epochs=1",
     "--budget 50 --out": "--budget 2 --out",
     "nao(start=100, refit=50)": "nao(start=4, refit=196, epochs=1)",
-    "predicted(nao, tabular": "predicted(nao(epochs=30), tabular",
+    "predicted(nao, tabular": "predicted(nao(epochs=2), tabular",
 }
 
 
@@ -69,7 +77,7 @@ def commands(document: Path) -> list[str]:
 
 def lay(folder: Path, shared_data: Path) -> None:
     """All that the documents name, in the folder where they are read."""
-    for file in ("nb201.parquet", "nb201_hardware.parquet"):
+    for file in ("nb201.parquet", "nb201_hardware.parquet", "ofa_mbv3_dynast.parquet"):
         (folder / file).symlink_to(shared_data / file)
     # The first of its cells: to import all is 17 seconds of a processor, and tried in oracles/test_extracts.py.
     file = "nb101_val_30001.parquet"
@@ -186,6 +194,11 @@ def test_an_example_runs(
     monkeypatch.chdir(tmp_path)  # where it may leave a run
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out.strip()
+
+
+def test_what_is_made_smaller_here_is_written_in_a_document() -> None:
+    told = [command for document in DOCUMENTS for command in commands(document)]
+    assert [large for large in SMALLER if not any(large in command for command in told)] == []
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from warm import ranks
 
 from ogive.runs import read_run
 
@@ -48,41 +47,27 @@ with group() as ranks:
 """
 
 
-def run(program: Path, folder: Path, victim: int = 0, die_at: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
-    return subprocess.run(
-        [*command, str(folder), str(victim), str(die_at)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, patience_s: float) -> Path:
     """The folder of the search that nobody kills."""
     place = tmp_path_factory.mktemp("whole")
-    (place / "program.py").write_text(PROGRAM)
-    done = run(place / "program.py", place / "run")
-    assert done.returncode == 0, done.stderr
+    statuses = ranks(PROGRAM, place / "run", 0, 0, said=place / "said.txt", patience_s=patience_s)
+    assert statuses == [0, 0], (place / "said.txt").read_text()
     return place / "run"
 
 
 # The victim that writes the checkpoints is the one that can lose them.
 @pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_is_killed_within_an_epoch_costs_that_epoch_alone(
-    whole: Path, tmp_path: Path, victim: int
+    whole: Path, tmp_path: Path, victim: int, patience_s: float
 ) -> None:
-    program, folder = whole.parent / "program.py", tmp_path / "killed"
+    folder, said = tmp_path / "killed", tmp_path / "said.txt"
     # Three steps an epoch, five passes each: the second step of the second epoch.
-    killed = run(program, folder, victim, die_at=22)
-    assert killed.returncode != 0
-    assert "-9" in killed.stderr
+    killed = ranks(PROGRAM, folder, victim, 22, said=said, patience_s=patience_s)
+    assert killed[victim] == -signal.SIGKILL
+    assert killed[1 - victim] != 0
     assert 1 <= len(read_run(folder).trials) < 3
-    again = run(program, folder)
-    assert again.returncode == 0, again.stderr
+    assert ranks(PROGRAM, folder, 0, 0, said=said, patience_s=patience_s) == [0, 0], said.read_text()
     first, second = (
         [(trial.number, trial.arch, trial.scores) for trial in read_run(place).trials] for place in (whole, folder)
     )

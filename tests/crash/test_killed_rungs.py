@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm import begun, ended
 
 from ogive.runs import read_run
 
@@ -39,8 +39,8 @@ ogive.search(space="nasbench201", strategy=Rungs(), evaluator="trained(epochs=5,
 """
 
 
-def started(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder)])
+def started(folder: Path) -> BaseProcess:
+    return begun(PROGRAM, folder, said=folder.parent / "said.txt")
 
 
 def comparable(folder: Path) -> list[tuple[Any, ...]]:
@@ -49,9 +49,9 @@ def comparable(folder: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+def whole(tmp_path_factory: pytest.TempPathFactory, patience_s: float) -> list[tuple[Any, ...]]:
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert started(folder).wait(timeout=600) == 0
+    assert ended(started(folder), patience_s) == 0
     return comparable(folder)
 
 
@@ -63,16 +63,16 @@ def test_a_search_of_rungs_survives_a_kill(
     run = tmp_path / "run"
     process = started(run)
     wait_for(lambda: any(moment in str(path) for path in run.rglob("*.safetensors")), process, patience_s)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(timeout=patience_s) == -signal.SIGKILL
-    assert started(run).wait(timeout=patience_s) == 0
+    process.kill()
+    assert ended(process, patience_s) == -signal.SIGKILL
+    assert ended(started(run), patience_s) == 0
     assert comparable(run) == whole
     assert len(whole) == 6
 
 
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], patience_s: float) -> None:
+def wait_for(ready: Callable[[], bool], process: BaseProcess, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     while not ready():
-        assert process.poll() is None
+        assert process.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.001)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm import begun, ended
 
 from ogive.runs import read_run
 
-# A process of its own, since it forks: importing torch once for each of five searches would take half a minute.
+# A process of its own, since its searches are forks of it: they share the data and what a search imports.
 SEARCHES = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-import torch._dynamo  # what an optimiser imports, which every fork would pay
 torch.set_num_threads(1)  # before the first operation, so that no thread exists when it forks
 from ogive import session
 from ogive.core.trial import Budget
@@ -91,14 +89,14 @@ ENAS = {
     ids=["darts", "ddarts", "enas", "few_shot"],
 )
 def test_a_supernet_search_survives_kills_within_its_epochs(
-    settings: dict[str, object], deaths: tuple[int, ...], tmp_path: Path, invented_table: Path
+    settings: dict[str, object], deaths: tuple[int, ...], tmp_path: Path, invented_table: Path, patience_s: float
 ) -> None:
     plan = [("whole", 0), *(("killed", death) for death in deaths), ("killed", 0)]
     written = {**settings, **({} if "evaluator" in settings else {"table": str(invented_table)})}
-    command = [sys.executable, "-c", SEARCHES, str(tmp_path), json.dumps(written), json.dumps(plan)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [0, *[-signal.SIGKILL] * 3, 0]
+    said = tmp_path / "said.txt"
+    searches = begun(SEARCHES, tmp_path, json.dumps(written), json.dumps(plan), said=said)
+    assert ended(searches, patience_s) == 0, said.read_text()
+    assert json.loads(said.read_text().splitlines()[-1]) == [0, *[-signal.SIGKILL] * 3, 0]
     whole, killed = (read_run(tmp_path / name).trials for name in ("whole", "killed"))
     assert [(t.number, t.arch, t.scores) for t in killed] == [(t.number, t.arch, t.scores) for t in whole]
     assert len(whole) == 3
@@ -110,7 +108,6 @@ ESTIMATES = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-import torch._dynamo  # what an optimiser imports, which every fork would pay
 torch.set_num_threads(1)  # before the first operation, so that no thread exists when it forks
 from ogive import session
 from ogive.core.trial import Budget
@@ -148,13 +145,12 @@ print(json.dumps(statuses))
 """
 
 
-def test_estimates_survive_kills_while_their_supernets_are_trained(tmp_path: Path) -> None:
+def test_estimates_survive_kills_while_their_supernets_are_trained(tmp_path: Path, patience_s: float) -> None:
     # Two steps an epoch, one forward pass each: killed in the parent's first and second epoch, then in a part.
     plan = [("whole", 0), ("killed", 2), ("killed", 4), ("killed", 14), ("killed", 0)]
-    command = [sys.executable, "-c", ESTIMATES, str(tmp_path), json.dumps(plan)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [0, *[-signal.SIGKILL] * 3, 0]
+    said = tmp_path / "said.txt"
+    assert ended(begun(ESTIMATES, tmp_path, json.dumps(plan), said=said), patience_s) == 0, said.read_text()
+    assert json.loads(said.read_text().splitlines()[-1]) == [0, *[-signal.SIGKILL] * 3, 0]
     whole, killed = (read_run(tmp_path / name).trials for name in ("whole", "killed"))
     assert [(t.number, t.arch, t.scores) for t in killed] == [(t.number, t.arch, t.scores) for t in whole]
     assert len(whole) == 3

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
+from warm import begun, ended
 
 PROGRAM = """
 import torch
@@ -33,8 +33,9 @@ LAYERS = ["FactorizedReduce(8, 4)", "ReLUConvBN(8, 4, 1, stride=2)", "nn.Conv2d(
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_narrow_pointwise_convolutions_with_a_stride_train_with_two_threads(layer: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("{layer}", layer)], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+def test_narrow_pointwise_convolutions_with_a_stride_train_with_two_threads(
+    layer: str, tmp_path: Path, patience_s: float
+) -> None:
+    said = tmp_path / "said.txt"
+    process = begun(PROGRAM.replace("{layer}", layer), said=said)
+    assert (ended(process, patience_s), said.read_text()) == (0, "alive\n")

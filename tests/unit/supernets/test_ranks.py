@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import warm
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn, optim
@@ -186,15 +184,10 @@ class OneProcess:
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ranks")
-    program = folder / "program.py"
-    program.write_text(PROGRAM.format(here=str(Path(__file__).parent)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command.append(str(folder))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+def ranks(tmp_path_factory: pytest.TempPathFactory, patience_s: float) -> Path:
+    folder, said = tmp_path_factory.mktemp("ranks"), tmp_path_factory.mktemp("said") / "said.txt"
+    program = PROGRAM.format(here=str(Path(__file__).parent))
+    assert warm.ranks(program, folder, said=said, patience_s=patience_s) == [0, 0], said.read_text()
     return folder
 
 

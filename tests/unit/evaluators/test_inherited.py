@@ -345,7 +345,8 @@ def test_a_search_trains_tells_and_goes_on_with_the_same_weights(strategy: str, 
     wanted = settings(strategy, f"cached(inherited({FEW}))")
     told: list[str] = []
     whole = session.search(wanted, tmp_path / "whole", on_note=told.append)
-    assert [text.partition(", loss")[0] for text in told][1] == "supernet: epoch 2 of 2"
+    ends = [text.partition(", loss")[0] for text in told if ", loss" in text]  # a slow epoch tells of its steps, too
+    assert ends[1] == "supernet: epoch 2 of 2"
     assert any("nor_conv_3x3" in text for text in told)
     short = replace(wanted, budget=Budget(trials=2))
     session.search(short, tmp_path / "resumed")

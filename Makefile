@@ -40,7 +40,7 @@ format: setup-dev  ## rewrite the sources as `make check` wants them
 floors:  ## the tabular path on the oldest versions that pyproject.toml allows, in an environment of its own
 	@$(PYTHON) -m venv --clear $(FLOORS)
 	@$(FLOORS)/bin/python tests/floors.py >$(FLOORS)/floors.txt
-	@$(FLOORS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(FLOORS)/floors.txt pytest hypothesis
+	@$(FLOORS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(FLOORS)/floors.txt pytest hypothesis pandas
 	@$(FLOORS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps .
 	$(FLOORS)/bin/ogive search --help >/dev/null
 	$(FLOORS)/bin/ogive list >/dev/null

@@ -165,3 +165,13 @@ def test_the_line_of_a_wrong_architecture_is_named_where_it_is_read(tmp_path: Pa
         read_run(folder)
     with pytest.raises(StoreError, match=r"Line 4 of .* is damaged .An architecture is written"):
         list(read_run(folder, hold=2).trials)
+
+
+@pytest.mark.parametrize("hold", [None, 10])
+def test_trials_stand_by_number_whatever_finished_first(folder: Path, hold: int | None) -> None:
+    run = read_run(folder, hold=hold)
+    assert [record.trial.number for record in run.records] != list(range(TRIALS))
+    assert [trial.number for trial in run.trials] == list(range(TRIALS))
+    ended = [trial for trial in run.trials if trial.status == "failed"]
+    assert list(run.failed) == ended
+    assert run.spent().trials == len(run.evaluated) == TRIALS - run.count("screened")

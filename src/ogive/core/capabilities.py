@@ -7,7 +7,7 @@ A part has a capability by having the member. Wherever one matters, the part and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from ogive.core.architecture import Architecture
 from ogive.core.metric import Guess
@@ -45,10 +45,14 @@ __all__ = [
     "fidelity_of",
     "guesses_of",
     "is_divisible",
+    "lasting",
     "objectives_of",
     "rehearsed",
+    "rounds_of",
     "walk",
 ]
+
+Part = TypeVar("Part")
 
 # What a search answers with: its best trial, or its last, as one that trains a supernet does.
 Answer = Literal["best", "last"]
@@ -345,6 +349,16 @@ def objectives_of(strategy: object) -> int | None:
 def guesses_of(evaluator: object) -> list[Guess]:
     """What guessing would reach in the metrics of an evaluator, as far as it or its parts know."""
     return [guess for one in walk(evaluator) if isinstance(one, Guessed) for guess in one.guesses]
+
+
+def rounds_of(part: object) -> int:
+    """In how many rounds a predictor or proposer works."""
+    return part.rounds if isinstance(part, Lasting) else 1
+
+
+def lasting(part: Part, rounds: int) -> Part:
+    """A predictor or proposer of so many rounds; the same one where it works in one piece."""
+    return part.lasting(rounds) if isinstance(part, Lasting) else part
 
 
 def fidelity_of(evaluator: object) -> Fidelity | None:

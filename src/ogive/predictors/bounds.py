@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import Lasting
+from ogive.core.capabilities import lasting, rounds_of
 from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Uncertain
 
@@ -49,13 +49,13 @@ class UpperConfidenceBound:
     @property
     def rounds(self) -> int:
         """Those of the predictor inside."""
-        return self.predictor.rounds if isinstance(self.predictor, Lasting) else 1
+        return rounds_of(self.predictor)
 
     def lasting(self, rounds: int) -> Self:
         """The same with a predictor of so many rounds inside."""
-        inner = self.predictor.lasting(rounds) if isinstance(self.predictor, Lasting) else self.predictor
         other = copy.copy(self)
-        other.predictor, other.parts = inner, (inner,)
+        other.predictor = lasting(self.predictor, rounds)
+        other.parts = (other.predictor,)
         return other
 
     def predict(self, archs: Sequence[Architecture]) -> npt.NDArray[np.float64]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import Lasting
+from ogive.core.capabilities import lasting, rounds_of
 from ogive.core.predictor import Observed, Predictor
 from ogive.core.space import Choice, SearchSpace
 
@@ -47,10 +47,10 @@ def rehearsed_fit(predictor: Predictor, labels: Observed) -> tuple[float, Predic
 
     def fit(rounds: int) -> None:
         nonlocal fitted
-        fitted = predictor.lasting(rounds) if isinstance(predictor, Lasting) else predictor
+        fitted = lasting(predictor, rounds)
         fitted.fit(labels)
 
-    return extrapolated(fit, predictor.rounds if isinstance(predictor, Lasting) else 1), fitted
+    return extrapolated(fit, rounds_of(predictor)), fitted
 
 
 def extrapolated(work: Callable[[int], object], rounds: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import Lasting, Particular
+from ogive.core.capabilities import Particular, lasting, rounds_of
 from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Proposer
 from ogive.core.rng import Seed
@@ -109,7 +109,7 @@ class Guided(Resumable):
 
         What works in one piece goes through the fit before, too, of which it may have kept something.
         """
-        if count > self.start and not (isinstance(self.predictor, Lasting) and self.predictor.rounds > 1):
+        if count > self.start and rounds_of(self.predictor) == 1:
             self._fit_and_offer_s(labels, count - self.refit, rng)
         return self._fit_and_offer_s(labels, count, rng)
 
@@ -119,10 +119,9 @@ class Guided(Resumable):
         proposer, offered = self.proposer, list[Architecture]()
 
         def offer(rounds: int) -> None:
-            short = proposer.lasting(rounds) if isinstance(proposer, Lasting) else proposer
-            offered[:] = short.offered(fitted, told, self.offered, rng)
+            offered[:] = lasting(proposer, rounds).offered(fitted, told, self.offered, rng)
 
-        offer_s = extrapolated(offer, proposer.rounds if isinstance(proposer, Lasting) else 1)
+        offer_s = extrapolated(offer, rounds_of(proposer))
         started = time.perf_counter()
         fitted.predict(offered)
         return fit_s + offer_s + time.perf_counter() - started

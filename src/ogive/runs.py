@@ -199,7 +199,7 @@ class Run:
         log = self.log
         places = log.columns.places("ok")
         scores = log.columns.scores[places]
-        if not len(places):
+        if not scores.size:  # no trial that succeeded, or nothing that was searched for
             return self.trials
         if limits and scores.shape[1] == 1:
             final = self.remeasured

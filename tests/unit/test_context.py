@@ -19,9 +19,13 @@ from ogive.core.evaluator import Evaluator, Screened
 from ogive.core.predictor import Observed
 from ogive.core.rng import Seed
 from ogive.core.trial import Measurement, Proposal, Trial
+from ogive.hypernets import files
+from ogive.hypernets.configuration import Configuration
+from ogive.hypernets.ghn import GHN
 from ogive.parameters import alternatives, kind_of, parameters_of
 from ogive.spec import parse
 from ogive.tables.store import open_table
+from ogive.weights.source import Calibrated
 
 SPACE, DATA = catalog.build("space", "nasbench201"), catalog.build("data", "digits(limit=60)")
 
@@ -122,6 +126,7 @@ DRAWING = {
     "weights": {
         "supernet": "supernet(epochs=1, batch_size=16)",
         "parts": "parts(split=random, splits=1, epochs=1, part_epochs=1, batch_size=16, calibration=parent)",
+        "ghn": "ghn('GHN_FILE')",
     },
 }
 
@@ -150,7 +155,8 @@ def draws(kind: str, text: str, table: str) -> dict[Owner, set[Stream]]:
         built.evaluate([Proposal(arch) for arch in archs[: 2 if isinstance(built, Screened) else 1]])
     elif kind == "weights":
         built.network(archs[0])
-        built.calibration(lambda network: 0.0, None)
+        if isinstance(built, Calibrated):
+            built.calibration(lambda network: 0.0, None)
     elif kind == "predictor":
         built.fit(Observed(tuple(archs), (0.0, 1.0, 2.0, 3.0)))
         built.predict(archs)
@@ -176,14 +182,15 @@ def test_parts_of_one_name_inside_one_another_draw_from_streams_of_their_own(inv
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_no_two_parts_of_any_composition_draw_from_one_stream(invented_table: Path) -> None:
+def test_no_two_parts_of_any_composition_draw_from_one_stream(invented_table: Path, tmp_path: Path) -> None:
     """A first part inside keeps the seed of the part around it, so that names of streams alone keep them apart."""
+    files.save(GHN(Configuration(width=8, largest=(8, 8, 11, 11))), tmp_path / "ghn.safetensors")
     own: dict[tuple[str, str], set[Stream]] = {}
     for kind, parts in DRAWING.items():
         seeded = {n for n in catalog.names(kind) if "seed" in parameters_of(catalog.resolve(kind, n))}
         assert seeded <= parts.keys()
         for name, text in parts.items():
-            found = draws(kind, text, str(invented_table))
+            found = draws(kind, text.replace("GHN_FILE", str(tmp_path / "ghn.safetensors")), str(invented_table))
             streams = [stream for one in found.values() for stream in one]
             assert len(streams) == len(set(streams)), (text, found)
             own[kind, name] = found.get((), set())

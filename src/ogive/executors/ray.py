@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import logging
 import queue
-import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, ParamSpec, TypeVar
 
-from ogive.core.capabilities import Preparing, walk
 from ogive.core.deadline import seconds_of
-from ogive.core.errors import MissingData, ProtocolError, SpecError, in_line, quoted
-from ogive.core.evaluator import Evaluator, attempt
-from ogive.core.executor import Began, Lost, Overtime, Partial, Pool, Progress, Task, listening
-from ogive.core.metric import Metric
-from ogive.core.trial import Measurement, Proposal, counted
+from ogive.core.errors import SpecError, in_line, quoted
+from ogive.core.evaluator import Evaluator
+from ogive.core.executor import Began, Lost, Overtime, Pool, Progress, Task
+from ogive.core.trial import counted
+from ogive.executors.ray_cluster import (
+    cause_of,
+    culprit,
+    in_words,
+    largest,
+    nodes_of,
+    refuse_silence,
+    required,
+    room_for,
+)
+from ogive.executors.ray_worker import Ear, Shared, Worker
 
-__all__ = ["Ray", "culprit"]
+__all__ = ["Ray"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,13 +44,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at what the workers tell, and at the time that they take.
 LOOK_S = 0.2
-# So long a cluster may take to answer.
-ANSWER_S = 10.0
 # Of places that fit on the cluster, so many are taken unless somebody says how many.
 MOST = 256
-
-# The evaluator of this process, if it is a worker: at most one, set when it starts.
-_given: list[Evaluator] = []
 
 
 @dataclass(slots=True, eq=False)
@@ -126,9 +129,9 @@ class Ray(Pool):
     def count(self) -> int:  # type: ignore[override]  # connects to the cluster when it is asked for first
         """How many workers there are."""
         ray = self._ray
-        room = sum(_room(node, self._needs) for node in _nodes(ray))
+        room = sum(room_for(node, self._needs) for node in nodes_of(ray))
         if not room:
-            raise SpecError(f"A worker needs {_amounts(self._needs)}, but {_largest(_nodes(ray))}: ask for less.")
+            raise SpecError(f"A worker needs {in_words(self._needs)}, but {largest(nodes_of(ray))}: ask for less.")
         return min(room, MOST) if self._workers is None else self._workers
 
     def share(self, evaluator: Evaluator) -> Evaluator:
@@ -147,7 +150,7 @@ class Ray(Pool):
                 f"{type(evaluator).__name__} cannot be sent to a worker, because of {culprit(evaluator)} "
                 f"({in_line(error)})."
             ) from error
-        return _Shared(evaluator.metrics)
+        return Shared(evaluator.metrics)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a worker; a task whose workers were lost too often raises Lost."""
@@ -196,9 +199,9 @@ class Ray(Pool):
     @cached_property
     def _ray(self) -> Any:
         """The package, connected to the cluster."""
-        ray = _required()
+        ray = required()
         if not ray.is_initialized():
-            _refuse_silence(self._address)
+            refuse_silence(self._address)
             try:
                 ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:
@@ -214,7 +217,7 @@ class Ray(Pool):
             here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
                 ray.get_runtime_context().get_node_id(), soft=True
             )
-            self._ear = ray.remote(num_cpus=0, max_restarts=-1)(_Ear).options(scheduling_strategy=here).remote()
+            self._ear = ray.remote(num_cpus=0, max_restarts=-1)(Ear).options(scheduling_strategy=here).remote()
         self._places = [_Place() for _ in range(self.count)]
         self._thread = threading.Thread(target=self._work, name="ogive-ray", daemon=True)
         self._thread.start()
@@ -259,7 +262,7 @@ class Ray(Pool):
         ray, needs = self._ray, self._needs
         options = {"num_cpus": needs.get("CPU", 0.0), "num_gpus": needs.get("GPU", 0.0), "memory": needs.get("memory")}
         place.ready, place.ended = False, None
-        place.actor = ray.remote(**options, max_restarts=0)(_Worker).remote(self._ear)
+        place.actor = ray.remote(**options, max_restarts=0)(Worker).remote(self._ear)
         self._ask(place, place.actor.prepare.remote(self._evaluator))
 
     def _ask(self, place: _Place, reference: Any) -> None:
@@ -298,7 +301,7 @@ class Ray(Pool):
             return
         if item is None and self._waiting:  # it was lost while it started, which may be the fault of its evaluator
             item = self._next()
-        ended, cause = place.ended, _cause(error)
+        ended, cause = place.ended, cause_of(error)
         self._kill(place)
         if item is None:
             return
@@ -375,162 +378,3 @@ class Ray(Pool):
             if number in doing:
                 self.tell(Progress(doing[number], text, share))
         return None
-
-
-class _Ear:
-    """Keeps what workers tell until somebody asks for it."""
-
-    def __init__(self) -> None:
-        self._said: list[tuple[int, str, float | None]] = []
-
-    def say(self, number: int, text: str, share: float | None) -> None:
-        self._said = [*self._said[-999:], (number, text, share)]
-
-    def heard(self) -> list[tuple[int, str, float | None]]:
-        said, self._said = self._said, []
-        return said
-
-
-class _Worker:
-    """An actor: one process with an evaluator of its own."""
-
-    def __init__(self, ear: Any) -> None:
-        self._ear, self._doing = ear, -1
-
-    def prepare(self, evaluator: Evaluator | None) -> None:
-        """Take the evaluator and make the weights that it takes, which is no work of a trial."""
-        if evaluator is None:
-            return
-        _given[:] = [evaluator]
-        say = None if self._ear is None else self._say
-        for listener in listening(evaluator) if say is not None else ():
-            listener.progress = say
-        for part in walk(evaluator):
-            if isinstance(part, Preparing):
-                try:
-                    part.prepare(say)
-                except Exception:  # it comes again with a trial, whose error it is
-                    logger.debug("Weights could not be made.", exc_info=True)
-
-    def do(self, number: int, call: Callable[[], Any]) -> tuple[str, Any]:
-        """What a call returns or raises; an exception of ogive is one of the task, not of Ray."""
-        self._doing = number
-        try:
-            return "returned", call()
-        except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
-            return "raised", _sendable(error)
-
-    def _say(self, said: object) -> None:
-        self._ear.say.remote(self._doing, str(said), said.over if isinstance(said, Partial) else None)
-
-
-class _Shared:
-    """Stands for the evaluator that the worker was given when it started."""
-
-    def __init__(self, metrics: tuple[Metric, ...]) -> None:
-        self.metrics = metrics
-
-    def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
-        if not _given:
-            raise ProtocolError("This process is no worker of Ray: it was not given an evaluator.")
-        return attempt(_given[0], proposals)  # a refusal names the real one
-
-
-def _sendable(error: Exception) -> Exception:
-    """The exception, or what it says where it cannot be sent."""
-    from ray import cloudpickle
-
-    try:
-        cloudpickle.loads(cloudpickle.dumps(error))
-    except Exception:  # noqa: BLE001 - whatever it holds may object
-        return ProtocolError(in_line(error))
-    return error
-
-
-# -- the cluster ------------------------------------------------------------------------------------------------------
-
-
-def _required() -> Any:
-    try:
-        import ray
-        import ray.util.scheduling_strategies
-    except ModuleNotFoundError as error:
-        raise MissingData(
-            f"ray(...) needs the package {error.name}: pip install 'ogive[ray]'. Where pip finds none, "
-            "there is no Ray for it: use --workers 4, the processes of this machine."
-        ) from None
-    return ray
-
-
-def _refuse_silence(address: str | None) -> None:
-    """SpecError where nobody listens at ``host:port``: Ray itself would try for minutes, and end the process."""
-    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise SpecError(f"There is no cluster of Ray at {quoted(address or '')}: {in_line(error)}.") from error
-
-
-def _nodes(ray: Any) -> list[Mapping[str, float]]:
-    """What each node has, whoever uses it now."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _room(node: Mapping[str, float], needs: Mapping[str, float]) -> int:
-    """How many workers with these needs a node has room for."""
-    return int(min(node.get(name, 0.0) / amount + 1e-9 for name, amount in needs.items()))
-
-
-def _largest(nodes: Sequence[Mapping[str, float]]) -> str:
-    """What the nodes of a cluster have at most, in words."""
-    most = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in ("CPU", "GPU", "memory")}
-    return f"no node of the cluster has that: the most on one of {len(nodes)} is {_amounts(most)}"
-
-
-def _amounts(amounts: Mapping[str, float]) -> str:
-    units = {"memory": (2**30, " GiB of memory"), "CPU": (1, " CPU"), "GPU": (1, " GPU")}
-    return " and ".join(f"{amount / units[name][0]:.4g}{units[name][1]}" for name, amount in amounts.items())
-
-
-def _cause(error: BaseException | None) -> Exception | None:
-    """What a task of Ray raised in its own code, as a SpecError; None where its worker was lost."""
-    from ray.exceptions import RayTaskError
-
-    if not isinstance(error, RayTaskError):
-        return None
-    return SpecError(
-        f"The evaluator cannot be made in a worker ({in_line(error.cause or error)}): it and what it holds must be "
-        "defined in modules that can be imported on every node."
-    )
-
-
-def culprit(thing: object) -> str:
-    """Which innermost attribute or entry keeps a thing from being sent, such as ``Mine.model.lock (a lock)``."""
-    from ray import cloudpickle
-
-    def holds(value: object) -> bool:
-        try:
-            cloudpickle.dumps(value)
-        except Exception:  # noqa: BLE001 - whatever it holds may object
-            return True
-        return False
-
-    place, name = thing, type(thing).__name__
-    for _ in range(20):  # deep enough for every nesting that makes sense
-        inner = next(((label, value) for label, value in _inside(place) if holds(value)), None)
-        if inner is None:
-            break
-        name, place = f"{name}{inner[0]}", inner[1]
-    return f"{name} (a {type(place).__name__})"
-
-
-def _inside(thing: object) -> Iterator[tuple[str, object]]:
-    """What a thing holds, with how it is written after its name."""
-    if isinstance(thing, Mapping):
-        yield from ((f"[{key!r}]", value) for key, value in thing.items())
-    elif isinstance(thing, (list, tuple)):
-        yield from ((f"[{place}]", value) for place, value in enumerate(thing))
-    else:
-        yield from ((f".{name}", value) for name, value in getattr(thing, "__dict__", {}).items())

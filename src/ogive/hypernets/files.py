@@ -21,6 +21,7 @@ from ogive.core.errors import SpecError, in_line
 from ogive.documents import checked, parsed
 from ogive.hypernets.configuration import Configuration
 from ogive.hypernets.ghn import GHN
+from ogive.training.checkpoint import misfit
 
 __all__ = ["load", "save"]
 
@@ -52,13 +53,13 @@ def load(path: Path) -> GHN:
         raise SpecError(f"{path} holds no hypernetwork that can be used: {error}") from None
     with torch.device("meta"):
         made = GHN(configuration)
-    wanted = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if wanted != found:
-        name = next(name for name in {**wanted, **found} if wanted.get(name) != found.get(name))
+    other = misfit(made, tensors)
+    if other is not None:
+        name, found, wanted = other
         raise SpecError(
-            f"The tensors in {path} are not those of its configuration: {name} is {found.get(name, 'missing')} there, "
-            f"but {wanted.get(name, 'no part')} of such a hypernetwork."
+            f"The tensors in {path} are not those of its configuration: {name} is "
+            f"{'missing' if found is None else found} there, but "
+            f"{'no part' if wanted is None else wanted} of such a hypernetwork."
         )
     made.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return made.eval()

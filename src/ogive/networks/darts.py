@@ -21,6 +21,7 @@ from ogive.networks.ops import (
     drop_path,
     max_pool,
 )
+from ogive.spaces.darts import OPS
 
 __all__ = [
     "DARTS_OPERATIONS",
@@ -35,14 +36,7 @@ __all__ = [
 # The eight of the DARTS space in its order, then those that only the cells of NASNet, AmoebaNet and PNAS hold, then
 # what DARTOpti makes ResNet, Xception and Inception of.
 DARTS_OPERATIONS = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
+    *OPS,
     "sep_conv_7x7",
     "conv_7x1_1x7",
     "conv_3x1_1x3",

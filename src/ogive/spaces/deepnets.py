@@ -19,20 +19,14 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
 from ogive.core.space import Choice, Choices, SearchSpace
+from ogive.spaces.darts import OPS as OPS_OF_DARTS
 from ogive.spaces.darts import Cell, in_a_row
 
 __all__ = ["NAME", "OPS", "SPLITS", "Design", "Split", "deepnets", "design_of", "drawn_design", "nodes_of", "of_design"]
 
 NAME = "deepnets"
 OPS = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
+    *OPS_OF_DARTS,
     "conv_1x1",
     "conv_7x1_1x7",
     "conv_3x3",

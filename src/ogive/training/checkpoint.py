@@ -24,7 +24,18 @@ from ogive.core.errors import StoreError, in_line, quoted
 from ogive.core.rng import Seed
 from ogive.documents import checked, parsed
 
-__all__ = ["Checkpoint", "decided", "latest", "optimizer_tensors", "restore_optimizer", "save", "save_tensors"]
+__all__ = [
+    "Checkpoint",
+    "decided",
+    "latest",
+    "misfit",
+    "optimizer_tensors",
+    "restore_optimizer",
+    "save",
+    "save_tensors",
+]
+
+Shape = tuple[int, ...]
 
 logger = logging.getLogger(__name__)
 
@@ -178,3 +189,11 @@ def restore_module(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str
     """Load the tensors whose names start with `prefix` into a module, in place."""
     with torch.no_grad():
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def misfit(module: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, Shape | None, Shape | None] | None:
+    """The first tensor that is not as in a module: its name, its shape as found and as wanted; None where all fit."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    names = (name for name in {**wanted, **found} if wanted.get(name) != found.get(name))
+    return next(((name, found.get(name), wanted.get(name)) for name in names), None)

@@ -31,7 +31,7 @@ from ogive.supernets.networks import Supernet
 from ogive.supernets.partition import read_part, rows_of_cells
 from ogive.supernets.sharing import sharing_of, supernet
 from ogive.training.batches import LAYOUT
-from ogive.training.checkpoint import RECORD
+from ogive.training.checkpoint import RECORD, misfit
 from ogive.training.data import Data
 from ogive.training.task import Size, Task
 
@@ -177,13 +177,12 @@ class Given:
     def _fill(self, made: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
         """Give a network the tensors of the file whose names begin with `prefix`, on the device of the search."""
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        wanted = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in own.items()}
-        if wanted != found:
-            name = next(name for name in {**wanted, **found} if wanted.get(name) != found.get(name))
+        other = misfit(made, own)
+        if other is not None:
+            name, found, wanted = other
             raise SpecError(
                 f"The weights in {self.file} fit no network of {self.space.name} that ogive builds: {prefix}{name} is "
-                f"{found.get(name, 'missing')} there, and {wanted.get(name, 'none')} here."
+                f"{'missing' if found is None else found} there, and {'none' if wanted is None else wanted} here."
             )
         made.load_state_dict({name: tensor.to(self.device) for name, tensor in own.items()}, assign=True)
 

@@ -59,7 +59,7 @@ def test_trials_on_ray_are_those_of_this_process_whatever_dies_hangs_or_is_large
     heard: list[Event] = []
     pool = Ray(2, trial_limit="60s")
     pool.on_event(heard.append)
-    found = searched(Odd(0.3, folder=tmp_path, once=True, megabytes=100), pool)
+    found = searched(Odd(0.6, folder=tmp_path, once=True, megabytes=100), pool)
     pool.stop()
     assert plain(found) == plain(searched(Odd()))
     assert len(list(tmp_path.iterdir())) == 13  # one was begun twice

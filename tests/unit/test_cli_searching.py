@@ -71,8 +71,9 @@ def test_the_latency_of_the_winner_is_told_as_it_was_measured_last(ogive: Run) -
     size = ("--data", "digits(size=8, limit=20)", "--channels", 2, "--cells", 1, "--evaluator", quick)
     code, out, _ = ogive("search", "--space", "nasbench201", "--strategy", "random", *size, "--budget", 3, "--out", "r")
     assert code == 0
+    # Whether another could have won, and is measured beside it, is up to the clock.
     assert re.search(
-        r"\n      measured again, side by side with \d other finalists?: latency_ms [\d.]+ \(in the search [\d.]+\)",
+        r"\n      measured again(, side by side with \d other finalists?)?: latency_ms [\d.]+ \(in the search [\d.]+\)",
         out,
     )
     last, in_search = re.search(r"latency_ms ([\d.]+) \(in the search ([\d.]+)\)", out).groups()  # type: ignore[union-attr]

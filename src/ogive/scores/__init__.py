@@ -42,6 +42,8 @@ SCORES: dict[str, str] = {
     "az_expressivity": "ogive.scores.az_nas:az_expressivity",
     "az_progressivity": "ogive.scores.az_nas:az_progressivity",
     "az_trainability": "ogive.scores.az_nas:az_trainability",
+    "vkdnw": "ogive.scores.vkdnw:vkdnw",
+    "vkdnw_entropy": "ogive.scores.vkdnw:vkdnw_entropy",
     "l2_norm": "ogive.scores.size:l2_norm",
     "params": "ogive.scores.size:params",
     "macs": "ogive.scores.size:macs",

@@ -18,7 +18,7 @@ from ogive.spaces.nasbench201 import nasbench201
 
 COUNTS = ("params", "macs", "l2_norm")  # of a network, whatever it does
 OF_ONE = ("synflow", "synflow_bn", "zen")  # look at the shape of the images only, and are content with one
-OF_SHAPE = (*OF_ONE, "az_expressivity", "az_progressivity", "az_trainability")
+OF_SHAPE = (*OF_ONE, "az_expressivity", "az_progressivity", "az_trainability", "vkdnw", "vkdnw_entropy")
 OF_UNITS = ("naswot", "naswot_reference", "naswot_smooth", "linear_regions", "swap")
 OF_IMAGES = [name for name in SCORES if name not in (*COUNTS, *OF_SHAPE)]
 OF_WEIGHTS = [name for name in SCORES if name not in ("params", "macs", *OF_UNITS, "jacob_cov", "epe_nas")]

@@ -58,12 +58,12 @@ def vkdnw_entropy(
         _forget_statistics(network)
         network.eval()
         drawn = torch.randn(images.shape, dtype=images.dtype).to(images.device)
-        with _seen_layers(network) as seen:
-            logits_BK = logits_of(network, drawn)
-        if says_nothing(logits_BK, drawn):
-            return -math.inf
-        eigenvalues = _information(logits_BK, seen, smoothing)
-    return _entropy(eigenvalues)
+        # No image looks at another, and few at a time stay in the processor's caches.
+        parts = [_derived(network, part) for part in drawn.split(16)]
+    logits_BK, jacobian_BKP = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    if says_nothing(logits_BK, drawn):
+        return -math.inf
+    return _entropy(_eigenvalues(logits_BK, jacobian_BKP, smoothing))
 
 
 def _forget_statistics(network: nn.Module) -> None:
@@ -76,21 +76,26 @@ def _forget_statistics(network: nn.Module) -> None:
             layer.running_var.fill_(1)
 
 
-def _information(logits_BK: Tensor, seen: list[tuple[nn.Module, Tensor, Tensor]], smoothing: float) -> Tensor:
-    """The P eigenvalues of the Fisher information, ascending, in float64."""
+def _derived(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits (B, K), and their derivatives by the first entry of each tensor of weights, (B, K, P) in float64."""
+    with _seen_layers(network) as seen:
+        logits_BK = logits_of(network, images)
     outputs = [output for _, _, output in seen]
     rows = []
     for answers in logits_BK.unbind(1):
         slopes = gradients(answers.sum(), outputs, again=True)
         by_entry: dict[nn.Parameter, Tensor] = {}
         for (layer, entered, _), slope in zip(seen, slopes, strict=True):
-            for parameter, derivative in _by_first_entries(layer, entered.detach(), slope):
+            for parameter, derivative in _by_first_entries(layer, entered, slope):
                 # A layer that is passed twice has the sum of both derivatives.
                 by_entry[parameter] = by_entry[parameter] + derivative if parameter in by_entry else derivative
         rows.append(torch.stack(list(by_entry.values()), 1))
-    jacobian_BKP = torch.stack(rows, 1).double()
-    classes = logits_BK.shape[1]
-    answers_BK = (1 - smoothing) * logits_BK.detach().double().softmax(1) + smoothing / classes
+    return logits_BK.detach(), torch.stack(rows, 1).double()
+
+
+def _eigenvalues(logits_BK: Tensor, jacobian_BKP: Tensor, smoothing: float) -> Tensor:
+    """The P eigenvalues of the Fisher information, ascending, in float64."""
+    answers_BK = (1 - smoothing) * logits_BK.double().softmax(1) + smoothing / logits_BK.shape[1]
     # The root of diag(p) − p pᵀ without decomposing it: rows weighed by √p, from which the mean by p was taken.
     centred_BKP = jacobian_BKP - torch.einsum("bk,bkp->bp", answers_BK, jacobian_BKP)[:, None]
     stacked = (answers_BK.sqrt()[:, :, None] * centred_BKP).flatten(0, 1) / math.sqrt(len(logits_BK))

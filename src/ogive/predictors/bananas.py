@@ -11,8 +11,8 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from ogive.core.space import SearchSpace
 from ogive.features import Paths
 from ogive.networks.build import drawing_from
 from ogive.predictors.labels import DuplicateNotice, fitted
+from ogive.predictors.rounds import RoundsOfRecipe
 from ogive.predictors.targets import Targets
 from ogive.training.threads import threads
 
@@ -86,7 +87,7 @@ class Perceptrons(nn.Module):
         return h[..., 0]
 
 
-class Bananas:
+class Bananas(RoundsOfRecipe):
     """An ensemble of perceptrons on the path encoding, its mean the prediction and its spread the deviation.
 
     `encoder` defaults to ``paths``, the 500 most frequent ones where a space has more; it takes part in any other
@@ -128,17 +129,6 @@ class Bananas:
                     optimizer.step()
         # In double precision a prediction does not depend on what is ranked at the same time.
         self._network = copy.deepcopy(network).double()
-
-    @property
-    def rounds(self) -> int:
-        """The epochs."""
-        return self.recipe.epochs
-
-    def lasting(self, rounds: int) -> Self:
-        """The same with so many epochs."""
-        other = copy.copy(self)
-        other.recipe = replace(self.recipe, epochs=rounds)
-        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         return self.predicted(archs)[0]

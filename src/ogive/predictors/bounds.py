@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
-from ogive.core.capabilities import lasting, rounds_of
 from ogive.core.errors import SpecError
 from ogive.core.predictor import Observed, Predictor, Uncertain
+from ogive.predictors.rounds import RoundsInside
 
 __all__ = ["Bounded", "UpperConfidenceBound"]
 
@@ -26,11 +25,13 @@ class Bounded(Protocol):
         ...
 
 
-class UpperConfidenceBound:
+class UpperConfidenceBound(RoundsInside):
     """Predicts the mean plus so many standard deviations, so that a search also tries what is little known.
 
     Srinivas et al., ICML 2010. SpecError for a predictor without a deviation.
     """
+
+    predictor: Uncertain
 
     def __init__(self, predictor: Predictor, *, deviations: float = 1.0) -> None:
         if not isinstance(predictor, Uncertain):
@@ -45,18 +46,6 @@ class UpperConfidenceBound:
 
     def fit(self, observed: Observed) -> None:
         self.predictor.fit(observed)
-
-    @property
-    def rounds(self) -> int:
-        """Those of the predictor inside."""
-        return rounds_of(self.predictor)
-
-    def lasting(self, rounds: int) -> Self:
-        """The same with a predictor of so many rounds inside."""
-        other = copy.copy(self)
-        other.predictor = lasting(self.predictor, rounds)
-        other.parts = (other.predictor,)
-        return other
 
     def predict(self, archs: Sequence[Architecture]) -> npt.NDArray[np.float64]:
         if isinstance(self.predictor, Bounded):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +27,7 @@ from ogive.features import Layers
 from ogive.networks.build import drawing_from
 from ogive.predictors.graphs import Folded, GraphEncoder, folded
 from ogive.predictors.labels import DuplicateNotice, fitted
+from ogive.predictors.rounds import RoundsOfRecipe
 from ogive.spaces import ofa_mobilenetv3
 from ogive.training.threads import threads
 
@@ -210,7 +210,7 @@ def _optimizer(network: ComparatorNetwork, recipe: ComparatorRecipe) -> torch.op
 # -- the predictor ----------------------------------------------------------------------------------------------------
 
 
-class Comparator:
+class Comparator(RoundsOfRecipe):
     """A neural architecture comparator (NAC): ranks by the probability of being better than others.
 
     Trained by binary cross-entropy on pairs of labels, in which the first is better if its score is larger or equal.
@@ -249,17 +249,6 @@ class Comparator:
                 for batch in _batches(len(labels), self.recipe.batch_size, rng):
                     other = np.roll(batch, -1)
                     self._fitted.step(inputs, batch, other, scores[batch] >= scores[other])
-
-    @property
-    def rounds(self) -> int:
-        """The epochs."""
-        return self.recipe.epochs
-
-    def lasting(self, rounds: int) -> Self:
-        """The same with so many epochs."""
-        other = copy.copy(self)
-        other.recipe = replace(self.recipe, epochs=rounds)
-        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         return self.sides(archs)[0]

@@ -7,11 +7,10 @@ continuity term; the others are the paper's. Shapes: B architectures, C channels
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks.build import drawing_from
 from ogive.predictors.labels import DuplicateNotice, fitted
+from ogive.predictors.rounds import RoundsOfRecipe
 from ogive.predictors.tensors import FeatureTensors
 from ogive.training.threads import threads
 
@@ -159,7 +159,7 @@ def continuity_loss(
 # -- the predictor ----------------------------------------------------------------------------------------------------
 
 
-class ReNAS:
+class ReNAS(RoundsOfRecipe):
     """A network on feature tensors (`ogive.predictors.tensors`), trained on which of two labels is larger.
 
     The network of the last epoch stays. An architecture with several labels stays in with each. Equal labels teach
@@ -192,17 +192,6 @@ class ReNAS:
                     loss.backward()
                     optimizer.step()
         self._network.eval()
-
-    @property
-    def rounds(self) -> int:
-        """The epochs."""
-        return self.recipe.epochs
-
-    def lasting(self, rounds: int) -> Self:
-        """The same with so many epochs."""
-        other = copy.copy(self)
-        other.recipe = replace(self.recipe, epochs=rounds)
-        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         network, scaler = fitted(self._network), fitted(self._scaler)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from ogive.core.space import SearchSpace
 from ogive.networks.build import drawing_from
 from ogive.predictors.graphs import GraphBatch, GraphEncoder
 from ogive.predictors.labels import DuplicateNotice, fitted
+from ogive.predictors.rounds import RoundsOfRecipe
 from ogive.predictors.targets import Targets
 from ogive.training.threads import threads
 
@@ -169,7 +169,7 @@ class TransformerNetwork(nn.Module):
 # -- the predictor ----------------------------------------------------------------------------------------------------
 
 
-class GraphTransformer:
+class GraphTransformer(RoundsOfRecipe):
     """A transformer on the pruned graphs of architectures, taught the normal scores of the labels by squared errors.
 
     For any space that draws graphs. What is predicted is in the unit of the scores. An architecture with several labels
@@ -204,17 +204,6 @@ class GraphTransformer:
                     optimizer.step()
         # In double precision a prediction does not depend on what is ranked at the same time.
         self._network = copy.deepcopy(network).double().eval()
-
-    @property
-    def rounds(self) -> int:
-        """The epochs."""
-        return self.recipe.epochs
-
-    def lasting(self, rounds: int) -> Self:
-        """The same with so many epochs."""
-        other = copy.copy(self)
-        other.recipe = replace(self.recipe, epochs=rounds)
-        return other
 
     def predict(self, archs: Sequence[Architecture]) -> Floats:
         network, targets = fitted(self._network), fitted(self._targets)

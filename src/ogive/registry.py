@@ -41,6 +41,7 @@ PARTS: dict[str, dict[str, str]] = {
         "mlp": "ogive.spaces.mlp:mlp",
         "deepnets": "ogive.spaces.deepnets:deepnets",
         "ofa_mobilenetv3": "ogive.spaces.ofa_mobilenetv3:ofa_mobilenetv3",
+        "mnasnet": "ogive.spaces.mnasnet:mnasnet",
     },
     "strategy": {
         "random": "ogive.strategies.local:RandomSearch",

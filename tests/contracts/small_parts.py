@@ -36,6 +36,7 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "ddarts_dense": (2, 1),
     "dartopti_from": (2, None),
     "ofa_mobilenetv3": (2, None),
+    "mnasnet": (2, None),
     "deepnets": (2, None),
 }
 SMALL_NAO = "epochs=20, width=16, layers=1, units=8, learning_rate=0.02"

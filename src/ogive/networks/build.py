@@ -22,6 +22,7 @@ from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
 from ogive.networks.deepnets import DeepNet
 from ogive.networks.genotypes import Entries, Genotype
 from ogive.networks.mlp import Perceptron
+from ogive.networks.mnasnet import PUBLISHED_MOBILE, STEM, MnasNetwork
 from ogive.networks.mobile import MobileNetworkV3
 from ogive.networks.nasbench101 import NasBench101Network
 from ogive.networks.nasbench201 import NasBench201Network
@@ -40,6 +41,8 @@ from ogive.spaces.deepnets import deepnets, design_of, nodes_of
 from ogive.spaces.extended import ExtendedSpace, base_of, own_operations
 from ogive.spaces.mlp import NAME as PERCEPTRONS
 from ogive.spaces.mlp import layers_of, mlp
+from ogive.spaces.mnasnet import NAME as MNASNET
+from ogive.spaces.mnasnet import blocks_of, mnasnet
 from ogive.spaces.nasbench101 import OPS as NASBENCH101_OPERATIONS
 from ogive.spaces.nasbench101 import nasbench101, pruned_cell
 from ogive.spaces.nasbench201 import OPS as NASBENCH201_OPERATIONS
@@ -55,6 +58,7 @@ __all__ = [
     "WeightSource",
     "build",
     "build_genotype",
+    "build_mobile",
     "build_nested",
     "default_skeleton",
     "drawing_from",
@@ -76,15 +80,16 @@ LARGE_IMAGE = 96
 class Skeleton:
     """What an architecture leaves open: how wide and deep its network is, and for which inputs and classes.
 
-    * `channels`: width of the first stage (ofa_mobilenetv3: of the stem, 16 times the width multiplier); 0 where
-      architectures hold their widths (natssize, mlp, NDS);
+    * `channels`: width of the first stage (ofa_mobilenetv3 and mnasnet: of the stem, 16 and 32 times the width
+      multiplier); 0 where architectures hold their widths (natssize, mlp, NDS);
     * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and its kin,
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
       as those of mlp, NDS, deepnets and dartopti_from do. Another width or depth replaces those of all cell networks
       of NDS;
     * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times, and
-      ofa_mobilenetv3 its published strides, of which three are left out otherwise, and deepnets its larger stems;
+      ofa_mobilenetv3 and mnasnet their published strides, of which three are left out otherwise, and deepnets its
+      larger stems;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """
@@ -162,7 +167,7 @@ def fitted_skeleton(
     if space == PERCEPTRONS:
         return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=math.prod(shape))
     inputs, *sides = image_shape(shape, space)
-    if space in (MOBILE, DEEPNETS) and min(sides) >= LARGE_IMAGE:
+    if space in (MOBILE, MNASNET, DEEPNETS) and min(sides) >= LARGE_IMAGE:
         overrides = {"style": "imagenet", **overrides}
     return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=inputs, size=min(sides))
 
@@ -241,6 +246,42 @@ def build_nested(genotype: NestedGenotype, skeleton: Skeleton, *, seed: int | No
             style=skeleton.style,
             auxiliary=skeleton.auxiliary,
             drop_path=skeleton.drop_path,
+        )
+
+
+def build_mobile(
+    name: str,
+    *,
+    multiplier: float = 1.0,
+    classes: int = 1000,
+    inputs: int = 3,
+    halved: bool = True,
+    same: bool = False,
+    momentum: float = 0.01,  # MnasNet, section 5: 0.99 as TensorFlow counts it
+    seed: int | None = None,
+) -> MnasNetwork:
+    """A network of ``PUBLISHED_MOBILE``, such as mnasnet_a1; the options are those of `MnasNetwork`, `seed` of `build`.
+
+    `same` gives it the padding of TensorFlow, in which it was trained. Raises UnknownName and SpecError.
+    """
+    if name not in PUBLISHED_MOBILE:
+        raise UnknownName("published mobile network", name, PUBLISHED_MOBILE)
+    if not 0 < multiplier <= 16:  # 512 channels of a stem: no published network comes near
+        raise SpecError(f"The width multiplier of a mobile network is in (0, 16], but got {multiplier}.")
+    published = PUBLISHED_MOBILE[name]
+    with drawing_from(seed):
+        return MnasNetwork(
+            published.blocks,
+            stem=published.stem,
+            multiplier=multiplier,
+            classes=classes,
+            inputs=inputs,
+            halved=halved,
+            same=same,
+            dropout=published.dropout,
+            activation=published.activation,
+            momentum=momentum,
+            scales_head=published.scales_head,
         )
 
 
@@ -380,6 +421,23 @@ def _mobile(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _mnasnet(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    blocks = blocks_of(mnasnet().admit(arch))
+    _check_plain(dataclasses.replace(skeleton, style="cifar"), MNASNET)
+    _check_width(skeleton, MNASNET)
+    if skeleton.cells:
+        raise SpecError(
+            f"An architecture of {MNASNET} holds its own depths; leave the skeleton's cells at 0, not {skeleton.cells}."
+        )
+    return MnasNetwork(
+        blocks,
+        multiplier=skeleton.channels / STEM,
+        classes=skeleton.classes,
+        inputs=skeleton.inputs,
+        halved=skeleton.style == "imagenet",
+    )
+
+
 def _deepnets(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     # How many nodes its cells may have, the architecture says itself; a space of another number has no such choices.
     design = design_of(deepnets(nodes=nodes_of(arch), cells=36).admit(arch))
@@ -430,6 +488,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "darts": _darts,
     "mlp": _mlp,
     MOBILE: _mobile,
+    MNASNET: _mnasnet,
     DEEPNETS: _deepnets,
     **dict.fromkeys(nds.FAMILIES, _nds_cells),
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
@@ -449,6 +508,7 @@ DEFAULTS: Mapping[str, Skeleton] = {
     **dict.fromkeys(("mlp", *nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
     DEEPNETS: Skeleton(channels=32, cells=0),  # facebookresearch/ppuda, experiments/net_generator.py
     MOBILE: Skeleton(channels=16, cells=0),  # Once-for-all, at the width multiplier 1
+    MNASNET: Skeleton(channels=STEM, cells=0),  # the same of MnasNet
     "ddarts": Skeleton(channels=36, cells=8),  # README and train.py of aheuillet/D-DARTS
     "dartopti": Skeleton(channels=64, cells=4),  # the same
     "ddarts_dense": Skeleton(channels=36, cells=8),  # the same

@@ -11,9 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["InvertedResidual", "MobileNetworkV3", "SqueezeExcite", "convolution", "divisible"]
+__all__ = [
+    "InvertedResidual",
+    "MobileNetworkV3",
+    "SameConv2d",
+    "SqueezeExcite",
+    "bottleneck",
+    "convolution",
+    "divisible",
+]
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "hard_swish": nn.Hardswish}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard_swish": nn.Hardswish}
 # Table 1 of the paper: channels of the stages, their strides, whether blocks squeeze and excite, what activates them.
 STAGES = (
     (24, 2, False, "relu"),
@@ -34,10 +42,14 @@ def divisible(width: float, by: int = 8) -> int:
 
 
 class SqueezeExcite(nn.Module):
-    """Channels scaled by what a bottleneck of `squeezed` channels makes of their means."""
+    """Channels scaled by what a bottleneck of `squeezed` channels makes of their means.
 
-    def __init__(self, width: int, squeezed: int) -> None:
+    The scale is a sigmoid, or, if `hard`, MobileNetV3's piecewise linear form of it.
+    """
+
+    def __init__(self, width: int, squeezed: int, hard: bool = True) -> None:
         super().__init__()
+        self.hard = hard
         self.squeeze = nn.Conv2d(width, squeezed, 1)
         self.relu = nn.ReLU()
         self.excite = nn.Conv2d(squeezed, width, 1)
@@ -46,7 +58,7 @@ class SqueezeExcite(nn.Module):
         """Features of the same shape."""
         excited: Tensor = self.excite(self.relu(self.squeeze(x_NCHW.mean((2, 3), keepdim=True))))
         # torch's hardsigmoid has no second derivative, which some scores take.
-        return x_NCHW * (F.relu6(excited + 3) / 6)
+        return x_NCHW * (F.relu6(excited + 3) / 6 if self.hard else torch.sigmoid(excited))
 
 
 class InvertedResidual(nn.Module):
@@ -68,13 +80,9 @@ class InvertedResidual(nn.Module):
     ) -> None:
         super().__init__()
         self.residual = stride == 1 and inputs == width
-        self.transform = nn.Sequential()
-        if middle != inputs:
-            self.transform.extend(convolution(inputs, middle, 1, 1, activation))
-        self.transform.extend(convolution(middle, middle, kernel, stride, activation, groups=middle))
-        if squeezed:
-            self.transform.append(SqueezeExcite(middle, squeezed))
-        self.transform.extend((nn.Conv2d(middle, width, 1, bias=False), nn.BatchNorm2d(width)))
+        self.transform = nn.Sequential(
+            *bottleneck(inputs, width, middle, kernel, stride, squeezed=squeezed, activation=activation)
+        )
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Shape (N, width, H / stride, W / stride), rounded up."""
@@ -131,12 +139,45 @@ class MobileNetworkV3(nn.Module):
         return logits
 
 
-def convolution(
-    inputs: int, outputs: int, kernel: int, stride: int, activation: str, groups: int = 1
+def bottleneck(
+    inputs: int,
+    width: int,
+    middle: int,
+    kernel: int,
+    stride: int,
+    *,
+    squeezed: int,
+    activation: str,
+    hard: bool = True,
+    same: bool = False,
 ) -> list[nn.Module]:
-    """Convolution, batch normalisation and activation."""
-    return [
-        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        ACTIVATIONS[activation](),
-    ]
+    """Expansion where `middle` differs from `inputs`, depthwise convolution, squeeze and excitation, projection."""
+    parts = convolution(inputs, middle, 1, 1, activation) if middle != inputs else []
+    parts += convolution(middle, middle, kernel, stride, activation, groups=middle, same=same)
+    if squeezed:
+        parts.append(SqueezeExcite(middle, squeezed, hard))
+    return [*parts, nn.Conv2d(middle, width, 1, bias=False), nn.BatchNorm2d(width)]
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int, activation: str, groups: int = 1, same: bool = False
+) -> list[nn.Module]:
+    """Convolution, batch normalisation and activation; `same` as of `SameConv2d`, which differs with a stride only."""
+    made: nn.Module
+    if same and stride > 1:
+        made = SameConv2d(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
+    else:
+        made = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+    return [made, nn.BatchNorm2d(outputs), ACTIVATIONS[activation]()]
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution that is padded as TensorFlow's "SAME" is: by what the last window needs, more of it at the end."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Shape (N, outputs, H / stride, W / stride), rounded up."""
+        rows, columns = (
+            max(0, (-(-side // stride) - 1) * stride + kernel - side)
+            for side, stride, kernel in zip(x_NCHW.shape[2:], self.stride, self.kernel_size, strict=True)
+        )
+        return super().forward(F.pad(x_NCHW, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)))

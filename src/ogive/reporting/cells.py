@@ -17,6 +17,8 @@ from ogive.reporting.drawing import BOX, GAP, MARGIN, OUTLINE, Layout, family, g
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.darts import CONCAT, Cell, Entry, Kind, cell_of
 from ogive.spaces.ddarts import genotype_of
+from ogive.spaces.mnasnet import NAME as MNASNET
+from ogive.spaces.mnasnet import blocks_of
 from ogive.spaces.nasbench201 import EDGES, OPS
 from ogive.spaces.natssize import LAYERS, widths_of
 from ogive.spaces.nested import NestedGenotype, nodes_of
@@ -116,6 +118,22 @@ def _mobile(space: SearchSpace, arch: Architecture) -> str:
     names = [tuple(f"{kernel}×{kernel}, {expansion}×" for kernel, expansion in unit) for unit in pairs]
     title = f"{arch}: kernel and expansion of the blocks, {space.format(arch)}"
     return _bars([len(unit) for unit in units.kernels], names, title, least=4)
+
+
+def _mnasnet(space: SearchSpace, arch: Architecture) -> str:
+    """A row of bars, one a block, as high as the block is deep, with its choices below."""
+    blocks = blocks_of(arch)
+    names = [
+        (
+            f"{block.op} {block.kernel}×{block.kernel}",
+            f"width {block.width:g}",
+            f"skip {block.skip}",
+            *(("SE",) if block.excitation else ()),
+        )
+        for block in blocks
+    ]
+    title = f"{arch}: operation, width and skip of the blocks, {space.format(arch)}"
+    return _bars([block.layers for block in blocks], names, title, least=5)
 
 
 def _bars(values: Sequence[int], names: Sequence[tuple[str, ...]], title: str, least: int = 64) -> str:
@@ -253,6 +271,7 @@ PICTURES: dict[str, Callable[[SearchSpace, Architecture], str]] = {
     "darts": _darts,
     "darts_rnn": _darts_rnn,
     MOBILE: _mobile,
+    MNASNET: _mnasnet,
     **dict.fromkeys(nds.FAMILIES, _nds),
     **dict.fromkeys(nds_residual.BLOCKS, _residual),
     "ddarts": _nested,

@@ -12,7 +12,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, SearchSpace
+from ogive.core.space import Choice, Draw, Real, SearchSpace, Variable
 from ogive.spaces import ofa_mobilenetv3
 
 __all__ = [
@@ -39,38 +39,48 @@ REMEMBERED = 100_000
 
 
 class OneHot:
-    """A column for each option of each variable; a real variable has one column, scaled to 0 … 1. Fits any space."""
+    """A column for each option of each variable; a real variable has one column, scaled to 0 … 1, a draw none.
+
+    Fits any space.
+    """
 
     def __init__(self, *, space: SearchSpace) -> None:
         self.space = space
-        widths = [len(v.options) if isinstance(v, Choice) else 1 for v in space.variables]
-        self._starts = np.cumsum([0, *widths[:-1]])
+        self._variables = [(place, space.variables[place]) for place in space.modelled]
+        widths = [len(v.options) if isinstance(v, Choice) else 1 for _, v in self._variables]
+        self._starts = np.cumsum([0, *widths])
         self.width = sum(widths)
 
     def __call__(self, archs: Sequence[Architecture]) -> Rows:
         """Shape (n, width)."""
         choices_NV = choice_rows(archs, self.space)
         rows = np.zeros((len(archs), self.width), np.float32)
-        for variable, start, column in zip(self.space.variables, self._starts.tolist(), choices_NV.T, strict=True):
+        for (place, variable), start in zip(self._variables, self._starts.tolist(), strict=False):
+            column = choices_NV[:, place]
             if isinstance(variable, Choice):
                 rows[np.arange(len(archs)), start + column.astype(np.int64)] = 1
-            else:
+            elif isinstance(variable, Real):
                 rows[:, start] = (column - variable.low) / (variable.high - variable.low)
         return rows
 
 
 class Ordinal:
-    """A column for each variable, its options in their order from 0 to 1, a real one scaled to it. Fits any space."""
+    """A column for each variable but draws, its options in their order from 0 to 1, a real one scaled to it.
+
+    Fits any space.
+    """
 
     def __init__(self, *, space: SearchSpace) -> None:
-        self.space, self.width = space, len(space.variables)
-        ends = [(0, len(v.options) - 1) if isinstance(v, Choice) else (v.low, v.high) for v in space.variables]
+        self.space, self._places = space, list(space.modelled)
+        self.width = len(self._places)
+        ends = [_ends(space.variables[place]) for place in self._places]
         self._low = np.array([low for low, _ in ends])
         self._range = np.array([high - low or 1 for low, high in ends])
 
     def __call__(self, archs: Sequence[Architecture]) -> Rows:
         """Shape (n, width)."""
-        rows: Rows = ((choice_rows(archs, self.space) - self._low) / self._range).astype(np.float32)
+        choices_NV = choice_rows(archs, self.space)[:, self._places]
+        rows: Rows = ((choices_NV - self._low) / self._range).astype(np.float32)
         return rows
 
 
@@ -216,6 +226,13 @@ def choice_rows(archs: Sequence[Architecture], space: SearchSpace) -> npt.NDArra
     for arch in archs:
         _refuse_foreign(arch, space)
     return np.array([arch.choices for arch in archs], np.float64).reshape(len(archs), len(space.variables))
+
+
+def _ends(variable: Variable) -> tuple[float, float]:
+    """The least and the largest value of a variable."""
+    if isinstance(variable, Real):
+        return variable.low, variable.high
+    return 0, (variable.count if isinstance(variable, Draw) else len(variable.options)) - 1
 
 
 def _refuse_foreign(arch: Architecture, space: SearchSpace) -> None:

@@ -20,6 +20,7 @@ PUBLIC = [
     "Checkpointed",
     "Choice",
     "Cost",
+    "Draw",
     "Evaluator",
     "ExportError",
     "Graph",

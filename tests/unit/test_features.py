@@ -9,7 +9,7 @@ from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
-from ogive.core.space import Choice, Real, SearchSpace
+from ogive.core.space import Choice, Draw, Real, SearchSpace
 from ogive.features import (
     Adjacency,
     Layers,
@@ -41,6 +41,14 @@ def test_each_option_has_a_column_and_a_real_variable_one_between_0_and_1() -> N
     assert encoder.width == 5
     np.testing.assert_array_equal(encoder(archs), [[0, 0, 1, 0.25, 1], [1, 0, 0, 1, 1]])
     np.testing.assert_array_equal(Ordinal(space=MIXED)(archs), [[1, 0.25, 0], [0, 1, 0]])
+
+
+def test_draws_have_no_column() -> None:
+    variables = (Draw("before", 2), Choice("op", ("a", "b", "c")), Draw("draw", 9), Real("rate", -1.0, 3.0))
+    space = SearchSpace("drawn", variables, no_graph)
+    archs = [Architecture("drawn", (1, 2, 8, 0.0)), Architecture("drawn", (0, 2, 3, 0.0))]
+    np.testing.assert_array_equal(OneHot(space=space)(archs), [[0, 0, 1, 0.25]] * 2)
+    np.testing.assert_array_equal(Ordinal(space=space)(archs), [[1, 0.25]] * 2)
 
 
 def test_kernels_and_then_expansions_of_layers_have_columns_and_skipped_layers_zeros() -> None:

@@ -15,7 +15,7 @@ from ogive.core.errors import InvalidArchitecture, SpecError, quoted, shortened
 from ogive.core.graph import Graph
 from ogive.core.tokens import TokenForm
 
-__all__ = ["Choice", "Choices", "Real", "SearchSpace", "Variable"]
+__all__ = ["Choice", "Choices", "Draw", "Real", "SearchSpace", "Variable"]
 
 Choices = tuple[int | float, ...]
 
@@ -50,7 +50,22 @@ class Real:
             raise SpecError(f"low < high must hold, but {self.name!r} has low={self.low}, high={self.high}.")
 
 
-Variable = Choice | Real
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which of `count` draws of something random an architecture is: a number that says nothing of how good it is.
+
+    What models a space leaves it out, so that several draws are several observations of one point; strategies draw it.
+    """
+
+    name: str
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise SpecError(f"At least one draw is needed, but {self.name!r} has count={self.count}.")
+
+
+Variable = Choice | Real | Draw
 
 
 def _always(choices: Choices) -> bool:
@@ -139,7 +154,7 @@ class SearchSpace:
 
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
         """Another legal architecture that differs in one variable, drawn uniformly."""
-        movable = [i for i, variable in enumerate(self.variables) if isinstance(variable, Real) or _width(variable) > 1]
+        movable = [i for i, variable in enumerate(self.variables) if _width(variable) > 1]
         if not movable:
             raise SpecError(f"{self.name} has a single architecture; there is nothing to mutate.")
         for _ in range(ATTEMPTS):
@@ -163,13 +178,38 @@ class SearchSpace:
     # -- listing ----------------------------------------------------------------------------------------------------
 
     def neighbours(self, arch: Architecture) -> list[Architecture]:
-        """Every legal architecture that differs in one `Choice`, or by a tenth of the range in one `Real`."""
+        """Every legal architecture that differs in one `Choice`, or by a tenth of the range in one `Real`.
+
+        Other draws of the same are no neighbours: there is nothing to climb.
+        """
         found = []
         for place, variable in enumerate(self.variables):
             for value in _alternatives(variable, arch.choices[place]):
                 choices = (*arch.choices[:place], value, *arch.choices[place + 1 :])
                 if self.is_legal(choices):
                     found.append(Architecture(self.name, choices))
+        return found
+
+    @property
+    def modelled(self) -> tuple[int, ...]:
+        """The places of the variables that say something of how good an architecture is: all but draws."""
+        return tuple(place for place, variable in enumerate(self.variables) if not isinstance(variable, Draw))
+
+    def redrawn(self, arch: Architecture, count: int) -> list[Architecture]:
+        """The same architecture in so many draws, its own the first; SpecError where there are not so many."""
+        places = [place for place in range(len(self.variables)) if place not in self.modelled]
+        counts = [variable.count for variable in self.variables if isinstance(variable, Draw)]
+        if not 1 <= count <= math.prod(counts):
+            raise SpecError(
+                f"An architecture of {self.name} has {math.prod(counts)} draws, but {count} were asked for."
+            )
+        found = []
+        for shift in range(count):
+            choices = list(arch.choices)
+            for place, size in zip(places, counts, strict=True):
+                shift, step = divmod(shift, size)
+                choices[place] = (int(choices[place]) + step) % size
+            found.append(self.check(choices))
         return found
 
     @property
@@ -196,7 +236,7 @@ class SearchSpace:
             return self.listing()
         if any(isinstance(variable, Real) for variable in self.variables):
             raise SpecError(f"{self.name} has a continuous variable, so that it cannot be listed.")
-        ranges = (range(_width(variable)) for variable in self.variables)
+        ranges = (range(int(_width(variable))) for variable in self.variables)
         legal = (choices for choices in itertools.product(*ranges) if self.is_legal(choices))
         return (Architecture(self.name, choices) for choices in legal)
 
@@ -213,6 +253,12 @@ class SearchSpace:
                 f"{self.name}: {variable.name} is one of 0..{len(variable.options) - 1} "
                 f"({', '.join(variable.options)}), but got {quoted(value)}."
             )
+        if isinstance(variable, Draw):
+            if isinstance(value, (int, np.integer)) and 0 <= value < variable.count:
+                return int(value)
+            raise InvalidArchitecture(
+                f"{self.name}: {variable.name} is one of 0..{variable.count - 1}, but got {quoted(value)}."
+            )
         if isinstance(value, (int, float, np.number)) and variable.low <= value <= variable.high:
             return float(value)
         raise InvalidArchitecture(
@@ -220,20 +266,22 @@ class SearchSpace:
         )
 
 
-def _width(variable: Variable) -> int:
-    assert isinstance(variable, Choice)
-    return len(variable.options)
+def _width(variable: Variable) -> float:
+    """How many values there are."""
+    if isinstance(variable, Real):
+        return math.inf
+    return variable.count if isinstance(variable, Draw) else len(variable.options)
 
 
 def _uniform(variable: Variable, rng: np.random.Generator) -> int | float:
-    if isinstance(variable, Choice):
-        return int(rng.integers(len(variable.options)))
-    return float(rng.uniform(variable.low, variable.high))
+    if isinstance(variable, Real):
+        return float(rng.uniform(variable.low, variable.high))
+    return int(rng.integers(int(_width(variable))))
 
 
 def _moved(variable: Variable, value: int | float, rng: np.random.Generator) -> int | float:
-    if isinstance(variable, Choice):
-        drawn = int(rng.integers(len(variable.options) - 1))
+    if not isinstance(variable, Real):
+        drawn = int(rng.integers(int(_width(variable)) - 1))
         return drawn + (drawn >= value)
     # A tenth of the range as standard deviation is the usual Gaussian mutation; the border clips it.
     step = rng.normal(0.0, 0.1 * (variable.high - variable.low))
@@ -241,6 +289,8 @@ def _moved(variable: Variable, value: int | float, rng: np.random.Generator) -> 
 
 
 def _alternatives(variable: Variable, value: int | float) -> list[int | float]:
+    if isinstance(variable, Draw):
+        return []
     if isinstance(variable, Choice):
         return [option for option in range(len(variable.options)) if option != value]
     step = 0.1 * (variable.high - variable.low)

@@ -32,10 +32,10 @@ def rehearsed_labels(space: SearchSpace, count: int, rng: np.random.Generator) -
             break
     worth = {
         place: rng.random(len(variable.options) if isinstance(variable, Choice) else 1).tolist()
-        for place, variable in enumerate(space.variables)
+        for place, variable in ((place, space.variables[place]) for place in space.modelled)
     }
     scores = (
-        sum(worth[place][int(choice)] if len(worth[place]) > 1 else choice for place, choice in enumerate(arch.choices))
+        sum(one[int(arch.choices[place])] if len(one) > 1 else arch.choices[place] for place, one in worth.items())
         for arch in drawn
     )
     return Observed(tuple(drawn), tuple(map(float, scores)))

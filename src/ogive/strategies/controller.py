@@ -267,7 +267,7 @@ def _by_variables(space: SearchSpace) -> Script:
     total = 0
     for variable in space.variables:
         if not isinstance(variable, Choice):
-            raise SpecError(f"A controller writes options, but {space.name} has continuous variables.")
+            raise SpecError(f"A controller writes options, but {space.name} has variables without options.")
         if variable.options not in kinds:
             kinds[variable.options], total = total, total + len(variable.options)
         starts.append(kinds[variable.options])

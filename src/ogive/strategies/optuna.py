@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Choices, SearchSpace, Variable
+from ogive.core.space import Choice, Choices, Real, SearchSpace, Variable
 from ogive.core.trial import Proposal, Trial
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ class Optuna:
         self._sampler = _SAMPLERS[sampler](
             seed=seed.integer("sampler") % 2**32, n_startup_trials=start, multivariate=multivariate
         )
-        # Names that no two variables share, in their order also where they are sorted.
-        self._names = [f"{place:04} {variable.name}" for place, variable in enumerate(space.variables)]
-        self._distributions = dict(zip(self._names, map(_distribution, space.variables), strict=True))
+        # Names that no two variables share, in their order also where they are sorted; a draw is nothing to model.
+        self._names = {place: f"{place:04} {space.variables[place].name}" for place in space.modelled}
+        self._distributions = {name: _distribution(space.variables[place]) for place, name in self._names.items()}
         self._study: Study | None = None
         self._failed: list[Architecture] = []  # before there was a study
         self._running: dict[Choices, deque[int]] = {}  # numbers of trials of the study
@@ -89,12 +89,20 @@ class Optuna:
             return self.space.sample(self._rng)
         for _ in range(REDRAWS):
             asked = self._study.ask(self._distributions)
-            choices = tuple(asked.params[name] for name in self._names)
+            choices = self._completed({place: asked.params[name] for place, name in self._names.items()})
             if self.space.is_legal(choices):
                 self._running.setdefault(choices, deque()).append(asked.number)
                 return self.space.check(choices)
             _end(self._study, asked.number, None)
         return self.space.sample(self._rng)
+
+    def _completed(self, modelled: dict[int, int | float]) -> Choices:
+        """The choices with those that nothing models, which are drawn."""
+        places = range(len(self.space.variables))
+        if len(modelled) == len(places):
+            return tuple(modelled[place] for place in places)
+        drawn = self.space.sample(self._rng).choices
+        return tuple(modelled.get(place, drawn[place]) for place in places)
 
     def _add(self, study: Study, arch: Architecture, scores: Sequence[float] | None) -> None:
         """A finished trial that the sampler did not propose."""
@@ -104,7 +112,7 @@ class Optuna:
             create_trial(
                 state=TrialState.FAIL if scores is None else TrialState.COMPLETE,
                 values=scores,
-                params=dict(zip(self._names, arch.choices, strict=True)),
+                params={name: arch.choices[place] for place, name in self._names.items()},
                 distributions=self._distributions,
             )
         )
@@ -131,6 +139,7 @@ def _distribution(variable: Variable) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if not isinstance(variable, Choice):
+        assert isinstance(variable, Real)  # draws are not modelled
         return FloatDistribution(variable.low, variable.high)
     if _in_order(variable.options):
         return IntDistribution(0, len(variable.options) - 1)

@@ -60,7 +60,9 @@ class Reinforce(Resumable):
         if not 0 <= baseline_decay < 1:
             raise SpecError(f"baseline_decay must be in [0, 1), but got {baseline_decay}.")
         if not all(isinstance(variable, Choice) for variable in space.variables):
-            raise SpecError(f"REINFORCE draws options, but {space.name} has continuous variables: use random search.")
+            raise SpecError(
+                f"REINFORCE draws options, but {space.name} has variables without options: use random search."
+            )
         refuse_immutable(space)
         self.space, self.learning_rate, self.baseline_decay = space, learning_rate, baseline_decay
         self._rng = seed.numpy("proposals")

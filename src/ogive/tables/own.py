@@ -312,7 +312,7 @@ def _spelled(columns: Mapping[str, Values], files: str, space: SearchSpace) -> l
     found = []
     for variable in space.variables:
         if not isinstance(variable, Choice):
-            raise SpecError(f"{variable.name} of {space.name} is continuous, and tables hold choices only.")
+            raise SpecError(f"{variable.name} of {space.name} is no choice of options, and tables hold such only.")
         if variable.name not in columns:
             raise UnknownName(f"column of {files}", variable.name, columns)
         place = {option: str(index) for index, option in enumerate(variable.options)}

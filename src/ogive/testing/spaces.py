@@ -13,7 +13,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, ProtocolError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Real, SearchSpace
+from ogive.core.space import Choice, Draw, Real, SearchSpace
 from ogive.testing.parts import made, require, require_picklable, require_same_elsewhere, target
 
 __all__ = ["check_space", "require_member", "trace_of_space"]
@@ -75,7 +75,7 @@ def _check_names(space: SearchSpace) -> None:
     names = [variable.name for variable in space.variables]
     require(len(set(names)) == len(names), f"{space.name}: the variables need different names, but got {names}.")
     for variable in space.variables:
-        unique = isinstance(variable, Real) or len(set(variable.options)) == len(variable.options)
+        unique = not isinstance(variable, Choice) or len(set(variable.options)) == len(variable.options)
         require(unique, f"{space.name}: the options of {variable.name} need different names: {variable}.")
 
 
@@ -105,7 +105,8 @@ def _check_variation(space: SearchSpace, arch: Architecture, other: Architecture
     require_member(space, mutant)
     require(_differences(arch, mutant) <= 1, f"{space.name}: a mutation changes one variable: {arch} to {mutant}.")
     if not _has_reals(space):
-        require(mutant in neighbours, f"{space.name}: {arch} mutated to {mutant}, which is no neighbour.")
+        near = mutant in neighbours or _is_redrawn(space, arch, mutant)
+        require(near, f"{space.name}: {arch} mutated to {mutant}, which is no neighbour.")
         back = arch in space.neighbours(neighbours[0])
         require(back, f"{space.name}: {arch} must be a neighbour of its neighbour {neighbours[0]}.")
 
@@ -134,7 +135,7 @@ def _check_reduction(space: SearchSpace, arch: Architecture) -> None:
 def _check_refusals(space: SearchSpace, arch: Architecture) -> None:
     wrong: list[tuple[int | float, ...]] = [arch.choices[:-1], (*arch.choices, 0)]
     for place, variable in enumerate(space.variables):
-        outside = len(variable.options) if isinstance(variable, Choice) else variable.high + 1
+        outside = variable.high + 1 if isinstance(variable, Real) else _options(variable)
         wrong.append((*arch.choices[:place], outside, *arch.choices[place + 1 :]))
     for choices in wrong:
         try:
@@ -161,6 +162,15 @@ def _check_listing(space: SearchSpace, archs: Sequence[Architecture]) -> None:
 
 def _has_reals(space: SearchSpace) -> bool:
     return any(isinstance(variable, Real) for variable in space.variables)
+
+
+def _options(variable: Choice | Draw) -> int:
+    return variable.count if isinstance(variable, Draw) else len(variable.options)
+
+
+def _is_redrawn(space: SearchSpace, arch: Architecture, other: Architecture) -> bool:
+    """Whether two differ in nothing but which draw they are."""
+    return all(arch.choices[place] == other.choices[place] for place in space.modelled)
 
 
 def _differences(a: Architecture, b: Architecture) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 from collections import Counter
@@ -11,7 +12,7 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
-from ogive.core.space import Choice, Real, SearchSpace
+from ogive.core.space import Choice, Draw, Real, SearchSpace
 from ogive.testing import check_space
 
 AB = Choice("first", ("a", "b", "c"))
@@ -164,6 +165,30 @@ def test_the_neighbours_of_a_real_choice_are_a_tenth_of_its_range_away() -> None
     space = SearchSpace("real", (Real("width", 0.0, 1.0),), draw)
     assert [arch.choices[0] for arch in space.neighbours(Architecture("real", (0.5,)))] == pytest.approx([0.4, 0.6])
     assert [arch.choices[0] for arch in space.neighbours(Architecture("real", (1.0,)))] == pytest.approx([0.9])
+
+
+DRAWN = SearchSpace("drawn", (XY, Draw("draw", 3)), draw)
+
+
+def test_draws_are_drawn_and_mutated_but_no_neighbours(rng: np.random.Generator) -> None:
+    assert {DRAWN.sample(rng).choices for _ in range(100)} == set(itertools.product(range(2), range(3)))
+    assert {DRAWN.mutate(Architecture("drawn", (0, 1)), rng).choices for _ in range(100)} == {(1, 1), (0, 0), (0, 2)}
+    assert [arch.choices for arch in DRAWN.neighbours(Architecture("drawn", (0, 1)))] == [(1, 1)]
+    assert (len(DRAWN), DRAWN.modelled) == (6, (0,))
+    for wrong in (3, -1, 0.5):
+        with pytest.raises(InvalidArchitecture, match=r"draw is one of 0\.\.2"):
+            DRAWN.check((0, wrong))
+    check_space(DRAWN)
+
+
+def test_an_architecture_is_redrawn_from_its_own_draw_on() -> None:
+    assert [arch.choices for arch in DRAWN.redrawn(Architecture("drawn", (1, 2)), 3)] == [(1, 2), (1, 0), (1, 1)]
+    with pytest.raises(SpecError, match="has 3 draws, but 4 were asked"):
+        DRAWN.redrawn(Architecture("drawn", (1, 2)), 4)
+    with pytest.raises(SpecError, match="has 1 draws, but 2 were asked"):
+        FREE.redrawn(Architecture("free", (0, 0)), 2)
+    with pytest.raises(SpecError, match="At least one draw"):
+        Draw("draw", 0)
 
 
 def test_sizes_are_counted_infinite_or_unknown() -> None:

@@ -179,7 +179,7 @@ def test_illegal_draws_are_drawn_again_and_in_the_end_a_uniform_one_is_written()
 
 def test_real_variables_and_closed_places_are_refused() -> None:
     space = SearchSpace("real", (Real("rate", 0, 1),), draw=lambda arch: Graph((), frozenset()))
-    with pytest.raises(SpecError, match="real has continuous variables"):
+    with pytest.raises(SpecError, match="real has variables without options"):
         script_of(space)
     with pytest.raises(SpecError, match="opens a word at every place"):
         Grammar(np.zeros(2, bool), np.zeros((1, 3, 2), bool), (-1,) * 3)

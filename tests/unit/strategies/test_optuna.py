@@ -16,7 +16,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Choices, Real, SearchSpace
+from ogive.core.space import Choice, Choices, Draw, Real, SearchSpace
 from ogive.core.trial import Measurement, Proposal, Trial
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.optuna import REDRAWS, Optuna
@@ -68,6 +68,17 @@ def test_it_learns_which_options_are_good(multivariate: bool | None) -> None:
     random = [near(MIXED.sample(rng)) for _ in range(1000)]
     assert np.mean([near(arch) for arch in archs[-20:]]) > np.mean(random) + 2  # five deviations of a mean of twenty
     assert max(map(near, archs))[0] > 5.5
+
+
+def test_draws_are_drawn_and_not_modelled() -> None:
+    space = SearchSpace("drawn", (Real("rate", 0.0, 1.0), Draw("draw", 1000)), draw)
+    search = Optuna(space=space, seed=Seed(0))
+    archs = played(search, 60, lambda arch: (-abs(arch.choices[0] - 0.3),))
+    assert np.mean([abs(arch.choices[0] - 0.3) for arch in archs[-20:]]) < 0.2  # of random rates 0.29
+    assert len({arch.choices[1] for arch in archs}) > 50
+    assert search._study is not None
+    assert all(len(trial.params) == 1 for trial in search._study.trials)
+    check_strategy(lambda within, seed: Optuna(space=within, seed=seed), space, rounds=12)
 
 
 def test_several_objectives_are_all_sought() -> None:

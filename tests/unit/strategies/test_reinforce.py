@@ -141,7 +141,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 
 
 def test_spaces_without_options_to_choose_are_refused() -> None:
-    with pytest.raises(SpecError, match="continuous variables: use random search"):
+    with pytest.raises(SpecError, match="variables without options: use random search"):
         Reinforce(SearchSpace("real", (Real("p", 0.0, 1.0),), draw), Seed(0))
     with pytest.raises(SpecError, match="single architecture"):
         Reinforce(SearchSpace("alone", (Choice("p", ("only",)),), draw), Seed(0))

@@ -130,7 +130,7 @@ def test_unknown_columns_and_options_are_named(tmp_path: Path) -> None:
 def test_continuous_variables_are_refused(tmp_path: Path) -> None:
     path = csv(tmp_path, "width,acc\n8,50\n")
     rates = SearchSpace("rates", (Real("rate", 0, 1),), draw)
-    with pytest.raises(SpecError, match="continuous, and tables hold choices only"):
+    with pytest.raises(SpecError, match="no choice of options, and tables hold such only"):
         imported(path, Mapped(space=rates))
 
 

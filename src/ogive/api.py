@@ -27,7 +27,7 @@ from ogive.core.graph import Graph
 from ogive.core.metric import Metric
 from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Draw, Real, SearchSpace
+from ogive.core.space import Choice, Draw, Fixed, Real, SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
@@ -50,6 +50,7 @@ __all__ = [
     "Draw",
     "Evaluator",
     "ExportError",
+    "Fixed",
     "Graph",
     "InvalidArchitecture",
     "LatencyTradeoff",

@@ -12,7 +12,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Draw, Real, SearchSpace, Variable
+from ogive.core.space import Choice, Real, SearchSpace, Variable
 from ogive.spaces import ofa_mobilenetv3
 
 __all__ = [
@@ -39,7 +39,7 @@ REMEMBERED = 100_000
 
 
 class OneHot:
-    """A column for each option of each variable; a real variable has one column, scaled to 0 … 1, a draw none.
+    """A column for each option of each variable; a real variable has one column, scaled to 0 … 1, what models leave out has none.
 
     Fits any space.
     """
@@ -65,7 +65,7 @@ class OneHot:
 
 
 class Ordinal:
-    """A column for each variable but draws, its options in their order from 0 to 1, a real one scaled to it.
+    """A column for each variable that is modelled, its options in their order from 0 to 1, a real one scaled to it.
 
     Fits any space.
     """
@@ -229,10 +229,11 @@ def choice_rows(archs: Sequence[Architecture], space: SearchSpace) -> npt.NDArra
 
 
 def _ends(variable: Variable) -> tuple[float, float]:
-    """The least and the largest value of a variable."""
-    if isinstance(variable, Real):
-        return variable.low, variable.high
-    return 0, (variable.count if isinstance(variable, Draw) else len(variable.options)) - 1
+    """The least and the largest value of a variable that is modelled."""
+    if isinstance(variable, Choice):
+        return 0, len(variable.options) - 1
+    assert isinstance(variable, Real)
+    return variable.low, variable.high
 
 
 def _refuse_foreign(arch: Architecture, space: SearchSpace) -> None:

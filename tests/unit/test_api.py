@@ -23,6 +23,7 @@ PUBLIC = [
     "Draw",
     "Evaluator",
     "ExportError",
+    "Fixed",
     "Graph",
     "InvalidArchitecture",
     "LatencyTradeoff",

@@ -15,7 +15,7 @@ from ogive.core.errors import InvalidArchitecture, SpecError, quoted, shortened
 from ogive.core.graph import Graph
 from ogive.core.tokens import TokenForm
 
-__all__ = ["Choice", "Choices", "Draw", "Real", "SearchSpace", "Variable"]
+__all__ = ["Choice", "Choices", "Draw", "Fixed", "Real", "SearchSpace", "Variable"]
 
 Choices = tuple[int | float, ...]
 
@@ -65,7 +65,24 @@ class Draw:
             raise SpecError(f"At least one draw is needed, but {self.name!r} has count={self.count}.")
 
 
-Variable = Choice | Real | Draw
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A whole number that a search leaves as it is, such as a budget of parameters, and that architectures carry.
+
+    All that a space draws have `value`; with any other in [low, high] an architecture is legal, too.
+    """
+
+    name: str
+    value: int
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high:
+            raise SpecError(f"{self.name} lies in [{self.low:,}, {self.high:,}], but got {quoted(self.value)}.")
+
+
+Variable = Choice | Real | Draw | Fixed
 
 
 def _always(choices: Choices) -> bool:
@@ -192,13 +209,13 @@ class SearchSpace:
 
     @property
     def modelled(self) -> tuple[int, ...]:
-        """The places of the variables that say something of how good an architecture is: all but draws."""
-        return tuple(place for place, variable in enumerate(self.variables) if not isinstance(variable, Draw))
+        """The places of the variables that tell architectures of a search apart, but for draws."""
+        return tuple(p for p, variable in enumerate(self.variables) if not isinstance(variable, (Draw, Fixed)))
 
     def redrawn(self, arch: Architecture, count: int) -> list[Architecture]:
         """The same architecture in so many draws, its own the first; SpecError where there are not so many."""
-        places = [place for place in range(len(self.variables)) if place not in self.modelled]
-        counts = [variable.count for variable in self.variables if isinstance(variable, Draw)]
+        draws = [(place, variable) for place, variable in enumerate(self.variables) if isinstance(variable, Draw)]
+        counts = [variable.count for _, variable in draws]
         if not 1 <= count <= math.prod(counts):
             raise SpecError(
                 f"An architecture of {self.name} has {math.prod(counts)} draws, but {count} were asked for."
@@ -206,9 +223,9 @@ class SearchSpace:
         found = []
         for shift in range(count):
             choices = list(arch.choices)
-            for place, size in zip(places, counts, strict=True):
-                shift, step = divmod(shift, size)
-                choices[place] = (int(choices[place]) + step) % size
+            for place, variable in draws:
+                shift, step = divmod(shift, variable.count)
+                choices[place] = (int(choices[place]) + step) % variable.count
             found.append(self.check(choices))
         return found
 
@@ -236,7 +253,7 @@ class SearchSpace:
             return self.listing()
         if any(isinstance(variable, Real) for variable in self.variables):
             raise SpecError(f"{self.name} has a continuous variable, so that it cannot be listed.")
-        ranges = (range(int(_width(variable))) for variable in self.variables)
+        ranges = (_values(variable) for variable in self.variables)
         legal = (choices for choices in itertools.product(*ranges) if self.is_legal(choices))
         return (Architecture(self.name, choices) for choices in legal)
 
@@ -253,12 +270,11 @@ class SearchSpace:
                 f"{self.name}: {variable.name} is one of 0..{len(variable.options) - 1} "
                 f"({', '.join(variable.options)}), but got {quoted(value)}."
             )
-        if isinstance(variable, Draw):
-            if isinstance(value, (int, np.integer)) and 0 <= value < variable.count:
+        if not isinstance(variable, Real):
+            low, high = (0, variable.count - 1) if isinstance(variable, Draw) else (variable.low, variable.high)
+            if isinstance(value, (int, np.integer)) and low <= value <= high:
                 return int(value)
-            raise InvalidArchitecture(
-                f"{self.name}: {variable.name} is one of 0..{variable.count - 1}, but got {quoted(value)}."
-            )
+            raise InvalidArchitecture(f"{self.name}: {variable.name} is one of {low}..{high}, but got {quoted(value)}.")
         if isinstance(value, (int, float, np.number)) and variable.low <= value <= variable.high:
             return float(value)
         raise InvalidArchitecture(
@@ -270,12 +286,23 @@ def _width(variable: Variable) -> float:
     """How many values there are."""
     if isinstance(variable, Real):
         return math.inf
-    return variable.count if isinstance(variable, Draw) else len(variable.options)
+    if isinstance(variable, Choice):
+        return len(variable.options)
+    return variable.count if isinstance(variable, Draw) else 1
+
+
+def _values(variable: Variable) -> range:
+    """The finitely many values of a variable, of a fixed one its own."""
+    if isinstance(variable, Fixed):
+        return range(variable.value, variable.value + 1)
+    return range(int(_width(variable)))
 
 
 def _uniform(variable: Variable, rng: np.random.Generator) -> int | float:
     if isinstance(variable, Real):
         return float(rng.uniform(variable.low, variable.high))
+    if isinstance(variable, Fixed):
+        return variable.value
     return int(rng.integers(int(_width(variable))))
 
 
@@ -289,7 +316,7 @@ def _moved(variable: Variable, value: int | float, rng: np.random.Generator) -> 
 
 
 def _alternatives(variable: Variable, value: int | float) -> list[int | float]:
-    if isinstance(variable, Draw):
+    if isinstance(variable, (Draw, Fixed)):
         return []
     if isinstance(variable, Choice):
         return [option for option in range(len(variable.options)) if option != value]

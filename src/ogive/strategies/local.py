@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, SearchSpace
+from ogive.core.space import Choice, Draw, Real, SearchSpace, Variable
 from ogive.core.trial import Proposal, Trial
 from ogive.strategies.state import Resumable
 from ogive.strategies.unseen import Unseen
@@ -225,8 +225,13 @@ class LocalSearch(Resumable):
 
 def refuse_immutable(space: SearchSpace) -> None:
     """SpecError for a space in which nothing can be changed."""
-    if all(isinstance(variable, Choice) and len(variable.options) == 1 for variable in space.variables):
+    if not any(_moves(variable) for variable in space.variables):
         raise SpecError(f"Evolution needs something to change, but {space.name} has a single architecture.")
+
+
+def _moves(variable: Variable) -> bool:
+    """Whether a variable has several values."""
+    return isinstance(variable, (Real, Draw)) or (isinstance(variable, Choice) and len(variable.options) > 1)
 
 
 def _score(member: Member) -> float:

@@ -13,7 +13,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, ProtocolError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Draw, Real, SearchSpace
+from ogive.core.space import Choice, Draw, Real, SearchSpace, Variable
 from ogive.testing.parts import made, require, require_picklable, require_same_elsewhere, target
 
 __all__ = ["check_space", "require_member", "trace_of_space"]
@@ -135,7 +135,7 @@ def _check_reduction(space: SearchSpace, arch: Architecture) -> None:
 def _check_refusals(space: SearchSpace, arch: Architecture) -> None:
     wrong: list[tuple[int | float, ...]] = [arch.choices[:-1], (*arch.choices, 0)]
     for place, variable in enumerate(space.variables):
-        outside = variable.high + 1 if isinstance(variable, Real) else _options(variable)
+        outside = _beyond(variable)
         wrong.append((*arch.choices[:place], outside, *arch.choices[place + 1 :]))
     for choices in wrong:
         try:
@@ -164,8 +164,11 @@ def _has_reals(space: SearchSpace) -> bool:
     return any(isinstance(variable, Real) for variable in space.variables)
 
 
-def _options(variable: Choice | Draw) -> int:
-    return variable.count if isinstance(variable, Draw) else len(variable.options)
+def _beyond(variable: Variable) -> float:
+    """A value that is too large for a variable."""
+    if isinstance(variable, Choice):
+        return len(variable.options)
+    return variable.count if isinstance(variable, Draw) else variable.high + 1
 
 
 def _is_redrawn(space: SearchSpace, arch: Architecture, other: Architecture) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
-from ogive.core.space import Choice, Draw, Real, SearchSpace
+from ogive.core.space import Choice, Draw, Fixed, Real, SearchSpace
 from ogive.testing import check_space
 
 AB = Choice("first", ("a", "b", "c"))
@@ -189,6 +189,20 @@ def test_an_architecture_is_redrawn_from_its_own_draw_on() -> None:
         FREE.redrawn(Architecture("free", (0, 0)), 2)
     with pytest.raises(SpecError, match="At least one draw"):
         Draw("draw", 0)
+
+
+def test_what_is_fixed_is_drawn_as_it_is_and_legal_with_other_values(rng: np.random.Generator) -> None:
+    space = SearchSpace("fixed", (Fixed("budget", 50, 1, 100), XY), draw)
+    assert {space.sample(rng).choices for _ in range(20)} == {(50, 0), (50, 1)}
+    assert space.mutate(Architecture("fixed", (70, 0)), rng).choices == (70, 1)
+    assert space.parse("fixed:70,1").choices == (70, 1)
+    assert (len(space), [arch.choices for arch in space], space.modelled) == (2, [(50, 0), (50, 1)], (1,))
+    for wrong in (0, 101, 1.5):
+        with pytest.raises(InvalidArchitecture, match=r"budget is one of 1\.\.100"):
+            space.check((wrong, 0))
+    with pytest.raises(SpecError, match=r"budget lies in \[1, 100\], but got 0"):
+        Fixed("budget", 0, 1, 100)
+    check_space(space)
 
 
 def test_sizes_are_counted_infinite_or_unknown() -> None:

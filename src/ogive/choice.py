@@ -26,6 +26,7 @@ __all__ = [
     "check_limits",
     "choose",
     "choose_last",
+    "highest",
     "limits_of",
     "no_better",
     "pareto_front",
@@ -109,12 +110,22 @@ def check_limits(limits: Sequence[Limit], measured: Sequence[Metric]) -> None:
             raise UnknownName("metric", limit.metric, known)
 
 
+def highest(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials with scores at the highest fidelity that any of these has: what a search may answer with.
+
+    Trainings of four epochs and whole ones cannot be compared. Until the first whole one, the longest count.
+    """
+    scored = [trial for trial in trials if trial.scores is not None]
+    height = max((trial.proposal.height for trial in scored), default=math.inf)
+    return [trial for trial in scored if trial.proposal.height == height]
+
+
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that no other beats: none is at least as good in all objectives and better in one.
+    """The trials at the highest fidelity that no other beats: none is as good in all objectives and better in one.
 
     By falling first score; of one objective, all that are equally good and the best.
     """
-    scored = [(trial, trial.scores) for trial in trials if trial.scores is not None]
+    scored = [(trial, trial.scores) for trial in highest(trials) if trial.scores is not None]
     if not scored:
         return []
     kept = non_dominated([scores for _, scores in scored])
@@ -135,7 +146,10 @@ def choose_last(
 
 
 def shortlist(trials: Iterable[Trial], limits: Sequence[Limit]) -> list[Trial]:
-    """The few trials of a search with one objective by which `choose` decides, and says why, as by all of them."""
+    """The few trials of a search with one objective by which `choose` decides, and says why, as by all of them.
+
+    They are given at the highest fidelity.
+    """
     best: Trial | None = None
     nearest: dict[Limit, Trial] = {}
     for trial in trials:
@@ -153,10 +167,11 @@ def shortlist(trials: Iterable[Trial], limits: Sequence[Limit]) -> list[Trial]:
 def choose(trials: Sequence[Trial], objectives: Sequence[str] = (), limits: Sequence[Limit] = ()) -> Chosen:
     """The trial that a search with these objectives, as they are written, answers with; the earliest of equals.
 
-    With one objective, that is the best of all trials that keep the limits. With several it is always a trial of the
-    Pareto front: the best in the first objective among those that keep the limits, or without limits the knee.
+    Only trials at the highest fidelity count. With one objective, that is the best of those that keep the limits. With
+    several it is always a trial of the Pareto front: the best in the first objective among those that keep the limits,
+    or without limits the knee.
     """
-    scored = [trial for trial in trials if trial.scores is not None]
+    scored = highest(trials)
     several = len(objectives) > 1 or any(len(trial.scores or ()) > 1 for trial in scored)
     rule = _words(objectives or ("the first objective",), several, limits)
     if not scored:

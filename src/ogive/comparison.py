@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ogive.choice import KNEE, choose, limits_of
+from ogive.choice import KNEE, choose, highest, limits_of
 from ogive.core.capabilities import Answer, Finite, Populated, answer_of, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
@@ -23,7 +23,16 @@ from ogive.core.objective import Minimize, best_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
-from ogive.metrics import Interval, anytime, holm, hypervolume, interval_name, mean_interval, paired_permutation_test
+from ogive.metrics import (
+    Interval,
+    anytime,
+    holm,
+    hypervolume,
+    interval_name,
+    mean_interval,
+    paired_permutation_test,
+    ranked_by_fidelity,
+)
 from ogive.objects import Understood, told
 from ogive.runs import HOLD, read_run
 from ogive.session import (
@@ -445,13 +454,15 @@ def _outcome(
     values = [math.nan if score is None else sign * score for score in scores]
     reports = [math.nan if metric is None else trial.metrics.get(metric.name, math.nan) for trial in counted]
     # The last that worked is the best by its place.
-    ranks = scores if answer == "best" else [None if score is None else float(k) for k, score in enumerate(scores)]
+    heights = [trial.proposal.height for trial in counted]
+    by_score = ranked_by_fidelity(heights, scores)
+    ranks = by_score if answer == "best" else [None if score is None else float(k) for k, score in enumerate(scores)]
     curve = anytime(ranks, values) if counted else np.array([math.nan])
     reported = anytime(ranks, reports) if counted else np.array([math.nan])
     worked = [trial for trial in counted if trial.scores is not None]
     by_rule = choose(worked, settings.objectives, limits).trial
     chosen = by_rule if answer == "best" else next(reversed(worked), None)
-    points = [trial.scores for trial in worked if trial.scores is not None]
+    points = [trial.scores for trial in highest(worked) if trial.scores is not None]
     volume = None if reference is None else hypervolume(points, reference) if points else 0.0
     return Outcome(
         settings.strategy,

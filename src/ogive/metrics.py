@@ -33,6 +33,7 @@ __all__ = [
     "ndcg",
     "non_dominated",
     "paired_permutation_test",
+    "ranked_by_fidelity",
     "regret",
     "spearman",
     "stepwise",
@@ -143,6 +144,18 @@ def anytime(scores: Sequence[float | None] | npt.ArrayLike, report: npt.ArrayLik
     if len(values) != len(positions):
         raise SpecError(f"Each trial has one reported value, but {len(positions)} trials came with {len(values)}.")
     return np.where(positions >= 0, values[positions], math.nan) if len(positions) else np.empty(0)
+
+
+def ranked_by_fidelity(heights: Sequence[float], scores: Sequence[float | None]) -> list[float | None]:
+    """Ranks that order trials by their fidelity and then by their score, for curves of searches with several of these.
+
+    The scores themselves where all trials have one fidelity; None stays None.
+    """
+    if len({height for height, score in zip(heights, scores, strict=True) if score is not None}) < 2:
+        return list(scores)
+    pairs = [None if score is None else (height, score) for height, score in zip(heights, scores, strict=True)]
+    place = {pair: float(rank) for rank, pair in enumerate(sorted({pair for pair in pairs if pair is not None}))}
+    return [None if pair is None else place[pair] for pair in pairs]
 
 
 def stepwise(clock: npt.ArrayLike, curve: npt.ArrayLike, at: npt.ArrayLike) -> Floats:

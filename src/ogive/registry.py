@@ -49,6 +49,8 @@ PARTS: dict[str, dict[str, str]] = {
         "evolution": "ogive.strategies.local:RegularizedEvolution",
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "reinforce": "ogive.strategies.reinforce:Reinforce",
+        "hyperband": "ogive.strategies.hyperband:Hyperband",
+        "asha": "ogive.strategies.asha:ASHA",
         "guided": "ogive.strategies.guided:Guided",
         "ctnas": "ogive.strategies.contrastive:ctnas",
         "ogive": "ogive.strategies.ogive:ogive",

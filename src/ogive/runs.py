@@ -198,6 +198,8 @@ class Run:
         """Few trials of which one is chosen, if one is: by number, with what was measured last or keeps to limits."""
         log = self.log
         places = log.columns.places("ok")
+        heights = log.columns.fidelities[places]
+        places = places[heights == heights.max(initial=0.0)]
         scores = log.columns.scores[places]
         if not scores.size:  # no trial that succeeded, or nothing that was searched for
             return self.trials

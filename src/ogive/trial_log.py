@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,13 +33,15 @@ Floats = npt.NDArray[np.float64]
 class Columns:
     """What is often asked of all trials, as arrays (n,) in the order in which they finished; `scores` are (n, goals).
 
-    `statuses` are places in `STATUSES`. Of a trial without scores these are NaN. `wall_s` and `benchmark_s` are what
+    `statuses` are places in `STATUSES`. Of a trial without scores these are NaN. `fidelities` are infinite for whole
+    measurements. `wall_s` and `benchmark_s` are what
     proposal and measurement took together, `measured_s` the measurement alone, `at_s` when it finished.
     """
 
     numbers: Numbers
     statuses: npt.NDArray[np.int8]
     scores: Floats
+    fidelities: Floats
     wall_s: Floats
     benchmark_s: Floats
     measured_s: Floats
@@ -73,6 +76,7 @@ class Columns:
                 trial.number,
                 trial.status,
                 trial.scores,
+                trial.proposal.height,
                 (trial.cost.wall_s, trial.cost.benchmark_s, trial.measurement.cost.wall_s, record.at_s),
             )
         return columns.whole
@@ -84,10 +88,13 @@ class _Growing:
     def __init__(self, before: Columns | None = None) -> None:
         self._before = before
         self._numbers, self._statuses, self._scores = array("q"), array("b"), array("d")
+        self._fidelities = array("d")
         self._clocks = (array("d"), array("d"), array("d"), array("d"))
         self._goals = 0 if before is None else before.scores.shape[1]
 
-    def add(self, number: int, status: str, scores: Sequence[float] | None, clocks: tuple[float, ...]) -> None:
+    def add(
+        self, number: int, status: str, scores: Sequence[float] | None, fidelity: float, clocks: tuple[float, ...]
+    ) -> None:
         """Add a trial; `clocks` are the columns of seconds in their order."""
         known = () if scores is None else scores
         if len(known) > self._goals:
@@ -96,6 +103,7 @@ class _Growing:
         self._statuses.append(STATUSES.index(status))
         self._scores.extend(known)
         self._scores.extend(itertools.repeat(np.nan, self._goals - len(known)))
+        self._fidelities.append(fidelity)
         for column, seconds in zip(self._clocks, clocks, strict=True):
             column.append(seconds)
 
@@ -109,12 +117,12 @@ class _Growing:
         """All of them."""
         scores = _plain(self._scores).reshape(len(self._numbers), self._goals)
         clocks = [_plain(column) for column in self._clocks]
-        added = (_plain(self._numbers), _plain(self._statuses), scores, *clocks)
+        added = (_plain(self._numbers), _plain(self._statuses), scores, _plain(self._fidelities), *clocks)
         if self._before is None:
             return Columns(*added)
         old = self._before
         widened = _widened(old.scores, self._goals)
-        before: list[npt.NDArray[Any]] = [old.numbers, old.statuses, widened]
+        before: list[npt.NDArray[Any]] = [old.numbers, old.statuses, widened, old.fidelities]
         before += [old.wall_s, old.benchmark_s, old.measured_s, old.at_s]
         return Columns(*map(_joined, before, added))
 
@@ -292,6 +300,7 @@ def _add(columns: _Growing, entry: Mapping[str, Any]) -> None:
         entry["number"],
         entry["status"],
         None if scores is None else [float(score) for score in scores],
+        math.inf if entry.get("fidelity") is None else float(entry["fidelity"]),
         (
             asked.get("wall_s", 0.0) + measured_s,
             asked.get("benchmark_s", 0.0) + cost.get("benchmark_s", 0.0),

@@ -17,6 +17,7 @@ from small_parts import (
     EVALUATORS,
     FOR_TASK,
     OBJECTIVES,
+    OF_RUNGS,
     SEARCHED,
     SHORT,
     SIZES,
@@ -48,10 +49,12 @@ def legal(four: Four) -> bool:
     if evaluator in FOR_IMAGES and "classification" not in catalog.tasks("space", space):
         return False
     shared = space in SEARCHED.get(strategy, COSTS)
+    # In the table of these tests every cell is measured once.
+    in_rungs = strategy not in OF_RUNGS or evaluator in ("trained", "together", "cached", "screened")
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
     inherits = evaluator != "inherited" or space in ("darts", "nasbench201", "autogan")
-    return in_table and measured and shared and inherits
+    return in_table and in_rungs and measured and shared and inherits
 
 
 def made_by(strategy: str) -> Any:

@@ -35,7 +35,7 @@ from ogive.core.evaluator import Evaluator
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
-from ogive.core.trial import Proposal
+from ogive.core.trial import Fidelity, Proposal
 from ogive.networks.build import BUILDERS
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3
@@ -116,6 +116,20 @@ def optuna(space, seed):
     from ogive.strategies.optuna import Optuna
 
     return Optuna(space=space, seed=seed, start=4)
+
+
+def hyperband(space, seed):
+    from ogive.core.trial import Fidelity
+    from ogive.strategies.hyperband import Hyperband
+
+    return Hyperband(space, seed, fidelity=Fidelity("epochs", 9, continued=True), lowest=1)
+
+
+def asha(space, seed):
+    from ogive.core.trial import Fidelity
+    from ogive.strategies.asha import ASHA
+
+    return ASHA(space, seed, fidelity=Fidelity("epochs", 9, continued=True), lowest=1)
 
 
 def one_shot(space, seed):
@@ -208,6 +222,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
 def context(space: SearchSpace, seed: Seed, table: Table | None = None) -> Context:
     channels, cells = SIZES.get(space.name, (8, 1))
     makers = {
+        "fidelity": lambda: Fidelity("epochs", 9, continued=True),
         "space": lambda: space,
         "data": lambda: {"darts_rnn": TEXT, "autogan": LARGER}.get(space.name, DATA),
         "table": lambda: table,

@@ -25,6 +25,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # The size of what a reader is told to run is a reader's; here the same commands do less of it.
 SMALLER = {
     "--budget 2h": "--budget 2",
+    '--budget "200 epochs"': '--budget "2 epochs"',
+    "--seeds 20": "--seeds 2",
     "trained(epochs=10)": "trained(epochs=1, threads=1)",
     "--channels 16": "--channels 4",
     "--budget 50 --out runs/houses": "--budget 2 --out runs/houses",

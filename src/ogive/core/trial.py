@@ -54,6 +54,11 @@ class Proposal:
     fidelity: int | None = None
     cost: Cost = FREE
 
+    @property
+    def height(self) -> float:
+        """The fidelity as a number that can be compared with others: infinite for a whole measurement."""
+        return math.inf if self.fidelity is None else self.fidelity
+
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:

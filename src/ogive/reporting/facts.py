@@ -12,7 +12,15 @@ from ogive.core.architecture import Architecture
 from ogive.core.metric import LATENCY_SPREAD, Metric, of_part
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial
-from ogive.metrics import Interval, anytime, hypervolume, kendall_tau, mean_interval, non_dominated
+from ogive.metrics import (
+    Interval,
+    anytime,
+    hypervolume,
+    kendall_tau,
+    mean_interval,
+    non_dominated,
+    ranked_by_fidelity,
+)
 from ogive.reporting.markup import Sought, axis
 from ogive.reporting.member import Floats, Member, Winner, by_strategy, member_of, score, spaces_of, winner_of
 from ogive.runs import Run
@@ -251,19 +259,27 @@ def _best_so_far(one: Member, sought: Sought, rank: int) -> Floats:
     own = one.sought[rank : rank + 1]
     if sought.metric is not None and [known.written for known in own] != [sought.written]:
         return _best_metric(one, sought.metric)
-    values = _known(anytime([score(trial, rank) for trial in one.evaluated]))
+    values = _best(one, [score(trial, rank) for trial in one.evaluated])
     return -values if sought.falls else values
 
 
 def _best_metric(one: Member, metric: Metric) -> Floats:
     values = [trial.metrics.get(metric.name) if trial.scores is not None else None for trial in one.evaluated]
-    return metric.sign * _known(anytime([None if value is None else metric.sign * value for value in values]))
+    return metric.sign * _best(one, [None if value is None else metric.sign * value for value in values])
 
 
 def _incumbents(one: Member, metric: Metric) -> Floats:
     """A metric of the trial that has the best first score so far."""
     reported = [trial.metrics.get(metric.name, np.nan) for trial in one.evaluated]
-    return _known(anytime([score(trial) for trial in one.evaluated], reported))
+    return _best(one, [score(trial) for trial in one.evaluated], reported)
+
+
+def _best(one: Member, scores: Sequence[float | None], report: Sequence[float] | None = None) -> Floats:
+    """The best score so far, or what is reported of it; of several fidelities, the best at the highest so far."""
+    worked = [None if score is None or np.isneginf(score) else score for score in scores]
+    ranks = ranked_by_fidelity([trial.proposal.height for trial in one.evaluated], worked)
+    values = np.array([np.nan if score is None else score for score in scores], np.float64)
+    return _known(anytime(ranks, values if report is None else report))
 
 
 def _hypervolume_so_far(one: Member, corner: Sequence[float]) -> Floats:

@@ -15,7 +15,7 @@ from typing import Any
 from ogive import catalog
 from ogive.choice import check_limits, limits_of
 from ogive.context import Context
-from ogive.core.capabilities import Composite, Listening, Projecting, Reading, walk
+from ogive.core.capabilities import Composite, Listening, Projecting, Reading, fidelity_of, walk
 from ogive.core.errors import SpecError, in_line
 from ogive.core.evaluator import Clocked, Evaluator, Screened
 from ogive.core.metric import names_of
@@ -105,6 +105,7 @@ def assemble(
     _refuse_other_space(evaluator, open_space)
     world = closing(open_space, evaluator)
     space = open_space if world is None else world
+    shared = shared.having(fidelity=lambda: fidelity_of(evaluator))
     strategy = built("strategy", settings.strategy, space)
     if world is not None:
         strategy = catalog.load("in_closed_world")(strategy, world)

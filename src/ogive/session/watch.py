@@ -126,8 +126,8 @@ class Watch:
         if len(self._objectives) > 1:
             self._front = pareto_front([*self._front, trial])
         elif all(limit.kept_by(trial) for limit in self._limits):
-            before = self._front[0].scores if self._front else None
-            if before is None or trial.scores > before:
+            before = self._front[0] if self._front else None
+            if before is None or (trial.proposal.height, trial.scores) > (before.proposal.height, before.scores or ()):
                 self._front = [trial]
 
     def _best(self) -> str:

@@ -194,6 +194,7 @@ def test_an_example_runs(
     example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where it may leave a run
+    monkeypatch.setenv("OGIVE_PLUGIN_FILES", "")  # what it uses ends with the test
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out.strip()
 

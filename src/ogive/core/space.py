@@ -103,6 +103,8 @@ class SearchSpace:
     * `prune` replaces what cannot influence the output by nothing, `canonical` also picks one of all isomorphic
       architectures. Keys of tables use neither;
     * `tokens` is its form as sequences, for models that read and write these;
+    * `sampler` draws the choices of a legal architecture of a generator, where drawing each variable by itself and
+      leaving out what is not legal would rarely give one;
     * `tasks` names what networks of the space are for; none where there are networks in tables only;
     * `inputs` names what they read: "images", "rows" of numbers, or "words".
     """
@@ -120,6 +122,7 @@ class SearchSpace:
     tokens: TokenForm | None = None
     tasks: tuple[str, ...] = ("classification",)
     inputs: tuple[str, ...] = ("images",)
+    sampler: Callable[[np.random.Generator], Choices] | None = None
 
     # -- membership -------------------------------------------------------------------------------------------------
 
@@ -162,12 +165,23 @@ class SearchSpace:
     # -- drawing at random ------------------------------------------------------------------------------------------
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """A random architecture: every variable uniform, given that the whole is legal."""
+        """A random architecture: every variable uniform, given that the whole is legal, or what its `sampler` draws."""
+        if self.sampler is not None:
+            return self._sampled(self.sampler, rng)
         for _ in range(ATTEMPTS):
             choices = tuple(_uniform(variable, rng) for variable in self.variables)
             if self.is_legal(choices):
                 return Architecture(self.name, choices)
-        raise SpecError(f"{ATTEMPTS} random draws from {self.name} gave no legal architecture.")
+        raise SpecError(
+            f"{ATTEMPTS:,} random draws from {self.name} gave no legal architecture: give the space a `sampler`, a "
+            "function of a generator that draws the choices of a legal one."
+        )
+
+    def _sampled(self, sampler: Callable[[np.random.Generator], Choices], rng: np.random.Generator) -> Architecture:
+        try:
+            return self.check(sampler(rng))
+        except InvalidArchitecture as error:
+            raise SpecError(f"The sampler of {self.name} drew what is no architecture: {error}") from None
 
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
         """Another legal architecture that differs in one variable, drawn uniformly."""

@@ -11,16 +11,69 @@ import multiprocessing
 import os
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from subprocess import PIPE, Popen
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ogive.core.errors import ProtocolError, SpecError
 
-__all__ = ["global_state", "imported", "made", "require", "require_picklable", "require_same_elsewhere", "target"]
+__all__ = [
+    "Promise",
+    "Tell",
+    "checking",
+    "global_state",
+    "imported",
+    "made",
+    "require",
+    "require_picklable",
+    "require_same_elsewhere",
+    "target",
+    "teller",
+]
+
+# Takes a line about what is being checked.
+Tell = Callable[[str], None]
+
+
+class Promise(NamedTuple):
+    """One of the promises of a part: its name, what is checked, and what to do where it does not hold."""
+
+    name: str
+    checked: str
+    advice: str
+
+
+def teller(tell: Tell | None) -> Tell:
+    """What takes the lines: `tell`, or else standard error where that is a terminal, and nothing elsewhere."""
+    if tell is not None:
+        return tell
+    return _to_terminal if sys.stderr.isatty() else _to_nobody
+
+
+@contextmanager
+def checking(promise: Promise, part: str, place: tuple[int, int], tell: Tell, documented: str) -> Iterator[None]:
+    """Check one promise of a part, the first of `place` of so many; a failure says which, and what to do."""
+    number, of = place
+    tell(f"{part}, {number} of {of}, {promise.name}: {promise.checked}")
+    try:
+        yield
+    except ProtocolError as error:
+        raise ProtocolError(
+            f"{error} Promise {number} of {of}, {promise.name}: {promise.checked}. What to do: {promise.advice} "
+            f"({documented})"
+        ) from error.__cause__
+
+
+def _to_terminal(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _to_nobody(line: str) -> None:
+    pass
 
 
 def require(promise: bool, message: str) -> None:

@@ -2,45 +2,112 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, ProtocolError
+from ogive.core.errors import InvalidArchitecture, ProtocolError, SpecError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Draw, Real, SearchSpace, Variable
-from ogive.testing.parts import made, require, require_picklable, require_same_elsewhere, target
+from ogive.core.space import Choice, Choices, Draw, Real, SearchSpace, Variable
+from ogive.testing.parts import (
+    Promise,
+    Tell,
+    checking,
+    made,
+    require,
+    require_picklable,
+    require_same_elsewhere,
+    target,
+    teller,
+)
 
-__all__ = ["check_space", "require_member", "trace_of_space"]
+__all__ = ["PROMISES", "check_space", "require_member", "trace_of_space"]
 
 # A space of at most so many architectures is listed in full.
 LISTED = 20_000
 
 
-def check_space(space: SearchSpace | str, *, samples: int = 50, subprocess: bool = False) -> None:
-    """Names, text forms, random draws, neighbours, listing, picture, and that a worker process can be sent it."""
-    checked: SearchSpace = made(space, SearchSpace)
-    _check_names(checked)
-    rng, again = Seed(0).numpy("samples"), Seed(0).numpy("samples")
-    archs = [checked.sample(rng) for _ in range(samples)]
-    require(archs == [checked.sample(again) for _ in archs], f"{checked.name}: equal generators give equal samples.")
-    for arch, other in itertools.pairwise(archs):
-        require_member(checked, arch)
-        _check_text(checked, arch)
-        _check_variation(checked, arch, other, rng)
-        _check_picture(checked, arch)
-        _check_reduction(checked, arch)
-    _check_refusals(checked, archs[0])
-    _check_listing(checked, archs)
-    require_picklable(checked, checked.name)
+PROMISES = (
+    Promise(
+        "names",
+        "the name can stand in a text form, and variables and options differ in theirs",
+        "name the space with small letters, digits and underscores, and every variable and option once.",
+    ),
+    Promise(
+        "draws",
+        "equal generators draw equal legal architectures, within seconds",
+        "draw from the generator that is given; where few combinations are legal, give the space a `sampler`, a "
+        "function of a generator that builds the choices of a legal one.",
+    ),
+    Promise(
+        "architectures",
+        "text forms are read back, mutants, children and neighbours are legal, pictures are graphs",
+        "see which architecture the message names, and what space.draw, write, prune or canonical do with it.",
+    ),
+    Promise(
+        "refusals",
+        "choices out of range, too few and too many are refused",
+        "do not override check.",
+    ),
+    Promise(
+        "listing",
+        "the listing has every architecture once, as many as the size says, and begins within seconds",
+        "give `listing` and `count` where few combinations are legal: trying all of them takes too long.",
+    ),
+    Promise(
+        "sending",
+        "a worker process can be sent it",
+        "use functions at the top level of a module for draw, is_legal and the rest, not lambdas.",
+    ),
+    Promise(
+        "processes",
+        "it does the same in processes whose hashes of strings differ",
+        "sort what comes from a set before anything depends on its order.",
+    ),
+)
+_DOCUMENTED = "docs/parts.md, The contract of a space"
+
+
+def check_space(
+    space: SearchSpace | str,
+    *,
+    samples: int = 50,
+    subprocess: bool = False,
+    tell: Tell | None = None,
+    patience_s: float = 5.0,
+) -> None:
+    """Names, text forms, random draws, neighbours, listing, picture, and that a worker process can be sent it.
+
+    `tell` takes a line about each promise before it is checked, and about how many of the samples are through, by
+    default the terminal if there is one. ProtocolError says which of the `PROMISES` is broken, how, and what to do; a
+    space that shows nothing legal for `patience_s` of a processor is given up.
+    """
+    whole: SearchSpace = made(space, SearchSpace)
+    checked, said, archs = _patient(whole, patience_s), teller(tell), list[Architecture]()
+    steps: dict[str, Callable[[], None]] = {
+        "names": lambda: _check_names(checked),
+        "draws": lambda: archs.extend(_drawn(checked, samples)),
+        "architectures": lambda: _check_architectures(checked, archs, said),
+        "refusals": lambda: _check_refusals(checked, archs[0]),
+        "listing": lambda: _check_listing(checked, archs),
+        "sending": lambda: require_picklable(whole, whole.name),
+    }
     if subprocess:
         trace = "ogive.testing.spaces:trace_of_space"
-        require_same_elsewhere(trace, [target(space)], trace_of_space(checked), checked.name)
+        steps["processes"] = lambda: require_same_elsewhere(
+            trace, [target(space)], trace_of_space(checked), checked.name
+        )
+    for number, promise in enumerate(PROMISES, 1):
+        if promise.name in steps:
+            with checking(promise, checked.name, (number, len(PROMISES)), said, _DOCUMENTED):
+                steps[promise.name]()
 
 
 def trace_of_space(space: SearchSpace | str) -> list[str]:
@@ -77,6 +144,56 @@ def _check_names(space: SearchSpace) -> None:
     for variable in space.variables:
         unique = not isinstance(variable, Choice) or len(set(variable.options)) == len(variable.options)
         require(unique, f"{space.name}: the options of {variable.name} need different names: {variable}.")
+
+
+def _drawn(space: SearchSpace, samples: int) -> list[Architecture]:
+    """Samples that come again from an equal generator; given up where none of many draws is legal."""
+    rng, again = Seed(0).numpy("samples"), Seed(0).numpy("samples")
+    try:
+        archs = [space.sample(rng) for _ in range(samples)]
+    except SpecError as error:
+        raise ProtocolError(str(error)) from error
+    require(archs == [space.sample(again) for _ in archs], f"{space.name}: equal generators give equal samples.")
+    return archs
+
+
+class _Patient:
+    """Legality that gives up when it has refused everything for some seconds, whoever asks it again and again."""
+
+    def __init__(self, space: SearchSpace, seconds: float) -> None:
+        self.name, self.inner, self.seconds = space.name, space.is_legal, seconds
+        self.refused, self.last_s = 0, time.process_time()
+
+    def __call__(self, choices: Choices) -> bool:
+        legal = self.inner(choices)
+        now_s = time.process_time()
+        if legal or self.refused == 0:
+            self.refused, self.last_s = 0, now_s
+        self.refused += not legal
+        require(
+            now_s - self.last_s < self.seconds,
+            f"{self.name}: none of {self.refused:,} combinations in {self.seconds:g} s of a processor is legal.",
+        )
+        return legal
+
+
+def _patient(space: SearchSpace, seconds: float) -> SearchSpace:
+    """The same space, which gives up; one in which everything is legal has no need to."""
+    patient = dataclasses.replace(space, is_legal=_Patient(space, seconds))
+    return space if math.isnan(patient.size) and not math.isnan(space.size) else patient
+
+
+def _check_architectures(space: SearchSpace, archs: Sequence[Architecture], tell: Tell) -> None:
+    rng, told = Seed(0).numpy("variation"), time.monotonic()
+    for place, (arch, other) in enumerate(itertools.pairwise(archs), 1):
+        require_member(space, arch)
+        _check_text(space, arch)
+        _check_variation(space, arch, other, rng)
+        _check_picture(space, arch)
+        _check_reduction(space, arch)
+        if time.monotonic() - told >= 1:
+            told = time.monotonic()
+            tell(f"{space.name}: {place} of {len(archs) - 1} architectures")
 
 
 def _check_text(space: SearchSpace, arch: Architecture) -> None:

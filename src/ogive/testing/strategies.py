@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,70 @@ from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.trial import Measurement, Proposal, Trial
-from ogive.testing.parts import global_state, imported, made, require, require_same_elsewhere, target
+from ogive.testing.parts import (
+    Promise,
+    Tell,
+    checking,
+    global_state,
+    imported,
+    made,
+    require,
+    require_same_elsewhere,
+    target,
+    teller,
+)
 from ogive.testing.spaces import require_member
 
-__all__ = ["StrategyFactory", "check_strategy", "trace_of_strategy"]
+__all__ = ["PROMISES", "StrategyFactory", "check_strategy", "trace_of_strategy"]
 
 StrategyFactory = Callable[[SearchSpace, Seed], Strategy]
+
+# What is promised, in the order in which it is checked; the names are those of the methods of `_Check`.
+PROMISES = (
+    Promise(
+        "kind",
+        "it has ask and tell, and takes as many objectives as it is checked with",
+        "define ask(self, n=1) and tell(self, trials), or give objectives= of the check.",
+    ),
+    Promise(
+        "determinism",
+        "equal seeds and equal results give equal proposals, each a legal architecture of the space",
+        "draw all randomness from the seed that it is made of, and propose what space.sample, mutate, cross or check "
+        "returned.",
+    ),
+    Promise(
+        "batching",
+        "ask(n) is n times ask(1), as divisible = True says",
+        "draw as often for a batch as for its members, or leave `divisible` out.",
+    ),
+    Promise(
+        "disorder",
+        "results that arrive out of order, equal ones in equal order, give equal proposals",
+        "find what a trial belongs to by trial.number or trial.arch, not by counting.",
+    ),
+    Promise(
+        "failures",
+        "a search in which every trial fails goes on",
+        "do not read trial.scores, which is None there, before looking at trial.status.",
+    ),
+    Promise(
+        "strangers",
+        "it is told trials that it did not propose first, and then proposes some itself",
+        "take a trial from elsewhere for one more observation in tell.",
+    ),
+    Promise(
+        "saving",
+        "one that has save and load goes on from a saved state as if nothing had happened, and notices half a file",
+        "save all that ask and tell change, the random generator too, as JSON or safetensors, and raise StoreError in "
+        "load for a file that is cut off.",
+    ),
+    Promise(
+        "processes",
+        "it proposes the same in processes whose hashes of strings differ",
+        "sort what comes from a set, or from hash(), before choosing from it.",
+    ),
+)
+_DOCUMENTED = "docs/parts.md, The contract of a strategy"
 
 
 def check_strategy(
@@ -30,25 +89,34 @@ def check_strategy(
     rounds: int = 40,
     batch: int = 5,
     subprocess: bool = False,
+    tell: Tell | None = None,
 ) -> None:
     """Legal proposals, determinism, results out of order, failures, others' trials, saving; batching where promised.
 
     `factory` makes a strategy of a space and a seed. It is told made-up scores, among them failed and screened trials,
-    in `rounds` rounds of `batch` proposals.
+    in `rounds` rounds of `batch` proposals. `tell` takes a line about each promise before it is checked, by default
+    the terminal if there is one. ProtocolError says which of the `PROMISES` is broken, how, and what to do.
     """
     check = _Check(imported(factory), made(space, SearchSpace), objectives, rounds, batch)
-    check.kind()
-    check.determinism()
-    if is_divisible(check.driven().strategy):
-        check.batching()
-    check.disorder()
-    check.failures()
-    check.strangers()
-    check.saving()
+    steps: dict[str, Callable[[], None]] = {
+        "kind": check.kind,
+        "determinism": check.determinism,
+        "batching": check.batching,
+        "disorder": check.disorder,
+        "failures": check.failures,
+        "strangers": check.strangers,
+        "saving": check.saving,
+    }
     if subprocess:
-        arguments = [target(factory), target(space), str(objectives), str(rounds)]
-        trace = "ogive.testing.strategies:trace_of_strategy"
-        require_same_elsewhere(trace, arguments, trace_of_strategy(factory, space, objectives, rounds), check.name)
+        trace, arguments = "ogive.testing.strategies:trace_of_strategy", [str(objectives), str(rounds)]
+        arguments = [target(factory), target(space), *arguments]
+        here = partial(trace_of_strategy, factory, space, objectives, rounds)
+        steps["processes"] = lambda: require_same_elsewhere(trace, arguments, here(), check.name)
+    said = teller(tell)
+    for number, promise in enumerate(PROMISES, 1):
+        if promise.name in steps:
+            with checking(promise, check.name, (number, len(PROMISES)), said, _DOCUMENTED):
+                steps[promise.name]()
 
 
 def trace_of_strategy(
@@ -138,6 +206,8 @@ class _Check:
         require(global_state() == before, f"{self.name}: draw from the seed, not from numpy's global generator.")
 
     def batching(self) -> None:
+        if not is_divisible(self.driven().strategy):
+            return  # which it need not be
         together, apart = self.driven(), self.driven()
         for turn in range(self.rounds):
             together.ask(self.batch)

@@ -27,6 +27,8 @@ from ogive.predictors.trees import ExtraTrees
 from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.local import RandomSearch
 from ogive.testing import check_evaluator, check_predictor, check_space, check_strategy
+from ogive.testing.spaces import PROMISES as SPACE_PROMISES
+from ogive.testing.strategies import PROMISES as STRATEGY_PROMISES
 
 SPACE = nasbench201()
 
@@ -129,6 +131,51 @@ class Elsewhere(SearchSpace):
 
 
 OTHER = np.random.default_rng(0)
+
+
+def never(choices: tuple[int | float, ...]) -> bool:
+    return False
+
+
+def all_different(choices: tuple[int | float, ...]) -> bool:
+    return len(set(choices)) == len(choices)
+
+
+def shuffled(rng: np.random.Generator) -> tuple[int, ...]:
+    return tuple(rng.permutation(12).tolist())
+
+
+def zeros(rng: np.random.Generator) -> tuple[int, ...]:
+    return (0,) * 12
+
+
+PLACES = tuple(Choice(f"place{number}", tuple(map(str, range(12)))) for number in range(12))
+
+
+def test_a_space_without_legal_draws_is_given_up_within_seconds_with_advice() -> None:
+    for made in (space(is_legal=never), space(variables=PLACES, is_legal=all_different)):
+        with pytest.raises(
+            ProtocolError, match=r"in 0\.1 s of a processor is legal\. Promise 2 of 7, draws.*`sampler`"
+        ):
+            check_space(made, patience_s=0.1)
+
+
+def test_a_space_may_bring_its_own_sampler() -> None:
+    permutations = space(variables=PLACES, is_legal=all_different, sampler=shuffled)
+    assert permutations.is_legal(permutations.sample(np.random.default_rng(0)).choices)
+    with pytest.raises(ProtocolError, match=r"s of a processor is legal\. Promise 5 of 7, listing.*give `listing`"):
+        check_space(permutations, patience_s=0.1)  # all that is before the listing holds
+    with pytest.raises(ProtocolError, match="The sampler of toy drew what is no architecture"):
+        check_space(space(variables=PLACES, is_legal=all_different, sampler=zeros), patience_s=0.1)
+
+
+def test_a_check_of_a_space_tells_where_it_is() -> None:
+    told: list[str] = []
+    check_space(space(), tell=told.append)
+    assert [line.split(":")[0] for line in told] == [
+        f"toy, {number} of 7, {name}"
+        for number, name in enumerate(("names", "draws", "architectures", "refusals", "listing", "sending"), 1)
+    ]
 
 
 def test_a_space_that_draws_from_elsewhere_is_caught() -> None:
@@ -274,6 +321,24 @@ def test_a_strategy_that_breaks_a_promise_is_told_which(message: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         check_strategy(BROKEN_STRATEGIES[message], SPACE)
     assert message in str(caught.value)
+
+
+def test_a_check_of_a_strategy_explains_what_it_checks_and_what_to_do() -> None:
+    told: list[str] = []
+    with pytest.raises(ProtocolError) as caught:
+        check_strategy(Global, SPACE, tell=told.append)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("numpy's global generator", "Promise 2 of 8, determinism", "What to do: draw all", "docs/parts.md"):
+        assert part in message
+    assert [line.split(":")[0] for line in told] == ["Global, 1 of 8, kind", "Global, 2 of 8, determinism"]
+
+
+def test_the_contract_in_the_documents_names_every_promise() -> None:
+    document = (Path(__file__).resolve().parents[3] / "docs" / "parts.md").read_text("utf-8")
+    for promises in (STRATEGY_PROMISES, SPACE_PROMISES):
+        for promise in promises:
+            assert f"| `{promise.name}` | {promise.checked} |" in document
 
 
 def test_a_strategy_is_checked_with_as_many_objectives_as_it_takes() -> None:

@@ -42,6 +42,8 @@ PARTS: dict[str, dict[str, str]] = {
         "deepnets": "ogive.spaces.deepnets:deepnets",
         "ofa_mobilenetv3": "ogive.spaces.ofa_mobilenetv3:ofa_mobilenetv3",
         "mnasnet": "ogive.spaces.mnasnet:mnasnet",
+        "blockqnn": "ogive.spaces.blockqnn:blockqnn",
+        "blockqnn_separable": "ogive.spaces.blockqnn:blockqnn_separable",
     },
     "strategy": {
         "random": "ogive.strategies.local:RandomSearch",

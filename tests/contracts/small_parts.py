@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from ogive import catalog
 from ogive.networks.build import DEFAULTS
+from ogive.spaces.blockqnn import CONVOLUTIONS
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
 from ogive.supernets.sharing import SHARED
 
 SPACES = catalog.names("space")
-# The same without those that differ from nds_darts in their operations only.
-DIFFERENT = [space for space in SPACES if space not in FAMILIES or space == "nds_darts"]
+# The same without those that differ from nds_darts or blockqnn in their operations only.
+ALIKE = {*FAMILIES, *CONVOLUTIONS} - {"nds_darts", "blockqnn"}
+DIFFERENT = [space for space in SPACES if space not in ALIKE]
 # Spaces of which ogive builds networks; the others are searched in tables only.
 BUILT = sorted(DEFAULTS)
 # Spaces whose networks have no size but their own, or as many cells as they say: those with small ones only.
@@ -20,6 +22,8 @@ SMALL = {
     "ddarts": "ddarts(cells=2)",
     "deepnets": "deepnets(nodes=1, cells=4)",
     "dartopti": "dartopti(cells=1)",
+    "blockqnn": "blockqnn(layers=4)",
+    "blockqnn_separable": "blockqnn_separable(layers=4)",
     "ddarts_dense": "ddarts_dense(cells=1)",
 }
 # Channels and cells of the smallest networks of a space that take images of 8 by 8 pixels, or a text.
@@ -37,6 +41,8 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "dartopti_from": (2, None),
     "ofa_mobilenetv3": (2, None),
     "mnasnet": (2, None),
+    "blockqnn": (2, 1),
+    "blockqnn_separable": (2, 1),
     "deepnets": (2, None),
 }
 SMALL_NAO = "epochs=20, width=16, layers=1, units=8, learning_rate=0.02"

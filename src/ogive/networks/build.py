@@ -18,6 +18,7 @@ from torch import nn
 from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
 from ogive.core.space import SearchSpace
+from ogive.networks.blocks import BlockNetwork, network_widths
 from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
 from ogive.networks.deepnets import DeepNet
 from ogive.networks.genotypes import Entries, Genotype
@@ -32,6 +33,8 @@ from ogive.networks.own import OwnOperation, own_operation
 from ogive.networks.residual import ResidualNetwork
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.autogan import NAME as GENERATORS
+from ogive.spaces.blockqnn import CONVOLUTIONS, IRLAS_MOBILE, architecture, blockqnn, blockqnn_separable
+from ogive.spaces.blockqnn import layers_of as block_of
 from ogive.spaces.darts import CHOOSABLE, CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
@@ -58,6 +61,7 @@ __all__ = [
     "WeightSource",
     "build",
     "build_genotype",
+    "build_irlas_mobile",
     "build_mobile",
     "build_nested",
     "default_skeleton",
@@ -74,6 +78,8 @@ LARGEST = {"channels": 65_536, "cells": 1_000}
 AUXILIARY_MAP = {"cifar": 8, "imagenet": 7}
 # Mobile networks halve the sides of images five times, which those of CIFAR and its like are too small for.
 LARGE_IMAGE = 96
+# Blocks that concatenate several copies of their input widen from one to the next; then training ends without memory.
+WIDEST_BLOCK = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +88,15 @@ class Skeleton:
 
     * `channels`: width of the first stage (ofa_mobilenetv3 and mnasnet: of the stem, 16 and 32 times the width
       multiplier); 0 where architectures hold their widths (natssize, mlp, NDS);
-    * `cells`: cells in a stage (nasbench201, nasbench101, natssize) or in the network (darts; for ddarts and its kin,
+    * `cells`: cells in a stage (nasbench201, nasbench101, natssize; of blockqnn for large images in the third of four
+      stages only, whose others have one) or in the network (darts; for ddarts and its kin,
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
       as those of mlp, NDS, deepnets and dartopti_from do. Another width or depth replaces those of all cell networks
       of NDS;
     * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times, and
-      ofa_mobilenetv3 and mnasnet their published strides, of which three are left out otherwise, and deepnets its
-      larger stems;
+      ofa_mobilenetv3 and mnasnet their published strides, of which three are left out otherwise, deepnets its larger
+      stems, and blockqnn the stages of IRLAS-mobile;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """
@@ -167,7 +174,7 @@ def fitted_skeleton(
     if space == PERCEPTRONS:
         return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=math.prod(shape))
     inputs, *sides = image_shape(shape, space)
-    if space in (MOBILE, MNASNET, DEEPNETS) and min(sides) >= LARGE_IMAGE:
+    if space in (MOBILE, MNASNET, DEEPNETS, *CONVOLUTIONS) and min(sides) >= LARGE_IMAGE:
         overrides = {"style": "imagenet", **overrides}
     return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=inputs, size=min(sides))
 
@@ -283,6 +290,15 @@ def build_mobile(
             momentum=momentum,
             scales_head=published.scales_head,
         )
+
+
+def build_irlas_mobile(*, classes: int = 1000, inputs: int = 3, seed: int | None = None) -> BlockNetwork:
+    """IRLAS-mobile, as published in gmh14/IRLAS: 9,962,600 parameters for 1000 classes; `seed` as in `build`."""
+    arch = architecture(IRLAS_MOBILE, space="blockqnn_separable")
+    skeleton = default_skeleton(arch.space, style="imagenet", classes=classes, inputs=inputs)
+    network = build(arch, skeleton, seed=seed)
+    assert isinstance(network, BlockNetwork)
+    return network
 
 
 def smallest_image(space: str, skeleton: Skeleton) -> int:
@@ -438,6 +454,32 @@ def _mnasnet(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _blocks(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    space = blockqnn if arch.space == "blockqnn" else blockqnn_separable
+    # How many layers a block may have, the architecture says itself.
+    layers = block_of(space(layers=max(1, len(arch.choices))).admit(arch))
+    _check_plain(dataclasses.replace(skeleton, style="cifar"), arch.space)
+    _check_width(skeleton, arch.space)
+    _check_depth(skeleton, arch.space)
+    large = skeleton.style == "imagenet"
+    widest = max(network_widths(layers, skeleton.channels, skeleton.cells, large))
+    if widest > WIDEST_BLOCK:
+        raise SpecError(
+            f"The blocks of this network would widen to {widest:,} channels, more than {WIDEST_BLOCK:,}, since their "
+            f"output holds their input several times: build it with fewer cells or channels than {skeleton.cells} and "
+            f"{skeleton.channels}."
+        )
+    return BlockNetwork(
+        layers,
+        separable=arch.space == "blockqnn_separable",
+        channels=skeleton.channels,
+        cells=skeleton.cells,
+        classes=skeleton.classes,
+        inputs=skeleton.inputs,
+        large=large,
+    )
+
+
 def _deepnets(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     # How many nodes its cells may have, the architecture says itself; a space of another number has no such choices.
     design = design_of(deepnets(nodes=nodes_of(arch), cells=36).admit(arch))
@@ -489,6 +531,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "mlp": _mlp,
     MOBILE: _mobile,
     MNASNET: _mnasnet,
+    **dict.fromkeys(CONVOLUTIONS, _blocks),
     DEEPNETS: _deepnets,
     **dict.fromkeys(nds.FAMILIES, _nds_cells),
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
@@ -509,6 +552,7 @@ DEFAULTS: Mapping[str, Skeleton] = {
     DEEPNETS: Skeleton(channels=32, cells=0),  # facebookresearch/ppuda, experiments/net_generator.py
     MOBILE: Skeleton(channels=16, cells=0),  # Once-for-all, at the width multiplier 1
     MNASNET: Skeleton(channels=STEM, cells=0),  # the same of MnasNet
+    **dict.fromkeys(CONVOLUTIONS, Skeleton(channels=32, cells=4)),  # elenathfgs/BlockQNN_Keras, and IRLAS-mobile's
     "ddarts": Skeleton(channels=36, cells=8),  # README and train.py of aheuillet/D-DARTS
     "dartopti": Skeleton(channels=64, cells=4),  # the same
     "ddarts_dense": Skeleton(channels=36, cells=8),  # the same

@@ -38,6 +38,7 @@ def texts(document: str) -> list[str]:
         "nds_resnext",
         "ofa_mobilenetv3",
         "mnasnet",
+        "blockqnn_separable",
     ],
 )
 def test_the_picture_of_any_architecture_is_small_well_formed_and_has_a_title(name: str) -> None:

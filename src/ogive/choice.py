@@ -6,16 +6,15 @@ Without limits that is the knee of the front, and with some the best in the firs
 from __future__ import annotations
 
 import math
-import operator
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import SpecError, UnknownName, shortened
-from ogive.core.metric import Guess, Metric, is_reported, spelt
+from ogive.core.errors import SpecError, UnknownName
+from ogive.core.limit import Limit
+from ogive.core.metric import Guess, Metric, is_reported
 from ogive.core.trial import Trial
 from ogive.metrics import chance, non_dominated
 
@@ -35,48 +34,6 @@ __all__ = [
 
 # What stands for no limits, where some were given before.
 KNEE = "knee"
-
-_SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-_LIMIT = re.compile(r"\s*(?P<metric>[^<>]+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[^<>=\s]+)\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What a metric must keep to, such as ``latency_ms<=5``."""
-
-    metric: str
-    sign: str
-    bound: float
-
-    @classmethod
-    def parse(cls, text: str) -> Limit:
-        """Read ``latency_ms<=5``; names with signs of their own may stand in quotes. SpecError for anything else."""
-        match = _LIMIT.fullmatch(text)
-        try:
-            bound = math.nan if match is None else float(match["bound"])
-        except ValueError:
-            bound = math.nan
-        if match is None or math.isnan(bound):
-            raise SpecError(
-                f"What is preferred is written as a limit of a metric, such as latency_ms<=5, or {KNEE}, but got "
-                f"{shortened(repr(text))}."
-            )
-        name = match["metric"]
-        quoted = len(name) > 2 and name[0] == name[-1] and name[0] in "\"'"
-        return cls(name[1:-1] if quoted else name, match["sign"], bound)
-
-    def kept_by(self, trial: Trial) -> bool:
-        """Whether the trial has the metric, within the limit."""
-        return bool(_SIGNS[self.sign](trial.metrics.get(self.metric, math.nan), self.bound))
-
-    def nearest(self, trials: Sequence[Trial]) -> Trial | None:
-        """The trial that comes nearest to it; None if none has the metric."""
-        known = [trial for trial in trials if math.isfinite(trial.metrics.get(self.metric, math.nan))]
-        side = 1.0 if self.sign.startswith("<") else -1.0
-        return min(known, key=lambda trial: side * trial.metrics[self.metric], default=None)
-
-    def __str__(self) -> str:
-        return f"{spelt(self.metric)}{self.sign}{self.bound:.12g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +112,10 @@ def shortlist(trials: Iterable[Trial], limits: Sequence[Limit]) -> list[Trial]:
     for trial in trials:
         if trial.scores is None:
             continue
-        if all(limit.kept_by(trial) for limit in limits) and (best is None or trial.scores > (best.scores or ())):
+        if all(limit.keeps(trial.metrics) for limit in limits) and (best is None or trial.scores > (best.scores or ())):
             best = trial
         for limit in limits:
-            near = limit.nearest([nearest[limit], trial] if limit in nearest else [trial])
+            near = _nearest(limit, [nearest[limit], trial] if limit in nearest else [trial])
             nearest |= {} if near is None else {limit: near}
     found = {trial.number: trial for trial in [*nearest.values(), *([] if best is None else [best])]}
     return [found[number] for number in sorted(found)]
@@ -175,12 +132,19 @@ def choose(trials: Sequence[Trial], objectives: Sequence[str] = (), limits: Sequ
     several = len(objectives) > 1 or any(len(trial.scores or ()) > 1 for trial in scored)
     rule = _words(objectives or ("the first objective",), several, limits)
     if not scored:
+        broken = [trial for trial in trials if trial.status == "infeasible"]
         reason = f"None of the {len(trials)} trials succeeded; their `measurement.error` says why."
+        if broken:
+            nearest = min(broken, key=lambda trial: (trial.violation, trial.number))
+            reason = (
+                f"None of the {len(trials)} trials keeps the constraints of the search; the nearest is trial "
+                f"{nearest.number}, beyond them by {nearest.violation:.1%} of their bounds."
+            )
         return Chosen(None, rule, reason)
     among = pareto_front(scored) if several else scored
     if several and not limits:
         return Chosen(_knee(among), rule)
-    keeping = [trial for trial in among if all(limit.kept_by(trial) for limit in limits)]
+    keeping = [trial for trial in among if all(limit.keeps(trial.metrics) for limit in limits)]
     if not keeping:
         return Chosen(None, rule, _nobody(among, limits, "trial of the Pareto front" if several else "trial"))
     return Chosen(max(keeping, key=lambda trial: ((trial.scores or (-math.inf,))[0], -trial.number)), rule)
@@ -222,10 +186,17 @@ def _knee(front: Sequence[Trial]) -> Trial:
     return max(ranked, key=lambda pair: (pair[0], pair[1].scores or (), -pair[1].number))[1]
 
 
+def _nearest(limit: Limit, trials: Sequence[Trial]) -> Trial | None:
+    """The trial that comes nearest to a limit; None if none has the metric."""
+    known = [trial for trial in trials if math.isfinite(trial.metrics.get(limit.metric, math.nan))]
+    side = 1.0 if limit.sign.startswith("<") else -1.0
+    return min(known, key=lambda trial: side * trial.metrics[limit.metric], default=None)
+
+
 def _nobody(among: Sequence[Trial], limits: Sequence[Limit], what: str) -> str:
     told = []
     for limit in limits:
-        nearest = limit.nearest(among)
+        nearest = _nearest(limit, among)
         if nearest is None:
             told.append(f"none has {limit.metric}")
         else:

@@ -311,8 +311,8 @@ def compare(
         tuple(names),
         tuple(range(settings.seed, settings.seed + seeds)),
         outcomes,
-        _score_optimum(parts, settings.prefer),
-        None if reported is None or settings.prefer else _optimum(parts.evaluator, reported),
+        _score_optimum(parts, settings.where + settings.prefer),
+        None if reported is None or settings.where or settings.prefer else _optimum(parts.evaluator, reported),
         notes,
         parts.world,
         reported,
@@ -449,7 +449,7 @@ def _outcome(
 ) -> Outcome:
     """What a search found; `sign` turns its scores into values of its objective."""
     counted, limits = [trial for trial in trials if trial.status != "screened"], limits_of(settings.prefer)
-    kept = [trial.scores is not None and all(limit.kept_by(trial) for limit in limits) for trial in counted]
+    kept = [trial.scores is not None and all(limit.keeps(trial.metrics) for limit in limits) for trial in counted]
     scores = [trial.scores[0] if trial.scores and keeps else None for trial, keeps in zip(counted, kept, strict=True)]
     values = [math.nan if score is None else sign * score for score in scores]
     reports = [math.nan if metric is None else trial.metrics.get(metric.name, math.nan) for trial in counted]

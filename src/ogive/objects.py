@@ -48,6 +48,7 @@ class Understood:
 
 def understood(
     objective: Objectives | None,
+    where: str | Sequence[str],
     prefer: str | Sequence[str],
     budget: int | str | Budget,
     task: Any,
@@ -70,6 +71,7 @@ def understood(
         **names,
         **numbers,
         objectives=tuple(told(part) for part in objectives),
+        where=(where,) if isinstance(where, str) else tuple(where),
         prefer=(prefer,) if isinstance(prefer, str) else tuple(prefer),
         budget=budget_in(budget),
     )

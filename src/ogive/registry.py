@@ -54,6 +54,7 @@ PARTS: dict[str, dict[str, str]] = {
         "hyperband": "ogive.strategies.hyperband:Hyperband",
         "asha": "ogive.strategies.asha:ASHA",
         "guided": "ogive.strategies.guided:Guided",
+        "mnasnet": "ogive.strategies.mnasnet:MnasNet",
         "ctnas": "ogive.strategies.contrastive:ctnas",
         "ogive": "ogive.strategies.ogive:ogive",
         "renas": "ogive.strategies.renas:renas",

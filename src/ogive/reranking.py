@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from ogive import catalog
+from ogive.core.limit import Limit
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.study import judged
 from ogive.core.trial import Trial
@@ -25,10 +26,10 @@ def reranked(run: Run, written: Sequence[str]) -> Run:
     texts = tuple(known[text].objective if text in known else text for text in written)
     objectives: tuple[Objective, ...] = tuple(catalog.build("objective", text) for text in texts)
     check_objectives(objectives, tuple(known.values()))
-    again = partial(_again, objectives)
+    again = partial(_again, objectives, run.constraints)
     records = tuple(Record(again(record.trial), record.at_s) for record in run.records)
     return replace(run, records=records, logged=TrialLog.of(records), ranked=texts, rescored=again)
 
 
-def _again(objectives: Sequence[Objective], trial: Trial) -> Trial:
-    return replace(judged(trial.number, trial.proposal, trial.measurement, objectives), call=trial.call)
+def _again(objectives: Sequence[Objective], constraints: Sequence[Limit], trial: Trial) -> Trial:
+    return replace(judged(trial.number, trial.proposal, trial.measurement, objectives, constraints), call=trial.call)

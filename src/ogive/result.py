@@ -157,10 +157,12 @@ class Result:
         return f"<div style='overflow-x:auto'><p>{html.escape(what)}</p>{missing}{table}{more}</div>"
 
     def _counts(self) -> str:
-        count = {status: sum(trial.status == status for trial in self.trials) for status in ("failed", "screened")}
+        statuses = ("failed", "screened", "infeasible")
+        count = {status: sum(trial.status == status for trial in self.trials) for status in statuses}
         told = [f"{count['failed']} failed" if count["failed"] else ""]
         told.append(f"{self.disconnected} of them with {DISCONNECTED}" if self.disconnected else "")
         told.append(f"{count['screened']} more screened out" if count["screened"] else "")
+        told.append(f"{count['infeasible']} infeasible" if count["infeasible"] else "")
         inside = ", ".join(filter(None, told))
         evaluated = counted(len(self.trials) - count["screened"], "trial")
         return f"{evaluated} ({inside})" if inside else evaluated

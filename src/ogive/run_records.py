@@ -14,7 +14,14 @@ _NUMBER = (float, str)  # a text for what JSON has no number for
 _ASKED = {"asked?": {"wanted": int, "told": int}}
 PROPOSAL = {"arch": str, "fidelity": (int, None), "ask_cost?": _COST}
 _STATUS = frozenset(get_args(Status))
-FINAL = {"arch": str, "status": _STATUS, "scores": ([_NUMBER], None), "metrics": {...: _NUMBER}, "error": (str, None)}
+FINAL = {
+    "arch": str,
+    "status": _STATUS,
+    "scores": ([_NUMBER], None),
+    "metrics": {...: _NUMBER},
+    "error": (str, None),
+    "violation?": float,
+}
 TRIAL = {**PROPOSAL, **_ASKED, **FINAL, "number": int, "cost": _COST, "at_s": float}
 # What was measured side by side after the search.
 FOUND = {"finalists": [{"trial": int, **FINAL}]}
@@ -34,7 +41,7 @@ CONFIG = {
     **dict.fromkeys(("space?", "strategy?", "device?", "role?", "order?", "ogive?", "created?", "answer?"), str),
     **dict.fromkeys(("evaluator?", "data?", "table?", "weights?", "world?", "command?"), (str, None)),
     **dict.fromkeys(("data_digest?", "table_digest?", "weights_digest?"), (str, None)),
-    **dict.fromkeys(("objectives?", "prefer?", "unrepeatable?"), ([str], None)),
+    **dict.fromkeys(("objectives?", "where?", "prefer?", "unrepeatable?"), ([str], None)),
     **dict.fromkeys(("threads?", "in_flight?"), (int, None)),
     "seed?": int,
     "workers?": (int, str),

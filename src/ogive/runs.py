@@ -114,7 +114,7 @@ class Run:
     def evaluated(self) -> Sequence[Trial]:
         """The trials that cost budget: all but the screened-out ones."""
         log = self.log
-        return log.trials(log.columns.places("ok", "failed"))
+        return log.trials(log.columns.places("ok", "failed", "infeasible"))
 
     @property
     def failed(self) -> Sequence[Trial]:
@@ -168,6 +168,11 @@ class Run:
     def searched_for(self) -> tuple[str, ...]:
         """The objectives that its strategy was told."""
         return tuple(str(text) for text in self.config.get("objectives") or ())
+
+    @property
+    def constraints(self) -> tuple[Limit, ...]:
+        """What a trial had to keep to, to succeed."""
+        return limits_of(self.config.get("where") or ())
 
     @property
     def limits(self) -> tuple[Limit, ...]:

@@ -82,6 +82,7 @@ def search(
     strategy: str | Strategy | Maker = "evolution",
     evaluator: Measuring | None = None,
     objective: Objectives | None = None,
+    where: str | Sequence[str] = (),
     prefer: str | Sequence[str] = (),
     budget: int | str | Budget = 100,
     data: SomeData | None = None,
@@ -107,6 +108,8 @@ def search(
             table and ``"trained"`` without.
         objective: What to maximise, such as ``"latency_tradeoff(target_ms=5)"``; several for a Pareto front. The name
             of a metric stands for its best value; by default that is the first metric of the evaluator.
+        where: Constraints, such as ``"latency_ms<=5"`` or several: a trial beyond one of them is infeasible, which the
+            strategy is told, and never wins.
         prefer: Limits within which the best trial is chosen, such as ``"latency_ms<=5"``; they change nothing that is
             searched.
         budget: A number of trials, a text such as ``"2h"``, ``"600 epochs"`` or ``"benchmark=1e5"``, or a Budget. When
@@ -143,6 +146,7 @@ def search(
     _refuse_unknown("search", numbers, Numbers)
     wanted = understood(
         objective,
+        where,
         prefer,
         budget,
         task,
@@ -206,7 +210,7 @@ def resume(
     if "task" in objects and "data" not in objects:
         del same["data"]  # they are those of the task
     wanted = understood(
-        objects.pop("objective", None), prefer, granted, objects.pop("task", None), {}, **{**same, **objects}
+        objects.pop("objective", None), (), prefer, granted, objects.pop("task", None), {}, **{**same, **objects}
     )
     names = {name: getattr(wanted.settings, name) for name in same}
     objectives = wanted.settings.objectives or settings.objectives
@@ -221,6 +225,7 @@ def compare(
     space: str | SearchSpace,
     evaluator: Measuring | None = None,
     objective: Objectives | None = None,
+    where: str | Sequence[str] = (),
     prefer: str | Sequence[str] = (),
     budget: int | str | Budget = 100,
     seeds: int = 10,
@@ -242,6 +247,7 @@ def compare(
             search, so that with several `workers` it has to pickle.
         evaluator: How good a candidate is.
         objective: What to maximise; of several, the hypervolume of the front is compared.
+        where: Constraints of every search.
         prefer: Limits within which the best of each search is chosen.
         budget: That of every search.
         seeds: How many seeds each strategy gets; fewer than five are no evidence.
@@ -264,6 +270,7 @@ def compare(
     _refuse_unknown("compare", sizes, Sizes)
     wanted = understood(
         objective,
+        where,
         prefer,
         budget,
         task,

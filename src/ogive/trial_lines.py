@@ -52,6 +52,7 @@ def line_of(trial: Trial, at_s: float) -> bytes:
         "cost": _cost(measurement.cost),
         "error": measurement.error,
         "at_s": round(at_s, 6),
+        **_violation(trial),
         **call_entry(trial.call),
     }
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
@@ -80,7 +81,8 @@ def record_from(entry: Mapping[str, Any]) -> Record:
     scores = None if entry["scores"] is None else tuple(float(score) for score in entry["scores"])
     metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
     measurement = Measurement(metrics, _read_cost(entry["cost"]), entry["error"], entry["status"] == "screened")
-    trial = Trial(int(entry["number"]), read_proposal(entry), measurement, entry["status"], scores, read_call(entry))
+    status, beyond = entry["status"], float(entry.get("violation", 0.0))
+    trial = Trial(int(entry["number"]), read_proposal(entry), measurement, status, scores, read_call(entry), beyond)
     return Record(trial, float(entry["at_s"]))
 
 
@@ -93,6 +95,7 @@ def final_entry(trial: Trial) -> dict[str, object]:
         "scores": trial.scores,
         "metrics": {name: _finite(float(value)) for name, value in trial.metrics.items()},
         "error": trial.measurement.error,
+        **_violation(trial),
     }
 
 
@@ -105,7 +108,13 @@ def read_final(trial: Trial, entry: Mapping[str, Any]) -> Trial:
     if scores is not None and trial.scores is not None and len(scores) != len(trial.scores):
         raise ValueError(f"trial {trial.number} had {len(trial.scores)} scores, and has {len(scores)}")
     measurement = replace(trial.measurement, metrics=metrics, error=entry["error"])
-    return replace(trial, measurement=measurement, status=entry["status"], scores=scores)
+    beyond = float(entry.get("violation", 0.0))
+    return replace(trial, measurement=measurement, status=entry["status"], scores=scores, violation=beyond)
+
+
+def _violation(trial: Trial) -> dict[str, float]:
+    """The key of what a trial is beyond the constraints; none where it keeps them, as most do."""
+    return {"violation": trial.violation} if trial.violation else {}
 
 
 def _checksum(text: str) -> str:

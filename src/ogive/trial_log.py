@@ -22,7 +22,7 @@ __all__ = ["Columns", "StoredTrials", "TrialLog", "read_log"]
 
 logger = logging.getLogger(__name__)
 
-STATUSES = ("ok", "failed", "screened")
+STATUSES = ("ok", "failed", "screened", "infeasible")
 NOTHING: Mapping[str, float] = {}
 
 Numbers = npt.NDArray[np.int64]

@@ -54,6 +54,7 @@ STRATEGIES = {
     "evolution": "evolution",
     "nsga2": "nsga2",
     "reinforce": "reinforce",
+    "mnasnet": "mnasnet(hidden=8, batch=3)",
     "naswot": "naswot({scorer}, scored=4)",
     "one_shot": "one_shot({scorer}, candidates=4, population=2, tournament=2)",
     "area": "area({scorer}, population=3, tournament=2, scored=4)",

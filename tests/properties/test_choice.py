@@ -43,8 +43,8 @@ def test_what_is_chosen_of_several_objectives_is_beaten_by_no_trial(rows: np.nda
         assert kept
         assert chosen.missing
         return
-    assert all(limit.kept_by(chosen.trial) for limit in kept)
-    rivals = trials if rows.shape[1] > 1 else [t for t in trials if all(limit.kept_by(t) for limit in kept)]
+    assert all(limit.keeps(chosen.trial.metrics) for limit in kept)
+    rivals = trials if rows.shape[1] > 1 else [t for t in trials if all(limit.keeps(t.metrics) for limit in kept)]
     assert not any(beats(rival, chosen.found) for rival in rivals)
 
 

@@ -31,7 +31,7 @@ TABULAR = ("--space", "nasbench201", "--table", "nasbench201")
 # Every command with its arguments and flags. A change here is a change of what users have typed into their scripts.
 SETTINGS = (
     "--budget", "--cells", "--channels", "--data", "--device", "--dry-run", "--evaluator", "--objective", "--out",
-    "--prefer", "--seed", "--skip-broken", "--space", "--table", "--threads", "--weights", "--workers",
+    "--prefer", "--where", "--seed", "--skip-broken", "--space", "--table", "--threads", "--weights", "--workers",
 )  # fmt: skip
 COMMANDS: dict[str, set[str]] = {
     "search": {*SETTINGS, "--strategy", "--recipe", "--in-flight", "--order"},

@@ -415,3 +415,27 @@ def test_a_comparison_says_its_time_before_it_starts(ogive: Run, table_home: Pat
     assert re.search(r"^strategy   random, evolution\(.*\), 4 searches$", err, re.MULTILINE)
     assert re.search(r"^budget     5 trials: about .* with 1 worker$", err, re.MULTILINE)
     assert "4 searches" not in out
+
+
+def test_constraints_are_kept_by_the_run_its_page_and_the_search_that_goes_on(ogive: Run, table_home: Path) -> None:
+    limited = (*TABULAR, "--evaluator", "tabular(also=[params])", "--where", "params<=9000", "--where", "val_acc<69")
+    code, out, _ = ogive("search", *limited, "--budget", 20, "--out", "run")
+    assert code == 0
+    assert " infeasible, " in out
+    before = read_run(Path("run"))
+    assert before.config["where"] == ["params<=9000", "val_acc<69"]
+    assert before.count("infeasible") > 0
+    assert all(trial.violation > 0 and trial.scores is None for trial in before.trials if trial.status == "infeasible")
+    assert before.choice.found.metrics["val_acc"] < 69
+    assert all(trial.metrics["params"] <= 9_000 for trial in before.front)
+    code, _, _ = ogive("resume", "run", "--budget", 40)
+    after = read_run(Path("run"))
+    assert code == 0
+    assert list(after.trials)[: len(before.trials)] == list(before.trials)
+    assert len(after.trials) == 40
+    assert after.count("infeasible") > before.count("infeasible")
+    ogive("report", "run")
+    page = next(Path().rglob("*.html")).read_text()
+    assert "do not keep params&lt;=9000 and val_acc&lt;69" in page
+    assert "--where" in page
+    refused(ogive("search", *limited, "--where", "latency_ms<=5", "--out", "other"), "needs the metric 'latency_ms'")

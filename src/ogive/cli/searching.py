@@ -48,6 +48,10 @@ Evaluator = Annotated[str | None, typer.Option("--evaluator", help="How candidat
 Objective = Annotated[
     list[str] | None, typer.Option("--objective", help="What to maximise; repeat for a Pareto front.")
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", help='A constraint, "latency_ms<=5": what breaks it never wins. Repeat for several.'),
+]
 Prefer = Annotated[
     list[str] | None, typer.Option("--prefer", help='Limits of the best, "latency_ms<=5".  [default: knee of a front]')
 ]
@@ -86,7 +90,7 @@ _KEYS = {
     **dict.fromkeys(("space", "strategy", "evaluator", "data", "table", "weights", "device", "order"), "text"),
     **dict.fromkeys(("seed", "channels", "cells", "threads", "in_flight"), "a whole number"),
     "workers": "text or a whole number",
-    **dict.fromkeys(("objective", "prefer"), "text or a list of texts"),
+    **dict.fromkeys(("objective", "where", "prefer"), "text or a list of texts"),
     "budget": "text or a whole number",
 }
 
@@ -103,6 +107,7 @@ def search_command(
     strategy: Annotated[str | None, typer.Option("--strategy", help="Who to try next.  [default: evolution]")] = None,
     evaluator: Evaluator = None,
     objective: Objective = None,
+    where: Where = None,
     prefer: Prefer = None,
     budget: BudgetText = None,
     seed: SeedNumber = None,
@@ -131,9 +136,13 @@ def search_command(
 
     Example: ogive search --space nasbench201 --data images:photos --evaluator "together(trained(epochs=10), latency)"
     --objective "latency_tradeoff(target_ms=5)" --budget 2h --workers "processes(2, trial_limit=10m)"
+
+    Example: ogive search --space nasbench201 --data digits --evaluator "together(trained(epochs=10), latency)"
+    --where "latency_ms<=5" --where "params<=500000" --budget 2h
     """
     flags = {
-        "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "prefer": prefer,
+        "space": space, "strategy": strategy, "evaluator": evaluator, "objective": objective, "where": where,
+        "prefer": prefer,
         "budget": budget, "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels,
         "cells": cells, "device": device, "threads": threads, "workers": workers, "in_flight": in_flight,
         "order": order,
@@ -218,6 +227,7 @@ def compare_command(
     space: Space = None,
     evaluator: Evaluator = None,
     objective: Objective = None,
+    where: Where = None,
     prefer: Prefer = None,
     budget: BudgetText = None,
     seeds: Annotated[int, typer.Option("--seeds", help="How many seeds each strategy gets.")] = 10,
@@ -241,7 +251,8 @@ def compare_command(
     Example: ogive compare random evolution --space nasbench201 --table nasbench201 --budget 200 --seeds 50
     """
     flags = {
-        "space": space, "evaluator": evaluator, "objective": objective, "prefer": prefer, "budget": budget,
+        "space": space, "evaluator": evaluator, "objective": objective, "where": where, "prefer": prefer,
+        "budget": budget,
         "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels, "cells": cells,
         "device": device, "threads": threads,
     }  # fmt: skip
@@ -330,7 +341,7 @@ def _settings(entries: dict[str, Any], *, skip_broken: bool) -> Settings:
     plain = dict(entries)
     if skip_broken:
         plain["data"] = _skipping(plain.get("data"))
-    for key, name in (("objective", "objectives"), ("prefer", "prefer")):
+    for key, name in (("objective", "objectives"), ("where", "where"), ("prefer", "prefer")):
         texts = plain.pop(key, None)
         if texts is not None:
             plain[name] = (texts,) if isinstance(texts, str) else tuple(texts)
@@ -363,7 +374,8 @@ def _print_found(run: Run) -> None:
     done = counted(len(run.records) - screened, "trial")
     unlinked = sum(trial.measurement.error == DISCONNECTED for trial in run.failed)
     why = f", {unlinked} of them with {DISCONNECTED}" if unlinked else ""
-    console.print(f"{done} ({failed} failed{why}, {screened} screened out) in {duration(run.elapsed_s)}")
+    beyond = f"{run.count('infeasible')} infeasible, " if run.constraints else ""
+    console.print(f"{done} ({failed} failed{why}, {beyond}{screened} screened out) in {duration(run.elapsed_s)}")
     if run.stopped is not None:
         console.print(f"{run.stopped} A larger budget goes on: {way_to_resume(run.folder)} --budget ...")
     if run.config.get("world") is not None:
@@ -372,7 +384,8 @@ def _print_found(run: Run) -> None:
         )
     winner = choice.trial
     if winner is None:
-        console.print(choice.missing if run.count("ok") else _why_nothing(run.trials), highlight=False)
+        measured_some = run.count("ok") or run.count("infeasible")
+        console.print(choice.missing if measured_some else _why_nothing(run.trials), highlight=False)
         raise typer.Exit(1)
     space = assemble_space(run)
     winner = run.final(winner)  # with what was measured last, by which it was chosen

@@ -80,6 +80,8 @@ def _understood(
         "objective",
         [", ".join(parts.written) + (f" with {' and '.join(settings.prefer)}" if settings.prefer else "")],
     )
+    if parts.constraints:
+        yield "where", [" and ".join(map(str, parts.constraints))]
     yield "machine", [_machine(settings)]
     yield "budget", list(_time(settings, found, seeds))
 

@@ -244,6 +244,11 @@ class SearchSpace:
         return found
 
     @property
+    def is_free(self) -> bool:
+        """Whether every combination of choices is an architecture."""
+        return self.is_legal is _always
+
+    @property
     def size(self) -> float:
         """How many architectures there are; infinite with a `Real` variable, nan where nobody has counted."""
         if self.count is not None:

@@ -30,7 +30,7 @@ class Strategy(Protocol):
         ...
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Take note of finished trials, failed and screened ones (``scores is None``) included."""
+        """Take note of finished trials, failed, infeasible and screened ones (``scores is None``) included."""
         ...
 
 

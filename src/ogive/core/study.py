@@ -14,6 +14,7 @@ from ogive.core.deadline import TimeIsUp, until
 from ogive.core.errors import ProtocolError, SpecError, StoreError
 from ogive.core.evaluator import Batched, Evaluator, Labelled, attempt, recall
 from ogive.core.executor import Lost, Overtime, Pool
+from ogive.core.limit import Limit, check_constraints, violation
 from ogive.core.objective import Objective, check_objectives
 from ogive.core.strategy import Strategy
 from ogive.core.trial import Budget, Call, Measurement, Proposal, Spent, Trial
@@ -59,17 +60,25 @@ class OpenChunk:
 
 
 class Study:
-    """A strategy, an evaluator and one or more objectives, checked against each other.
+    """A strategy, an evaluator, one or more objectives and any constraints, checked against each other.
 
     The study keeps no history: `run` yields each trial once; the caller stores it, shows it and stops when it likes.
     """
 
-    def __init__(self, strategy: Strategy, evaluator: Evaluator, objectives: Objective | Sequence[Objective]) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        evaluator: Evaluator,
+        objectives: Objective | Sequence[Objective],
+        constraints: Sequence[Limit] = (),
+    ) -> None:
         self.strategy = strategy
         self.evaluator = evaluator
         self._batched = evaluator if isinstance(evaluator, Batched) else None
         self.objectives = tuple(objectives) if isinstance(objectives, Sequence) else (objectives,)
         check_objectives(self.objectives, evaluator.metrics)
+        self.constraints = tuple(constraints)
+        check_constraints(self.constraints, evaluator.metrics)
         self._metrics = {metric.name: metric for metric in evaluator.metrics}
         wanted = objectives_of(strategy)
         if wanted is not None and wanted != len(self.objectives):
@@ -105,7 +114,7 @@ class Study:
         self.spent = self.spent if spent is None else spent
         self._learn(told)
         self.told, self.asked, self.open = len(told), asked, list(waiting)
-        self._failures = -1 if any(trial.status == "ok" for trial in told) else self._failures
+        self._failures = -1 if any(trial.measured for trial in told) else self._failures
 
     def run(
         self,
@@ -202,7 +211,7 @@ class Study:
 
     def scored(self, number: int, proposal: Proposal, measurement: Measurement) -> Trial:
         """The trial that a measurement of a proposal makes."""
-        return judged(number, proposal, measurement, self.objectives)
+        return judged(number, proposal, measurement, self.objectives, self.constraints)
 
     # -- the steps of the loop --------------------------------------------------------------------------------------
 
@@ -409,7 +418,7 @@ class Study:
         """Stop a search in which nothing has ever worked; `_failures` is -1 from the first success on."""
         if self._failures < 0 or trial.status == "screened":
             return
-        if trial.status == "ok":
+        if trial.measured:
             self._failures = -1
             return
         self._failures += 1
@@ -435,12 +444,24 @@ def _learner(evaluator: Evaluator) -> Labelled | None:
     return found[0] if found else None
 
 
-def judged(number: int, proposal: Proposal, measurement: Measurement, objectives: Sequence[Objective]) -> Trial:
-    """The trial that a measurement of a proposal makes, scored by the objectives."""
+def judged(
+    number: int,
+    proposal: Proposal,
+    measurement: Measurement,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Limit] = (),
+) -> Trial:
+    """The trial that a measurement of a proposal makes, scored by the objectives if it keeps the constraints."""
     if measurement.screened:
         return Trial(number, proposal, measurement, "screened")
     if measurement.error is not None:
         return Trial(number, proposal, measurement, "failed")
+    beyond = violation(constraints, measurement.metrics)
+    if not math.isfinite(beyond):
+        said = ", ".join(f"{limit.metric} is {measurement.metrics.get(limit.metric)}" for limit in constraints)
+        return Trial(number, proposal, Measurement(measurement.metrics, measurement.cost, said), "failed")
+    if beyond:
+        return Trial(number, proposal, measurement, "infeasible", violation=beyond)
     scores = tuple(float(objective(proposal.arch, measurement.metrics)) for objective in objectives)
     for objective, score in zip(objectives, scores, strict=True):
         if not math.isfinite(score):

@@ -25,7 +25,7 @@ __all__ = [
     "duration",
 ]
 
-Status = Literal["ok", "failed", "screened"]
+Status = Literal["ok", "failed", "screened", "infeasible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Trial:
 
     `number` counts proposals in the order in which the strategy made them. `scores` are larger-is-better, one for each
     objective, and finite; None unless `status` is "ok". `call` is the call of ``ask`` that the proposal came from,
-    where calls are not all for one; by it a resumed search calls as the interrupted one did.
+    where calls are not all for one; by it a resumed search calls as the interrupted one did. An "infeasible" trial was
+    measured, but is beyond constraints of the search, by `violation` in shares of their bounds.
     """
 
     number: int
@@ -114,6 +115,12 @@ class Trial:
     status: Status
     scores: tuple[float, ...] | None = None
     call: Call | None = field(default=None, compare=False)
+    violation: float = 0.0
+
+    @property
+    def measured(self) -> bool:
+        """Whether the whole measurement succeeded, whatever it found."""
+        return self.status in ("ok", "infeasible")
 
     @property
     def arch(self) -> Architecture:
@@ -141,7 +148,7 @@ class Trial:
             return self
         found = self.measurement
         told = Measurement(seen, found.cost, found.error, found.screened)
-        return Trial(self.number, self.proposal, told, self.status, self.scores, self.call)
+        return Trial(self.number, self.proposal, told, self.status, self.scores, self.call, self.violation)
 
 
 MOST = 10**12  # of whatever a budget counts: more than thirty thousand years of seconds
@@ -228,7 +235,7 @@ class Spent:
         if self.fidelity is None:
             return
         self.units += self.units_of(trial.proposal)
-        if trial.status == "ok" and self.fidelity.continued:
+        if trial.measured and self.fidelity.continued:
             wanted = trial.proposal.fidelity or self.fidelity.full
             self._reached[trial.arch] = max(wanted, self._reached.get(trial.arch, 0))
 

@@ -73,7 +73,7 @@ class Predicted:
         """Fit the predictor on the trials of the sample; SpecError if fewer than two of them worked."""
         predictor, _ = self.parts
         sign = self.metrics[0].sign
-        labels = [(trial.arch, sign * trial.metrics[self.of]) for trial in trials if trial.status == "ok"]
+        labels = [(trial.arch, sign * trial.metrics[self.of]) for trial in trials if trial.measured]
         if len(labels) < 2:
             reason = next((trial.measurement.error for trial in reversed(trials) if trial.status == "failed"), "none")
             raise SpecError(

@@ -377,8 +377,9 @@ def _settings(config: Mapping[str, Any], strategy: str | None) -> list[str]:
     words += ["--evaluator", today(str(config["evaluator"]))] if config.get("evaluator") else []
     for objective in config.get("objectives") or []:
         words += ["--objective", str(objective)]
-    for limit in config.get("prefer") or []:
-        words += ["--prefer", str(limit)]
+    for name in ("where", "prefer"):
+        for limit in config.get(name) or []:
+            words += [f"--{name}", str(limit)]
     for name in ("table", "data", "weights"):
         words += [f"--{name}", str(config[name])] if config.get(name) else []
     usual = {"device": "cpu", "threads": None, "workers": 1}

@@ -40,7 +40,7 @@ __all__ = [
 
 TRIALS = 50
 FAILURES = 50
-SOUGHT = ("space", "world", "strategy", "evaluator", "objectives", "prefer", "budget")
+SOUGHT = ("space", "world", "strategy", "evaluator", "objectives", "where", "prefer", "budget")
 GIVEN = ("data", "table", "weights", "skeleton", "seed", "in_flight", "order", "role")
 
 
@@ -99,8 +99,10 @@ def failures_section(facts: Facts) -> Html:
     runs, failures = facts.runs, facts.failures
     failed = sum(map(len, failures.values()))
     evaluated = sum(len(one.evaluated) for one in runs)
-    screened = sum(one.count("screened") for one in runs)
+    screened, infeasible = (sum(one.count(status) for one in runs) for status in ("screened", "infeasible"))
     text = f"{failed:,} of {evaluated:,} evaluated candidates failed."
+    limits = " and ".join(dict.fromkeys(str(limit) for one in runs for limit in one.run.constraints))
+    text += f" {infeasible:,} more do not keep {limits}, and so cannot win." if limits else ""
     text += f" {screened:,} more were screened out by a cheap score and not evaluated." if screened else ""
     cut = dict.fromkeys(f" {one.run.stopped}" for one in runs if one.run.stopped is not None)
     text += "".join(cut)

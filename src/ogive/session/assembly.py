@@ -18,6 +18,7 @@ from ogive.context import Context
 from ogive.core.capabilities import Composite, Listening, Projecting, Reading, fidelity_of, walk
 from ogive.core.errors import SpecError, in_line
 from ogive.core.evaluator import Clocked, Evaluator, Screened
+from ogive.core.limit import Limit, check_constraints
 from ogive.core.metric import names_of
 from ogive.core.objective import Objective
 from ogive.core.rng import Seed
@@ -51,10 +52,11 @@ class Parts:
     context: Context
     world: str | None = None
     written: tuple[str, ...] = ()
+    constraints: tuple[Limit, ...] = ()
 
     def study(self) -> Study:
         """A fresh study of these parts, which checks them against each other."""
-        return Study(self.strategy, self.evaluator, self.objectives)
+        return Study(self.strategy, self.evaluator, self.objectives, self.constraints)
 
 
 def assemble(
@@ -112,9 +114,12 @@ def assemble(
     if settings.weights and "weights" not in given and not weights.cache_info().misses:
         logger.warning("Nothing in this search takes its weights, %s: write inherited, say.", settings.weights)
     check_limits(limits_of(settings.prefer), evaluator.metrics)
+    constraints = tuple(Limit.parse(text) for text in settings.where)
+    check_constraints(constraints, evaluator.metrics)
     written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
     objectives = tuple(catalog.build("objective", text, shared) for text in written)
-    return Parts(space, strategy, evaluator, objectives, shared, None if world is None else str(world), written)
+    among = None if world is None else str(world)
+    return Parts(space, strategy, evaluator, objectives, shared, among, written, constraints)
 
 
 def is_maker(strategy: object) -> bool:
@@ -184,6 +189,7 @@ def unrepeatable(parts: Parts) -> list[str]:
     inside = list(walk(parts.evaluator))
     deciding = [*parts.objectives, *(part.by for part in inside if isinstance(part, Screened))]
     needed = {name for objective in deciding for name in objective.needs}
+    needed |= {limit.metric for limit in parts.constraints}
     clocked = (part for part in inside if isinstance(part, Clocked))
     return [name for part in clocked for name in names_of(part.metrics) if name in needed]
 

@@ -71,6 +71,7 @@ def needs_clock(study: Study) -> bool:
 def _measuring(study: Study) -> Clocked | None:
     """The part of the evaluator that measures by a clock what an objective needs."""
     needed = {name for objective in study.objectives for name in objective.needs}
+    needed |= {limit.metric for limit in study.constraints}
     for part in walk(study.evaluator):
         if isinstance(part, Clocked) and needed & set(names_of(part.metrics)):
             return part

@@ -73,15 +73,17 @@ class Past:
     failed: int
     screened: int
     front: tuple[Trial, ...]
+    infeasible: int = 0
 
     @classmethod
     def of(cls, run: Run, fidelity: Fidelity | None, limits: Sequence[Limit]) -> Past:
         """That of a stored run; with one objective, its best is chosen within the limits."""
         columns = run.log.columns
-        costs = columns.measured_s[columns.places("ok", "failed")][-RECENT:].tolist()
+        costs = columns.measured_s[columns.places("ok", "failed", "infeasible")][-RECENT:].tolist()
         best = run.chosen(limits).trial
         front = run.front if columns.scores.shape[1] > 1 else [] if best is None else [best]
-        return cls(run.spent(fidelity), run.elapsed_s, costs, run.count("failed"), run.count("screened"), tuple(front))
+        counts = (run.count("failed"), run.count("screened"))
+        return cls(run.spent(fidelity), run.elapsed_s, costs, *counts, tuple(front), run.count("infeasible"))
 
 
 @dataclass(slots=True)

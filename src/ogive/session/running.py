@@ -245,7 +245,7 @@ def ticking(trials: Iterator[Trial], budget: Budget) -> Iterator[Trial]:
     """The trials; SpecError at the first success if the only clock of the budget stands still: it would never end."""
     unsure = budget.trials is None and budget.wall_s is None and budget.units is None
     for trial in trials:
-        if unsure and trial.status == "ok":
+        if unsure and trial.measured:
             if not trial.cost.benchmark_s > 0:  # or not a number
                 raise SpecError(
                     f"A budget of {budget} never ends here, because the evaluator counts no benchmark seconds: "

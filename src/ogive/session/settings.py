@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ogive.choice import limits_of
 from ogive.core.errors import SpecError, StoreError, UnknownName, quoted
 from ogive.core.study import ORDERS, Order
 from ogive.core.trial import Budget
@@ -53,20 +54,23 @@ class Settings:
     """Everything that decides what a search does, as it stands in run.json.
 
     Parts are written ``name(part, key=value)``. `channels` and `cells` are the size of the networks, for whichever
-    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without. No `objectives` stand
-    for the best value of the evaluator's first metric; a run stores which that is. `weights` are one source of weights
-    for all parts that want one and do not name their own. `prefer` are limits within which the best trial is chosen,
-    such as ``latency_ms<=5``; they change nothing that is searched. `workers` is a number of processes or an executor,
-    such as ``processes(4)``, and belongs to the machine. What a search finds depends on `in_flight` instead: how many
-    proposals (or pools of them) are asked for before the first is told. `order` is "finish" where each trial is told as
-    soon as it is measured: then no second run finds the same, unless there is one worker. `own_streams` says that parts
-    of one kind inside another draw from random streams of their own, as they did not in version 0.1.
+    parts build one. `evaluator` defaults to ``tabular`` with a table and to ``trained`` without. No `objectives`
+    stand for the best value of the evaluator's first metric; a run stores which that is. `weights` are one source
+    of weights for all parts that want one and do not name their own. `where` are constraints, such as
+    ``latency_ms<=5``: a trial beyond them is infeasible, which its strategy is told, and never wins. `prefer` are
+    limits within which the best trial is chosen, written alike; they change nothing that is searched. `workers` is
+    a number of processes or an executor, such as ``processes(4)``, and belongs to the machine. What a search finds
+    depends on `in_flight` instead: how many proposals (or pools of them) are asked for before the first is told.
+    `order` is "finish" where each trial is told as soon as it is measured: then no second run finds the same,
+    unless there is one worker. `own_streams` says that parts of one kind inside another draw from random streams of
+    their own, as they did not in version 0.1.
     """
 
     space: str
     strategy: str = "evolution"
     evaluator: str = ""
     objectives: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
     prefer: tuple[str, ...] = ()
     budget: Budget = field(default_factory=lambda: Budget(trials=100))
     seed: int = 0
@@ -114,6 +118,7 @@ class Settings:
             "strategy": self.strategy,
             "evaluator": self.evaluator,
             "objectives": list(self.objectives),
+            "where": list(self.where),
             "prefer": list(self.prefer),
             "budget": self.budget.to_json(),
             "seed": self.seed,
@@ -137,6 +142,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             **{key: _today(key, config[key], config) for key in _PLAIN},
             weights=config.get("weights"),
             objectives=tuple(_today("objectives", text, config) for text in config["objectives"]),
+            where=tuple(config.get("where", ())),
             prefer=tuple(config.get("prefer", ())),
             budget=Budget(**config["budget"]),
             in_flight=config.get("in_flight"),
@@ -223,6 +229,8 @@ def threads_of(settings: Settings, workers: int) -> int | None:
 def refuse_other_settings(run: Run, settings: Settings, *, may_differ: tuple[str, ...] = ()) -> None:
     """StoreError if the run was begun with other settings; those of the machine, and `may_differ`, are free."""
     before, now = settings_of(run.config).config(), settings.config()
+    for config in (before, now):  # however they are written
+        config["where"] = list(map(str, limits_of(config["where"])))
     # The bare name of a metric stands for its best value.
     now["objectives"] = [run.metrics[text].objective if text in run.metrics else text for text in now["objectives"]]
     for name, value in now.items():

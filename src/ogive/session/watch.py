@@ -41,6 +41,7 @@ class Watch:
         self._note = ""
         past = pace.past
         self._failed, self._screened = (0, 0) if past is None else (past.failed, past.screened)
+        self._infeasible = 0 if past is None else past.infeasible
         self._front: list[Trial] = [] if past is None else list(past.front)
 
     def note(self, text: object) -> None:
@@ -91,6 +92,7 @@ class Watch:
             told = [
                 self._best(),
                 f"{self._failed} failed" if self._failed else "",
+                f"{self._infeasible} infeasible" if self._infeasible else "",
                 f"{self._screened} screened out" if self._screened else "",
             ]
             return ", ".join(filter(None, told))
@@ -121,11 +123,12 @@ class Watch:
     def _count(self, trial: Trial) -> None:
         self._failed += trial.status == "failed"
         self._screened += trial.status == "screened"
+        self._infeasible += trial.status == "infeasible"
         if trial.scores is None:
             return
         if len(self._objectives) > 1:
             self._front = pareto_front([*self._front, trial])
-        elif all(limit.kept_by(trial) for limit in self._limits):
+        elif all(limit.keeps(trial.metrics) for limit in self._limits):
             before = self._front[0] if self._front else None
             if before is None or (trial.proposal.height, trial.scores) > (before.proposal.height, before.scores or ()):
                 self._front = [trial]

@@ -33,6 +33,7 @@ HIDDEN = 64  # chenyaofo/CTNAS, ctnas/core/controller, as is the range of all we
 RANGE = 0.1
 # Where so many draws in a row are no architecture, the policy has left the space: then a uniform one is written.
 PATIENCE = 1000
+CHUNK = 512  # sentences that are written at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,13 @@ class Grammar:
         """How many words are written."""
         return int(self.opened.shape[1])
 
+    def always_open(self, place: int) -> npt.NDArray[np.int64] | None:
+        """The words that may stand at a place, where none is a node and it is the same whatever came before."""
+        if len(self.opened) > 1 or self.differs[place] >= 0 or place in self.skips:
+            return None
+        words = np.flatnonzero(self.opened[0, place])
+        return None if self.nodes[words].any() else words
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Script:
@@ -73,14 +81,24 @@ class Script:
     write: Callable[[Architecture], Words] | None = None
     # Whether the first input is trained, and not zero.
     begins: bool = False
+    # The first word of each place, where a word is a choice of the variable of its place.
+    starts: tuple[int, ...] | None = None
 
     def architecture(self, words: Words) -> Architecture:
         """The architecture that words spell."""
         return Architecture(self.space.name, self.read(words))
 
+    def architectures(self, words: Sequence[Words]) -> list[Architecture]:
+        """Those that several sentences spell."""
+        if self.starts is None or not words:
+            return [self.architecture(one) for one in words]
+        choices_BT = np.array(words, np.int64) - np.array(self.starts, np.int64)
+        return [Architecture(self.space.name, tuple(row)) for row in choices_BT.tolist()]
+
     def is_legal(self, words: Words) -> bool:
         """Whether there is one. Rows of a closed world are too few to hit: what is outside becomes the nearest."""
-        return self.write is None or isinstance(self.space, Closed) or self.space.is_legal(self.read(words))
+        free = self.write is None or self.space.is_free or isinstance(self.space, Closed)
+        return free or self.space.is_legal(self.read(words))
 
 
 class Controller(nn.Module):
@@ -109,34 +127,27 @@ class Controller(nn.Module):
     def sample(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """So many sentences, drawn independently, (B, T).
 
-        In NumPy, which takes a third of the time for so small matrices.
+        In NumPy, which takes a third of the time for so small matrices; some hundred at once stay in the caches.
         """
-        of = {name: parameter.detach().numpy() for name, parameter in self.named_parameters()}
-        bias = of["lstm.bias_ih_l0"] + of["lstm.bias_hh_l0"]
-        told = of["embedding.weight"] @ of["lstm.weight_ih_l0"].T
-        gates = np.broadcast_to(
-            of["start"] @ of["lstm.weight_ih_l0"].T if "start" in of else 0 * bias, (count, len(bias))
-        )
-        nodes = of["embedding.weight"][self.grammar.nodes] @ of["of_node.weight"].T if "of_node.weight" in of else None
-        h_BH = c_BH = np.zeros((count, self.hidden), np.float32)
+        weights = _Weights.of(self)
+        sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
+        parts = [self._sampled(weights, size, rng) for size in sizes]
+        return np.concatenate(parts) if parts else np.zeros((0, self.grammar.places), np.int64)
+
+    def _sampled(self, weights: _Weights, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        h_BH, c_BH = np.zeros((2, count, self.hidden), np.float32)
         words_BT = np.zeros((count, self.grammar.places), np.int64)
-        scores_BV = np.empty((count, len(self.grammar.nodes)), np.float32)
+        told_BG = np.broadcast_to(weights.begun, (count, len(weights.begun)))
         for place in range(self.grammar.places):
-            i, f, g, o = np.split(gates + h_BH @ of["lstm.weight_hh_l0"].T + bias, 4, axis=1)
-            c_BH = _sigmoid(f) * c_BH + _sigmoid(i) * np.tanh(g)
-            h_BH = _sigmoid(o) * np.tanh(c_BH)
-            if "logits.weight" in of:
-                scores_BV[:, ~self.grammar.nodes] = h_BH @ of["logits.weight"].T + of["logits.bias"]
-            if nodes is not None:
-                heard_BNH = np.tanh(nodes + (h_BH @ of["of_state.weight"].T)[:, None])
-                scores_BV[:, self.grammar.nodes] = heard_BNH @ of["attention.weight"][0]
-            opened_BV = self._open_at(place, words_BT)
-            shares_BV = np.where(opened_BV, np.exp(scores_BV - scores_BV.max(axis=1, keepdims=True)), 0)
-            edges_BV = shares_BV.cumsum(axis=1, dtype=np.float64)
-            drawn_B1 = rng.random((count, 1)) * edges_BV[:, -1:]
-            # The product may be rounded up to the last edge, which the last open word has first.
-            words_BT[:, place] = np.minimum((drawn_B1 >= edges_BV).sum(axis=1), edges_BV.argmax(axis=1))
-            gates = told[words_BT[:, place]]
+            h_BH, c_BH = weights.step(told_BG, h_BH, c_BH)
+            open_V = self.grammar.always_open(place)
+            if open_V is None:
+                opened_BV = self._open_at(place, words_BT)
+                drawn_B = _drawn(weights.scores(h_BH), rng, opened_BV)
+            else:  # a few words, the same whatever was written
+                drawn_B = open_V[_drawn(weights.scores(h_BH, open_V), rng)]
+            words_BT[:, place] = drawn_B
+            told_BG = weights.told[drawn_B]
         return words_BT
 
     def _open_at(self, place: int, words_BT: npt.NDArray[np.int64]) -> Bools:
@@ -181,6 +192,98 @@ class Controller(nn.Module):
         """Which words may stand at each place, (B, T, V)."""
         words = words_BT.numpy()
         return torch.from_numpy(np.stack([self._open_at(place, words) for place in range(words.shape[1])], axis=1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weights:
+    """A controller's weights as NumPy reads them. G = 4 H gates: of what comes in, is forgotten, is new, goes out.
+
+    What is new comes doubled, so that one sigmoid makes all four: tanh x = 2 σ(2 x) - 1. `begun` (G,) and `told`
+    (V, G) are what the first input and each word add to the gates.
+    """
+
+    begun: npt.NDArray[np.float32]
+    told: npt.NDArray[np.float32]
+    recurrent: npt.NDArray[np.float32]
+    linear: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None
+    nodes: Bools
+    attended: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]] | None
+    place_of: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, controller: Controller) -> _Weights:
+        """Of a controller as it is now."""
+        of = {name: parameter.detach().numpy() for name, parameter in controller.named_parameters()}
+        hidden, nodes = controller.hidden, controller.grammar.nodes
+        scale = np.repeat(np.array([1, 1, 2, 1], np.float32), hidden)
+        bias = (of["lstm.bias_ih_l0"] + of["lstm.bias_hh_l0"]) * scale
+        into = of["lstm.weight_ih_l0"].T * scale
+        begun = of["start"] @ into + bias if "start" in of else bias
+        attended = None
+        if "of_node.weight" in of:
+            known_NH = of["embedding.weight"][nodes] @ of["of_node.weight"].T
+            attended = (known_NH, of["of_state.weight"].T, of["attention.weight"][0])
+        linear = (of["logits.weight"], of["logits.bias"]) if "logits.weight" in of else None
+        told = of["embedding.weight"] @ into + bias
+        return cls(begun, told, of["lstm.weight_hh_l0"].T * scale, linear, nodes, attended, np.cumsum(~nodes) - 1)
+
+    def step(
+        self, told_BG: npt.NDArray[np.float32], h_BH: npt.NDArray[np.float32], c_BH: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The next state and cell."""
+        gates_BG = h_BH @ self.recurrent
+        gates_BG += told_BG
+        i, f, g, o = np.split(_sigmoid(gates_BG), 4, axis=1)
+        c_BH = f * c_BH
+        c_BH += i * _doubled(g)
+        next_BH = _doubled(_sigmoid(c_BH + c_BH))
+        next_BH *= o
+        return next_BH, c_BH
+
+    def scores(
+        self, h_BH: npt.NDArray[np.float32], words: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Logits of some words, none of them a node, or of all: (B, V)."""
+        if words is not None:
+            assert self.linear is not None
+            weight, bias = (part[self.place_of[words]] for part in self.linear)
+            scores: npt.NDArray[np.float32] = h_BH @ weight.T + bias
+            return scores
+        scores = np.empty((len(h_BH), len(self.nodes)), np.float32)
+        if self.linear is not None:
+            scores[:, ~self.nodes] = h_BH @ self.linear[0].T + self.linear[1]
+        if self.attended is not None:
+            known_NH, of_state, attention = self.attended
+            scores[:, self.nodes] = np.tanh(known_NH + (h_BH @ of_state)[:, None]) @ attention
+        return scores
+
+
+def _sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """In place; torch takes a third of NumPy's time."""
+    torch.from_numpy(x).sigmoid_()
+    return x
+
+
+def _doubled(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The hyperbolic tangent of a number whose double's sigmoid is given; in place."""
+    x *= 2
+    x -= 1
+    return x
+
+
+def _drawn(
+    scores_BV: npt.NDArray[np.float32], rng: np.random.Generator, opened_BV: Bools | None = None
+) -> npt.NDArray[np.int64]:
+    """One word of each row, (B,), by the softmax of its scores among those that are open."""
+    shares_BV = np.exp(scores_BV - scores_BV.max(axis=1, keepdims=True))
+    if opened_BV is not None:
+        shares_BV = np.where(opened_BV, shares_BV, 0)
+    edges_BV = shares_BV.cumsum(axis=1, dtype=np.float64)
+    drawn_B1 = rng.random((len(edges_BV), 1)) * edges_BV[:, -1:]
+    # The product may be rounded up to the last edge, which the last open word has first.
+    last_B = edges_BV.argmax(axis=1) if opened_BV is not None else edges_BV.shape[1] - 1
+    found: npt.NDArray[np.int64] = np.minimum((drawn_B1 >= edges_BV).sum(axis=1), last_B)
+    return found
 
 
 class Policy(nn.Module):
@@ -284,7 +387,7 @@ def _by_variables(space: SearchSpace) -> Script:
 
     grammar = Grammar(np.zeros(total, bool), opened, (-1,) * len(starts))
     # Options of several kinds begin with a word of their own.
-    return Script(space, (grammar,), read, write, begins=len(kinds) > 1)
+    return Script(space, (grammar,), read, write, begins=len(kinds) > 1, starts=tuple(starts))
 
 
 def _nasbench101(space: SearchSpace) -> Script:
@@ -365,8 +468,3 @@ _SCRIPTS: dict[str, Callable[[SearchSpace], Script]] = {
     darts.NAME: _darts,
     ofa_mobilenetv3.NAME: _ofa_mobilenetv3,
 }
-
-
-def _sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    found: npt.NDArray[np.float32] = np.reciprocal(1 + np.exp(-x))
-    return found

@@ -23,7 +23,8 @@ __all__ = ["NSGA2"]
 # So many children in a row that were all proposed before are followed by a random architecture instead.
 ATTEMPTS = 20
 
-Member = tuple[Architecture, tuple[float, ...]]
+# Scores, or, of what is infeasible, none and by how much.
+Member = tuple[Architecture, tuple[float, ...], float]
 
 
 class NSGA2(Resumable):
@@ -33,7 +34,8 @@ class NSGA2(Resumable):
     count), the best `population` of parents and children become the parents: front by front, and within the last
     front those with the most room around them. Each proposal is a child of two parents that won a binary tournament
     each; with several proposals in flight nobody waits, the parents are those of that moment. Screened-out candidates
-    never join and do not count.
+    never join and do not count. Of two candidates of which one is infeasible the feasible one is better, of two
+    infeasible ones that with the smaller violation (Deb et al., section VI).
 
     Nothing is proposed twice: a child that is known is bred again, a bounded number of times, then replaced by a
     random architecture. The search is over when a finite space is exhausted.
@@ -75,7 +77,9 @@ class NSGA2(Resumable):
             self._evaluated += 1
             if trial.scores is not None:
                 self._refuse_other_objectives(trial)
-                self._children.append((trial.arch, trial.scores))
+                self._children.append((trial.arch, trial.scores, 0.0))
+            elif trial.status == "infeasible":
+                self._children.append((trial.arch, (), trial.violation))
             if self._evaluated >= self.population:
                 self._select()
 
@@ -108,20 +112,20 @@ class NSGA2(Resumable):
     def _select(self) -> None:
         """The best of parents and children become the parents."""
         merged = [*self._parents, *self._children]
-        order = np.argsort(_standing([scores for _, scores in merged]), kind="stable")
+        order = np.argsort(_standing(merged), kind="stable")
         self._install([merged[index] for index in order[: self.population].tolist()])
         self._children, self._evaluated = [], 0
 
     def _install(self, parents: list[Member]) -> None:
         self._parents = parents
-        self._standing = _standing([scores for _, scores in parents]).tolist()
+        self._standing = _standing(parents).tolist()
 
     def _refuse_other_objectives(self, trial: Trial) -> None:
-        known = self._children or self._parents
-        if known and trial.scores is not None and len(trial.scores) != len(known[0][1]):
+        others = next((scores for _, scores, _ in (*self._children, *self._parents) if scores), None)
+        if others is not None and trial.scores is not None and len(trial.scores) != len(others):
             raise ProtocolError(
                 f"All trials of a search have the same objectives, but trial {trial.number} has {len(trial.scores)} "
-                f"scores and others have {len(known[0][1])}."
+                f"scores and others have {len(others)}."
             )
 
     # -- state --------------------------------------------------------------------------------------------------------
@@ -133,8 +137,8 @@ class NSGA2(Resumable):
         return {
             "rng": self._rng.bit_generator.state,
             "unseen": self._unseen.state(),
-            "parents": [[list(arch.choices), list(scores)] for arch, scores in self._parents],
-            "children": [[list(arch.choices), list(scores)] for arch, scores in self._children],
+            "parents": list(map(_entry, self._parents)),
+            "children": list(map(_entry, self._children)),
             "evaluated": self._evaluated,
         }
 
@@ -145,11 +149,27 @@ class NSGA2(Resumable):
         self._evaluated = int(state["evaluated"])
         self._rng.bit_generator.state = state["rng"]
 
-    def _member(self, choices: list[int | float], scores: list[float]) -> Member:
-        return Architecture(self.space.name, tuple(choices)), tuple(float(score) for score in scores)
+    def _member(self, choices: list[int | float], scores: list[float], beyond: float = 0.0) -> Member:
+        return Architecture(self.space.name, tuple(choices)), tuple(float(score) for score in scores), float(beyond)
 
 
-def _standing(points: list[tuple[float, ...]]) -> npt.NDArray[np.int64]:
+def _entry(member: Member) -> list[Any]:
+    """A member as JSON; its violation only where it is infeasible."""
+    arch, scores, beyond = member
+    return [list(arch.choices), list(scores), *([] if scores else [beyond])]
+
+
+def _standing(members: Sequence[Member]) -> npt.NDArray[np.int64]:
+    """The place of every member: of those with scores as in `_ordered`, then those without by violation. Shape (n,)."""
+    scored = np.array([bool(scores) for _, scores, _ in members], bool)
+    places = np.empty(len(members), np.int64)
+    places[scored] = _ordered([scores for _, scores, _ in members if scores])
+    beyond = np.array([beyond for _, scores, beyond in members if not scores])
+    places[~scored] = len(members) + np.unique(beyond, return_inverse=True)[1].reshape(-1)
+    return places
+
+
+def _ordered(points: Sequence[tuple[float, ...]]) -> npt.NDArray[np.int64]:
     """The place of every point by front and, within it, by room around it; equals share a place. Shape (n,)."""
     if not points:
         return np.empty(0, np.int64)

@@ -39,7 +39,7 @@ class Reinforce(Resumable):
     Combinations that do not exist are drawn again. The gradient leaves out how that changes the probabilities of the
     others: what it leaves out is multiplied with score - baseline, which is zero on average.
 
-    A failed trial counts as the worst score so far, so that a policy moves away from what fails, and leaves the
+    A failed or infeasible trial counts as the worst score so far, so that a policy moves away from it, and leaves the
     baseline alone; before any score, and where a candidate was screened out, nothing is learnt.
     """
 
@@ -94,7 +94,7 @@ class Reinforce(Resumable):
                 self._mean = self.baseline_decay * self._mean + (1 - self.baseline_decay) * score
                 self._weight = self.baseline_decay * self._weight + (1 - self.baseline_decay)
                 self._learn(trial.arch, score)
-            elif trial.status == "failed" and self._worst is not None:
+            elif trial.status in ("failed", "infeasible") and self._worst is not None:
                 self._learn(trial.arch, self._worst)
 
     def _drawn(self, edges_VO: Reals) -> Architecture:

@@ -93,9 +93,10 @@ def check_strategy(
 ) -> None:
     """Legal proposals, determinism, results out of order, failures, others' trials, saving; batching where promised.
 
-    `factory` makes a strategy of a space and a seed. It is told made-up scores, among them failed and screened trials,
-    in `rounds` rounds of `batch` proposals. `tell` takes a line about each promise before it is checked, by default
-    the terminal if there is one. ProtocolError says which of the `PROMISES` is broken, how, and what to do.
+    `factory` makes a strategy of a space and a seed. It is told made-up scores, among them failed, infeasible and
+    screened trials, in `rounds` rounds of `batch` proposals. `tell` takes a line about each promise before it is
+    checked, by default the terminal if there is one. ProtocolError says which of the `PROMISES` is broken, how, and
+    what to do.
     """
     check = _Check(imported(factory), made(space, SearchSpace), objectives, rounds, batch)
     steps: dict[str, Callable[[], None]] = {
@@ -168,12 +169,14 @@ class _Driven:
 
 
 def _made_up(number: int, proposal: Proposal, objectives: int, *, failing: bool) -> Trial:
-    """A trial whose scores depend on the architecture only; some fail, and some are screened out."""
+    """A trial whose scores depend on the architecture only; some fail, some are infeasible, some are screened out."""
     if failing or number % 7 == 3:
         return Trial(number, proposal, Measurement(error="made up"), "failed")
     if number % 11 == 5:
         return Trial(number, proposal, Measurement(screened=True), "screened")
     digest = hashlib.sha256(str(proposal.arch).encode()).digest()
+    if number % 13 == 8:
+        return Trial(number, proposal, Measurement({}), "infeasible", violation=digest[-1] / 256 + 0.01)
     scores = tuple(digest[place] / 2.56 for place in range(objectives))
     metrics = {f"metric_{place}": score for place, score in enumerate(scores)}
     return Trial(number, proposal, Measurement(metrics), "ok", scores)

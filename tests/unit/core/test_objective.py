@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ogive.core.architecture import Architecture
@@ -95,3 +97,32 @@ def test_objectives_that_nobody_measures_are_refused() -> None:
 def test_objectives_never_see_the_test_set_even_if_it_is_measured() -> None:
     with pytest.raises(SpecError, match="never sees the test set"):
         check_objectives([Maximize("test_acc")], [VAL_ACC, Metric("test_acc")])
+
+
+@pytest.mark.parametrize("latency_ms", [40, 120])
+def test_the_absolute_reward_aims_at_its_target_from_both_sides(latency_ms: float) -> None:
+    objective = LatencyTradeoff(target_ms=80, mode="absolute", penalty=10)
+    assert reward(objective, 70, 80) == 70
+    assert reward(objective, 70, latency_ms) == pytest.approx(65)
+
+
+def test_only_the_absolute_and_the_hard_reward_let_the_target_decide() -> None:
+    """Accuracies that rise by ln latency, less than the soft reward's elasticity allows from about 70 / 0.07 on."""
+    candidates = [(70 + 2 * math.log(ms), float(ms)) for ms in range(1, 201)]
+    for mode, chosen in (("absolute", {20: 20, 80: 80}), ("hard", {20: 20, 80: 80}), ("soft", {20: 1, 80: 1})):
+        for target, wanted in chosen.items():
+            objective = LatencyTradeoff(target_ms=target, mode=mode)  # type: ignore[arg-type]
+            assert max(candidates, key=lambda one: reward(objective, *one))[1] == wanted, (mode, target)
+
+
+@pytest.mark.parametrize("latency_ms", [0.0, -1.0, math.nan])
+def test_a_latency_that_is_not_positive_has_no_reward(latency_ms: float) -> None:
+    for mode in ("soft", "hard", "absolute"):
+        assert math.isnan(reward(LatencyTradeoff(target_ms=5, mode=mode), 70, latency_ms))  # type: ignore[arg-type]
+
+
+def test_rewards_refuse_options_of_others() -> None:
+    with pytest.raises(SpecError, match="no exponents"):
+        LatencyTradeoff(target_ms=5, mode="absolute", above=-1)
+    with pytest.raises(SpecError, match="penalty=0"):
+        LatencyTradeoff(target_ms=5, mode="absolute", penalty=0)

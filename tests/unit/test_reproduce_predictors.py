@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ogive import catalog
+from ogive.context import Context
 from ogive.core.errors import SpecError, StoreError, UnknownName
+from ogive.core.predictor import Observed
+from ogive.core.rng import Seed
 from ogive.metrics import kendall_tau
 from ogive.reproduce import describe, learned, reproduce
 from ogive.reproduce.cells import world_of
@@ -239,6 +243,70 @@ def test_a_missing_table_is_a_row_that_says_so(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("OGIVE_HOME", str(tmp_path / "nothing"))
     row = reproduce(made(), out=tmp_path)
     assert (row["status"], row["ours"]) == ("data missing", None)
+
+
+MORE = """
+[more.ranks]
+columns = {{ c10_test_200 = "c10v_val_200", c10v_val_200 = "c10_test_200" }}
+{how}
+
+[[published]]"""
+
+
+def with_more(how: str) -> Learned:
+    return made(**{"\n[[published]]": MORE.format(how=how)})
+
+
+def test_labels_of_fewer_epochs_take_the_place_of_some_at_equal_cost() -> None:
+    more = with_more("fidelity = 12\nfull = 200\nshare = 0.75").more["ranks"]
+    assert more.numbers(60) == (45, 250)
+    assert more.numbers(2) == (2, 0)
+    assert with_more('source = "cifar10"\ncount = 33').more["ranks"].numbers(60) == (60, 33)
+
+
+def test_a_fit_with_labels_of_another_kind_is_another_fit(table_home: Path, tmp_path: Path) -> None:
+    """Two predictors of one specification, of which one has labels of another kind, each have fits of their own."""
+    same = {'ranks = "ranks(trees(trees=5))"': 'ranks = "trees(trees=5)"'}
+    text = MORE.format(how='source = "cifar10"\ncount = 33')
+    row = reproduce(made(**same, **{"\n[[published]]": text}), out=tmp_path)
+    alike = [one for one in cells(tmp_path) if (one["column"], one["size"], one["seed"]) == ("c10_test_200", 60, 0)]
+    assert [one.get("more", {}).get("count") for one in alike] == [None, 33]
+    assert len(cells(tmp_path)) == len(row["cells"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("fidelity = 200\nfull = 200\nshare = 0.75", "0 < fidelity < full"),
+        ("fidelity = 12\nfull = 200\nshare = 1.0", "0 < share < 1"),
+        ("fidelity = 12", "labels of another kind of invented"),
+        ('source = "cifar10"', "labels of another kind of invented"),
+    ],
+)
+def test_labels_of_another_kind_are_written_whole(how: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        with_more(how)
+
+
+def test_what_has_a_label_of_any_kind_is_not_ranked(table_home: Path, tmp_path: Path) -> None:
+    """Trees read labels of all of the training alone: with the same split, their ranking of the rest is another only
+    because the rest is, and because they have three quarters of the labels."""
+    row = reproduce(with_more("fidelity = 12\nfull = 200\nshare = 0.75"), out=tmp_path)
+    found = next(one for one in row["cells"] if one["predictor"] == "ranks")
+    assert found["more"]["fidelity"] == 12
+    world = world_of(Table.open(table_home / "tables" / "nasbench201"))
+    order = np.random.default_rng(found["seed"]).permutation(len(world.archs))
+    observed = Observed(
+        tuple(world.archs[place] for place in order[:45]),
+        tuple(world.column("c10v_val_200")[order[:45]].tolist()),
+    )
+    trees = catalog.build(
+        "predictor", "ranks(trees(trees=5))", Context({"space": lambda: world.space}, Seed(found["seed"]))
+    )
+    trees.fit(observed)
+    rest = order[45 + 250 :]
+    predicted = trees.predict([world.archs[place] for place in rest])
+    assert found["tau"] == pytest.approx(kendall_tau(predicted, world.column(found["column"])[rest]))
 
 
 # -- recipes ----------------------------------------------------------------------------------------------------------

@@ -58,6 +58,23 @@ class Observed:
             raise SpecError(f"A predictor is fitted on two comparable labels at least, but got {len(kept)}.")
         return Observed(tuple(self.archs[place] for place in kept), tuple(self.scores[place] for place in kept))
 
+    def others(self) -> tuple[Observed, ...]:
+        """The labels that `comparable` leaves out, those of one source and fidelity together, by name and number.
+
+        Groups of fewer than two are left out, which say nothing about an order.
+        """
+        fidelities, sources = self.fidelities or (None,) * len(self), self.sources or (None,) * len(self)
+        groups: dict[tuple[str, float], list[int]] = {}
+        for place, (fidelity, source) in enumerate(zip(fidelities, sources, strict=True)):
+            groups.setdefault((source or "", _height(fidelity)), []).append(place)
+        own = max((height for source, height in groups if not source), default=0.0)
+        groups.pop(("", own), None)
+        kept = (groups[name] for name in sorted(groups) if len(groups[name]) > 1)
+        return tuple(
+            Observed(tuple(self.archs[place] for place in places), tuple(self.scores[place] for place in places))
+            for places in kept
+        )
+
 
 def _height(fidelity: int | None) -> float:
     return math.inf if fidelity is None else fidelity

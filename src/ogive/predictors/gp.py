@@ -48,7 +48,8 @@ class GaussianProcess(InTargets):
 
     `kernel` defaults to ``matern``, on one_hot rows of real variables and choices. `prior` is what is known of an
     architecture before any label, in deviations of the labels, such as ``live_weight``: the mean is the prior times
-    `trust`, and how much of it is true is learnt, with the deviation `doubt`. Scales, noise and variance are those of
+    `trust`, and how much of it is true is learnt, with the deviation `doubt`. Of a prior of several numbers the mean is
+    that of them all, and of each is learnt how true it is. Scales, noise and variance are those of
     the largest posterior probability given the labels. `targets` are the scores, "standardised", or "normal_scores":
     how many deviations a normal value of the same rank lies from the mean, so that a few failures hide nothing. What is
     predicted is in the unit of the scores either way.
@@ -66,8 +67,6 @@ class GaussianProcess(InTargets):
     ) -> None:
         if not (np.isfinite(trust) and 0 <= doubt < np.inf):
             raise SpecError(f"trust is a number and doubt 0 or more, but got trust={trust}, doubt={doubt}.")
-        if prior is not None and prior.width != 1:
-            raise SpecError(f"A prior is one number of an architecture, such as live_weight, not {prior.width}.")
         self.kernel: Kernel = Matern(space=space) if kernel is None else kernel
         self.prior, self.trust, self.doubt, self.targets = prior, trust, doubt, targets
         self._fit: _Fit | None = None
@@ -92,10 +91,10 @@ class GaussianProcess(InTargets):
         """The same as `latent` of what was described."""
         fit = fitted(self._fit)
         with _one_thread():
-            shared = self._covered(self.kernel.between(described, fit.described, fit.scales), prior, fit)
+            shared = self.kernel.between(described, fit.described, fit.scales) + self._doubted(prior, fit.prior)
             explained = np.einsum("ij,ij->i", shared @ fit.inverse, shared)
-            mean = self.trust * prior + shared @ fit.weights
-        own = 1 + self._doubted(prior, prior)
+            mean = self.trust * prior.mean(axis=1) + shared @ fit.weights
+        own = 1 + self.doubt**2 * ((prior**2).sum(axis=1) + 1)
         return mean, np.sqrt(np.maximum(fit.variance * (own - explained), 0))
 
     @property
@@ -105,22 +104,20 @@ class GaussianProcess(InTargets):
         return float(np.sqrt(self._fit.variance * self._fit.noise))
 
     def _prior(self, archs: Sequence[Architecture]) -> Floats:
-        return np.zeros(len(archs)) if self.prior is None else self.prior(archs)[:, 0].astype(np.float64)
+        """What is known of each before the labels, (n, numbers)."""
+        return np.zeros((len(archs), 1)) if self.prior is None else self.prior(archs).astype(np.float64)
 
     def _doubted(self, prior: Floats, other: Floats) -> Floats:
         """What covariance the doubt about the prior adds, and about the level of the scores."""
-        return self.doubt**2 * (prior * other + 1)
-
-    def _covered(self, kernel: Floats, prior: Floats, fit: _Fit) -> Floats:
-        return kernel + self._doubted(prior[:, None], fit.prior)
+        return self.doubt**2 * (prior @ other.T + 1)
 
     def _fitted(self, described: Any, prior: Floats, targets: Floats) -> _Fit:
-        residual = targets - self.trust * prior
+        residual = targets - self.trust * prior.mean(axis=1)
         most = min(DECIDING, len(targets)) if self.kernel.scales else len(targets)
         few = np.unique(np.linspace(0, len(targets) - 1, most).astype(int))
-        evidence = _Evidence(self.kernel, described[few], self._doubted(prior[few][:, None], prior[few]), residual[few])
+        evidence = _Evidence(self.kernel, described[few], self._doubted(prior[few], prior[few]), residual[few])
         scales, noise = evidence.best()
-        covariance = self.kernel.within(described, scales)[0] + self._doubted(prior[:, None], prior)
+        covariance = self.kernel.within(described, scales)[0] + self._doubted(prior, prior)
         inverse = np.asarray(np.linalg.inv(covariance + noise * np.eye(len(targets))), np.float64)
         weights = inverse @ residual
         variance = (float(residual @ weights) + 2 * RATE) / (len(targets) + 2 * SHAPE)

@@ -111,7 +111,9 @@ class Kept:
 
 
 def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in ("spec", "column", "labels", "size", "seed"))
+    # Labels of another kind are part of what was fitted on; most cells have none.
+    more = json.dumps(cell.get("more"), sort_keys=True)
+    return (*(cell[name] for name in ("spec", "column", "labels", "size", "seed")), more)
 
 
 class Described(Protocol):

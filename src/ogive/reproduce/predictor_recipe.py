@@ -11,13 +11,13 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.reproduce.recipe import CHECKS, check_keys, entries_of, texts_in
 from ogive.spec import parse
 
-__all__ = ["COUNTS", "Beside", "Learned", "Oracle", "learned", "learned_of"]
+__all__ = ["COUNTS", "Beside", "Learned", "More", "Oracle", "learned", "learned_of"]
 
 # Rankings that take no label: the table's parameters of an architecture, and of what is left of it after pruning.
 COUNTS = ("params", "live params")
 
 _REQUIRED = {"title", "source", "source_checked", "table", "columns", "sizes", "seeds", "predictors"}
-_OPTIONAL = {"labels", "cheap", "deviation", "seeds_of", "sizes_of", "first_seed", "published", "beside"}
+_OPTIONAL = {"labels", "cheap", "deviation", "seeds_of", "sizes_of", "first_seed", "published", "beside", "more"}
 _ORACLE = {"predictor", "size", "tau", "margin"}
 _BESIDE = {"who", "size", "tau", "source", "source_checked"}
 
@@ -30,6 +30,31 @@ class Oracle:
     size: int
     tau: float
     margin: float
+
+
+@dataclass(frozen=True)
+class More:
+    """Labels of another kind that a predictor gets, and what they cost.
+
+    Either those after fewer epochs: of the cost of all labels, in epochs of which the dearest has `full`, the `share`
+    is spent on labels after all of the training and the rest on others after `fidelity` epochs. Or `count` labels of
+    another data set, the `source`, which cost nothing because they are known from there. `columns` says where they
+    stand for each column that is ranked.
+    """
+
+    columns: dict[str, str]
+    fidelity: int | None = None
+    full: int | None = None
+    share: float = 1.0
+    source: str | None = None
+    count: int = 0
+
+    def numbers(self, size: int) -> tuple[int, int]:
+        """How many labels of the search's own kind, and how many of this, there are in the place of `size`."""
+        if self.fidelity is None or self.full is None:
+            return size, self.count
+        own = max(2, round(size * self.share))
+        return own, (size - own) * self.full // self.fidelity
 
 
 @dataclass(frozen=True)
@@ -51,7 +76,8 @@ class Learned:
     first n are told and the others ranked. `columns` are ranked, each with labels of its own or those of the column
     that `labels` names for it. `predictors` maps what one is called to its specification; the first is the row's
     headline, `seeds_of` and `sizes_of` give some other seeds and sizes than the rest have, `first_seed` is where seeds
-    begin. `published` are oracles of the first column. `cheap` rankings must not come as near to an oracle that lies
+    begin. `more` says of which predictors some labels are of another
+    kind. `published` are oracles of the first column. `cheap` rankings must not come as near to an oracle that lies
     above them as is asked of ours.
     """
 
@@ -70,6 +96,7 @@ class Learned:
     seeds_of: dict[str, int] = field(default_factory=dict)
     sizes_of: dict[str, tuple[int, ...]] = field(default_factory=dict)
     first_seed: int = 0
+    more: dict[str, More] = field(default_factory=dict)
     published: tuple[Oracle, ...] = ()
     beside: tuple[Beside, ...] = ()
 
@@ -113,7 +140,7 @@ def learned_of(name: str, text: str) -> Learned:
     if not predictors or not entries["columns"] or not entries["sizes"]:
         raise SpecError(f"The recipe {name} needs a predictor, a column and a size at least.")
     _check_counts(name, entries)
-    for label in (*entries.get("seeds_of", {}), *entries.get("sizes_of", {})):
+    for label in (*entries.get("seeds_of", {}), *entries.get("sizes_of", {}), *entries.get("more", {})):
         if label not in predictors:
             raise UnknownName(f"predictor of {name}", label, predictors)
     for label in entries.get("cheap", ()):
@@ -128,6 +155,7 @@ def learned_of(name: str, text: str) -> Learned:
         "sizes": tuple(sorted(entries["sizes"])),
         "sizes_of": {label: tuple(sorted(sizes)) for label, sizes in entries.get("sizes_of", {}).items()},
         "cheap": tuple(entries.get("cheap", COUNTS)),
+        "more": {label: _more(name, one, entries) for label, one in entries.get("more", {}).items()},
         "published": tuple(_oracle(name, one, entries) for one in entries.get("published", ())),
         "beside": tuple(_beside(name, one) for one in entries.get("beside", ())),
     }
@@ -151,6 +179,23 @@ def _oracle(name: str, entry: Mapping[str, Any], entries: Mapping[str, Any]) -> 
     if entry["size"] not in sizes:
         raise SpecError(f"{name} has a published τ at {entry['size']} labels, but its sizes are {sizes}.")
     return Oracle(**entry)
+
+
+def _more(name: str, entry: Mapping[str, Any], entries: Mapping[str, Any]) -> More:
+    wanted = {"columns", "source", "count"} if "source" in entry else {"columns", "fidelity", "full", "share"}
+    check_keys(f"labels of another kind of {name}", entry, wanted, wanted)
+    if set(entry["columns"]) != set(entries["columns"]):
+        raise SpecError(
+            f"{name} ranks {entries['columns']}, but has labels of another kind for {dict(entry['columns'])}."
+        )
+    made = More(**entry)
+    if (
+        made.fidelity is not None
+        and made.full is not None
+        and not (0 < made.fidelity < made.full and 0 < made.share < 1)
+    ):
+        raise SpecError(f"{name} wants 0 < fidelity < full and 0 < share < 1, but got {dict(entry)}.")
+    return made
 
 
 def _beside(name: str, entry: Mapping[str, Any]) -> Beside:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ogive.core.rng import Seed
 from ogive.metrics import kendall_tau, mean_interval, ndcg
 from ogive.reproduce.cells import Cell, Kept, World, row_of, told_by, world_of
 from ogive.reproduce.ledger import write_row
-from ogive.reproduce.predictor_recipe import COUNTS, Learned
+from ogive.reproduce.predictor_recipe import COUNTS, Learned, More
 from ogive.reproduce.verdict import Target, columns_verdict, doubts
 
 __all__ = ["judged_learned", "quality", "reproduce_learned", "split"]
@@ -85,6 +86,7 @@ def reproduce_learned(
             "sizes": list(chosen.sizes),
             "predictors": chosen.predictors,
             "first_seed": chosen.first_seed,
+            **({"more": {label: asdict(one) for label, one in chosen.more.items()}} if chosen.more else {}),
         },
     )
     try:
@@ -104,7 +106,11 @@ def reproduce_learned(
 
 def _check(chosen: Learned, world: World) -> None:
     """Raise, before the fits and not between them, for a column, a size or a predictor that there is not."""
-    for column in (*chosen.columns, *chosen.labels.values()):
+    for column in (
+        *chosen.columns,
+        *chosen.labels.values(),
+        *(name for one in chosen.more.values() for name in one.columns.values()),
+    ):
         world.column(column)
     split(len(world.archs), max(chosen.sizes), chosen.first_seed)
     for spec in chosen.predictors.values():
@@ -121,6 +127,8 @@ def _wanted(chosen: Learned) -> Iterator[Cell]:
             for column in chosen.columns:
                 labels = chosen.labels.get(column, column)
                 about = {"predictor": predictor, "spec": spec, "column": column, "labels": labels, "seed": seed}
+                if predictor in chosen.more:
+                    about["more"] = asdict(chosen.more[predictor])
                 yield from ({**about, "size": size} for size in chosen.sizes_for(predictor))
 
 
@@ -156,6 +164,8 @@ def _fitted(predictor: Predictor, about: Cell, world: World) -> Cell:
     labels, true = world.column(about["labels"]), world.column(about["column"])
     told, others = split(len(world.archs), about["size"], about["seed"])
     observed = Observed(tuple(world.archs[place] for place in told), tuple(labels[told].tolist()))
+    if "more" in about:
+        observed, others = _with_more(More(**about["more"]), about, world)
     unseen = [world.archs[place] for place in others]
     started = time.process_time()
     predictor.fit(observed)
@@ -167,6 +177,34 @@ def _fitted(predictor: Predictor, about: Cell, world: World) -> Cell:
     if isinstance(predictor, Latent):
         found |= {"climbed": _climbed(predictor, observed, about, world), "unseen": float(true[others].mean())}
     return found
+
+
+def _with_more(more: More, about: Cell, world: World) -> tuple[Observed, Integers]:
+    """The labels of a cell with those of another kind behind them, and the architectures that have none of either.
+
+    Those after fewer epochs are of other architectures than those after all of the training. Those of another data set
+    are of any.
+    """
+    column = more.columns[about["column"]]
+    own, count = more.numbers(about["size"])
+    kept, rest = split(len(world.archs), own, about["seed"])
+    if more.source is None:
+        cheap, others = rest[:count], rest[count:]
+    else:
+        cheap = np.random.default_rng([about["seed"], 1]).permutation(len(world.archs))[:count]
+        others = rest
+    if len(others) < BEST:
+        raise SpecError(f"{count} labels of {column} leave {len(others)} architectures to rank; share is too small.")
+    scores = (*world.column(about["labels"])[kept].tolist(), *world.column(column)[cheap].tolist())
+    return (
+        Observed(
+            tuple(world.archs[place] for place in (*kept, *cheap)),
+            scores,
+            (*[None] * own, *[more.fidelity] * len(cheap)),
+            (*[None] * own, *[more.source] * len(cheap)),
+        ),
+        others,
+    )
 
 
 def _climbed(predictor: Predictor, observed: Observed, about: Cell, world: World) -> float | None:

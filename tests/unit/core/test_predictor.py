@@ -32,6 +32,18 @@ def test_labels_are_compared_at_the_highest_fidelity_of_the_searchs_own_data() -
     assert Observed((A, B), (1.0, 2.0)).comparable() == Observed((A, B), (1.0, 2.0))
 
 
+def test_labels_of_other_kinds_stand_together_kind_by_kind() -> None:
+    observed = Observed(
+        (A, B, C, A, B, C, A, B),
+        (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
+        (12, None, None, None, 12, None, 4, None),
+        (None, None, None, "cifar100", None, "cifar100", None, None),
+    )
+    assert observed.comparable() == Observed((B, C, B), (2.0, 3.0, 8.0))
+    assert observed.others() == (Observed((A, B), (1.0, 5.0)), Observed((A, C), (4.0, 6.0)))  # one of 4 says nothing
+    assert Observed((A, B), (1.0, 2.0)).others() == ()
+
+
 def test_fewer_than_two_comparable_labels_are_refused() -> None:
     with pytest.raises(SpecError, match="at least, but got 1"):
         Observed((A, B), (1.0, 2.0), fidelities=(12, None)).comparable()

@@ -58,6 +58,41 @@ def test_trees_and_process_together_rank_better_than_the_process_alone() -> None
     assert both > alone > 0.3
 
 
+def test_labels_of_less_training_and_of_other_data_lead_to_a_better_order() -> None:
+    """Ten labels say little, and 150 of a rough copy of the scores, on another scale, much."""
+    archs, cheap, others = drawn(10), drawn(150, seed=2), drawn(300, seed=1)
+    rough = 100 + 40 * deep(cheap) + np.random.default_rng(3).normal(0, 8, 150)
+    told = Observed(archs, tuple(deep(archs).tolist()))
+    taus = {}
+    for name, more in {"nothing": None, "epochs": (12, None), "data": (None, "cifar100")}.items():
+        predictor = Blend(space=CELLS, seed=Seed(0), trees=30, boosts=30)
+        observed = told
+        if more is not None:
+            observed = Observed(
+                archs + cheap,
+                told.scores + tuple(rough.tolist()),
+                (None,) * 10 + (more[0],) * 150,
+                (None,) * 10 + (more[1],) * 150,
+            )
+        predictor.fit(observed)
+        taus[name] = kendall_tau(predictor.predict(others), deep(others))
+    assert min(taus["epochs"], taus["data"]) > taus["nothing"] + 0.05
+
+
+def test_nothing_is_left_of_labels_of_another_kind() -> None:
+    archs, others = drawn(12), drawn(50, seed=1)
+    alone = Observed(archs, tuple(deep(archs).tolist()))
+    more = Observed(archs + others, (*alone.scores, *deep(others).tolist()), (None,) * 12 + (4,) * 50)
+    used, fresh = (Blend(space=CELLS, seed=Seed(0), trees=10, boosts=10) for _ in range(2))
+    fresh.fit(alone)
+    used.fit(alone)
+    before = used.predict(others)
+    used.fit(more)
+    assert not np.array_equal(used.predict(others), before)
+    used.fit(alone)
+    assert np.array_equal(used.predict(others), fresh.predict(others))
+
+
 def test_eight_of_ten_labels_lie_within_the_interval_that_says_so() -> None:
     predictor = fitted(100, trees=40, boosts=40)
     others = drawn(600, seed=1)

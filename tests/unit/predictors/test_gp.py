@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,6 @@ from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 from ogive.core.predictor import Observed
 from ogive.core.space import Choice, Real, SearchSpace
-from ogive.features import OneHot
 from ogive.predictors.gp import GaussianProcess, _Evidence
 from ogive.predictors.kernels import Matern, WeisfeilerLehman
 from ogive.predictors.targets import Targets
@@ -136,8 +137,23 @@ def test_without_labels_to_the_contrary_the_prior_is_believed() -> None:
     small, large = CELLS.check((NONE, NONE, NONE, POOL, NONE, NONE)), CELLS.check((CONV3,) * 6)
     mean, _ = process.latent([small, large])
     assert mean[1] > mean[0] + 1
-    with pytest.raises(SpecError, match="one number of an architecture"):
-        GaussianProcess(space=CELLS, prior=OneHot(space=CELLS))
+
+
+def test_of_a_prior_of_several_numbers_is_learnt_which_is_true() -> None:
+    archs = drawn(CELLS, 40)
+    columns = dict(zip(archs, np.random.default_rng(1).normal(size=(40, 2)), strict=True))
+
+    class Two:
+        width = 2
+
+        def __call__(self, asked: Sequence[Architecture]) -> np.ndarray:
+            return np.array([columns[arch] for arch in asked], np.float32)
+
+    process = GaussianProcess(space=CELLS, prior=Two())
+    process.fit(Observed(archs[:30], tuple(float(columns[arch][1]) for arch in archs[:30])))
+    mean, _ = process.latent(archs[30:])
+    true = np.array([columns[arch][1] for arch in archs[30:]])
+    assert np.corrcoef(mean, true)[0, 1] > 0.9
 
 
 def test_it_is_written_as_a_part() -> None:

@@ -196,6 +196,7 @@ TOOLS: dict[str, str] = {
     "published_names": "ogive.published_training:published_names",
     "export_winner": "ogive.winner:export_winner",
     "write_deepnets": "ogive.hypernets.shards:write",
+    "train_ghn": "ogive.parameter_prediction.training:train_ghn",
     "measure_latency": "ogive.winner:measure_latency",
     "winner_facts": "ogive.winner:winner_facts",
     "doctor": "ogive.machine:doctor",

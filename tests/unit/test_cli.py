@@ -53,6 +53,7 @@ COMMANDS: dict[str, set[str]] = {
     "list": {"kind", "name"},
     "doctor": set(),
     "deepnets": {"out", "--split", "--count", "--seed", "--workers"},
+    "ghn train": {"--out", "--data", "--preset", "--kind", "--recipe", "--networks", "--seed", "--device", "--threads"},
     "reproduce": {"name", "--preset", "--out", "--seeds", "--device", "--figure"},
     "tables get": {"which", "--as"},
     "tables import": {

@@ -35,6 +35,7 @@ OWNERS = {
     "tables": "inputs",
     "data": "inputs",
     "deepnets": "generating",
+    "ghn": "generating",
 }
 
 # The commands that do long work, and do it in one process only.

@@ -1,14 +1,15 @@
-"""``ogive deepnets``: the architectures of DeepNets-1M, as many as one wants."""
+"""``ogive deepnets`` and ``ogive ghn``: the architectures of DeepNets-1M, and hypernetworks that learn from them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ogive import catalog
-from ogive.cli.show import Bar, console
+from ogive.cli.searching import command_line
+from ogive.cli.show import Bar, console, duration, number
 
 __all__ = ["register"]
 
@@ -16,6 +17,14 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the command of this file to the application."""
     app.command("deepnets")(deepnets_command)
+    ghn = typer.Typer(help="Train hypernetworks.", no_args_is_help=True, rich_markup_mode=None)
+    ghn.command("train")(train_command)
+    ghn.callback()(_commands)
+    app.add_typer(ghn, name="ghn")
+
+
+def _commands() -> None:
+    """Train hypernetworks, which predict the parameters of networks."""
 
 
 def deepnets_command(
@@ -42,4 +51,61 @@ def deepnets_command(
     console.print(
         f"{len(shards):,} networks of the split {split} in {out}: {nodes.min()} to {nodes.max()} nodes, "
         f"{nodes.mean():.1f} on average."
+    )
+
+
+def train_command(
+    out: Annotated[Path, typer.Option("--out", help="The file of the weights, *.safetensors.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="Images.  [default: CIFAR-10, as the preset has it]")
+    ] = None,
+    preset: Annotated[str, typer.Option("--preset", help="tiny (seconds), small (minutes) or paper.")] = "small",
+    kind: Annotated[str, typer.Option("--kind", help="ghn2, ghn1 or mlp.")] = "ghn2",
+    recipe: Annotated[str, typer.Option("--recipe", help='Other options: "epochs=30, meta_batch=8, width=32".')] = "",
+    networks: Annotated[
+        Path | None, typer.Option("--networks", help="A folder of ogive deepnets.  [default: drawn as they are needed]")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="What weights, networks and images are drawn from.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads of torch.")] = None,
+) -> None:
+    """Train a hypernetwork on networks of DeepNets-1M; the same command goes on where one was stopped.
+
+    Example: ogive ghn train --preset tiny --out tiny.safetensors
+
+    Example: ogive ghn train --data cifar10 --preset small --out ghn2.safetensors --threads 1
+
+    Example: ogive ghn train --data images:photos --preset paper --networks deepnets/train --out ghn2.safetensors
+
+    On several GPUs: torchrun --nproc-per-node 2 --no-python ogive ghn train --preset paper --out FILE --device cuda
+    """
+
+    def show(step: Any) -> None:
+        note = f"{step.words}, {duration(step.seconds_left)} left"
+        bar.at(step.epoch - 1 + step.share, note, total=step.epochs)
+
+    try:
+        with Bar("training", None) as bar:
+            facts = catalog.load("train_ghn")(
+                out,
+                kind=kind,
+                preset=preset,
+                data=data,
+                options=recipe,
+                networks=networks,
+                seed=seed,
+                device=catalog.load("usable_device")(device),
+                threads=threads,
+                command=command_line(),
+                tell=show,
+            )
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on after the last finished epoch.")
+        raise typer.Exit(130) from None
+    if not facts:  # another process of torchrun reports
+        return
+    unseen = facts["recipe"]["validation_networks"]
+    console.print(
+        f"{kind} of {number(facts['params'], 0)} parameters in {out}: {unseen} unseen networks reach "
+        f"{number(facts['val_acc'])} % on average, after {duration(facts['training_s'])} of training."
     )

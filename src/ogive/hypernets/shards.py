@@ -92,6 +92,11 @@ class Shards:
         """The architecture of a network."""
         return Architecture(NAME, tuple(int(choice) for choice in self._row(number)["choices"]))
 
+    def facts(self, number: int) -> tuple[int, int]:
+        """The nodes of a network, and its parameters at a width of 32 for images of CIFAR."""
+        row = self._row(number)
+        return int(row["nodes"]), int(row["parameters"])
+
     def nodes(self) -> npt.NDArray[np.int64]:
         """How many nodes each network has, (N,)."""
         return self._column("nodes")

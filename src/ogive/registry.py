@@ -52,6 +52,7 @@ PARTS: dict[str, dict[str, str]] = {
         "nsga2": "ogive.strategies.nsga2:NSGA2",
         "reinforce": "ogive.strategies.reinforce:Reinforce",
         "hyperband": "ogive.strategies.hyperband:Hyperband",
+        "bohb": "ogive.strategies.parzen:bohb",
         "asha": "ogive.strategies.asha:ASHA",
         "guided": "ogive.strategies.guided:Guided",
         "mnasnet": "ogive.strategies.mnasnet:MnasNet",

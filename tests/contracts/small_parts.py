@@ -60,6 +60,7 @@ STRATEGIES = {
     "area": "area({scorer}, population=3, tournament=2, scored=4)",
     "hyperband": "hyperband(lowest=1)",
     "asha": "asha(lowest=1)",
+    "bohb": "bohb(lowest=1, start=4)",
     "optuna": "optuna(tpe, start=4)",
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
     "ctnas": f"ctnas(nac(epochs=2, width=8), start=2, refit=10, {SHORT_CONTRAST})",
@@ -76,7 +77,7 @@ STRATEGIES = {
     "few_shot": "few_shot(darts(epochs=1, batch_size=12, alpha_learning_rate=0.1), part_epochs=1)",
 }
 # Strategies that measure at several fidelities, which an evaluator must have.
-OF_RUNGS = ("hyperband", "asha")
+OF_RUNGS = ("hyperband", "asha", "bohb")
 # `darts` with the values of other papers.
 FEW = "epochs=2, batch_size=12, alpha_learning_rate=0.1"
 VARIANTS = {

@@ -46,7 +46,7 @@ def has_second_rung(folder: Path) -> bool:
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of Unix")
 @pytest.mark.parametrize(
-    "strategy", ["asha(eta=2, lowest=1)", pytest.param("hyperband(eta=2, lowest=1)", marks=pytest.mark.slow)]
+    "strategy", ["bohb(eta=2, lowest=1, start=3)", pytest.param("hyperband(eta=2, lowest=1)", marks=pytest.mark.slow)]
 )
 def test_brackets_survive_a_kill_in_a_rung_that_goes_on_from_another(
     strategy: str, tmp_path: Path, patience_s: float

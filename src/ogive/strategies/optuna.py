@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, SpecError, UnknownName
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Choices, Real, SearchSpace, Variable
+from ogive.core.space import Choice, Choices, SearchSpace
 from ogive.core.trial import Proposal, Trial
+from ogive.strategies.optuna_forms import Forms, ended, in_memory, in_order
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.study import Study
 
@@ -22,41 +24,54 @@ __all__ = ["Optuna"]
 
 # So many points of a sampler in a row that are no legal architecture; then a random legal one is proposed instead.
 REDRAWS = 10
+# Every sampler of Optuna that chooses by itself, by the name of its class; those of grids want a grid.
+SAMPLERS = {
+    "tpe": "TPESampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "nsga2": "NSGAIISampler",
+    "nsga3": "NSGAIIISampler",
+    "qmc": "QMCSampler",
+    "random": "RandomSampler",
+    "bruteforce": "BruteForceSampler",
+}
+# Those that see numbers only; a variable whose options have no order has no counterpart there.
+OF_NUMBERS = ("cmaes", "qmc")
 
 
 class Optuna:
-    """A sampler of Optuna, which sees each variable by itself: options in an order as integers, others as categories.
+    """A sampler of Optuna: options in an order are integers, others categories, and real variables numbers.
 
-    The first `start` trials are random; until a first one has a score, so that the number of objectives is known, they
-    are drawn by the space. A point that is no legal architecture is told as failed and drawn again, ten times in all;
-    then a random legal architecture takes its place. `multivariate` models variables together: by default with
-    one objective, as Optuna has it. Candidates that failed or were screened out are told as failed.
+    The first `start` trials are random, of samplers that begin so; until a first one has a score, so that the number of
+    objectives is known, they are drawn by the space. A point that is no legal architecture is told as failed and drawn
+    again, ten times in all; then a random legal architecture takes its place. `multivariate` lets ``tpe`` model
+    variables together: by default with one objective, as Optuna has it. Candidates that failed or were screened out are
+    told as failed.
     """
 
     divisible = True
 
     def __init__(
         self,
-        sampler: Literal["tpe"] = "tpe",
+        sampler: Literal["tpe", "gp", "cmaes", "nsga2", "nsga3", "qmc", "random", "bruteforce"] = "tpe",
         *,
         space: SearchSpace,
         seed: Seed,
         start: int = 10,
         multivariate: bool | None = None,
     ) -> None:
-        if sampler not in _SAMPLERS:
-            raise UnknownName("sampler of Optuna", sampler, _SAMPLERS)
+        if sampler not in SAMPLERS:
+            raise UnknownName("sampler of Optuna", sampler, SAMPLERS)
         if start < 1:
             raise SpecError(f"A sampler of Optuna starts with at least one random trial, but got start={start}.")
-        _require()
+        if multivariate is not None and sampler != "tpe":
+            raise SpecError(f"Only tpe models variables one by one: leave multivariate out of optuna({sampler}).")
+        self._forms = Forms(space, "optuna(...)")
+        if sampler in OF_NUMBERS:
+            _refuse_categories(space, sampler)
         self.space, self._start = space, start
         self._rng = seed.numpy("proposals")
-        self._sampler = _SAMPLERS[sampler](
-            seed=seed.integer("sampler") % 2**32, n_startup_trials=start, multivariate=multivariate
-        )
-        # Names that no two variables share, in their order also where they are sorted; a draw is nothing to model.
-        self._names = {place: f"{place:04} {space.variables[place].name}" for place in space.modelled}
-        self._distributions = {name: _distribution(space.variables[place]) for place, name in self._names.items()}
+        self._sampler = _made(sampler, seed.integer("sampler") % 2**32, start, multivariate)
         self._study: Study | None = None
         self._failed: list[Architecture] = []  # before there was a study
         self._running: dict[Choices, deque[int]] = {}  # numbers of trials of the study
@@ -72,111 +87,53 @@ class Optuna:
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
             if self._study is None and trial.scores is not None:
-                self._study = _study(self._sampler, len(trial.scores))
+                self._study = in_memory(self._sampler, len(trial.scores))
                 for arch in self._failed:
-                    self._add(self._study, arch, None)
+                    self._study.add_trial(self._forms.trial(arch, None))
             if self._study is None:
                 self._failed.append(trial.arch)
                 continue
             running = self._running.get(trial.arch.choices)
             if running:
-                _end(self._study, running.popleft(), trial.scores)
+                ended(self._study, running.popleft(), trial.scores)
             else:
-                self._add(self._study, trial.arch, trial.scores)
+                self._study.add_trial(self._forms.trial(trial.arch, trial.scores))
 
     def _next(self) -> Architecture:
         if self._study is None:
             return self.space.sample(self._rng)
         for _ in range(REDRAWS):
-            asked = self._study.ask(self._distributions)
-            choices = self._completed({place: asked.params[name] for place, name in self._names.items()})
+            asked = self._study.ask(self._forms.distributions)
+            choices = self._forms.choices(asked.params, self._rng)
             if self.space.is_legal(choices):
                 self._running.setdefault(choices, deque()).append(asked.number)
                 return self.space.check(choices)
-            _end(self._study, asked.number, None)
+            ended(self._study, asked.number, None)
         return self.space.sample(self._rng)
 
-    def _completed(self, modelled: dict[int, int | float]) -> Choices:
-        """The choices with those that nothing models, which are drawn."""
-        places = range(len(self.space.variables))
-        if len(modelled) == len(places):
-            return tuple(modelled[place] for place in places)
-        drawn = self.space.sample(self._rng).choices
-        return tuple(modelled.get(place, drawn[place]) for place in places)
 
-    def _add(self, study: Study, arch: Architecture, scores: Sequence[float] | None) -> None:
-        """A finished trial that the sampler did not propose."""
-        from optuna.trial import TrialState, create_trial
+def _made(name: str, seed: int, start: int, multivariate: bool | None) -> BaseSampler:
+    maker: Any = getattr(importlib.import_module("optuna.samplers"), SAMPLERS[name])
+    taken = inspect.signature(maker).parameters
+    wanted = {"seed": seed, "n_startup_trials": start, "multivariate": multivariate}
+    if name != "tpe":  # where a sampler has nothing to say of a single variable, that is no news
+        wanted |= {"warn_independent_sampling": False, "warn_asynchronous_seeding": False}
+    if name == "cmaes":
+        try:
+            import cmaes  # noqa: F401  which Optuna imports at the first proposal only
+        except ModuleNotFoundError as error:
+            raise MissingData(f"optuna(cmaes) needs the package {error.name}: pip install 'ogive[optuna]'") from None
+    with warnings.catch_warnings():  # some are experimental: their interface may change, and is asked for here only
+        warnings.simplefilter("ignore", importlib.import_module("optuna.exceptions").ExperimentalWarning)
+        made: BaseSampler = maker(**{option: value for option, value in wanted.items() if option in taken})
+    return made
 
-        study.add_trial(
-            create_trial(
-                state=TrialState.FAIL if scores is None else TrialState.COMPLETE,
-                values=scores,
-                params={name: arch.choices[place] for place, name in self._names.items()},
-                distributions=self._distributions,
+
+def _refuse_categories(space: SearchSpace, sampler: str) -> None:
+    for place in space.modelled:
+        variable = space.variables[place]
+        if isinstance(variable, Choice) and not in_order(variable.options):
+            raise SpecError(
+                f"optuna({sampler}) models numbers only, and {variable.name!r} of {space.name} is one of "
+                f"{len(variable.options)} options in no order: take optuna(tpe) or optuna(gp)."
             )
-        )
-
-
-def _tpe(**options: Any) -> BaseSampler:
-    from optuna.samplers import TPESampler
-
-    return TPESampler(**options)
-
-
-# What makes each sampler, of a seed, a number of random trials and whether variables are modelled together.
-_SAMPLERS = {"tpe": _tpe}
-
-
-def _require() -> None:
-    try:
-        import optuna  # noqa: F401  costs a second, so that nobody pays who searches with another strategy
-    except ModuleNotFoundError as error:
-        raise MissingData(f"optuna(...) needs the package {error.name}: pip install 'ogive[optuna]'") from None
-
-
-def _distribution(variable: Variable) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if not isinstance(variable, Choice):
-        assert isinstance(variable, Real)  # draws are not modelled
-        return FloatDistribution(variable.low, variable.high)
-    if _in_order(variable.options):
-        return IntDistribution(0, len(variable.options) - 1)
-    return CategoricalDistribution(range(len(variable.options)))
-
-
-def _in_order(options: Sequence[str]) -> bool:
-    """Whether the options are numbers that rise or fall."""
-    try:
-        numbers = [float(option) for option in options]
-    except ValueError:
-        return False
-    return numbers in (sorted(set(numbers)), sorted(set(numbers), reverse=True))
-
-
-def _study(sampler: BaseSampler, objectives: int) -> Study:
-    import optuna
-
-    with _quiet():
-        return optuna.create_study(sampler=sampler, directions=["maximize"] * objectives)
-
-
-def _end(study: Study, number: int, scores: Sequence[float] | None) -> None:
-    from optuna.trial import TrialState
-
-    state = TrialState.FAIL if scores is None else TrialState.COMPLETE
-    study.tell(number, scores, state=state)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna says on the terminal that there is a study in memory; how much it says otherwise is for its user."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

@@ -25,11 +25,14 @@ from ogive.spaces.nasbench201 import nasbench201
 from ogive.strategies.asha import ASHA
 from ogive.strategies.hyperband import Hyperband
 from ogive.strategies.ladder import ladder, promoted, started
+from ogive.strategies.parzen import Parzen, bohb
+from ogive.strategies.unseen import Unseen
 from ogive.tables.importers import import_table
 from ogive.testing import check_strategy
 
 SPACE = nasbench201()
 KINDS = {"hyperband": Hyperband, "asha": ASHA}
+ALL = {**KINDS, "bohb": bohb}
 EPOCHS = Fidelity("epochs", 81, continued=True)
 
 
@@ -204,17 +207,17 @@ def test_of_a_table_the_rungs_are_its_own() -> None:
 
 
 def made(name: str) -> Callable[[SearchSpace, Seed], Any]:
-    return lambda space, seed: KINDS[name](space, seed, fidelity=EPOCHS, lowest=9)
+    return lambda space, seed: ALL[name](space, seed, fidelity=EPOCHS, lowest=9)
 
 
 @pytest.mark.parametrize("space", [SPACE, FEW], ids=["nasbench201", "ten"])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_contract_also_where_the_space_is_exhausted(name: str, space: SearchSpace) -> None:
-    check_strategy(made(name), space)
+    check_strategy(made(name), space, rounds=12 if name == "bohb" else 40)
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ALL)
 def test_an_exhausted_space_is_measured_once_a_rung_and_its_best_in_whole(name: str, in_flight: int) -> None:
     trials = played(made(name)(FEW, Seed(0)), 100_000, in_flight)
     asked = [(trial.arch, trial.proposal.fidelity) for trial in trials]
@@ -245,6 +248,33 @@ def test_in_the_table_a_cheap_rung_pays(name: str, shared_data: Path, tmp_path: 
             assert found.best.proposal.fidelity is None
             values.append(best - found.best.metrics["val_acc"])
     assert np.mean(regrets[name]) < 0.7 * np.mean(regrets["random"])
+
+
+# -- bohb -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_estimator_draws_what_is_like_the_good_ones_of_the_highest_rung_that_has_enough() -> None:
+    """At the lowest rung fewer later options are better, at the next one more: the second counts once it has enough."""
+    rng, unseen, source = np.random.default_rng(0), Unseen(SPACE), Parzen(SPACE, start=20, random=0)
+    assert source.start == 20
+    for _ in range(40):
+        arch = SPACE.sample(rng)
+        source.note(arch, 0, -float(sum(arch.choices)))
+    few = [source.draw(unseen, rng) for _ in range(10)]
+    for _ in range(40):
+        arch = SPACE.sample(rng)
+        source.note(arch, 1, float(sum(arch.choices)))
+    many = [source.draw(unseen, rng) for _ in range(10)]
+    sums = [[sum(arch.choices) for arch in drawn if arch is not None] for drawn in (few, many)]
+    assert np.mean(sums[0]) + 2 < 12 < np.mean(sums[1]) - 2  # of ten random ones 12, give or take 1.1
+    assert len({*few, *many}) == 20
+
+
+def test_numbers_that_make_no_estimator_are_one_line() -> None:
+    with pytest.raises(SpecError, match="random candidates lies from 0 to 1, but got random=2"):
+        bohb(SPACE, Seed(0), fidelity=EPOCHS, random=2)
+    with pytest.raises(SpecError, match="two results at least, but got start=1"):
+        bohb(SPACE, Seed(0), fidelity=EPOCHS, start=1)
 
 
 def told(proposal: Proposal, score: float | None) -> Trial:

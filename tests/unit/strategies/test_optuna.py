@@ -19,7 +19,7 @@ from ogive.core.rng import Seed
 from ogive.core.space import Choice, Choices, Draw, Real, SearchSpace
 from ogive.core.trial import Measurement, Proposal, Trial
 from ogive.spaces.nasbench201 import nasbench201
-from ogive.strategies.optuna import REDRAWS, Optuna
+from ogive.strategies.optuna import OF_NUMBERS, REDRAWS, SAMPLERS, Optuna
 from ogive.testing import check_strategy
 
 
@@ -142,6 +142,35 @@ def test_where_hardly_anything_is_legal_the_space_draws_itself() -> None:
     assert len(search._study.trials) <= 4 + 3 * REDRAWS
 
 
+NUMBERS = SearchSpace("numbers", (Choice("width", ("8", "16", "32", "64")), *(Real(x, 0.0, 1.0) for x in "xyz")), draw)
+
+
+def bowl(arch: Architecture) -> tuple[float]:
+    """Best at width 32 and 0.3 everywhere."""
+    return (-((arch.choices[0] - 2) ** 2) / 4 - sum((x - 0.3) ** 2 for x in arch.choices[1:]),)
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("tpe", "gp")])
+def test_every_sampler_keeps_the_contract(sampler: str) -> None:
+    space = NUMBERS if sampler != "bruteforce" else nasbench201()
+    check_strategy(lambda within, seed: Optuna(sampler, space=within, seed=seed, start=4), space, rounds=3)
+
+
+@pytest.mark.parametrize("sampler", ["gp", "cmaes"])
+def test_samplers_that_model_find_the_bottom(sampler: str) -> None:
+    made = Optuna(sampler, space=NUMBERS, seed=Seed(0))  # type: ignore[arg-type]
+    found = played(made, 16 if sampler == "gp" else 100, bowl)
+    rng = np.random.default_rng(0)
+    random = [bowl(NUMBERS.sample(rng))[0] for _ in range(1000)]
+    assert np.mean([bowl(arch)[0] for arch in found[-5:]]) > np.quantile(random, 0.9)
+
+
+@pytest.mark.parametrize("sampler", OF_NUMBERS)
+def test_a_distribution_without_counterpart_is_one_line(sampler: str) -> None:
+    with pytest.raises(SpecError, match=rf"optuna\({sampler}\) models numbers only, and 'kind' of mixed is one of 10"):
+        Optuna(sampler, space=MIXED, seed=Seed(0))  # type: ignore[arg-type]
+
+
 def test_optuna_says_nothing_and_is_as_loud_as_before(capsys: pytest.CaptureFixture[str]) -> None:
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.INFO)
@@ -158,9 +187,11 @@ def test_what_is_written_of_it() -> None:
     assert catalog.build("strategy", "optuna(tpe, start=3, multivariate=false)", context).population == 3
     assert catalog.options("strategy", "optuna") == {"sampler": "tpe", "start": 10, "multivariate": None}
     with pytest.raises(SpecError, match="'tpe'"):
-        catalog.build("strategy", "optuna(cmaes)", context)
-    with pytest.raises(UnknownName, match="no sampler of Optuna named 'cmaes'"):
-        Optuna("cmaes", space=MIXED, seed=Seed(0))  # type: ignore[arg-type]
+        catalog.build("strategy", "optuna(grid)", context)
+    with pytest.raises(UnknownName, match="no sampler of Optuna named 'grid'"):
+        Optuna("grid", space=MIXED, seed=Seed(0))  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="leave multivariate out of optuna\\(gp\\)"):
+        Optuna("gp", space=MIXED, seed=Seed(0), multivariate=True)
     with pytest.raises(SpecError, match="at least one random trial, but got start=0"):
         Optuna(space=MIXED, seed=Seed(0), start=0)
 

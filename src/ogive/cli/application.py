@@ -36,6 +36,7 @@ OWNERS = {
     "data": "inputs",
     "deepnets": "generating",
     "ghn": "generating",
+    "predict-params": "generating",
 }
 
 # The commands that do long work, and do it in one process only.

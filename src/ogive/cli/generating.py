@@ -9,7 +9,7 @@ import typer
 
 from ogive import catalog
 from ogive.cli.searching import command_line
-from ogive.cli.show import Bar, console, duration, number
+from ogive.cli.show import Bar, console, duration, number, table
 
 __all__ = ["register"]
 
@@ -17,14 +17,17 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the command of this file to the application."""
     app.command("deepnets")(deepnets_command)
-    ghn = typer.Typer(help="Train hypernetworks.", no_args_is_help=True, rich_markup_mode=None)
+    ghn = typer.Typer(help="Train and compare hypernetworks.", no_args_is_help=True, rich_markup_mode=None)
     ghn.command("train")(train_command)
+    ghn.command("evaluate")(evaluate_command)
+    ghn.command("published")(published_command)
     ghn.callback()(_commands)
     app.add_typer(ghn, name="ghn")
+    app.command("predict-params", short_help="Give a network of your own predicted parameters.")(predict_command)
 
 
 def _commands() -> None:
-    """Train hypernetworks, which predict the parameters of networks."""
+    """Train and compare hypernetworks, which predict the parameters of networks."""
 
 
 def deepnets_command(
@@ -109,3 +112,113 @@ def train_command(
         f"{kind} of {number(facts['params'], 0)} parameters in {out}: {unseen} unseen networks reach "
         f"{number(facts['val_acc'])} % on average, after {duration(facts['training_s'])} of training."
     )
+
+
+def evaluate_command(
+    files: Annotated[list[Path], typer.Argument(help="Files of hypernetworks.")],
+    data: Annotated[str, typer.Option("--data", help="Images, of which the test part is looked at.")],
+    splits: Annotated[
+        str, typer.Option("--splits", help="Splits of DeepNets-1M, separated by commas.")
+    ] = "val,wide,deep,dense,bnfree",
+    networks: Annotated[int, typer.Option("--networks", min=1, help="How many networks of each split.")] = 50,
+    images: Annotated[int, typer.Option("--images", min=2, help="How many test images.")] = 1000,
+    channels: Annotated[int, typer.Option("--channels", min=4, help="Width; four times that in wide.")] = 8,
+    random_seeds: Annotated[int, typer.Option("--random-seeds", min=0, help="Draws of random weights.")] = 3,
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads of torch.")] = None,
+) -> None:
+    """Compare hypernetworks on unseen networks, beside random initialisation: accuracy with statistics of each batch.
+
+    Example: ogive ghn evaluate ghn2.safetensors mlp.safetensors --data "cifar10(size=16)" --splits val,deep
+
+    Example: ogive ghn evaluate ghn2.safetensors --data "cifar10(size=16)" --networks 20 --images 500
+    """
+    wanted = [split.strip() for split in splits.split(",")]
+    with Bar("splits", (len(files) + bool(random_seeds)) * len(wanted)) as bar:
+        done: list[Any] = []
+
+        def show(reached: Any) -> None:
+            done.append(reached)
+            bar.at(len(done), f"{reached.source} on {reached.split}: {reached.mean:.2f} %")
+
+        found = catalog.load("evaluate_ghn")(
+            files,
+            data=data,
+            splits=wanted,
+            networks=networks,
+            images=images,
+            channels=channels,
+            random_seeds=random_seeds,
+            threads=threads,
+            tell=show,
+        )
+    rows = [
+        (one.split, one.source, number(one.mean), number(one.standard_error), number(max(one.accuracies)))
+        for one in found
+    ]
+    table(None, ("split", "parameters", "accuracy>", "s.e.>", "max>"), rows)
+
+
+def published_command(
+    file: Annotated[Path, typer.Argument(help="deepnets1m_eval_results.parquet, the results of the authors.")],
+) -> None:
+    """Show what the authors of GHN-2 measured: means of each split, and rank correlations with trained networks.
+
+    Example: ogive ghn published deepnets1m_eval_results.parquet
+    """
+    rows = [
+        (
+            one.data,
+            one.split,
+            one.source,
+            str(one.networks),
+            number(one.mean, 1),
+            number(one.standard_error, 1),
+            number(one.best, 1),
+            number(one.tau, 3),
+        )
+        for one in catalog.load("published_ghn_results")(file)
+    ]
+    columns = ("data", "split", "parameters", "networks>", "accuracy>", "s.e.>", "max>", "τ with trained>")
+    table(None, columns, rows)
+
+
+def predict_command(
+    target: Annotated[str, typer.Argument(metavar="FILE.py:FUNCTION", help="What makes the network.")],
+    data: Annotated[str, typer.Option("--data", help="Images that it is for.")],
+    ghn: Annotated[
+        Path | None, typer.Option("--ghn", help="A file of a hypernetwork.  [default: the one that comes with ogive]")
+    ] = None,
+    statistics: Annotated[
+        str, typer.Option("--statistics", help="Of batch normalisations: recalibrated, or batch.")
+    ] = "recalibrated",
+    images: Annotated[int, typer.Option("--images", min=2, help="Training images to recalibrate on.")] = 2000,
+    out: Annotated[Path | None, typer.Option("--out", help="The file of its weights.  [default: none]")] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads of torch.")] = None,
+) -> None:
+    """Give a network of your own the parameters that a hypernetwork predicts, and measure it, without any training.
+
+    Example: ogive predict-params model.py:make --data "cifar10(size=16)" --out predicted.safetensors
+
+    Example: ogive predict-params model.py:make --ghn ghn2.safetensors --data cifar10 --statistics batch
+    """
+    _, facts = catalog.load("predict_parameters")(
+        target,
+        data=data,
+        ghn=ghn,
+        statistics=statistics,
+        images=images,
+        out=out,
+        device=catalog.load("usable_device")(device),
+        threads=threads,
+        command=command_line(),
+    )
+    kept = len(facts["unpredicted"])
+    how = f"of {images} training images" if statistics == "recalibrated" else "of each batch"
+    console.print(
+        f"{number(facts['params'], 0)} parameters predicted in {duration(facts['prediction_s'])}"
+        + (f", {kept} tensors left as they were" if kept else "")
+        + f": {number(facts['val_acc'])} % of {facts['validation_images']} validation images, statistics {how}."
+    )
+    if out is not None:
+        console.print(f"kept in {out}")

@@ -23,7 +23,10 @@ from ogive.hypernets.configuration import Configuration
 from ogive.hypernets.ghn import GHN
 from ogive.training.checkpoint import misfit
 
-__all__ = ["load", "save"]
+__all__ = ["SHIPPED", "load", "save"]
+
+# GHN-2 of the small preset, which ogive trained on CIFAR-10 at 16×16; ghn2-small.json says how.
+SHIPPED = Path(__file__).parent / "ghn2-small.safetensors"
 
 KEY = "hypernetwork"
 _WRITTEN = {

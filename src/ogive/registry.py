@@ -202,6 +202,7 @@ TOOLS: dict[str, str] = {
     "published_ghn_results": "ogive.parameter_prediction.published:published_results",
     "evaluate_ghn": "ogive.parameter_prediction.evaluation:evaluate_ghn",
     "measure_latency": "ogive.winner:measure_latency",
+    "measure_in_runtime": "ogive.winner:measure_in_runtime",
     "winner_facts": "ogive.winner:winner_facts",
     "doctor": "ogive.machine:doctor",
 }

@@ -13,6 +13,7 @@ import logging
 import re
 import shlex
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -28,15 +29,25 @@ from torch import nn
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName, quoted
-from ogive.core.metric import LATENCY, MACS, PARAMS, of_part
+from ogive.core.metric import FILE_MB, LATENCY, MACS, PARAMS, PEAK_MB, of_part
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Trial
+from ogive.evaluators.runtimes import (
+    MB,
+    Runtime,
+    check_runtime,
+    in_runtime,
+    onnx_peak_mb,
+    printed_ms,
+    tensors_mb,
+    weights_mb,
+)
 from ogive.evaluators.timing import LatencyReport, Timing, measure
 from ogive.looks import begin_look, end_look
 from ogive.networks import count
 from ogive.networks.build import build, fitted_skeleton
-from ogive.networks.export import export
+from ogive.networks.export import export, write_onnx
 from ogive.runs import Run, read_run
 from ogive.session import settings_of
 from ogive.spec import parse_options
@@ -60,7 +71,9 @@ from ogive.training.memory import refuse_too_large
 from ogive.training.task import Shaped, Size
 from ogive.training.threads import threads as torch_threads
 
-__all__ = ["export_winner", "measure_latency", "train_winner", "winner_facts"]
+__all__ = ["export_winner", "measure_in_runtime", "measure_latency", "train_winner", "winner_facts"]
+
+CALIBRATION = 64  # images on which the ranges of an integer network are found
 
 logger = logging.getLogger(__name__)
 
@@ -295,6 +308,91 @@ def measure_latency(
     refuse_too_large("The network's weights", (weights,), item=4, way_out="give smaller --channels or --cells")
     network = build(arch, skeleton, seed=0)
     return arch, measure(network, inputs, Timing(batch_size=batch_size, threads=threads), device=device)
+
+
+def measure_in_runtime(
+    target: str,
+    *,
+    data: str | None = None,
+    shape: tuple[int, ...] = (3, 32, 32),
+    classes: int = 10,
+    channels: int | None = None,
+    cells: int | None = None,
+    batch_size: int = 1,
+    threads: int = 1,
+    runtime: Runtime = "torch",
+    command: str = "",
+) -> tuple[Architecture, dict[str, float]]:
+    """As `measure_latency` in another runtime, or by a command: milliseconds, peak memory and file size, in MB.
+
+    The trained winner of a run has its own weights; then ``val_acc`` in torch and ``val_acc_in_runtime`` stand beside,
+    which for an integer network tells what its integers cost: of the validation images, which it was trained on as
+    well, so that they are for comparison only.
+    """
+    check_runtime(runtime, command, "cpu")
+    run = read_run(Path(target)) if Path(target).is_dir() else None
+    known = data if data is not None or run is None else run.config.get("data")
+    images = None if known is None else catalog.build("data", known)
+    if images is not None and images.kind == "words":
+        raise SpecError(f"Latency is measured of networks of images, and {images.name} is a text: give --data digits.")
+    if images is not None:
+        shape, classes = images.shape, len(images.classes)
+    kept = None if run is None else network_of(trained_networks(run), _chosen(run, None))
+    if run is not None and kept is not None:
+        arch = _chosen(run, None).arch
+        network = _with_weights(run, kept, _task(run, data))
+    else:
+        arch = _architecture(target) if run is None else _chosen(run, None).arch
+        size = Size(channels=channels, cells=cells) if run is None else _size(run, channels, cells, {})
+        skeleton = fitted_skeleton(arch.space, shape, classes, channels=size.channels, cells=size.cells)
+        network = build(arch, skeleton, seed=0)
+    with tempfile.TemporaryDirectory(prefix="ogive-latency-") as folder:
+        found = _in_runtime(
+            network, Path(folder), images, (batch_size, *shape), threads, runtime=runtime, command=command
+        )
+        if kept is not None and images is not None and not command:
+            found["val_acc"] = _accuracy(network, images)
+    return arch, found
+
+
+def _in_runtime(
+    network: nn.Module,
+    folder: Path,
+    images: Any,
+    shape: tuple[int, ...],
+    threads: int,
+    *,
+    runtime: Runtime,
+    command: str,
+) -> dict[str, float]:
+    """What is measured of a network, and its validation accuracy there."""
+    if command:
+        path = folder / "network.onnx"
+        write_onnx(network, shape[1:], path)
+        return {LATENCY.name: printed_ms(command, path), FILE_MB.name: path.stat().st_size / MB}
+    batch = torch.randn(CALIBRATION, *shape[1:], generator=torch.Generator().manual_seed(0))
+    seen = batch if images is None else images.normalised(images.train.images[:CALIBRATION])
+    module, file = in_runtime(network, runtime, folder, seen, threads=threads)
+    report = measure(module, shape[1:], Timing(batch_size=shape[0], threads=threads))
+    found = {LATENCY.name: report.median_ms, "latency_low_ms": report.low_ms, "latency_high_ms": report.high_ms}
+    if file is None:
+        found |= {PEAK_MB.name: tensors_mb(network, torch.zeros(shape)), FILE_MB.name: weights_mb(network)}
+    else:
+        found |= {PEAK_MB.name: onnx_peak_mb(file, shape, threads), FILE_MB.name: file.stat().st_size / MB}
+    if images is not None:
+        found["val_acc_in_runtime"] = _accuracy(module, images)
+    return found
+
+
+def _accuracy(network: nn.Module, images: Any) -> float:
+    """The share of right answers on the validation images, in per cent."""
+    network.eval()
+    right = 0
+    with torch.inference_mode():
+        pairs = zip(images.val.images.split(256), images.val.labels.split(256), strict=True)
+        for part, labels in pairs:
+            right += int((network(images.normalised(part)).argmax(1) == labels).sum())
+    return 100.0 * right / len(images.val)
 
 
 def _chosen(run: Run, number: int | None) -> Trial:

@@ -43,7 +43,18 @@ COMMANDS: dict[str, set[str]] = {
     "watch": {"run", "--every", "--once"},
     "export": {"run", "--trial", "--to", "--out", "--name", "--raw", "--data"},
     "report": {"runs", "--out", "--objective", "--kernels"},
-    "latency": {"target", "--data", "--shape", "--classes", "--channels", "--cells", "--batch-size", "--device"}
+    "latency": {
+        "target",
+        "--data",
+        "--shape",
+        "--classes",
+        "--channels",
+        "--cells",
+        "--batch-size",
+        "--device",
+        "--runtime",
+        "--command",
+    }
     | {"--threads"},
     "score": {"archs", "--space", "--sample", "--all", "--proxies", "--data", "--batch-size", "--channels", "--cells"}
     | {"--pruned", "--seed", "--device", "--threads", "--workers", "--table", "--against", "--above", "--out"}

@@ -31,7 +31,7 @@ from ogive.training.data import load
 from ogive.training.lock import lock
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import train
-from ogive.winner import export_winner, measure_latency, train_winner, winner_facts
+from ogive.winner import export_winner, measure_in_runtime, measure_latency, train_winner, winner_facts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -405,6 +405,13 @@ def test_latency_is_measured_of_an_architecture_in_any_form(text: str) -> None:
     arch, report = measure_latency(text, shape=(1, 8, 8), channels=2, cells=1)
     assert str(arch) == "nasbench201:3,1,2,0,0,4"
     assert 0 < report.p10_ms <= report.median_ms <= report.p90_ms
+
+
+def test_the_trained_winner_is_measured_with_its_weights_and_its_accuracy_there(run: Path) -> None:
+    arch, found = measure_in_runtime(str(run))
+    assert str(arch) == facts_of(run)["arch"]
+    assert found["val_acc_in_runtime"] == found["val_acc"] > 0
+    assert all(found[name] > 0 for name in ("latency_ms", "peak_mb", "file_mb"))
 
 
 def test_latency_of_a_run_is_that_of_its_winner(run: Path) -> None:

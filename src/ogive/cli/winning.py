@@ -14,7 +14,7 @@ import typer
 from ogive import catalog
 from ogive.choice import check_limits, limits_of, pareto_front
 from ogive.cli.searching import Prefer, command_line, reached
-from ogive.cli.show import COUNTS, Bar, console, duration, number, table
+from ogive.cli.show import COUNTS, Bar, console, duration, measured, number, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName, nearest, quoted
 from ogive.core.trial import Trial
@@ -274,12 +274,39 @@ def latency_command(
     cells: Cells = None,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Images in a batch.")] = 1,
     device: Device = "cpu",
-    threads: Annotated[int, typer.Option("--threads", help="Threads of torch.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", help="Threads of torch, or of the runtime.")] = 1,
+    runtime: Annotated[
+        str | None,
+        typer.Option("--runtime", help="torch, onnx or onnx_int8 (ONNX Runtime); tells memory and size, too."),
+    ] = None,
+    command: Annotated[
+        str, typer.Option("--command", help='A program that prints milliseconds for a file: "bench.sh {onnx}".')
+    ] = "",
 ) -> None:
-    """Measure the latency of a network on this machine.
+    """Measure the latency of a network on this machine, or wherever a program measures it.
 
     Example: ogive latency nasbench201:3,3,3,3,3,3 --channels 16 --cells 5 --threads 1
+
+    Example: ogive latency runs/nasbench201-evolution-seed0 --runtime onnx_int8
     """
+    if runtime is not None or command:
+        if device != "cpu":
+            raise SpecError(f"A runtime or a command measures on the processor, or where it likes: leave {device} out.")
+        found_arch, found = catalog.load("measure_in_runtime")(
+            target,
+            data=data,
+            shape=_shape(shape),
+            classes=classes,
+            channels=channels,
+            cells=cells,
+            batch_size=batch_size,
+            threads=threads,
+            runtime=runtime or "torch",
+            command=command,
+        )
+        console.print(f"{found_arch} in {command or runtime}, batch of {batch_size}", highlight=False)
+        table("", ("metric", "value>"), [(name, measured(name, value)) for name, value in found.items()])
+        return
     arch, report = catalog.load("measure_latency")(
         target,
         data=data,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ogive.core.errors import SpecError, UnknownName, shortened
 
 __all__ = [
+    "FILE_MB",
     "LATENCY",
     "LATENCY_CPU",
     "LATENCY_HIGH",
@@ -17,6 +18,7 @@ __all__ = [
     "LATENCY_SPREAD",
     "MACS",
     "PARAMS",
+    "PEAK_MB",
     "TEST_ACC",
     "VAL_ACC",
     "Better",
@@ -125,6 +127,8 @@ LATENCY = Metric("latency_ms", "ms", "smaller", "latency")
 LATENCY_CPU = Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency")
 LATENCY_LOW = Metric("latency_low_ms", "ms", "smaller", "latency, lower end of the median's 95 % interval")
 LATENCY_HIGH = Metric("latency_high_ms", "ms", "smaller", "latency, upper end of the median's 95 % interval")
+PEAK_MB = Metric("peak_mb", "MB", "smaller", "peak memory")
+FILE_MB = Metric("file_mb", "MB", "smaller", "size of the file")
 # How sure a latency is: its 10th and 90th percentiles, the processor's own time, and the ends of the median's interval.
 LATENCY_SPREAD = (
     Metric("latency_p10_ms", "ms", "smaller", "latency, 10th percentile"),

@@ -12,6 +12,7 @@ from ogive.core.errors import SpecError
 from ogive.core.metric import Metric, is_reported
 
 __all__ = [
+    "FREE",
     "Budget",
     "Call",
     "Cost",

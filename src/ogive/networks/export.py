@@ -91,7 +91,7 @@ def export(
             made = type(network).__name__
             raise SpecError(f"A {made} is exported as torch source only, not to {wanted}: write --to torch.")
     if "onnx" in formats:
-        _require_onnx()
+        require_onnx()
     if raw and ("onnx" not in formats or "bytes" not in plain.entries):
         raise SpecError(
             "Raw inputs are bytes of images that ONNX takes: only where it is a format, and the training images were "
@@ -321,7 +321,32 @@ def _write_onnx(subject: _Subject, folder: Path) -> Written:
     return (path,), run
 
 
-def _require_onnx() -> None:
+def write_onnx(network: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    """A bare network of images (C, H, W) as an ONNX file, with batches of any size; its input is ``images``.
+
+    ExportError where it cannot be, and MissingData without the packages.
+    """
+    require_onnx()
+    try:
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            program = torch.onnx.export(
+                _program(network.eval(), (torch.zeros(TRACED, *shape),)),
+                dynamo=True,
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=({0: "batch"},),
+                verbose=False,
+            )
+            assert program is not None
+            program.save(path, external_data=False)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{type(network).__name__} cannot be exported to onnx: {_reason(error)}") from error
+
+
+def require_onnx() -> None:
+    """MissingData, with the command, without the packages that write and run ONNX."""
     absent = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if absent:
         raise MissingData(f"To export to onnx, {' and '.join(absent)} must be installed: pip install 'ogive[onnx]'.")

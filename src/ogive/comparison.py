@@ -52,7 +52,7 @@ from ogive.session import (
 )
 from ogive.spec import parse
 
-__all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare", "interval_of", "pairs_of"]
+__all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare", "interval_of", "pairs_of", "slug"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -409,7 +409,7 @@ def _searched(
 ) -> Iterator[tuple[int, Found]]:
     """Every job's trials and number of projections, as they are finished."""
     wanted = [job.settings for job in jobs]
-    folders = [None if folder is None else folder / f"{_slug(one.strategy)}-seed{one.seed}" for one in wanted]
+    folders = [None if folder is None else folder / f"{slug(one.strategy)}-seed{one.seed}" for one in wanted]
     waiting = deque(enumerate(zip(jobs, folders, strict=True)))
     running: dict[Future[Found], int] = {}
     with at_work(workers) as pool:
@@ -486,7 +486,8 @@ def _reference(histories: Sequence[Sequence[Trial]]) -> Floats:
     return lowest
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """The text as the name of a folder."""
     return "".join(c if c.isalnum() else "-" for c in text).strip("-")
 
 

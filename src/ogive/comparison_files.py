@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ogive import catalog
+from ogive.across import Across, across
 from ogive.comparison import Comparison, Row
+from ogive.figures import available, draw_comparison, draw_differences
 from ogive.files import write_json, write_whole
 from ogive.metrics import Interval
 from ogive.result import result_of
 from ogive.runs import Run, read_run
 
-__all__ = ["keep_comparison"]
+__all__ = ["keep_across", "keep_comparison"]
 
 _LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"} | {
     "~": r"\textasciitilde{}",
@@ -31,8 +33,9 @@ def keep_comparison(found: Comparison, folder: Path) -> list[Path]:
     """Write what a comparison found into the folder of its runs; what was written.
 
     ``comparison.json`` holds everything, ``trials.parquet``, or ``trials.csv`` without pyarrow, a row for each trial of
-    each search, ``summary.csv`` and ``summary.tex`` (for the LaTeX package booktabs) a row for each strategy, and
-    ``report.html`` is the page.
+    each search, ``summary.csv`` and ``summary.tex`` (for the LaTeX package booktabs) a row for each strategy,
+    ``anytime``, ``regret`` and ``hours`` (.svg, .pdf) are figures where matplotlib is installed, and ``report.html`` is
+    the page.
     """
     runs = [read_run(path.parent) for path in sorted(folder.glob("*/run.json"))]
     write_json(folder / "comparison.json", found.to_json())
@@ -40,7 +43,49 @@ def keep_comparison(found: Comparison, folder: Path) -> list[Path]:
     write_whole(folder / "summary.tex", _tex(found))
     trials = _kept_trials([row for run in runs if _belongs(run, found) for row in _trials(run)], folder)
     page = catalog.load("write_page")(runs, folder / "report.html")
-    return [folder / "comparison.json", trials, folder / "summary.csv", folder / "summary.tex", page]
+    figures = draw_comparison(found, folder) if available() else []
+    return [folder / "comparison.json", trials, folder / "summary.csv", folder / "summary.tex", *figures, page]
+
+
+def keep_across(found: Mapping[str, Comparison], folder: Path) -> tuple[Across, list[Path]]:
+    """Put the comparisons on several tables together, and write that into the folder that holds theirs.
+
+    ``across.json`` holds everything, ``ranks.csv`` and ``ranks.tex`` a row for each table and one of mean ranks, and
+    ``critical-difference`` (.svg, .pdf) is the diagram of mean ranks, where matplotlib is installed.
+    """
+    joined = across(found)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "across.json", joined.to_json())
+    write_whole(folder / "ranks.csv", _csv(_rank_rows(joined)))
+    write_whole(folder / "ranks.tex", _rank_tex(joined))
+    title = f"mean ranks over {len(joined.tables)} tables; bars join what Nemenyi's test does not tell apart at 5 %"
+    stem, difference = folder / "critical-difference", joined.critical_difference
+    figures = draw_differences(joined.mean_ranks, difference, stem, title=title) if available() else []
+    return joined, [folder / "across.json", folder / "ranks.csv", folder / "ranks.tex", *figures]
+
+
+def _rank_rows(joined: Across) -> list[dict[str, Any]]:
+    names = list(joined.mean_ranks)
+    rows: list[dict[str, Any]] = []
+    for table, means, ranks in zip(joined.tables, joined.means, joined.ranks, strict=True):
+        by_name = dict(zip(joined.strategies, zip(means, ranks, strict=True), strict=True))
+        rows.append({"table": table, **{name: by_name[name][1] for name in names}})
+        rows[-1] |= {f"mean {name}": by_name[name][0] for name in names}
+    return [*rows, {"table": "mean rank", **joined.mean_ranks}]
+
+
+def _rank_tex(joined: Across) -> str:
+    """A table for booktabs: the mean of each strategy with its rank, a row for each table, and mean ranks below."""
+    names = list(joined.mean_ranks)
+    rows = []
+    for row in _rank_rows(joined)[:-1]:
+        cells = [f"{row[f'mean {name}']:.2f} ({row[name]:g})" for name in names]
+        rows.append(" & ".join([_escaped(row["table"]), *cells]) + r" \\")
+    ranks = " & ".join(["mean rank", *(f"{rank:.2f}" for rank in joined.mean_ranks.values())]) + r" \\"
+    heads = " & ".join(["table", *map(_escaped, names)]) + r" \\"
+    body = ["\\toprule", heads, "\\midrule", *rows, "\\midrule", ranks, "\\bottomrule"]
+    note = f"% {joined.verdict} Nemenyi's critical difference at 5 %: {joined.critical_difference:.2f}."
+    return "\n".join([note, f"\\begin{{tabular}}{{l{'r' * len(names)}}}", *body, "\\end{tabular}", ""])
 
 
 def _belongs(run: Run, found: Comparison) -> bool:

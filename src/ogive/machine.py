@@ -42,6 +42,7 @@ EXTRAS = {
     "tables": "ogive tables get",
     "optuna": "Optuna's samplers",
     "ray": "searches on several machines",
+    "figures": "figures of comparisons as SVG and PDF",
     "trackers": "TensorBoard",
 }
 

@@ -189,6 +189,8 @@ TOOLS: dict[str, str] = {
     "replicated": "ogive.evaluators.replicated:replicated",
     "compare": "ogive.comparison:compare",
     "keep_comparison": "ogive.comparison_files:keep_comparison",
+    "keep_across": "ogive.comparison_files:keep_across",
+    "across": "ogive.across:across",
     "scored": "ogive.scoring:scored",
     "write_page": "ogive.reporting.page:write_page",
     "write_score_page": "ogive.reporting.scores:write_score_page",

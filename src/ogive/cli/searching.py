@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from ogive.choice import limits_of
 from ogive.cli.show import Bar, console, measured, number, table
 from ogive.cli.summary import print_dry_run, print_summary
 from ogive.cli.watching import Reading, SearchProgress
-from ogive.comparison import Comparison, check, compare
+from ogive.comparison import Comparison, check, compare, slug
 from ogive.core.errors import SpecError, UnknownName, in_line, quoted
 from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import LATENCY
@@ -234,7 +234,9 @@ def compare_command(
     seed: SeedNumber = None,
     data: DataName = None,
     skip_broken: SkipBroken = False,
-    table: TableName = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="An imported benchmark table; repeat for ranks over several.")
+    ] = None,
     weights: Weights = None,
     channels: Channels = None,
     cells: Cells = None,
@@ -249,23 +251,48 @@ def compare_command(
     """Compare strategies on equal budgets and seeds, always with random search among them.
 
     Example: ogive compare random evolution --space nasbench201 --table nasbench201 --budget 200 --seeds 50
+
+    On several tables, each searched in its own space, with mean ranks, Friedman's test and Nemenyi's difference:
+
+    Example: ogive compare random evolution --table nasbench201 --table nats_size --budget 200 --seeds 20 --out ranks
     """
     flags = {
         "space": space, "evaluator": evaluator, "objective": objective, "where": where, "prefer": prefer,
-        "budget": budget,
-        "seed": seed, "data": data, "table": table, "weights": weights, "channels": channels, "cells": cells,
+        "budget": budget, "seed": seed, "data": data, "weights": weights, "channels": channels, "cells": cells,
         "device": device, "threads": threads,
     }  # fmt: skip
     given = {key: value for key, value in flags.items() if value is not None}
-    settings = _settings(given, skip_broken=skip_broken)
-    processes = workers or 1
-    everybody, notes = checked = check(strategies, settings, seeds=seeds, workers=processes)
+    tables = table or []
+    if len(tables) < 2:
+        settings = _settings(given | ({"table": tables[0]} if tables else {}), skip_broken=skip_broken)
+        _compared(strategies, settings, seeds, workers or 1, out, dry_run=dry_run)
+        return
+    twice = sorted({name for name in tables if tables.count(name) > 1})
+    if twice:
+        raise SpecError(f"Each table is searched once, but {', '.join(twice)} is given twice.")
+    found: dict[str, Comparison] = {}
+    for name in tables:
+        of_table: dict[str, Any] = {"table": name, "space": space or catalog.load("open_table")(name).space}
+        settings = _settings(given | of_table, skip_broken=skip_broken)
+        folder = None if out is None else out / slug(name)
+        result = _compared(strategies, settings, seeds, workers or 1, folder, dry_run=dry_run)
+        if result is not None:
+            found[name] = result
+    if not dry_run:
+        _print_across(found, out)
+
+
+def _compared(
+    strategies: Sequence[str], settings: Settings, seeds: int, workers: int | str, folder: Path | None, *, dry_run: bool
+) -> Comparison | None:
+    """One comparison, printed, and kept where there is a folder; nothing of a dry run."""
+    everybody, notes = checked = check(strategies, settings, seeds=seeds, workers=workers)
     names = list(everybody)
-    shown = replace(settings, strategy=names[-1], workers=processes)
+    shown = replace(settings, strategy=names[-1], workers=workers)
     if dry_run:
         print_dry_run(assemble(shown), shown, names, seeds)
         _print_notes(notes)
-        return
+        return None
     try:
         print_summary(everybody[names[-1]], shown, names, seeds)
         with Bar("searches", None) as bar:
@@ -273,19 +300,41 @@ def compare_command(
                 strategies,
                 settings,
                 seeds=seeds,
-                workers=processes,
-                folder=out,
+                workers=workers,
+                folder=folder,
                 command=command_line(),
                 progress=lambda done, total: bar.at(done, total=total),
                 checked=checked,
             )
     except KeyboardInterrupt:
-        way = f"; the finished searches are kept in {out}, and the same command completes them" if out else ""
+        way = f"; the finished searches are kept in {folder}, and the same command completes them" if folder else ""
         console.print(f"Interrupted{way}.")
         raise typer.Exit(130) from None
     _print_comparison(result)
-    if out is not None:
-        kept = catalog.load("keep_comparison")(result, out)
+    if folder is not None:
+        kept = catalog.load("keep_comparison")(result, folder)
+        console.print(f"kept: {', '.join(map(str, kept))}")
+    return result
+
+
+def _print_across(found: Mapping[str, Comparison], out: Path | None) -> None:
+    """Ranks over the tables, what the tests say of them, and what was kept."""
+    joined, kept = (catalog.load("across")(found), []) if out is None else catalog.load("keep_across")(found, out)
+    names = list(joined.mean_ranks)
+    rows = [
+        (place, *(f"{dict(zip(joined.strategies, ranks, strict=True))[name]:g}" for name in names))
+        for place, ranks in zip(joined.tables, joined.ranks, strict=True)
+    ]
+    rows.append(("mean rank", *(f"{rank:.2f}" for rank in joined.mean_ranks.values())))
+    console.print()
+    table("ranks by table, 1 is best", ("table", *(f"{name}>" for name in names)), rows)
+    pairs = [
+        (f"{pair.first} – {pair.second}", f"{pair.ranks:+.2f}", f"{pair.p_value:.4f}", f"{pair.adjusted_p_value:.4f}")
+        for pair in joined.pairs
+    ]
+    table("Wilcoxon's signed-rank tests over tables", ("pair", "difference of ranks>", "p>", "p (Holm)>"), pairs)
+    console.print(f"{joined.verdict} Nemenyi's critical difference at 5 %: {joined.critical_difference:.2f}.")
+    if kept:
         console.print(f"kept: {', '.join(map(str, kept))}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Self
@@ -19,6 +18,7 @@ from ogive.supernets.alphas import Alphas, alphas_for
 from ogive.supernets.gates import Mix
 from ogive.supernets.mixed import MixedCell
 from ogive.supernets.plan import DARTS, NASBENCH201, CellChoices, Plan
+from ogive.supernets.twins import twin
 from ogive.training.statistics import without_statistics
 
 __all__ = ["CellStack", "DartsSupernet", "NasBench201Supernet", "Pair", "StagedSupernet", "Supernet"]
@@ -103,11 +103,12 @@ class Supernet(nn.Module, ABC):
         The weights are the same tensors: who trains one trains the other. Running statistics are copies, so that they
         can be estimated anew for the part alone.
         """
-        memo: dict[int, object] = {id(weight): weight for weight in self.parameters()}
+        memo: dict[int, object] = {id(weight): weight for weight in self.parameters()} | {id(self.plan): self.plan}
+        nothing = nn.Identity()
         for cell, rows in zip(self.mixed, choices, strict=True):
             # What is left out need not be copied first, which is most of the work for a single path.
-            memo |= {id(module): nn.Identity() for module in cell.left_out(rows)}
-        part = copy.deepcopy(self, memo)
+            memo |= {id(module): nothing for module in cell.left_out(rows)}
+        part = twin(self, memo)
         for cell, rows in zip(part.mixed, choices, strict=True):
             cell.keep(rows)
         return part

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ogive.archives import read_gzip
 from ogive.core.errors import MissingData
@@ -81,11 +83,17 @@ PUBLISHED = {
 
 def read_digits() -> Source:
     """The 1,797 handwritten digits of scikit-learn, 1 x 8 x 8; their 17 grey levels are spread over 0..255."""
+    images, labels = _digits()
+    return Source(Labelled(images.copy(), labels.copy()), tuple("0123456789"))
+
+
+@functools.cache
+def _digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Read once: scikit-learn keeps them as text, which a comparison of many searches need not read for each."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    images = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None]
-    return Source(Labelled(images, found.target.astype(np.int64)), tuple("0123456789"))
+    return np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None], found.target.astype(np.int64)
 
 
 def read_published(name: str, folder: Path) -> Source:

@@ -39,7 +39,7 @@ REMEMBERED = 100_000
 
 
 class OneHot:
-    """A column for each option of each variable; a real variable has one column, scaled to 0 … 1, what models leave out has none.
+    """A column for each option of each variable; one, scaled to 0 … 1, for a real one; none for what models leave out.
 
     Fits any space.
     """

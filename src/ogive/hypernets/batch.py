@@ -47,7 +47,7 @@ class Batch:
 
     `types` (N,), `places` (N, 4); `spans` are the first and last nodes of the levels; `near` (N, N) is 1 where a node
     (row) reads another, `far` (N, N) one over the distance, or empty without virtual edges; `rows` says where the nodes
-    of each graph are.
+    of each graph are. `apart` holds the distances of each graph in the order of its nodes, 0 for no path.
     """
 
     types: Tensor
@@ -57,6 +57,7 @@ class Batch:
     far: Tensor
     rows: tuple[Tensor, ...]
     targets: tuple[Target, ...]
+    apart: tuple[Tensor, ...] = ()
 
     @classmethod
     def of(cls, graphs: Sequence[NetworkGraph], configuration: Configuration, *, classifier: bool = True) -> Batch:
@@ -86,6 +87,7 @@ class Batch:
             far=torch.from_numpy(far),
             rows=rows,
             targets=tuple(targets),
+            apart=_apart(graphs, configuration),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -98,7 +100,18 @@ class Batch:
             self.far.to(device),
             tuple(rows.to(device) for rows in self.rows),
             self.targets,
+            tuple(distances.to(device) for distances in self.apart),
         )
+
+
+def _apart(graphs: Sequence[NetworkGraph], configuration: Configuration) -> tuple[Tensor, ...]:
+    """How far nodes lie apart, up to the farthest that there are virtual edges of."""
+    if configuration.messages != "graphormer":
+        return ()
+    return tuple(
+        torch.from_numpy(np.where(graph.distances <= configuration.farthest, graph.distances, 0).astype(np.int64))
+        for graph in graphs
+    )
 
 
 def _weights(
@@ -108,7 +121,7 @@ def _weights(
     count = len(place)
     near = np.zeros((count, count), np.float32)
     far = np.zeros((count, count) if configuration.virtual else (0, 0), np.float32)
-    if configuration.messages == "mlp":
+    if configuration.messages != "gnn":
         return near[:0, :0], far[:0, :0]
     for graph, offset in zip(graphs, offsets, strict=False):
         where = place[offset : offset + len(graph)]

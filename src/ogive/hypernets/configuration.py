@@ -29,7 +29,8 @@ class Configuration:
 
     * `classes`: of the networks whose last layer it predicts; `largest`: outputs, inputs, rows and columns of the
       largest tensor that it decodes; `width`: of its embeddings;
-    * `messages`: "gnn" passes them along the graph, "mlp" looks at each node alone;
+    * `messages`: "gnn" passes them along the graph, "graphormer" attends to all nodes in `layers` of `heads` (GHN-3,
+      which also takes the middle of windows and not their upper left corner), "mlp" looks at each node alone;
     * `farthest`: nodes up to this distance send messages over virtual edges; 1 for none of these;
     * `doubled`: whether the nearest send over both kinds, as the published code has it, or over the first only, as
       equation 4 of the paper has it;
@@ -40,14 +41,21 @@ class Configuration:
     largest: tuple[int, int, int, int] = CIFAR
     width: int = 32
     messages: str = "gnn"
+    layers: int = 1
+    heads: int = 8
     farthest: int = FARTHEST
     doubled: bool = True
     layer_norm: bool = True
     normalised: bool = True
 
     def __post_init__(self) -> None:
-        if self.messages not in ("gnn", "mlp"):
-            raise UnknownName("kind of messages", self.messages, ("gnn", "mlp"))
+        if self.messages not in MESSAGES:
+            raise UnknownName("kind of messages", self.messages, MESSAGES)
+        if self.layers < 1 or self.heads < 1 or (self.messages == "graphormer" and self.width % self.heads):
+            raise SpecError(
+                f"The heads of a hypernetwork divide its width of {self.width}, but got heads={self.heads} and "
+                f"layers={self.layers}."
+            )
         if self.classes < 1 or self.farthest < 1 or min(self.largest) < 1:
             raise SpecError(f"Classes, distances and shapes of a hypernetwork are at least 1, but got {self}.")
         if self.width < 4 or self.width % 4:
@@ -57,10 +65,19 @@ class Configuration:
 
     @classmethod
     def of(cls, kind: str, *, classes: int = 10, images: str = "cifar") -> Configuration:
-        """A published one, by the name of its kind in any case: ghn2, ghn1 or mlp; for CIFAR or for ImageNet."""
+        """A published one, by the name of its kind in any case, as in `KINDS`; for CIFAR or for ImageNet."""
         if kind.lower() not in KINDS:
             raise UnknownName("kind of hypernetwork", kind, KINDS)
-        return cls(classes=classes, largest=IMAGENET if images == "imagenet" else CIFAR, **KINDS[kind.lower()])
+        options = dict(KINDS[kind.lower()])
+        largest = IMAGENET if images == "imagenet" else CIFAR
+        if "width" in options and options.get("messages") == "graphormer":
+            largest = (options["width"], options["width"], *largest[2:])
+        return cls(classes=classes, largest=largest, **options)
+
+    @property
+    def centred(self) -> bool:
+        """Whether smaller windows are the middle of the largest one."""
+        return self.messages == "graphormer"
 
     @property
     def virtual(self) -> bool:
@@ -81,6 +98,8 @@ class Configuration:
                 largest=largest,
                 width=int(written.get("hid", 32)),
                 messages={"gatedgnn": "gnn"}.get(written.get("hypernet", "gatedgnn"), written.get("hypernet", "")),
+                layers=int(written.get("layers", 1)),
+                heads=int(written.get("heads", 8)),
                 farthest=int(written.get("farthest", FARTHEST)) if written.get("ve") else 1,
                 doubled=bool(written.get("doubled", True)),
                 layer_norm=bool(written.get("layernorm")),
@@ -104,6 +123,8 @@ class Configuration:
             "hid": self.width,
             "farthest": self.farthest,
             "doubled": self.doubled,
+            "layers": self.layers,
+            "heads": self.heads,
         }
 
     @property
@@ -129,10 +150,16 @@ class Configuration:
         return found
 
 
+MESSAGES = ("gnn", "graphormer", "mlp")
 KINDS: dict[str, dict[str, Any]] = {
     "ghn2": {},
     "ghn1": {"farthest": 1, "layer_norm": False, "normalised": False},
     "mlp": {"messages": "mlp"},
+    # SamsungSAILMontreal/ghn3, ghn3/nn.py
+    "ghn3-t": {"messages": "graphormer", "width": 64, "layers": 3, "heads": 8},
+    "ghn3-s": {"messages": "graphormer", "width": 128, "layers": 5, "heads": 16},
+    "ghn3-l": {"messages": "graphormer", "width": 256, "layers": 12, "heads": 16},
+    "ghn3-xl": {"messages": "graphormer", "width": 384, "layers": 24, "heads": 16},
 }
 
 

@@ -40,6 +40,8 @@ _WRITTEN = {
     "hid": int,
     "farthest?": int,
     "doubled?": bool,
+    "layers?": int,
+    "heads?": int,
 }
 
 

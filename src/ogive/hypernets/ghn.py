@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ogive.core.network_graph import PRIMITIVES, NetworkGraph
 from ogive.hypernets.batch import Batch, Target
 from ogive.hypernets.configuration import Configuration
+from ogive.hypernets.graphormer import DEGREES, FROM_INPUT, layers_of, passed
 
 __all__ = ["GHN"]
 
@@ -106,7 +107,7 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__()
-        self.largest, width = configuration.largest, configuration.width
+        self.largest, width, self.centred = configuration.largest, configuration.width, configuration.centred
         outputs, inputs, rows, columns = self.largest
         self.fc = nn.Sequential(nn.Linear(width, 4 * width * rows * columns), nn.ReLU())
         self.conv = nn.Sequential(
@@ -115,7 +116,7 @@ class ConvDecoder(nn.Module):
         self.class_layer_predictor = nn.Sequential(nn.ReLU(), nn.Conv2d(outputs, configuration.classes, 1))
 
     def forward(self, h_NC: Tensor, outputs: int, inputs: int, rows: int, columns: int) -> Tensor:
-        """The upper left part, (N, outputs, inputs, rows, columns)."""
+        """The upper left part or, of windows, the middle if it is `centred`: (N, outputs, inputs, rows, columns)."""
         first, second, third = self.fc[0], self.conv[0], self.conv[2]
         assert isinstance(first, nn.Linear)
         assert isinstance(second, nn.Conv2d)
@@ -123,13 +124,22 @@ class ConvDecoder(nn.Module):
         assert third.bias is not None
         hidden = second.in_channels
         # What is not wanted is left out of the matrices, so that it is not computed; positions come before channels.
-        spatial = first.weight.view(hidden, *self.largest[2:], -1)[:, :rows, :columns].permute(1, 2, 0, 3)
-        offset = first.bias.view(hidden, *self.largest[2:])[:, :rows, :columns].permute(1, 2, 0)
+        window = (
+            slice(None),
+            *(self._part(side, whole) for side, whole in zip((rows, columns), self.largest[2:], strict=True)),
+        )
+        spatial = first.weight.view(hidden, *self.largest[2:], -1)[window].permute(1, 2, 0, 3)
+        offset = first.bias.view(hidden, *self.largest[2:])[window].permute(1, 2, 0)
         x = F.relu(F.linear(h_NC, spatial.reshape(-1, h_NC.shape[1]), offset.reshape(-1))).view(-1, hidden)
         x = F.relu(F.linear(x, second.weight.flatten(1), second.bias))
         channels = third.weight.view(*self.largest[:2], -1)[:outputs, :inputs].reshape(outputs * inputs, -1)
         x = F.linear(x, channels, third.bias.view(self.largest[:2])[:outputs, :inputs].reshape(-1))
         return x.view(len(h_NC), rows, columns, outputs, inputs).permute(0, 3, 4, 1, 2)
+
+    def _part(self, side: int, whole: int) -> slice:
+        """So many of all rows or columns."""
+        start = whole // 2 - side // 2 if self.centred else 0
+        return slice(start, start + side)
 
     def classes(self, h_NC: Tensor) -> Tensor:
         """Weights of last layers, (N, classes, inputs)."""
@@ -148,20 +158,30 @@ class GHN(nn.Module):
         self.ln = nn.LayerNorm(width) if configuration.layer_norm else None
         self.embed = nn.Embedding(len(PRIMITIVES), width)
         self.shape_enc = ShapeEncoder(configuration)
-        self.gnn: GatedGNN | MLP
+        self.gnn: GatedGNN | MLP | nn.Sequential
         if configuration.messages == "gnn":
             self.gnn = GatedGNN(width, configuration.virtual)
+        elif configuration.messages == "graphormer":
+            self.gnn = layers_of(width, configuration.heads, configuration.layers)
+            self.centrality_embed_in = nn.Embedding(DEGREES + 1, width)
+            self.centrality_embed_out = nn.Embedding(DEGREES + 1, width)
+            self.input_dist_embed = nn.Embedding(FROM_INPUT + 1, width)
         else:
             self.gnn = MLP(width, width, width)
         self.decoder = ConvDecoder(configuration)
         channels = max(configuration.largest[:2])
         self.decoder_1d = MLP(width, 2 * width, 2 * channels, last=False)
         self.bias_class = nn.Sequential(nn.ReLU(), nn.Linear(channels, configuration.classes))
+        if configuration.messages == "graphormer":
+            _begin_small(self)
 
     def forward(self, batch: Batch) -> Tensor:
         """The embeddings of all nodes of a batch, (N, width), in its order."""
         h_NC = self.embed(batch.types) + self.shape_enc(batch.places)
-        h_NC = self.gnn(h_NC, batch) if isinstance(self.gnn, GatedGNN) else self.gnn(h_NC)
+        if isinstance(self.gnn, nn.Sequential):
+            h_NC = passed(self.gnn, self, h_NC, batch.rows, batch.apart)
+        else:
+            h_NC = self.gnn(h_NC, batch) if isinstance(self.gnn, GatedGNN) else self.gnn(h_NC)
         return h_NC if self.ln is None else self.ln(h_NC)  # type: ignore[no-any-return]
 
     def embedded(self, batch: Batch) -> Tensor:
@@ -215,6 +235,17 @@ class GHN(nn.Module):
             if target.kind != "class_bias":
                 return tensor
         return normalised(tensor, target) if self.configuration.normalised else tensor
+
+
+def _begin_small(ghn: GHN) -> None:
+    """Last layers of a fifth, and embeddings of the size of attention's: larger ones diverge; ghn3/nn.py."""
+    with torch.no_grad():
+        for last in (ghn.decoder_1d.fc[-1], ghn.decoder.conv[2], ghn.decoder.class_layer_predictor[-1]):
+            last.get_parameter("weight").div_(5.0)
+            last.get_parameter("bias").zero_()
+    for part in ghn.modules():
+        if isinstance(part, nn.Embedding):
+            nn.init.trunc_normal_(part.weight, std=part.embedding_dim**-0.5)
 
 
 def normalised(tensor: Tensor, target: Target) -> Tensor:

@@ -127,6 +127,16 @@ SMALL = GHNRecipe(
     first=3_000,
 )
 TINY = replace(SMALL, epochs=1, steps=4, meta_batch=2, network_nodes=60, first=300, validation_networks=2)
+GHN3 = GHNRecipe(
+    epochs=75,
+    optimizer="adamw",
+    learning_rate=4e-4,
+    weight_decay=1e-2,
+    warmup_epochs=5,
+    milestones=(),
+    penalty=3e-5,
+    precision="bf16",
+)
 DATA = {"tiny": "cifar10(size=16, limit=500)", "small": "cifar10(size=16)", "paper": "cifar10"}
 
 
@@ -137,9 +147,12 @@ def plan_for(preset: Preset, *, kind: str = "ghn2", classes: int = 10, style: st
     full = Configuration.of(kind, classes=classes, images=style)
     if preset != "paper":
         recipe = SMALL if preset == "small" else TINY
-        return Plan(DATA[preset], replace(full, largest=SMALL_LARGEST), recipe, OF_SMALL)
-    # GHN-1 was trained with one network a step.
+        small = replace(full, largest=SMALL_LARGEST, width=32, layers=min(full.layers, 3))
+        return Plan(DATA[preset], small, recipe, OF_SMALL)
+    # GHN-1 was trained with one network a step, GHN-3 as in ghn3/trainer.py.
     recipe = replace(GHNRecipe(), meta_batch=1 if kind.lower() == "ghn1" else 8)
+    if kind.lower().startswith("ghn3"):
+        recipe = GHN3
     if style == "imagenet":
         return Plan("images:FOLDER(size=256)", full, recipe, OF_IMAGENET)
     return Plan(DATA[preset], full, recipe, OF_CIFAR)

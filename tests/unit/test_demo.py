@@ -51,6 +51,16 @@ def test_the_winner_is_the_better_of_the_two_sides(done: tuple[Path, Demo]) -> N
     assert found.interval.low <= found.winner["test_acc"] <= found.interval.high
 
 
+def test_the_target_is_a_latency_of_this_machine_and_stays_that_of_the_demo(done: tuple[Path, Demo]) -> None:
+    out, found = done
+    assert found.target_ms > 0
+    for name in ("evolution", "random"):
+        config = json.loads((out / name / "run.json").read_text())
+        assert config["objectives"] == [f"latency_tradeoff(target_ms={found.target_ms}, mode=hard)"]
+    screen = f"by=latency_tradeoff(target_ms={found.target_ms}, mode=hard, accuracy=naswot)"
+    assert screen in json.loads((out / "evolution" / "run.json").read_text())["evaluator"]
+
+
 def test_every_file_that_is_named_is_there(done: tuple[Path, Demo]) -> None:
     _, found = done
     assert {path.suffix for path in found.paths} == {".html", ".py", ".safetensors", ".onnx", ".jsonl"}
@@ -102,6 +112,7 @@ def test_a_second_demo_in_the_same_folder_repeats_nothing(done: tuple[Path, Demo
     before = (out / "random" / "trials.jsonl").read_bytes()
     again = small(out)
     assert again.winner == found.winner
+    assert again.target_ms == found.target_ms
     assert (found.kept, again.kept) == (False, True)
     assert (out / "random" / "trials.jsonl").read_bytes() == before
 

@@ -54,6 +54,7 @@ PARTS: dict[str, dict[str, str]] = {
         "hyperband": "ogive.strategies.hyperband:Hyperband",
         "bohb": "ogive.strategies.parzen:bohb",
         "asha": "ogive.strategies.asha:ASHA",
+        "bayes": "ogive.strategies.bayes:bayes",
         "guided": "ogive.strategies.guided:Guided",
         "mnasnet": "ogive.strategies.mnasnet:MnasNet",
         "ctnas": "ogive.strategies.contrastive:ctnas",
@@ -116,6 +117,7 @@ PARTS: dict[str, dict[str, str]] = {
         "graph_transformer": "ogive.predictors.transformer:GraphTransformer",
         "ranks": "ogive.predictors.ranks:Ranks",
         "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
+        "expected_improvement": "ogive.predictors.improvement:ExpectedImprovement",
     },
     "encoder": {
         "one_hot": "ogive.features:OneHot",

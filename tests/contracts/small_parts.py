@@ -60,6 +60,7 @@ STRATEGIES = {
     "area": "area({scorer}, population=3, tournament=2, scored=4)",
     "hyperband": "hyperband(lowest=1)",
     "asha": "asha(lowest=1)",
+    "bayes": "bayes(start=4, offered=40)",
     "bohb": "bohb(lowest=1, start=4)",
     "optuna": "optuna(tpe, start=4)",
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",
@@ -153,5 +154,6 @@ PREDICTORS = {
     "bananas": "bananas(layers=2, epochs=40)",
     "graph_transformer": "graph_transformer(epochs=60, width=16, layers=1, learning_rate=0.01)",
     "ranks": "ranks(trees)",
+    "expected_improvement": "expected_improvement(trees)",
     "upper_confidence_bound": "upper_confidence_bound(trees)",
 }

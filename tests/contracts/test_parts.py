@@ -125,6 +125,12 @@ def hyperband(space, seed):
     return Hyperband(space, seed, fidelity=Fidelity("epochs", 9, continued=True), lowest=1)
 
 
+def bayes(space, seed):
+    from ogive.strategies.bayes import bayes
+
+    return bayes(space=space, seed=seed, start=4, offered=40)
+
+
 def bohb(space, seed):
     from ogive.core.trial import Fidelity
     from ogive.strategies.parzen import bohb
@@ -187,7 +193,7 @@ def few_shot(space, seed):
 """
 SCORES = catalog.names("score")
 # Every one of a sampler's proposals costs models of all that it was told, ten times where a world is closed.
-ROUNDS = {"optuna": 4, "bohb": 6}
+ROUNDS = {"optuna": 4, "bohb": 6, "bayes": 4}
 # As many as exhaust the world. That its proposals go by the seed shows in an open space: few here are its own.
 IN_CLOSED_WORLD = {"optuna": 5}
 # Scores of feature maps, which perceptrons have none of.

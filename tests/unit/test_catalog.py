@@ -56,7 +56,7 @@ def test_every_tool_can_be_imported(tool: str) -> None:
         (
             "strategy",
             "zzz",
-            "Known: area, asha, bohb, ctnas, darts, darts_pt, ddarts, enas",
+            "Known: area, asha, bayes, bohb, ctnas, darts, darts_pt, ddarts, enas",
         ),
     ],
 )

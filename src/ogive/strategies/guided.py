@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ogive.predictors.rehearsal import extrapolated, rehearsed_fit, rehearsed_la
 from ogive.strategies.state import Resumable
 from ogive.strategies.unseen import Unseen
 
-__all__ = ["Guided", "Opening"]
+__all__ = ["Believing", "Guided", "Opening"]
 
 # A rehearsal that takes longer than this for one fit does without the smallest and the largest ones.
 LONG_S = 2.0
@@ -32,6 +32,15 @@ class Opening(Protocol):
 
     def draw(self, unseen: Unseen, rng: np.random.Generator) -> Architecture | None:
         """One that was not proposed, which thereby counts as proposed; None if there is none left."""
+        ...
+
+
+@runtime_checkable
+class Believing(Protocol):
+    """A predictor that can take what is being measured for measured, so that the next proposal lies elsewhere."""
+
+    def believe(self, pending: Sequence[Architecture]) -> None:
+        """Do that, after a fit."""
         ...
 
 
@@ -68,13 +77,15 @@ class Guided(Resumable):
         if isinstance(proposer, Particular):
             proposer.refuse(predictor)
         self.predictor, self.proposer, self.space = predictor, proposer, space
-        self.parts = (predictor, proposer)
+        self.parts = (predictor, proposer) if opening is None else (predictor, proposer, opening)
         self.start, self.refit, self.offered, self.opening = start, refit, offered, opening
         self.budget, self._seed = budget, seed
         self._rng = seed.numpy("proposals")
         self._unseen = Unseen(space)
         self._labels: list[tuple[Architecture, float]] = []
         self._queue: deque[Architecture] = deque()
+        self._believing = predictor if isinstance(predictor, Believing) else None
+        self._pending: list[Architecture] = []  # proposed and not told, where the predictor wants to know
 
     @property
     def population(self) -> int:
@@ -135,6 +146,8 @@ class Guided(Resumable):
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
             self._unseen.remove(trial.arch)
+            if trial.arch in self._pending:
+                self._pending.remove(trial.arch)
             if trial.scores is not None:
                 self._labels.append((trial.arch, trial.scores[0]))
 
@@ -150,6 +163,8 @@ class Guided(Resumable):
         if arch is None:
             return None
         self._unseen.remove(arch)
+        if self._believing is not None:
+            self._pending.append(arch)
         # What a fit takes is the cost of the first proposal that came of it.
         return Proposal(arch, cost=cost)
 
@@ -162,6 +177,8 @@ class Guided(Resumable):
         archs, scores = zip(*self._labels, strict=True)
         observed = Observed(archs, scores)
         self.predictor.fit(observed)
+        if self._believing is not None:
+            self._believing.believe(self._pending)
         offered = self.proposer.offered(self.predictor, observed, self.offered, self._rng)
         fresh = [place for place, arch in enumerate(offered) if arch in self._unseen]
         if not fresh:
@@ -190,6 +207,7 @@ class Guided(Resumable):
             "unseen": self._unseen.state(),
             "labels": [[list(arch.choices), score] for arch, score in self._labels],
             "queue": [list(arch.choices) for arch in self._queue],
+            **({} if self._believing is None else {"pending": [list(arch.choices) for arch in self._pending]}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -197,4 +215,5 @@ class Guided(Resumable):
         self._unseen.restore(state["unseen"])
         self._labels = [(Architecture(name, tuple(choices)), float(score)) for choices, score in state["labels"]]
         self._queue = deque(Architecture(name, tuple(choices)) for choices in state["queue"])
+        self._pending = [Architecture(name, tuple(choices)) for choices in state.get("pending", ())]
         self._rng.bit_generator.state = state["rng"]

@@ -14,7 +14,7 @@ from ogive.core.predictor import Latent, Observed, Predictor
 from ogive.core.space import SearchSpace
 from ogive.strategies.local import refuse_immutable
 
-__all__ = ["Ascent", "Evolved", "Exhaustive", "RandomOffers"]
+__all__ = ["Ascent", "Evolved", "Exhaustive", "RandomOffers", "best_of"]
 
 # All of NAS-Bench-101, and nothing that would fill the memory.
 LARGEST = 500_000
@@ -58,11 +58,11 @@ class Evolved:
         self, predictor: Predictor, told: Observed, count: int, rng: np.random.Generator
     ) -> Sequence[Architecture]:
         """The children of all generations, each once."""
-        parents = _best(told.archs, np.array(told.scores), self.parents)
+        parents = best_of(told.archs, np.array(told.scores), self.parents)
         found: dict[Architecture, None] = {}
         for generation in range(self.generations):
             if generation:
-                parents = _best(list(found), predictor.predict(list(found)), self.parents)
+                parents = best_of(list(found), predictor.predict(list(found)), self.parents)
             for _ in range(math.ceil(count / self.generations)):
                 found[self.space.mutate(parents[int(rng.integers(len(parents)))], rng)] = None
         return list(found)
@@ -123,6 +123,6 @@ class RandomOffers:
         return list(dict.fromkeys(self.space.sample(rng) for _ in range(count)))
 
 
-def _best(archs: Sequence[Architecture], scores: np.ndarray, count: int) -> list[Architecture]:
+def best_of(archs: Sequence[Architecture], scores: np.ndarray, count: int) -> list[Architecture]:
     """The best `count`, of equal ones the first."""
     return [archs[place] for place in np.argsort(-scores, kind="stable")[:count].tolist()]

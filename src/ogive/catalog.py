@@ -116,6 +116,8 @@ def tasks_apart(kind: str, name: str) -> list[str]:
 def options(kind: str, name: str, task: str = "classification") -> dict[str, Any]:
     """Names and defaults of the options that somebody may write in ``name(option=value)``, where that is the task."""
     resolve(kind, name)  # an unknown one is refused
+    if kind == "score":
+        return {"repeats": 1}  # nothing else can be written of one: `ogive.scores.repeats`
     if kind == "data":
         optional = list(parameters_of(loader(name)).values())[1:]  # the first takes the name
         return {p.name: p.default for p in optional if any(map(is_plain, alternatives(p.annotation)))}
@@ -138,6 +140,8 @@ def loader(name: str) -> Callable[..., Any]:
 
 def inner_parts(kind: str, name: str) -> list[str]:
     """What must be written inside of ``name(…)`` before its options; "parts, …" for any number of them."""
+    if kind == "score":
+        return []  # the network and the images come from the search
     written = (p for p in parameters_of(resolve(kind, name)).values() if p.kind is not p.KEYWORD_ONLY)
     needed = (p for p in written if p.default is p.empty and p.name not in GIVEN)
     return [f"{p.name}, …" if p.kind is p.VAR_POSITIONAL else p.name for p in needed]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ogive.core.rng import Seed
 from ogive.core.trial import Proposal
 from ogive.evaluators.training_free import TrainingFree
 from ogive.registry import TOOLS
+from ogive.scores.repeats import Asked
 from ogive.spec import Spec
 from ogive.strategies.local import RegularizedEvolution
 from ogive.tables.store import Table
@@ -227,6 +229,14 @@ def test_the_options_of_a_part_are_its_keywords_with_their_defaults() -> None:
     assert catalog.options("strategy", "nsga2") == {"population": 20, "crossover": 0.9}
     assert catalog.options("objective", "latency_tradeoff")["mode"] == "soft"
     assert "space" not in catalog.options("strategy", "evolution")
+
+
+@pytest.mark.parametrize("score", catalog.names("score"))
+def test_the_options_of_a_score_are_what_may_be_written_of_it(score: str) -> None:
+    offered = catalog.options("score", score)
+    assert str(Asked.read(Spec(score, (), dict.fromkeys(offered, 2)))) == f"{score}(repeats=2)"
+    assert all(default is not inspect.Parameter.empty for default in offered.values())
+    assert catalog.inner_parts("score", score) == []
 
 
 @pytest.mark.parametrize("evaluator", ["trained", "training_free", "latency", "tabular"])

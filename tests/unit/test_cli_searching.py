@@ -128,6 +128,22 @@ def test_a_comparison_without_seeds_or_workers_is_refused(
     refused(said, f"at least one {count[0][2:-1]}, but got {count[0][2:]}={count[1]}")
 
 
+def test_small_and_huge_figures_keep_their_digits(ogive: Run, table_home: Path, tmp_path: Path) -> None:
+    """Errors of 1e-7 are not 0.000, and a cell of 1e200 takes no line of its own."""
+    rows = [f"nasbench201:{row % 5},{row // 5},0,0,0,0,{(row + 3) * 1e-7},1e200" for row in range(25)]
+    lines = (f'"{arch}",{error},{size}' for arch, error, size in (row.rsplit(",", 2) for row in rows))
+    (tmp_path / "own.csv").write_text("\n".join(["cell,mse,size", *lines]))
+    own = ("--space", "nasbench201", "--arch-column", "cell", "--metric", "mse", "--minimize", "mse")
+    assert ogive("tables", "import", str(tmp_path / "own.csv"), "--as", "own", *own).code == 0
+    info = ogive("tables", "info", "own").out
+    assert re.search(r"mse +smaller +0\.000000300 +0\.00000270", info), info
+    assert re.search(r"size +larger +1e\+200 +1e\+200", info), info
+    run = ("--space", "nasbench201", "--table", "own", "--budget", "60")
+    assert "mse 0.000000300" in ogive("search", *run, "--out", str(tmp_path / "run")).out
+    compared = ogive("compare", "random", *run, "--seeds", "2").out
+    assert re.search(r"random +2 +0\.000000\d{3} \[-?0\.00000\d{4}, 0\.00000\d{4}\]", compared), compared
+
+
 def test_an_interval_of_one_seed_is_a_dash(ogive: Run, table_home: Path) -> None:
     _, out, _ = ogive("compare", "local_search", *TABULAR, "--budget", 5, "--seeds", 1)
     assert "nan" not in out

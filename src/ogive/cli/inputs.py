@@ -11,6 +11,7 @@ from ogive import catalog
 from ogive.cli.show import Bar, console, number, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
+from ogive.core.metric import decimals
 from ogive.home import data_folder, tables_folder
 
 __all__ = ["register"]
@@ -282,7 +283,7 @@ def _range(values: Any) -> tuple[str, str, str]:
 
 
 def _written(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else number(value, 4)
+    return f"{value:,}" if isinstance(value, int) else number(value, decimals([value], 4))
 
 
 def verify_command(name: Annotated[str, typer.Argument(help="An imported table, or its folder.")]) -> None:

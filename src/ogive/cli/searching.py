@@ -21,7 +21,7 @@ from ogive.cli.watching import Reading, SearchProgress
 from ogive.comparison import Comparison, check, compare, slug
 from ogive.core.errors import SpecError, UnknownName, in_line, quoted
 from ogive.core.graph import DISCONNECTED
-from ogive.core.metric import LATENCY
+from ogive.core.metric import LATENCY, decimals
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
 from ogive.metrics import Interval
@@ -520,17 +520,21 @@ def _print_comparison(result: Comparison) -> None:
     score = "objective" if len(result.settings.objectives) == 1 else "hypervolume"
     reported = "reported" if result.reported is None else result.reported.name
     what = result.reported.title if result.value == "reported" and result.reported is not None else score
+    found = result.rows()
+    digits, beside = decimals(row.score for row in found), decimals(row.reported for row in found)
     rows = [
         (
             row.strategy,
             str(row.seeds),
-            f"{number(row.score, 3)} {_interval(row.score_interval)}",
-            number(row.score_regret, 3),
-            "–" if row.reported_interval is None else f"{number(row.reported, 3)} {_interval(row.reported_interval)}",
-            number(row.reported_regret, 3),
+            f"{number(row.score, digits)} {_interval(row.score_interval, digits)}",
+            number(row.score_regret, digits),
+            "–"
+            if row.reported_interval is None
+            else f"{number(row.reported, beside)} {_interval(row.reported_interval, beside)}",
+            number(row.reported_regret, beside),
             str(row.failed),
         )
-        for row in result.rows()
+        for row in found
     ]
     objective = ", ".join(result.settings.objectives)
     where = result.settings.space if result.world is None else f"{result.settings.space} ({result.world})"
@@ -542,10 +546,11 @@ def _print_comparison(result: Comparison) -> None:
         )
         console.print(f"Regret is within a {result.world}. Proposals projected onto its rows: {projected}.")
     console.print()
+    digits = beside if result.value == "reported" else digits
     pairs = [
         (
             f"{pair.first} – {pair.second}",
-            f"{pair.difference:+.3f} {_interval(pair.interval, '+')}",
+            f"{pair.difference:+.{digits}f} {_interval(pair.interval, digits, '+')}",
             f"{pair.p_value:.4f}",
             f"{pair.adjusted_p_value:.4f}",
         )
@@ -559,11 +564,11 @@ def _print_comparison(result: Comparison) -> None:
     _print_notes(result.notes)
 
 
-def _interval(interval: Interval, sign: str = "") -> str:
+def _interval(interval: Interval, digits: int, sign: str = "") -> str:
     """Both ends; a dash where one seed gives none."""
     if math.isnan(interval.low) or math.isnan(interval.high):
         return "[–]"
-    return f"[{interval.low:{sign},.3f}, {interval.high:{sign},.3f}]"
+    return f"[{interval.low:{sign},.{digits}f}, {interval.high:{sign},.{digits}f}]"
 
 
 def _print_notes(notes: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ogive.core.metric import decimals
 from ogive.core.trial import duration
 
 __all__ = [
@@ -42,6 +43,7 @@ if not console.is_terminal:
 # Progress goes to standard error, so that the output of a command can be piped.
 progress_console = Console(stderr=True, markup=False, highlight=False)
 
+HUGE = 1e15  # from here on a number is written with an exponent
 COUNTS = ("params", "macs", "flops")
 
 # A terminal redraws its bar; a log file gets a line this often.
@@ -67,12 +69,12 @@ def number(value: float | None, digits: int = 2) -> str:
     """A number for people; a dash where there is none."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:,.{digits}f}"
+    return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.6g}"
 
 
 def measured(name: str, value: float) -> str:
     """A metric for people: counts, such as parameters, without decimals."""
-    return number(value, 0 if name in COUNTS and value == round(value) else 3)
+    return number(value, 0 if name in COUNTS and value == round(value) else decimals([value]))
 
 
 def size_of(size: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ __all__ = [
     "Guess",
     "Metric",
     "better_of",
+    "decimals",
     "is_of_test_set",
     "is_reported",
     "metric_named",
@@ -202,6 +204,12 @@ _VERSION_1 = (
     Metric("naswot", "", "larger", "NASWOT score"),
     *LATENCY_SPREAD,
 )
+
+
+def decimals(values: Iterable[float | None], least: int = 3) -> int:
+    """So many decimals show three digits of the largest of them, and so do `least` of what is no fraction."""
+    largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0.0)
+    return max(least, 2 - math.floor(math.log10(largest))) if 0 < largest < 1 else least
 
 
 def score_named(name: str) -> Metric:

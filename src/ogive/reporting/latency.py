@@ -76,7 +76,8 @@ def _side_by_side(one: Member, final: Trial | None) -> list[_Look]:
     if final is None or LATENCY.name not in final.metrics:
         return []
     others = len({trial.arch for trial in one.run.remeasured.values()}) - 1
-    return [_of(one, final.metrics, f"in alternation with {counted(others, 'other finalist')}")]
+    when = f"in alternation with {counted(others, 'other finalist')}" if others else "once more after the search"
+    return [_of(one, final.metrics, when)]
 
 
 def _after_training(final: Mapping[str, Any]) -> list[_Look]:

@@ -103,6 +103,7 @@ def test_a_latency_that_was_never_measured_on_a_free_machine_meets_no_target(two
 def test_latencies_that_agree_are_said_to(make: Make, trial: Of) -> None:
     run = make("one", [trial(0, latencies(4.0), (90.0,))])
     remeasured(run, (0, 4.1))
+    assert "4.1 ms once more after the search" in lines(run)[0]  # not in alternation with 0 others
     assert lines(run)[0].endswith("They agree within 2.5 %.")
     assert lines(run)[1:] == ["The target of 5 ms is met."]
 

@@ -23,6 +23,7 @@ class Begun:
 
     def __init__(self, artifacts: Path) -> None:
         self._artifacts = artifacts
+        self._unfinished = os.fspath(artifacts / UNFINISHED)
         self._last = _read(artifacts / _NAME)
         self._descriptor = -1
 
@@ -31,7 +32,7 @@ class Begun:
 
         A training that had saved more each time is going on, and may be killed as often as it likes.
         """
-        saved_ns = _last_saved_ns(self._artifacts / UNFINISHED)
+        saved_ns = _last_saved_ns(self._unfinished)
         again = self._last.get("trial") == number and self._last.get("saved_ns") == saved_ns
         times = self._last["times"] if again else 0
         if times >= 2:
@@ -67,8 +68,8 @@ def _read(path: Path) -> dict[str, int]:
         return {}
 
 
-def _last_saved_ns(folder: Path) -> int:
+def _last_saved_ns(folder: str) -> int:
     """When a file in the folder was written last, in nanoseconds; 0 where there is none."""
-    if not folder.is_dir():  # as of candidates that are looked up, a hundred thousand of them
+    if not os.path.isdir(folder):  # noqa: PTH112 - quicker; of candidates that are looked up there are many
         return 0
-    return max((path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()), default=0)
+    return max((path.stat().st_mtime_ns for path in Path(folder).rglob("*") if path.is_file()), default=0)

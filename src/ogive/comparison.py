@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ogive.choice import KNEE, choose, highest, limits_of
 from ogive.core.capabilities import Answer, Finite, Populated, answer_of, walk
 from ogive.core.errors import SpecError
 from ogive.core.evaluator import Evaluator
-from ogive.core.metric import Metric, metric_named
+from ogive.core.metric import Metric, decimals, metric_named
 from ogive.core.objective import Minimize, best_of
 from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
@@ -44,8 +45,8 @@ from ogive.session import (
     ran,
     refuse_other_settings,
     resume,
-    search,
     settings_of,
+    stored,
     threads_of,
     unfinished,
     unrepeatable,
@@ -149,15 +150,24 @@ class Comparison:
 
     def rows(self) -> list[Row]:
         """One row a strategy, the best first; one that found nothing with some seed comes last."""
+        return list(self._rows)
+
+    @cached_property
+    def _rows(self) -> tuple[Row, ...]:
+        """Made once: the page and each table of a folder ask for them, and their intervals take a while."""
         shown = {strategy: float(self._values(strategy, self.value).mean()) for strategy in self.strategies}
         sign = self._sign(self.value)
         best_first = sorted(shown, key=lambda strategy: (math.isnan(shown[strategy]), -sign * shown[strategy]))
-        return [self._row(strategy) for strategy in best_first]
+        return tuple(self._row(strategy) for strategy in best_first)
 
     def pairs(self) -> list[Pair]:
         """Every two strategies, with Holm's correction for the number of pairs."""
+        return list(self._pairs)
+
+    @cached_property
+    def _pairs(self) -> tuple[Pair, ...]:
         values = {row.strategy: self._values(row.strategy, self.value) for row in self.rows()}
-        return pairs_of(values, self.settings.seed, self.value)
+        return tuple(pairs_of(values, self.settings.seed, self.value))
 
     @property
     def headline(self) -> str:
@@ -177,8 +187,9 @@ class Comparison:
         reported = self.value == "reported" and row.reported is not None
         mean, interval = (row.reported, row.reported_interval) if reported else (row.score, row.score_interval)
         known = mean is not None and interval is not None and not math.isnan(interval.low)
-        ends = f"[{interval.low:,.3f}, {interval.high:,.3f}]" if known and interval is not None else "[–]"
-        return "–" if mean is None or math.isnan(mean) else f"{mean:,.3f}", ends
+        digits = decimals([mean])
+        ends = f"[{interval.low:,.{digits}f}, {interval.high:,.{digits}f}]" if known and interval is not None else "[–]"
+        return "–" if mean is None or math.isnan(mean) else f"{mean:,.{digits}f}", ends
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON; NaN becomes null."""
@@ -428,14 +439,15 @@ def _search_one(wanted: Understood, folder: Path | None, command: str | None) ->
         return list(ran(settings, parts)), projections(parts)
     if not (folder / "run.json").exists():
         parts = wanted.assembled(unfinished(folder))
-        run = search(settings, folder, command=command, role="compare", parts=parts)
-    else:
-        before = read_run(folder, hold=HOLD)
-        refuse_other_settings(before, settings)
-        streams = replace(settings, own_streams=settings_of(before.config).own_streams)
-        parts = replace(wanted, settings=streams).assembled(unfinished(folder))
-        limits = settings.prefer or (KNEE,)
-        run = resume(folder, before=before, budget=settings.budget, prefer=limits, parts=parts)
+        trials: list[Trial] = []
+        stored(settings, folder, command=command, role="compare", parts=parts, on_trial=trials.append)
+        return sorted(trials, key=lambda trial: trial.number), projections(parts)
+    before = read_run(folder, hold=HOLD)
+    refuse_other_settings(before, settings)
+    streams = replace(settings, own_streams=settings_of(before.config).own_streams)
+    parts = replace(wanted, settings=streams).assembled(unfinished(folder))
+    limits = settings.prefer or (KNEE,)
+    run = resume(folder, before=before, budget=settings.budget, prefer=limits, parts=parts)
     return list(run.trials), run.projections
 
 

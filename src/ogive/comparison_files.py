@@ -14,6 +14,7 @@ from typing import Any
 from ogive import catalog
 from ogive.across import Across, across
 from ogive.comparison import Comparison, Row
+from ogive.core.metric import decimals
 from ogive.figures import available, draw_comparison, draw_differences
 from ogive.files import write_json, write_whole
 from ogive.metrics import Interval
@@ -41,7 +42,7 @@ def keep_comparison(found: Comparison, folder: Path) -> list[Path]:
     write_json(folder / "comparison.json", found.to_json())
     write_whole(folder / "summary.csv", _csv([_summary(row) for row in found.rows()]))
     write_whole(folder / "summary.tex", _tex(found))
-    trials = _kept_trials([row for run in runs if _belongs(run, found) for row in _trials(run)], folder)
+    trials = _kept_trials(_trials([run for run in runs if _belongs(run, found)]), folder)
     page = catalog.load("write_page")(runs, folder / "report.html")
     figures = draw_comparison(found, folder) if available() else []
     return [folder / "comparison.json", trials, folder / "summary.csv", folder / "summary.tex", *figures, page]
@@ -79,7 +80,8 @@ def _rank_tex(joined: Across) -> str:
     names = list(joined.mean_ranks)
     rows = []
     for row in _rank_rows(joined)[:-1]:
-        cells = [f"{row[f'mean {name}']:.2f} ({row[name]:g})" for name in names]
+        digits = decimals((row[f"mean {name}"] for name in names), 2)
+        cells = [f"{row[f'mean {name}']:.{digits}f} ({row[name]:g})" for name in names]
         rows.append(" & ".join([_escaped(row["table"]), *cells]) + r" \\")
     ranks = " & ".join(["mean rank", *(f"{rank:.2f}" for rank in joined.mean_ranks.values())]) + r" \\"
     heads = " & ".join(["table", *map(_escaped, names)]) + r" \\"
@@ -93,25 +95,29 @@ def _belongs(run: Run, found: Comparison) -> bool:
     return run.config.get("strategy") in found.strategies and run.config.get("seed") in found.seeds
 
 
-def _trials(run: Run) -> list[dict[str, Any]]:
-    """A row for each trial, with the strategy and the seed of its search."""
-    columns = result_of(run).columns()
-    names, about = list(columns), {"strategy": run.config["strategy"], "seed": run.config["seed"]}
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [{**about, **dict(zip(names, row, strict=True))} for row in rows]
+def _trials(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """Columns of all trials, with the strategy and the seed of their searches; None where a search lacks a column."""
+    found: dict[str, list[Any]] = {"strategy": [], "seed": []}
+    count = 0
+    for run in runs:
+        own = {name: column.tolist() for name, column in result_of(run).columns().items()}
+        trials = len(next(iter(own.values()), ()))
+        own |= {name: [run.config[name]] * trials for name in ("strategy", "seed")}
+        for name in (*found, *(name for name in own if name not in found)):
+            found.setdefault(name, [None] * count).extend(own.get(name, [None] * trials))
+        count += trials
+    return found
 
 
-def _kept_trials(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+def _kept_trials(columns: Mapping[str, list[Any]], folder: Path) -> Path:
     """One file of all trials, in the place of one of the other kind."""
     table, text = folder / "trials.parquet", folder / "trials.csv"
     if importlib.util.find_spec("pyarrow") is None:
         table.unlink(missing_ok=True)
-        write_whole(text, _csv(rows))
+        write_whole(text, _csv([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]))
         return text
     written = io.BytesIO()
     arrow = importlib.import_module("pyarrow")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
     importlib.import_module("pyarrow.parquet").write_table(arrow.table(columns), written)
     text.unlink(missing_ok=True)
     write_whole(table, written.getvalue())
@@ -151,12 +157,14 @@ def _tex(found: Comparison) -> str:
     """A table for the package booktabs, the best mean in bold, with what its intervals are below it."""
     rows, reported = found.rows(), any(row.reported is not None for row in found.rows())
     heads = ["strategy", "objective", "regret", *([_escaped(_title(found)), "regret"] if reported else [])]
+    digits, beside = decimals((row.score for row in rows), 2), decimals((row.reported for row in rows), 2)
     lines = []
     for place, row in enumerate(rows):
-        cells = [_mean(row.score, row.score_interval, place == 0 and found.value == "score"), _number(row.score_regret)]
+        bold = place == 0 and found.value == "score"
+        cells = [_mean(row.score, row.score_interval, digits, bold), _number(row.score_regret, digits)]
         if reported:
             bold = place == 0 and found.value == "reported"
-            cells += [_mean(row.reported, row.reported_interval, bold), _number(row.reported_regret)]
+            cells += [_mean(row.reported, row.reported_interval, beside, bold), _number(row.reported_regret, beside)]
         lines.append(" & ".join([_escaped(row.strategy), *cells]) + r" \\")
     note = f"Means and {found.interval_name}s over {len(found.seeds)} seeds; budget {found.settings.budget}."
     columns = "l" + "r" * (len(heads) - 1)
@@ -168,14 +176,14 @@ def _title(found: Comparison) -> str:
     return "reported" if found.reported is None else found.reported.title
 
 
-def _mean(mean: float | None, interval: Interval | None, bold: bool) -> str:
-    value = _number(mean)
-    ends = "" if interval is None or math.isnan(interval.low) else f" [{interval.low:.2f}, {interval.high:.2f}]"
+def _mean(mean: float | None, interval: Interval | None, digits: int, bold: bool) -> str:
+    value, known = _number(mean, digits), interval is not None and not math.isnan(interval.low)
+    ends = f" [{_number(interval.low, digits)}, {_number(interval.high, digits)}]" if interval and known else ""
     return f"\\textbf{{{value}}}{ends}" if bold else f"{value}{ends}"
 
 
-def _number(value: float | None) -> str:
-    return "--" if value is None or math.isnan(value) else f"{value:.2f}"
+def _number(value: float | None, digits: int) -> str:
+    return "--" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _escaped(text: str) -> str:

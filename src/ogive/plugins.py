@@ -116,6 +116,11 @@ def _imported(path: Path) -> object:
 
 def packages() -> dict[str, str]:
     """The installed packages that add parts, with their versions."""
+    return dict(_packages(tuple(sys.path)))
+
+
+@cache  # a comparison begins many runs, and looking through all that is installed takes a while
+def _packages(_: tuple[str, ...]) -> dict[str, str]:
     found = {point.dist.name: point.dist.version for point in entry_points(group=GROUP) if point.dist is not None}
     return dict(sorted(found.items()))
 

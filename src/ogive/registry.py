@@ -7,6 +7,7 @@ they need it.
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from importlib.metadata import version as metadata_version
 from typing import Any
 
@@ -245,6 +246,7 @@ def load(target: str) -> Any:
     return found
 
 
+@cache  # asked for by every run and table that is opened
 def version() -> str:
     """The version of ogive that is installed."""
     return metadata_version("ogive")

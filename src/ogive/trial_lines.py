@@ -55,7 +55,7 @@ def line_of(trial: Trial, at_s: float) -> bytes:
         **_violation(trial),
         **call_entry(trial.call),
     }
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    text = _ENCODER.encode(body)
     return f'{text[:-1]},"crc32":"{_checksum(text)}"}}\n'.encode()
 
 
@@ -155,6 +155,10 @@ def _read_cost(entry: Mapping[str, float]) -> Cost:
 def _plain(value: Any) -> Any:
     """A number of numpy as one of Python; json asks for nothing else."""
     return value.item()
+
+
+# Made once: json.dumps with options of its own makes one for every line.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _finite(value: float) -> float | str:

@@ -76,7 +76,7 @@ def test_without_pyarrow_trials_are_text(kept: Path) -> None:
         "import importlib.util, sys\nfind = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'pyarrow' else find(name, *rest)\n"
         "import ogive\nfrom ogive.comparison_files import _kept_trials\nfrom pathlib import Path\n"
-        "print(_kept_trials([{'a': 1, 'b': float('nan')}, {'a': 2, 'c': 'x,y'}], Path(sys.argv[1])))"
+        "print(_kept_trials({'a': [1, 2], 'b': [float('nan'), None], 'c': [None, 'x,y']}, Path(sys.argv[1])))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(kept)], capture_output=True, text=True, check=False)
     assert done.stdout == f"{kept / 'trials.csv'}\n", done.stderr

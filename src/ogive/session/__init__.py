@@ -6,7 +6,7 @@ Torch is reached only through the catalog, so a tabular search never imports it.
 from ogive.session.assembly import Maker, Parts, assemble, is_maker, isolated, projections, unrepeatable
 from ogive.session.finalists import remeasured
 from ogive.session.pace import Pace, Past, UnderWay
-from ogive.session.running import budget_in_force, going_on, ran, resume, search, searched, stopped, unfinished
+from ogive.session.running import budget_in_force, going_on, ran, resume, search, searched, stopped, stored, unfinished
 from ogive.session.settings import Settings, budget_of, refuse_other_settings, settings_of, threads_of
 from ogive.session.watch import Watch, watch_of
 
@@ -33,6 +33,7 @@ __all__ = [
     "searched",
     "settings_of",
     "stopped",
+    "stored",
     "threads_of",
     "unfinished",
     "unrepeatable",

@@ -37,7 +37,7 @@ from ogive.session.rungs import Rungs
 from ogive.session.settings import Settings, refuse_order_of_finishing, refuse_other_plugins, settings_of
 from ogive.trained_networks import note_winner
 
-__all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched", "stopped", "unfinished"]
+__all__ = ["budget_in_force", "going_on", "ran", "resume", "search", "searched", "stopped", "stored", "unfinished"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,12 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY, SAVE_EVERY_S = 50, 1.0
 
 
-def search(
+def search(settings: Settings, folder: Path, **options: Any) -> Run:
+    """Run a search into a new run folder, as `stored` with the same options, and return what it holds in the end."""
+    return read_run(stored(settings, folder, **options), hold=HOLD)
+
+
+def stored(
     settings: Settings,
     folder: Path,
     *,
@@ -58,8 +63,8 @@ def search(
     save_every: int | None = None,
     parts: Parts | None = None,
     pool: Pool | None = None,
-) -> Run:
-    """Run a search into a new run folder and return what it holds in the end.
+) -> Path:
+    """Run a search into a new run folder and return that, which of several processes the first one names.
 
     `parts` may be given ready-made; otherwise they are built from the settings. `on_note` is told what a strategy or an
     evaluator is doing that works long, and `on_event` everything that becomes of the tasks of the executor. `pool` is
@@ -86,7 +91,7 @@ def search(
             _note_projections(store, parts)
             _settle(store, study, settings, on_note)
         _wait(ranks)
-        return store.read()
+    return folder
 
 
 def resume(

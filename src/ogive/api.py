@@ -20,6 +20,7 @@ from ogive.core.errors import (
     SpecError,
     StoreError,
     UnknownName,
+    nameable,
 )
 from ogive.core.evaluator import Cached, Evaluator, Measured, Screened, Together
 from ogive.core.executor import Pool
@@ -99,6 +100,7 @@ def space(name: str, **options: Any) -> SearchSpace:
     return built
 
 
+@nameable
 def table(name: str | Path) -> Table:
     """The imported benchmark table of that name, or in that folder; MissingData says how to import it."""
     return open_table(name)
@@ -120,6 +122,7 @@ def strategy(text: str, space: SearchSpace, *, seed: int = 0, **options: Any) ->
     return built
 
 
+@nameable
 def open_run(folder: str | Path, *, objective: str | Sequence[str] = ()) -> Result:
     """What a run folder holds, its trials ranked by another `objective` than that of the search if one is given."""
     return result_of(_ranked(Path(folder), objective))
@@ -130,6 +133,7 @@ def _ranked(folder: Path, objective: str | Sequence[str]) -> Run:
     return reranked(read_run(folder), texts) if texts else read_run(folder)
 
 
+@nameable
 def train(
     run: str | Path | Result,
     *,
@@ -176,6 +180,7 @@ def train(
     return facts
 
 
+@nameable
 def export(
     run: str | Path | Result,
     *,
@@ -221,6 +226,7 @@ def export(
     return exported
 
 
+@nameable
 def report(
     *runs: str | Path | Result,
     out: str | Path | None = None,
@@ -239,6 +245,7 @@ def report(
     return page
 
 
+@nameable
 def score(
     archs: Sequence[Architecture | str] | None = None,
     *,

@@ -15,7 +15,7 @@ from ogive.bulletin import posted
 from ogive.choice import choose, limits_of
 from ogive.core.capabilities import guesses_of
 from ogive.core.data import SomeData
-from ogive.core.errors import SpecError
+from ogive.core.errors import SpecError, nameable
 from ogive.core.executor import Pool
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
@@ -76,6 +76,7 @@ class Numbers(Sizes, total=False):
     progress: bool | None
 
 
+@nameable
 def search(
     *,
     space: str | SearchSpace,
@@ -165,6 +166,7 @@ def search(
     return _watched(wanted, None if out is None else Path(out), before, workers, on_trial, numbers.get("progress"))
 
 
+@nameable
 def resume(
     run: str | Path | Result,
     *,
@@ -219,6 +221,7 @@ def resume(
     return _watched(replace(wanted, settings=settings), folder, before, pool, on_trial, progress)
 
 
+@nameable
 def compare(
     strategies: Sequence[str | Maker],
     *,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +203,30 @@ def test_by_hand_and_by_search_are_the_same_search() -> None:
 
 
 # -- searching --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda name, table: ogive.table(name),
+        lambda name, table: ogive.open_run(name),
+        lambda name, table: ogive.search(space="nasbench201", table=table, budget=2, out=name),
+        lambda name, table: ogive.search(space="nasbench201", data=f"arrays:{name}", budget=2),
+        lambda name, table: ogive.resume(name),
+        lambda name, table: ogive.train(name),
+        lambda name, table: ogive.export(name),
+        lambda name, table: ogive.report(name),
+        lambda name, table: ogive.compare(["random"], space="nasbench201", table=table, budget=2, seeds=1, out=name),
+    ],
+)
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused_in_one_short_line(
+    call: Callable[[str, str], object], name: str, invented_table: Path
+) -> None:
+    with pytest.raises(ogive.OgiveError) as refused:
+        call(name, str(invented_table))
+    assert len(str(refused.value)) < 500
+    assert "\n" not in str(refused.value)
 
 
 def test_a_search_by_names(invented_table: Path) -> None:

@@ -18,7 +18,10 @@ Each message says the invariant, the values that broke it and the way out, in on
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 __all__ = [
     "ExportError",
@@ -32,11 +35,15 @@ __all__ = [
     "UnknownName",
     "in_line",
     "long_name",
+    "nameable",
     "nearest",
     "quoted",
     "shortened",
 ]
 
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # So many names are listed where one of them is wanted.
 LISTED = 60
@@ -110,6 +117,29 @@ def in_line(error: BaseException) -> str:
 def quoted(value: object) -> str:
     """What somebody wrote, in quotes and in one line, with at most 200 characters of it."""
     return shortened(repr(value if not isinstance(value, str) else value[:201]), 200)
+
+
+def nameable(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, which says in a SpecError what the system does to names that no file can have.
+
+    They are too long, or hold a null byte; whatever else goes wrong passes through.
+    """
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            name = quoted(str(error.filename or error))
+            raise SpecError(f"The name of a file or folder is too long for this system: {name}.") from None
+        except ValueError as error:
+            if isinstance(error, OgiveError) or "embedded null" not in str(error):
+                raise
+            raise SpecError("The name of a file or folder has a null byte, which no system takes.") from None
+
+    return told
 
 
 def long_name(names: Iterable[str]) -> str | None:

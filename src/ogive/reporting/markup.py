@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive.catalog import version
-from ogive.core.errors import StoreError
+from ogive.core.errors import StoreError, shortened
 from ogive.core.metric import Metric
 from ogive.files import write_whole
 
@@ -318,5 +318,7 @@ def write_text(text: str, path: Path) -> Path:
         else:
             write_whole(path.resolve(), text)
     except OSError as error:
-        raise StoreError(f"The page cannot be written to {path} ({error.strerror}); choose another --out.") from error
+        raise StoreError(
+            f"The page cannot be written to {shortened(str(path), 200)} ({error.strerror}); choose another --out."
+        ) from error
     return path

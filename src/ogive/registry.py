@@ -56,6 +56,8 @@ PARTS: dict[str, dict[str, str]] = {
         "bohb": "ogive.strategies.parzen:bohb",
         "asha": "ogive.strategies.asha:ASHA",
         "bayes": "ogive.strategies.bayes:bayes",
+        "qlearning": "ogive.strategies.qlearning:QLearning",
+        "irlas": "ogive.strategies.qlearning:irlas",
         "guided": "ogive.strategies.guided:Guided",
         "mnasnet": "ogive.strategies.mnasnet:MnasNet",
         "ctnas": "ogive.strategies.contrastive:ctnas",
@@ -98,6 +100,7 @@ PARTS: dict[str, dict[str, str]] = {
         "maximize": "ogive.core.objective:Maximize",
         "minimize": "ogive.core.objective:Minimize",
         "latency_tradeoff": "ogive.core.objective:LatencyTradeoff",
+        "imitation": "ogive.topology:Imitation",
     },
     "task": {
         "classification": "ogive.training.tasks.classification:Classification",
@@ -156,7 +159,10 @@ PARTS: dict[str, dict[str, str]] = {
         "settled": "ogive.supernets.rules:Settled",
         "eigenvalue": "ogive.supernets.rules:Eigenvalue",
     },
-    "regulariser": {"zero_one": "ogive.supernets.search:ZeroOne"},
+    "regulariser": {
+        "zero_one": "ogive.supernets.search:ZeroOne",
+        "imitation": "ogive.supernets.imitation:Imitated",
+    },
     "optimiser": {
         "sgd": "ogive.training.optimisers:SGD",
         "adam": "ogive.training.optimisers:Adam",

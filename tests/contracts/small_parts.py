@@ -55,6 +55,8 @@ STRATEGIES = {
     "nsga2": "nsga2",
     "reinforce": "reinforce",
     "mnasnet": "mnasnet(hidden=8, batch=3)",
+    "qlearning": "qlearning(iterations=4, batch=4)",
+    "irlas": "irlas(iterations=4, batch=4)",
     "naswot": "naswot({scorer}, scored=4)",
     "one_shot": "one_shot({scorer}, candidates=4, population=2, tournament=2)",
     "area": "area({scorer}, population=3, tournament=2, scored=4)",
@@ -98,6 +100,7 @@ WEIGHT_SHARING = dict.fromkeys(("darts", "spos", "enas", "few_shot"), tuple(SHAR
 SEARCHED = WEIGHT_SHARING | {
     "nao": tuple(name for name in DIFFERENT if catalog.build("space", name).tokens),
     "renas": ("nasbench201",),
+    "irlas": tuple(CONVOLUTIONS),
 }
 # The same in their smallest space: in the others they are tried by their own tests and in searches.
 SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense"}
@@ -135,6 +138,7 @@ OBJECTIVES = {
     "maximize": "maximize({good})",
     "minimize": "minimize({bad})",
     "latency_tradeoff": "latency_tradeoff(target_ms=1)",
+    "imitation": "imitation(metric={good})",
 }
 # Proposers that do not take every predictor, or take long, with one that they take.
 PROPOSERS = {

@@ -30,6 +30,7 @@ from small_parts import (
 from ogive import catalog
 from ogive.core.trial import Budget
 from ogive.session import Settings, searched
+from ogive.spaces.blockqnn import CONVOLUTIONS
 
 # What scores candidates for a strategy where the networks of a space read no images.
 SCORERS = {space: text for (evaluator, space), (text, *_) in FOR_TASK.items() if evaluator == "trained"}
@@ -53,6 +54,7 @@ def legal(four: Four) -> bool:
     in_rungs = strategy not in OF_RUNGS or evaluator in ("trained", "together", "cached", "screened")
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
+    measured &= objective != "imitation" or space in CONVOLUTIONS
     inherits = evaluator != "inherited" or space in ("darts", "nasbench201", "autogan")
     return in_table and in_rungs and measured and shared and inherits
 

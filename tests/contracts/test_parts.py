@@ -26,7 +26,6 @@ from small_parts import (
     SPACES,
     STRATEGIES,
     VARIANTS,
-    WEIGHT_SHARING,
 )
 
 from ogive import catalog
@@ -82,6 +81,18 @@ def guided(space, seed):
 
     trees = ExtraTrees(space=space, seed=seed, trees=5)
     return Guided(trees, Evolved(space=space), space=space, seed=seed, start=4, refit=10, offered=20)
+
+
+def qlearning(space, seed):
+    from ogive.strategies.qlearning import QLearning
+
+    return QLearning(space, seed, iterations=4, batch=4)
+
+
+def irlas(space, seed):
+    from ogive.strategies.qlearning import irlas
+
+    return irlas(space, seed, iterations=4, batch=4)
 
 
 def ctnas(space, seed):
@@ -275,6 +286,7 @@ def covering() -> list[tuple[str, str]]:
         *SMALLEST.items(),
         ("darts", "darts_rnn"),
         ("renas", "nasbench201"),
+        ("irlas", "blockqnn"),
         ("nao", "darts_rnn"),
     ]
 
@@ -338,7 +350,7 @@ def test_every_strategy_asks_the_same_in_every_process(
     alone = STRATEGIES[name] == name  # else one with parts of its own is in FACTORIES
     maker = target(catalog.resolve("strategy", name)) if alone else f"factories_of_parts:{name}"
     objectives = getattr(catalog.resolve("strategy", name), "objectives", None) or 2
-    spaces = {"ddarts": "factories_of_parts:small_dartopti"}
+    spaces = {"ddarts": "factories_of_parts:small_dartopti", "irlas": "ogive.spaces.blockqnn:blockqnn"}
     arguments = [maker, spaces.get(name, target(nasbench201)), str(objectives), "60"]
     trace = "ogive.testing.strategies:trace_of_strategy"
     require_same_elsewhere(trace, arguments, trace_of_strategy(*arguments), name)
@@ -347,7 +359,7 @@ def test_every_strategy_asks_the_same_in_every_process(
 @pytest.mark.parametrize(
     ("name", "space"),
     [
-        *((name, "nasbench201") for name in STRATEGIES if "nasbench201" in WEIGHT_SHARING.get(name, SPACES)),
+        *((name, "nasbench201") for name in STRATEGIES if "nasbench201" in SEARCHED.get(name, SPACES)),
         *(("evolution", space) for space in ("nasbench101", "accel_nasbench")),
     ],
 )

@@ -41,7 +41,7 @@ OPERATION = "published(conv_3x3)"
 KINDS = {
     "gate": {"softmax": "softmax", "sigmoid": "sigmoid", "gumbel": "gumbel(temperature=5, last=0.5)"},
     "rule": {"skips": "skips(most=6)", "settled": "settled(epochs=9)", "eigenvalue": "eigenvalue(ratio=2)"},
-    "regulariser": {"zero_one": "zero_one(weight=1)"},
+    "regulariser": {"zero_one": "zero_one(weight=1)", "imitation": "imitation(expert=resnet)"},
     "optimiser": {"sgd": "sgd(momentum=0.5)", "adam": "adam", "adamw": "adamw(weight_decay=0.1)"},
 }
 EACH = [(kind, text) for kind, parts in KINDS.items() for text in parts.values()]

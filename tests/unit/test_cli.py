@@ -273,7 +273,8 @@ def test_a_kept_comparison_is_a_folder_of_runs_with_a_page(ogive: Run, table_hom
 
 def test_the_list_names_every_part_and_its_options(ogive: Run) -> None:
     assert re.search(
-        r"^strategy: +area, asha, .*evolution, fair_darts, .*pc_darts, r_darts, random, reinforce, renas, spos$",
+        r"^strategy: +area, asha, .*evolution, fair_darts, .*pc_darts, "
+        r"qlearning, r_darts, random, reinforce, renas, spos$",
         ogive("list").out,
         re.MULTILINE,
     )

@@ -214,6 +214,7 @@ TOOLS: dict[str, str] = {
     "evaluate_ghn": "ogive.parameter_prediction.evaluation:evaluate_ghn",
     "measure_latency": "ogive.winner:measure_latency",
     "measure_in_runtime": "ogive.winner:measure_in_runtime",
+    "write_operator_table": "ogive.evaluators.operators:write_operator_table",
     "winner_facts": "ogive.winner:winner_facts",
     "doctor": "ogive.machine:doctor",
 }

@@ -27,6 +27,7 @@ OWNERS = {
     "front": "winning",
     "export": "winning",
     "latency": "winning",
+    "latency-table": "operating",
     "demo": "inspecting",
     "list": "inspecting",
     "doctor": "inspecting",

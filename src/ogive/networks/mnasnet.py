@@ -8,19 +8,54 @@ projections, rounded widths, a head that no multiplier widens, normal weights by
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from ogive.networks.mobile import SqueezeExcite, bottleneck, convolution, divisible
 from ogive.spaces.mnasnet import REFERENCE, Block
 
-__all__ = ["HEAD", "PUBLISHED_MOBILE", "STEM", "MnasLayer", "MnasNetwork", "PublishedMobile"]
+__all__ = [
+    "HEAD",
+    "PUBLISHED_MOBILE",
+    "STEM",
+    "MnasLayer",
+    "MnasNetwork",
+    "PlannedLayer",
+    "PublishedMobile",
+    "planned",
+]
 
 STEM = 32
 HEAD = 1280
 Row = tuple[str, int, float, str, float, int, int]  # a `Block`, written out
+
+
+class PlannedLayer(NamedTuple):
+    """The first arguments of a `MnasLayer`."""
+
+    op: str
+    inputs: int
+    width: int
+    kernel: int
+    stride: int
+    squeezed: int
+    skip: str
+
+
+def planned(blocks: Sequence[Row], width: int, multiplier: float, halved: bool) -> Iterator[PlannedLayer]:
+    """The layers of blocks behind a stem of a width, in order."""
+    spared = 0 if halved else 2
+    for op, kernel, excitation, skip, wanted, layers, stride in blocks:
+        step = 1 if stride > 1 and spared else stride
+        spared -= stride > 1 and spared > 0
+        for _ in range(layers):
+            squeezed = max(1, int(width * excitation)) if excitation else 0
+            outputs = divisible(wanted * multiplier)
+            yield PlannedLayer(op, width, outputs, kernel, step, squeezed, skip)
+            width, step = outputs, 1
 
 
 class MnasLayer(nn.Module):
@@ -116,15 +151,9 @@ class MnasNetwork(nn.Module):
         width = divisible(stem * multiplier)
         self.stem = nn.Sequential(*convolution(inputs, width, 3, 2 if halved else 1, activation, same=same))
         self.blocks = nn.Sequential()
-        spared = 0 if halved else 2
-        for op, kernel, excitation, skip, wanted, layers, stride in blocks:
-            step = 1 if stride > 1 and spared else stride
-            spared -= stride > 1 and spared > 0
-            for _ in range(layers):
-                squeezed = max(1, int(width * excitation)) if excitation else 0
-                outputs = divisible(wanted * multiplier)
-                self.blocks.append(MnasLayer(op, width, outputs, kernel, step, squeezed, skip, activation, same))
-                width, step = outputs, 1
+        for layer in planned(blocks, width, multiplier, halved):
+            self.blocks.append(MnasLayer(*layer, activation, same))
+            width = layer.width
         head = divisible(HEAD * max(1.0, multiplier)) if scales_head else HEAD
         self.expansion = nn.Sequential(*convolution(width, head, 1, 1, activation))
         self.dropout = nn.Dropout(dropout)

@@ -12,7 +12,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.hypernets.files import load
+from ogive.hypernets.files import SHIPPED, load
 from ogive.hypernets.ghn import GHN
 from ogive.hypernets.prediction import initialise
 from ogive.training.batches import LAYOUT
@@ -25,15 +25,15 @@ __all__ = ["Hypernetwork"]
 class Hypernetwork:
     """Weights from the hypernetwork in a `file`, one forward pass for each architecture: ``inherited(ghn(FILE))``.
 
-    The file is a published checkpoint of GHN-1 or GHN-2, or one of ``hypernets.files.save``. Its number of classes must
-    be that of the data. Nothing is trained. What a network does not use in evaluation keeps the values that its
-    initialisation draws. SpecError for a file that cannot be read or does not fit, and for a network with a layer that
-    graphs have no type for, which it names.
+    The file is a published checkpoint of GHN-1 or GHN-2, or one of ``ogive ghn train``; without one, the small GHN-2
+    that comes with ogive, for ten classes. Its number of classes must be that of the data. Nothing is trained. What a
+    network does not use in evaluation keeps the values that its initialisation draws. SpecError for a file that cannot
+    be read or does not fit, and for a network with a layer that graphs have no type for, which it names.
     """
 
     def __init__(
         self,
-        file: Path,
+        file: Path | None = None,
         *,
         space: SearchSpace,
         data: Data,
@@ -43,7 +43,8 @@ class Hypernetwork:
         cells: int | None = None,
         device: str = "cpu",
     ) -> None:
-        self.file, self.space, self.data, self.task, self.device = Path(file), space, data, task, device
+        self.file = SHIPPED if file is None else Path(file)
+        self.space, self.data, self.task, self.device = space, data, task, device
         self.seed, self.size = seed, Size(channels=channels, cells=cells)
         self.recipe = task.fitted(task.recipe(), self.size, space)
         self._made: GHN | None = self._read()  # now: a mistake is known before time is spent

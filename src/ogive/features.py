@@ -12,7 +12,7 @@ from ogive.core.architecture import Architecture
 from ogive.core.errors import InvalidArchitecture, SpecError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
-from ogive.core.space import Choice, Real, SearchSpace, Variable
+from ogive.core.space import Choice, Draw, Real, SearchSpace, Variable
 from ogive.spaces import ofa_mobilenetv3
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Paths",
     "Tokens",
     "choice_rows",
+    "refuse_draws",
     "sampled_graphs",
 ]
 
@@ -39,9 +40,9 @@ REMEMBERED = 100_000
 
 
 class OneHot:
-    """A column for each option of each variable; one, scaled to 0 … 1, for a real one; none for what models leave out.
+    """A column for each option of each variable; a real variable has one column, scaled to 0 … 1. Fits any space.
 
-    Fits any space.
+    What models leave out, draws and what is fixed, has no column.
     """
 
     def __init__(self, *, space: SearchSpace) -> None:
@@ -243,11 +244,18 @@ def _refuse_foreign(arch: Architecture, space: SearchSpace) -> None:
 
 def sampled_graphs(space: SearchSpace) -> list[Graph]:
     """Pictures of random architectures, the same in every process; SpecError for a space that draws none."""
+    refuse_draws(space)
     rng = Seed(0).child(space.name).numpy("encoding")
     graphs = [space.draw(space.sample(rng)) for _ in range(SAMPLED)]
     if not any(map(len, graphs)):
         raise SpecError(f"The architectures of {space.name} are not drawn as graphs: encode them with one_hot.")
     return graphs
+
+
+def refuse_draws(space: SearchSpace) -> None:
+    """SpecError for a space whose pictures are random draws: what reads them takes draws for what they are draws of."""
+    if any(isinstance(variable, Draw) for variable in space.variables):
+        raise SpecError(f"The graphs of {space.name} are random draws of what is searched: encode that with one_hot.")
 
 
 def _path_count(graph: Graph) -> int:

@@ -39,6 +39,10 @@ PARTS: dict[str, dict[str, str]] = {
         "accel_nasbench": "ogive.spaces.accel_nasbench:accel_nasbench",
         "nasbench_graph": "ogive.spaces.nasbench_graph:nasbench_graph",
         "autogan": "ogive.spaces.autogan:autogan",
+        **{
+            name: f"ogive.spaces.hnag:{name}"
+            for name in ("hnag", "hnag_ops", "hnag_ratios", "hnag_darts", "rnag_ws", "rnag_er", "rnag_ba")
+        },
         "mlp": "ogive.spaces.mlp:mlp",
         "deepnets": "ogive.spaces.deepnets:deepnets",
         "ofa_mobilenetv3": "ogive.spaces.ofa_mobilenetv3:ofa_mobilenetv3",

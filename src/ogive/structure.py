@@ -18,7 +18,7 @@ from ogive.core.errors import SpecError
 from ogive.core.graph import Graph
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
-from ogive.features import REMEMBERED, SAMPLED, Ordinal, choice_rows
+from ogive.features import REMEMBERED, SAMPLED, Ordinal, choice_rows, refuse_draws
 from ogive.live_graphs import LiveGraphs
 
 __all__ = ["LiveWeight", "Structure", "live_weight", "structure", "weight_of"]
@@ -191,6 +191,7 @@ def _live_weight(space: SearchSpace) -> LiveWeight:
 
 def _sampled(space: SearchSpace) -> tuple[list[Architecture], list[Graph]]:
     """Random architectures and their graphs, the same in every process; SpecError for a space that draws none."""
+    refuse_draws(space)
     rng = Seed(0).child(space.name).numpy("encoding")
     archs = [space.sample(rng) for _ in range(SAMPLED)]
     graphs = [space.draw(arch) for arch in archs]

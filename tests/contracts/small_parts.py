@@ -5,13 +5,14 @@ from __future__ import annotations
 from ogive import catalog
 from ogive.networks.build import DEFAULTS
 from ogive.spaces.blockqnn import CONVOLUTIONS
+from ogive.spaces.hnag import HNAG
 from ogive.spaces.nds import FAMILIES
 from ogive.spaces.nds_residual import BLOCKS
 from ogive.supernets.sharing import SHARED
 
 SPACES = catalog.names("space")
-# The same without those that differ from nds_darts or blockqnn in their operations only.
-ALIKE = {*FAMILIES, *CONVOLUTIONS} - {"nds_darts", "blockqnn"}
+# The same without those that differ from nds_darts, blockqnn or hnag in their operations, or kinds of variables, only.
+ALIKE = {*FAMILIES, *CONVOLUTIONS, *HNAG} - {"nds_darts", "blockqnn", "hnag"}
 DIFFERENT = [space for space in SPACES if space not in ALIKE]
 # Spaces of which ogive builds networks; the others are searched in tables only.
 BUILT = sorted(DEFAULTS)
@@ -25,6 +26,7 @@ SMALL = {
     "blockqnn": "blockqnn(layers=4)",
     "blockqnn_separable": "blockqnn_separable(layers=4)",
     "ddarts_dense": "ddarts_dense(cells=1)",
+    **{name: f"{name}(parameters=20000)" for name in HNAG},
 }
 # Channels and cells of the smallest networks of a space that take images of 8 by 8 pixels, or a text.
 SIZES: dict[str, tuple[int | None, int | None]] = {
@@ -34,7 +36,7 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "darts_rnn": (4, None),
     "autogan": (2, None),
     **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
-    **dict.fromkeys(("mlp", *BLOCKS), (None, None)),
+    **dict.fromkeys(("mlp", *BLOCKS, *HNAG), (None, None)),
     "ddarts": (2, 2),
     "dartopti": (2, 1),
     "ddarts_dense": (2, 1),
@@ -101,6 +103,8 @@ SEARCHED = WEIGHT_SHARING | {
     "nao": tuple(name for name in DIFFERENT if catalog.build("space", name).tokens),
     "renas": ("nasbench201",),
     "irlas": tuple(CONVOLUTIONS),
+    # They draw options: not where a variable is real.
+    **dict.fromkeys(("reinforce", "ctnas"), tuple(name for name in DIFFERENT if name != "hnag")),
 }
 # The same in their smallest space: in the others they are tried by their own tests and in searches.
 SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense"}

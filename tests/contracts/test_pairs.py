@@ -38,7 +38,7 @@ SCORERS = {space: text for (evaluator, space), (text, *_) in FOR_TASK.items() if
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
 # One space for each way of building networks, and about how much longer a search in it takes than in the fastest.
 COSTS = {space: 1.0 for space in DIFFERENT if space in SIZES}
-COSTS |= {"darts": 4.0, "nds_darts": 4.0, "nds_resnext": 3.0, "dartopti_from": 8.0, "autogan": 3.0}
+COSTS |= {"darts": 4.0, "nds_darts": 4.0, "hnag": 4.0, "nds_resnext": 3.0, "dartopti_from": 8.0, "autogan": 3.0}
 FOR_IMAGES = {"training_free", "latency", "together", "cached", "ranked", "screened", "predicted"}
 
 Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective

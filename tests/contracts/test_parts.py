@@ -287,6 +287,8 @@ def covering() -> list[tuple[str, str]]:
         ("darts", "darts_rnn"),
         ("renas", "nasbench201"),
         ("irlas", "blockqnn"),
+        ("reinforce", "nasbench201"),
+        ("ctnas", "nasbench201"),
         ("nao", "darts_rnn"),
     ]
 

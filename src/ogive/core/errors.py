@@ -5,7 +5,8 @@
     OgiveError
     ├── SpecError                what was asked for makes no sense
     │   ├── UnknownName          no such part, option, metric, ...; carries the nearest match
-    │   └── InvalidArchitecture  the choices do not belong to the space
+    │   ├── InvalidArchitecture  the choices do not belong to the space
+    │   └── Oversized            the network of one candidate cannot be made as small as was asked
     ├── ProtocolError            a part broke the contract it promised to keep
     ├── MissingData              a table, data set or package is absent; names the command that gets it
     ├── StoreError               a run folder cannot be used as it is
@@ -28,6 +29,7 @@ __all__ = [
     "InvalidArchitecture",
     "MissingData",
     "OgiveError",
+    "Oversized",
     "ProtocolError",
     "RunInUse",
     "SpecError",
@@ -71,6 +73,10 @@ class UnknownName(SpecError):
 
 class InvalidArchitecture(SpecError):
     """The choices do not belong to the space."""
+
+
+class Oversized(SpecError):
+    """The network of one candidate cannot be made as small as was asked; others may, so that a search goes on."""
 
 
 class ProtocolError(OgiveError):

@@ -17,7 +17,7 @@ from torch import nn
 
 from ogive.core.architecture import Architecture
 from ogive.core.capabilities import Guessed
-from ogive.core.errors import OgiveError, ProtocolError, SpecError
+from ogive.core.errors import OgiveError, Oversized, ProtocolError, SpecError
 from ogive.core.graph import DISCONNECTED
 from ogive.core.metric import MACS, PARAMS, Guess
 from ogive.core.rng import Seed
@@ -141,6 +141,8 @@ class Trained:
             metrics |= mean([self._trained(arch, rung, repeat, place) for repeat in range(self.repeats)])
         except Diverged as diverged:
             error = f"diverged: {diverged}"
+        except Oversized as oversized:
+            error = str(oversized)
         except OgiveError:
             raise
         except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others

@@ -17,7 +17,7 @@ from ogive.core.metric import score_named
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.trial import Cost, Measurement, Proposal
-from ogive.networks.build import build, fitted_skeleton
+from ogive.networks.build import build, fitted_skeleton, refuse_unbuildable
 from ogive.scores import score_function
 from ogive.scores.naswot import activation_kernel
 from ogive.scores.repeats import Asked
@@ -72,8 +72,7 @@ class TrainingFree:
         for name, function in functions.items():
             if data.train.labels.is_floating_point() and "labels" in inspect.signature(function).parameters:
                 raise SpecError(f"The score {name} reads classes, and {data.name} holds quantities: take another one.")
-        with torch.device("meta"):  # shapes without weights: a size that cannot be built is refused now
-            build(space.sample(seed.numpy("check")), self.skeleton, space=space)
+        refuse_unbuildable(space, self.skeleton, seed.numpy("check"))
         self._asked, size = asked, min(batch_size, len(data.train))
         # The first draw is that of a score without repeats.
         self._seeds = [seed, *(seed.child(f"repeat {turn}") for turn in range(1, max(one.repeats for one in asked)))]

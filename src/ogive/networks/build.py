@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import nn
 
 from ogive.core.architecture import Architecture
-from ogive.core.errors import InvalidArchitecture, SpecError, UnknownName
+from ogive.core.errors import InvalidArchitecture, Oversized, SpecError, UnknownName
 from ogive.core.space import SearchSpace
 from ogive.networks.blocks import BlockNetwork, network_widths
 from ogive.networks.darts import DARTS_OPERATIONS, DartsNetwork
 from ogive.networks.deepnets import DeepNet
 from ogive.networks.genotypes import Entries, Genotype
+from ogive.networks.hnag import GeneratedNetwork
 from ogive.networks.mlp import Perceptron
 from ogive.networks.mnasnet import PUBLISHED_MOBILE, STEM, MnasNetwork
 from ogive.networks.mobile import MobileNetworkV3
@@ -42,6 +44,8 @@ from ogive.spaces.ddarts import dartopti, ddarts, genotype_of
 from ogive.spaces.deepnets import NAME as DEEPNETS
 from ogive.spaces.deepnets import deepnets, design_of, nodes_of
 from ogive.spaces.extended import ExtendedSpace, base_of, own_operations
+from ogive.spaces.hnag import HNAG, drawn_of, generator_of, generator_space
+from ogive.spaces.hnag_size import fitted_size
 from ogive.spaces.mlp import NAME as PERCEPTRONS
 from ogive.spaces.mlp import layers_of, mlp
 from ogive.spaces.mnasnet import NAME as MNASNET
@@ -67,6 +71,7 @@ __all__ = [
     "default_skeleton",
     "drawing_from",
     "image_shape",
+    "refuse_unbuildable",
     "smallest_image",
 ]
 
@@ -80,6 +85,8 @@ AUXILIARY_MAP = {"cifar": 8, "imagenet": 7}
 LARGE_IMAGE = 96
 # Blocks that concatenate several copies of their input widen from one to the next; then training ends without memory.
 WIDEST_BLOCK = 8192
+# A space of which none of so many random architectures is small enough is refused before a search.
+TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ class Skeleton:
     """What an architecture leaves open: how wide and deep its network is, and for which inputs and classes.
 
     * `channels`: width of the first stage (ofa_mobilenetv3 and mnasnet: of the stem, 16 and 32 times the width
-      multiplier); 0 where architectures hold their widths (natssize, mlp, NDS);
+      multiplier); 0 where architectures hold their widths (natssize, mlp, NDS), or a budget (hnag and its kin);
     * `cells`: cells in a stage (nasbench201, nasbench101, natssize; of blockqnn for large images in the third of four
       stages only, whose others have one) or in the network (darts; for ddarts and its kin,
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
@@ -95,8 +102,8 @@ class Skeleton:
       of NDS;
     * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times, and
-      ofa_mobilenetv3 and mnasnet their published strides, of which three are left out otherwise, deepnets its larger
-      stems, and blockqnn the stages of IRLAS-mobile;
+      ofa_mobilenetv3 and mnasnet their published strides, of which three are left out otherwise, deepnets, hnag
+      and its kin their larger stems, and blockqnn the stages of IRLAS-mobile;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
     * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
     """
@@ -174,7 +181,7 @@ def fitted_skeleton(
     if space == PERCEPTRONS:
         return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=math.prod(shape))
     inputs, *sides = image_shape(shape, space)
-    if space in (MOBILE, MNASNET, DEEPNETS, *CONVOLUTIONS) and min(sides) >= LARGE_IMAGE:
+    if space in (MOBILE, MNASNET, DEEPNETS, *CONVOLUTIONS, *HNAG) and min(sides) >= LARGE_IMAGE:
         overrides = {"style": "imagenet", **overrides}
     return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=inputs, size=min(sides))
 
@@ -204,6 +211,22 @@ def build(
     _refuse_other(arch.space, BUILDERS)
     with drawing_from(seed):
         return BUILDERS[arch.space](arch, skeleton)
+
+
+def refuse_unbuildable(space: SearchSpace, skeleton: Skeleton, rng: np.random.Generator) -> None:
+    """SpecError for a size of which no network of a space is built, found out before a search by random ones.
+
+    Oversized if none of some is small enough.
+    """
+    for left in reversed(range(TRIED)):
+        try:
+            with torch.device("meta"):  # shapes without weights
+                build(space.sample(rng), skeleton, space=space)
+        except Oversized:
+            if not left:
+                raise
+        else:
+            return
 
 
 def build_genotype(genotype: Genotype, skeleton: Skeleton, *, seed: int | None = None) -> DartsNetwork:
@@ -512,6 +535,20 @@ def _mlp(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _generated(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    admitted = generator_space(arch.space).admit(arch)
+    _check_plain(dataclasses.replace(skeleton, style="cifar"), arch.space)
+    if skeleton.channels or skeleton.cells:
+        raise SpecError(
+            f"An architecture of {arch.space} holds its own budget and depth; leave the skeleton's channels and cells "
+            f"at 0, not {skeleton.channels} and {skeleton.cells}: {arch.space}(parameters=100000) makes networks small."
+        )
+    steps, generator, large = drawn_of(admitted).steps, generator_of(admitted), skeleton.style == "imagenet"
+    budget, outside = int(admitted.choices[0]), {"classes": skeleton.classes, "inputs": skeleton.inputs}
+    size = fitted_size(steps, generator.channels, budget, large=large, **outside)
+    return GeneratedNetwork(steps, size.widths, size.head, large=large, **outside)
+
+
 def _nested(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     # How many cells are distinct, the architecture says itself; a space of another number has no such choices.
     space = ddarts if arch.space == "ddarts" else dartopti
@@ -532,6 +569,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     MOBILE: _mobile,
     MNASNET: _mnasnet,
     **dict.fromkeys(CONVOLUTIONS, _blocks),
+    **dict.fromkeys(HNAG, _generated),
     DEEPNETS: _deepnets,
     **dict.fromkeys(nds.FAMILIES, _nds_cells),
     **dict.fromkeys(nds_residual.BLOCKS, _nds_residual),
@@ -548,7 +586,7 @@ DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench101": Skeleton(channels=128, cells=3),  # NAS-Bench-101, section 2.1
     "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
     "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
-    **dict.fromkeys(("mlp", *nds.FAMILIES, *nds_residual.BLOCKS), Skeleton(channels=0, cells=0)),
+    **dict.fromkeys(("mlp", *nds.FAMILIES, *nds_residual.BLOCKS, *HNAG), Skeleton(channels=0, cells=0)),
     DEEPNETS: Skeleton(channels=32, cells=0),  # facebookresearch/ppuda, experiments/net_generator.py
     MOBILE: Skeleton(channels=16, cells=0),  # Once-for-all, at the width multiplier 1
     MNASNET: Skeleton(channels=STEM, cells=0),  # the same of MnasNet

@@ -17,7 +17,7 @@ from ogive.core.metric import Guess
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.networks import count
-from ogive.networks.build import Skeleton, build, fitted_skeleton
+from ogive.networks.build import Skeleton, build, fitted_skeleton, refuse_unbuildable
 from ogive.networks.plain import Plain
 from ogive.spaces.extended import ExtendedSpace
 from ogive.training.batches import Batch, Batches, placed
@@ -81,8 +81,7 @@ class Prediction(ABC):
     def fitted(self, recipe: Recipe, size: Size, space: SearchSpace | None) -> Recipe:
         """The recipe as it is; a size of which nothing can be built is refused now."""
         if self.builder is None and space is not None:
-            with torch.device("meta"):
-                build(space.sample(Seed(0).numpy("check")), self.skeleton(space.name, size), space=space)
+            refuse_unbuildable(space, self.skeleton(space.name, size), Seed(0).numpy("check"))
         return recipe
 
     def network(self, arch: Architecture, size: Size, recipe: Recipe, *, seed: int | None) -> nn.Module:

@@ -88,6 +88,8 @@ PARTS: dict[str, dict[str, str]] = {
         "score_table": "ogive.evaluators.score_table:ScoreTable",
         "inherited": "ogive.evaluators.inherited:Inherited",
         "latency": "ogive.evaluators.latency:Latency",
+        "memory": "ogive.evaluators.memory:Memory",
+        "draws": "ogive.evaluators.draws:Draws",
         "ranked": "ogive.evaluators.ranked:Ranked",
         "predicted": "ogive.evaluators.predicted:Predicted",
         "together": "ogive.core.evaluator:Together",

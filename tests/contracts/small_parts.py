@@ -11,8 +11,8 @@ from ogive.spaces.nds_residual import BLOCKS
 from ogive.supernets.sharing import SHARED
 
 SPACES = catalog.names("space")
-# The same without those that differ from nds_darts, blockqnn or hnag in their operations, or kinds of variables, only.
-ALIKE = {*FAMILIES, *CONVOLUTIONS, *HNAG} - {"nds_darts", "blockqnn", "hnag"}
+# The same without those that differ from nds_darts, blockqnn or rnag_er in their operations, or random graphs, only.
+ALIKE = {*FAMILIES, *CONVOLUTIONS, *HNAG} - {"nds_darts", "blockqnn", "rnag_er"}
 DIFFERENT = [space for space in SPACES if space not in ALIKE]
 # Spaces of which ogive builds networks; the others are searched in tables only.
 BUILT = sorted(DEFAULTS)
@@ -104,7 +104,9 @@ SEARCHED = WEIGHT_SHARING | {
     "renas": ("nasbench201",),
     "irlas": tuple(CONVOLUTIONS),
     # They draw options: not where a variable is real.
-    **dict.fromkeys(("reinforce", "ctnas"), tuple(name for name in DIFFERENT if name != "hnag")),
+    **dict.fromkeys(
+        ("reinforce", "ctnas", "mnasnet", "qlearning"), tuple(name for name in DIFFERENT if name != "rnag_er")
+    ),
 }
 # The same in their smallest space: in the others they are tried by their own tests and in searches.
 SMALLEST = dict.fromkeys(WEIGHT_SHARING, "nasbench201") | {"ddarts": "ddarts_dense"}
@@ -126,6 +128,8 @@ EVALUATORS = {
         "shared_acc",
     ),
     "latency": (LATENCY, "latency_ms", "latency_ms"),
+    "memory": ("memory", "memory_mb", "memory_mb"),
+    "draws": ("draws(training_free([macs, params], batch_size=8), draws=2)", "macs", "params_std"),
     "together": (BOTH, "val_acc", "params"),
     "cached": (f"cached({BOTH})", "val_acc", "latency_ms"),
     "ranked": ("ranked(training_free([naswot, macs], batch_size=8), reference=3)", "mean_rank", "macs"),

@@ -38,8 +38,8 @@ SCORERS = {space: text for (evaluator, space), (text, *_) in FOR_TASK.items() if
 TABLES_ONLY = {"accel_nasbench", "nasbench_graph"}
 # One space for each way of building networks, and about how much longer a search in it takes than in the fastest.
 COSTS = {space: 1.0 for space in DIFFERENT if space in SIZES}
-COSTS |= {"darts": 4.0, "nds_darts": 4.0, "hnag": 4.0, "nds_resnext": 3.0, "dartopti_from": 8.0, "autogan": 3.0}
-FOR_IMAGES = {"training_free", "latency", "together", "cached", "ranked", "screened", "predicted"}
+COSTS |= {"darts": 4.0, "nds_darts": 4.0, "rnag_er": 8.0, "nds_resnext": 3.0, "dartopti_from": 8.0, "autogan": 3.0}
+FOR_IMAGES = {"training_free", "latency", "together", "cached", "ranked", "screened", "predicted", "memory", "draws"}
 
 Four = tuple[str, str, str, str]  # space, strategy, evaluator, objective
 
@@ -53,10 +53,11 @@ def legal(four: Four) -> bool:
     # In the table of these tests every cell is measured once.
     in_rungs = strategy not in OF_RUNGS or evaluator in ("trained", "together", "cached", "screened")
     in_table = evaluator not in ("tabular", "score_table") or space == "nasbench201"
+    drawn = evaluator != "draws" or space == "rnag_er"
     measured = objective != "latency_tradeoff" or evaluator in ("together", "cached", "screened")
     measured &= objective != "imitation" or space in CONVOLUTIONS
     inherits = evaluator != "inherited" or space in ("darts", "nasbench201", "autogan")
-    return in_table and in_rungs and measured and shared and inherits
+    return in_table and in_rungs and measured and shared and inherits and drawn
 
 
 def made_by(strategy: str) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "LATENCY_LOW",
     "LATENCY_SPREAD",
     "MACS",
+    "MEMORY",
     "PARAMS",
     "PEAK_MB",
     "TEST_ACC",
@@ -84,7 +85,7 @@ class Metric:
     @property
     def spent(self) -> bool:
         """Whether it says what a network costs, in time, energy or size, and not how good it is."""
-        return self.takes_time or self.name in (PARAMS.name, MACS.name)
+        return self.takes_time or self.name in (PARAMS.name, MACS.name, MEMORY.name)
 
     @property
     def title(self) -> str:
@@ -125,6 +126,7 @@ VAL_ACC = Metric("val_acc", "%", "larger", "validation accuracy")
 TEST_ACC = Metric("test_acc", "%", "larger", "test accuracy")
 PARAMS = Metric("params", "", "smaller", "parameters")
 MACS = Metric("macs", "", "smaller", "multiply-accumulates")
+MEMORY = Metric("memory_mb", "MB", "smaller", "memory per sample in training")
 LATENCY = Metric("latency_ms", "ms", "smaller", "latency")
 LATENCY_CPU = Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency")
 LATENCY_LOW = Metric("latency_low_ms", "ms", "smaller", "latency, lower end of the median's 95 % interval")

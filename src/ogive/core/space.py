@@ -228,6 +228,7 @@ class SearchSpace:
 
     def redrawn(self, arch: Architecture, count: int) -> list[Architecture]:
         """The same architecture in so many draws, its own the first; SpecError where there are not so many."""
+        arch = self.admit(arch)
         draws = [(place, variable) for place, variable in enumerate(self.variables) if isinstance(variable, Draw)]
         counts = [variable.count for _, variable in draws]
         if not 1 <= count <= math.prod(counts):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ogive.core.errors import SpecError
+from ogive.core.errors import MissingData, SpecError
 from ogive.training.decoding import Picture, decoded, pillow, side_of
 from ogive.training.memory import refuse_too_large
 from ogive.training.pictures import Array, Labelled, Progress, Source
@@ -42,10 +42,11 @@ def read_images(
     transparent; 16 bits are scaled to 8, CMYK is converted, and of an animation the first image is taken.
     `skip_broken`: leave out files that cannot be read, and say how many; otherwise all of them are named. `validation`:
     the share of the training images to compare candidates on; `limit`: at most so many images of each part. Raises
-    SpecError for a folder that holds no images, a single class or unreadable files, and MissingData without pillow.
+    SpecError for a folder that holds no images, a single class or unreadable files, and MissingData without the folder
+    or pillow.
     """
     if not folder.is_dir():
-        raise SpecError(f"images:{folder}: there is no such folder.")
+        raise MissingData(f"images:{folder}: there is no such folder.")
     if channels not in (None, 1, 3):
         raise SpecError(f"channels must be 1 or 3, but got {channels}.")
     parts = _parts(folder)

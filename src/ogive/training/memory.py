@@ -13,7 +13,7 @@ from ogive.core.errors import SpecError
 from ogive.networks.outlines import Shapes
 from ogive.training.recipe import Recipe
 
-__all__ = ["capacity", "is_out_of_memory", "refuse_too_large", "training_bytes"]
+__all__ = ["capacity", "is_out_of_memory", "kept_bytes", "refuse_too_large", "training_bytes"]
 
 CPU = torch.device("cpu")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -30,6 +30,18 @@ def training_bytes(network: nn.Module, shape: tuple[int, ...], recipe: Recipe) -
     """
     weights = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
     copies = 2 + (2 if recipe.optimizer == "adamw" else recipe.momentum > 0) + (recipe.average > 0)
+    dtype = next(network.parameters()).dtype
+    images = torch.empty(recipe.batch_size, *shape, dtype=dtype, device="meta")
+    sizes = kept_bytes(network, images)
+    return copies * weights + images.nbytes + sum(sizes) + 2 * max(sizes, default=0)
+
+
+def kept_bytes(network: nn.Module, inputs: Tensor) -> list[int]:
+    """The sizes of what a forward pass in training mode keeps for the backward pass, beside weights.
+
+    On the "meta" device nothing is computed. Of a network with values, what it counts in passing, such as running
+    statistics, is changed.
+    """
     own = {_key(tensor) for tensor in (*network.parameters(), *network.buffers())}
     # Storages, not their sizes: one that is freed, as of a branch that leads nowhere, could lend its key to another.
     kept: dict[int, torch.UntypedStorage] = {}
@@ -39,15 +51,12 @@ def training_bytes(network: nn.Module, shape: tuple[int, ...], recipe: Recipe) -
             kept[_key(tensor)] = tensor.untyped_storage()
         return tensor.detach()  # an output saved by its own graph would be a cycle that no garbage collection sees
 
-    dtype = next(network.parameters()).dtype
-    images = torch.empty(recipe.batch_size, *shape, dtype=dtype, device="meta")
     mode = network.training
     network.train()
     with Shapes(), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        network(images)
+        network(inputs)
     network.train(mode)
-    sizes = [storage.nbytes() for storage in kept.values()]
-    return copies * weights + images.nbytes + sum(sizes) + 2 * max(sizes, default=0)
+    return [storage.nbytes() for storage in kept.values()]
 
 
 def _key(tensor: Tensor) -> int:

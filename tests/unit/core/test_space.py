@@ -185,6 +185,8 @@ def test_an_architecture_is_redrawn_from_its_own_draw_on() -> None:
     assert [arch.choices for arch in DRAWN.redrawn(Architecture("drawn", (1, 2)), 3)] == [(1, 2), (1, 0), (1, 1)]
     with pytest.raises(SpecError, match="has 3 draws, but 4 were asked"):
         DRAWN.redrawn(Architecture("drawn", (1, 2)), 4)
+    with pytest.raises(InvalidArchitecture, match="belongs to the space 'nowhere'"):
+        DRAWN.redrawn(Architecture("nowhere", (1, 2)), 2)
     with pytest.raises(SpecError, match="has 1 draws, but 2 were asked"):
         FREE.redrawn(Architecture("free", (0, 0)), 2)
     with pytest.raises(SpecError, match="At least one draw"):

@@ -173,7 +173,7 @@ def test_progress_counts_the_images(folder: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"nowhere: there is no such folder"):
+    with pytest.raises(MissingData, match=r"nowhere: there is no such folder"):
         load(f"images:{tmp_path / 'nowhere'}")
 
 

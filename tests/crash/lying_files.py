@@ -329,7 +329,12 @@ SPACE = "nasbench201"
 
 def config() -> dict[str, Any]:
     settings = Settings(
-        SPACE, "random", "training_free(params)", ("minimize(params)",), (), Budget(trials=3), 0, "digits", None
+        space=SPACE,
+        strategy="random",
+        evaluator="training_free(params)",
+        objectives=("minimize(params)",),
+        budget=Budget(trials=3),
+        data="digits",
     )
     metric = {"name": "params", "unit": "", "better": "smaller", "words": "parameters"}
     return {

@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from ogive.core.architecture import Architecture
@@ -55,7 +56,7 @@ def line_of(trial: Trial, at_s: float) -> bytes:
         **_violation(trial),
         **call_entry(trial.call),
     }
-    text = _ENCODER.encode(body)
+    text = _encoder().encode(body)
     return f'{text[:-1]},"crc32":"{_checksum(text)}"}}\n'.encode()
 
 
@@ -157,8 +158,9 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-# Made once: json.dumps with options of its own makes one for every line.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+@cache  # json.dumps with options of its own makes one for every line
+def _encoder() -> json.JSONEncoder:
+    return json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _finite(value: float) -> float | str:

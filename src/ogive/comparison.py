@@ -55,6 +55,8 @@ from ogive.spec import parse
 
 __all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare", "interval_of", "pairs_of", "slug"]
 
+SEEDS_MOST = 100_000  # every search is kept, and its curve drawn
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -366,6 +368,8 @@ def check(
     """
     if seeds < 1:
         raise SpecError(f"A comparison needs at least one seed, but got seeds={seeds}.")
+    if seeds > SEEDS_MOST:
+        raise SpecError(f"A comparison has at most {SEEDS_MOST:,} seeds, but got seeds={seeds:,}.")
     workers_of(workers, limited=False)
     wanted = wanted if isinstance(wanted, Understood) else Understood(wanted, {})
     settings, makers = wanted.settings, {told(one): one for one in strategies if is_maker(one)}

@@ -577,6 +577,7 @@ NONSENSE: list[tuple[str, str]] = [
     ("search {t} --recipe absent.toml", "absent.toml cannot be read: No such file"),
     ("compare random random {t}", "random is given twice"),
     ("compare random {t} --seeds 0", "at least one seed"),
+    ("compare random {t} --seeds 1000000000000", "at most 100,000 seeds, but got seeds=1,000,000,000,000"),
     ("compare", "Missing argument"),
     ("resume absent", "absent does not exist"),
     ("report absent", "absent does not exist"),

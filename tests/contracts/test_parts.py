@@ -89,6 +89,12 @@ def qlearning(space, seed):
     return QLearning(space, seed, iterations=4, batch=4)
 
 
+def mnasnet(space, seed):
+    from ogive.strategies.mnasnet import MnasNet, ProximalRecipe
+
+    return MnasNet(space, seed, hidden=8, recipe=ProximalRecipe(batch=3))
+
+
 def irlas(space, seed):
     from ogive.strategies.qlearning import irlas
 

@@ -159,10 +159,11 @@ def test_every_sampler_keeps_the_contract(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", ["gp", "cmaes"])
 def test_samplers_that_model_find_the_bottom(sampler: str) -> None:
     made = Optuna(sampler, space=NUMBERS, seed=Seed(0))  # type: ignore[arg-type]
-    found = played(made, 16 if sampler == "gp" else 100, bowl)
+    found = played(made, 24 if sampler == "gp" else 100, bowl)
     rng = np.random.default_rng(0)
     random = [bowl(NUMBERS.sample(rng))[0] for _ in range(1000)]
-    assert np.mean([bowl(arch)[0] for arch in found[-5:]]) > np.quantile(random, 0.9)
+    # Most of the last are among the best hundredth of random ones; now and then a model looks elsewhere.
+    assert np.median([bowl(arch)[0] for arch in found[-8:]]) > np.quantile(random, 0.99)
 
 
 @pytest.mark.parametrize("sampler", OF_NUMBERS)

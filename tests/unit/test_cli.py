@@ -271,10 +271,9 @@ def test_a_comparison_prints_means_intervals_regrets_and_a_test(ogive: Run, tabl
 
 def test_a_kept_comparison_is_a_folder_of_runs_with_a_page(ogive: Run, table_home: Path) -> None:
     said = ogive("compare", "local_search", *TABULAR, "--budget", 10, "--seeds", 2, "--out", "kept")
-    assert (
-        "kept: kept/comparison.json, kept/trials.parquet, kept/summary.csv, kept/summary.tex, kept/report.html"
-        in said.out
-    )
+    figures = [f"{name}.{kind}" for name in ("anytime", "regret", "hours") for kind in ("svg", "pdf")]
+    files = ["comparison.json", "trials.parquet", "summary.csv", "summary.tex", *figures, "report.html"]
+    assert f"kept: {', '.join(f'kept/{name}' for name in files)}" in said.out
     content = json.loads(Path("kept/comparison.json").read_text())
     assert [row["seeds"] for row in content["rows"]] == [2, 2]
     assert len(list(Path("kept").glob("*/run.json"))) == 4

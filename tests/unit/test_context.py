@@ -18,7 +18,7 @@ from ogive.context import Context
 from ogive.core.evaluator import Evaluator, Screened
 from ogive.core.predictor import Observed
 from ogive.core.rng import Seed
-from ogive.core.trial import Measurement, Proposal, Trial
+from ogive.core.trial import Fidelity, Measurement, Proposal, Trial
 from ogive.hypernets import files
 from ogive.hypernets.configuration import Configuration
 from ogive.hypernets.ghn import GHN
@@ -119,6 +119,7 @@ DRAWING = {
         "training_free": SCORER,
         "inherited": "inherited(supernet(epochs=1, batch_size=16))",
         "latency": LATENCY,
+        "memory": "memory",
         "ranked": f"ranked({SCORER}, reference=3)",
         "predicted": f"predicted(trees(trees=5), {SCORER}, sample=3)",
         "screened": f"screened({SCORER}, training_free(zen, {FEW}), keep=1, pool=2)",
@@ -145,9 +146,18 @@ def holding(kind: str, name: str) -> set[str]:
 def draws(kind: str, text: str, table: str) -> dict[Owner, set[Stream]]:
     """From which streams a part and all that is inside it draw, in a little work."""
     seed = Watched(0)
-    things = {"channels": 4, "cells": 1, "threads": 1, "space": SPACE, "data": DATA, "table": open_table(table)}
-    if kind == "strategy" and text.startswith("ddarts"):
-        things["space"] = catalog.build("space", "ddarts_dense(cells=1)")
+    things: dict[str, Any] = {
+        "fidelity": Fidelity("epochs", 9),
+        "channels": 4,
+        "cells": 1,
+        "threads": 1,
+        "space": SPACE,
+        "data": DATA,
+        "table": open_table(table),
+    }
+    spaces = {"ddarts": "ddarts_dense(cells=1)", "irlas": "blockqnn"}  # what searches no cells of SPACE
+    if kind == "strategy" and (name := text.partition("(")[0]) in spaces:
+        things["space"] = catalog.build("space", spaces[name])
     makers = {name: partial(things.get, name) for name in things}
     built: Any = catalog.build(kind, text, Watching(makers, seed))
     archs = [things["space"].sample(np.random.default_rng(n)) for n in range(4)]

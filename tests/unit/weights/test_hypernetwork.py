@@ -59,9 +59,7 @@ def test_networks_of_every_space_get_weights(file: Path, space: str) -> None:
 
 def test_networks_with_tied_weights_are_refused_in_one_line(file: Path) -> None:
     source = weights(file, small_parts.SMALL.get(TIED, TIED))
-    with pytest.raises(
-        SpecError, match=r"The parameter .* is used \d times: a hypernetwork predicts"
-    ):
+    with pytest.raises(SpecError, match=r"The parameter .* is used \d times: a hypernetwork predicts"):
         source.network(source.space.sample(np.random.default_rng(0)))
 
 

@@ -141,18 +141,18 @@ def test_without_labels_to_the_contrary_the_prior_is_believed() -> None:
 
 def test_of_a_prior_of_several_numbers_is_learnt_which_is_true() -> None:
     archs = drawn(CELLS, 40)
-    columns = dict(zip(archs, np.random.default_rng(1).normal(size=(40, 2)), strict=True))
+    columns = dict(zip(archs, np.random.default_rng(1).normal(size=(40, 3)), strict=True))
 
-    class Two:
-        width = 2
+    class Three:
+        width = 3
 
         def __call__(self, asked: Sequence[Architecture]) -> np.ndarray:
             return np.array([columns[arch] for arch in asked], np.float32)
 
-    process = GaussianProcess(space=CELLS, prior=Two())
-    process.fit(Observed(archs[:30], tuple(float(columns[arch][1]) for arch in archs[:30])))
+    process = GaussianProcess(space=CELLS, prior=Three())
+    process.fit(Observed(archs[:30], tuple(float(columns[arch][1] - columns[arch][2]) for arch in archs[:30])))
     mean, _ = process.latent(archs[30:])
-    true = np.array([columns[arch][1] for arch in archs[30:]])
+    true = np.array([columns[arch][1] - columns[arch][2] for arch in archs[30:]])
     assert np.corrcoef(mean, true)[0, 1] > 0.9
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from ogive.core.architecture import Architecture
@@ -53,10 +54,7 @@ class ASHA(Resumable):
         self._waiting: list[dict[Choices, None]] = [{} for _ in self.rungs]
 
     def ask(self, n: int = 1) -> list[Proposal]:
-        proposals: list[Proposal] = []
-        while len(proposals) < n and (proposal := self._next()) is not None:
-            proposals.append(proposal)
-        return proposals
+        return list(islice(iter(self._next, None), n))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -138,10 +139,7 @@ class Guided(Resumable):
         return fit_s + offer_s + time.perf_counter() - started
 
     def ask(self, n: int = 1) -> list[Proposal]:
-        proposals: list[Proposal] = []
-        while len(proposals) < n and (proposal := self._next()) is not None:
-            proposals.append(proposal)
-        return proposals
+        return list(islice(iter(self._next, None), n))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:

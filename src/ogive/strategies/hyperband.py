@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from ogive.core.architecture import Architecture
@@ -96,10 +97,7 @@ class Hyperband(Resumable):
         self._exhausted = False
 
     def ask(self, n: int = 1) -> list[Proposal]:
-        proposals: list[Proposal] = []
-        while len(proposals) < n and (proposal := self._next()) is not None:
-            proposals.append(proposal)
-        return proposals
+        return list(islice(iter(self._next, None), n))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:

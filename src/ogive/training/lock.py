@@ -19,6 +19,8 @@ __all__ = ["lock", "machine_lock"]
 logger = logging.getLogger(__name__)
 
 WAIT_S = 1.0  # between two looks at a folder in which another process trains
+LOOK_S = 0.02  # between two looks at whether another process still measures
+QUIET_S = 2.0  # of waiting for one that measures, of which nothing is said
 
 
 @contextmanager
@@ -74,14 +76,24 @@ def machine_lock(file: Path | None = None) -> Iterator[None]:
     file = file or Path(tempfile.gettempdir()) / "ogive-latency.lock"
     descriptor = _opened(file)
     try:
-        try:
-            lock_file(descriptor)
-        except OSError:
-            logger.info("Another process measures a latency; waiting for it.")
+        if not _soon_locked(descriptor):
+            logger.warning("Another process measures a latency; waiting for it.")
             lock_file(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)
+
+
+def _soon_locked(descriptor: int) -> bool:
+    """Whether the file could be locked before anybody wonders what is going on."""
+    until = time.monotonic() + QUIET_S
+    while time.monotonic() < until:
+        try:
+            lock_file(descriptor)
+            return True
+        except OSError:
+            time.sleep(LOOK_S)
+    return False
 
 
 def _opened(file: Path) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ogive.core.errors import SpecError, StoreError
 from ogive.core.rng import Seed
 from ogive.evaluators.timing import Sampler, Timing, measure, median_interval, side_by_side
-from ogive.training.lock import machine_lock
+from ogive.training.lock import QUIET_S, machine_lock
 
 QUICK = Timing(warm_up_s=0.0, min_runs=6, min_seconds=0.0, relative_width=math.inf)
 
@@ -336,7 +336,9 @@ with machine_lock(Path(sys.argv[1])):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
-def test_a_process_that_is_killed_while_it_measures_gives_the_machine_free(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_while_it_measures_gives_the_machine_free(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "lock"
     holder = subprocess.Popen([sys.executable, "-c", HOLDING, str(file)], stdout=subprocess.PIPE, text=True)
     try:
@@ -350,7 +352,8 @@ def test_a_process_that_is_killed_while_it_measures_gives_the_machine_free(tmp_p
 
         waiting = threading.Thread(target=enter)
         waiting.start()
-        assert not came_in.wait(0.2)
+        assert not came_in.wait(QUIET_S + 0.5)
+        assert caplog.messages == ["Another process measures a latency; waiting for it."]  # after two seconds
         os.kill(holder.pid, signal.SIGKILL)
         waiting.join()
         assert came_in.is_set()

@@ -126,7 +126,8 @@ class WeisfeilerLehman:
         from scipy.sparse import csr_array
 
         held = [self._labels(arch) for arch in archs]
-        data = [count / sum(other**2 for other in one.values()) ** 0.5 for one in held for count in one.values()]
+        norms = [sum(count**2 for count in one.values()) ** 0.5 for one in held]
+        data = [count / norm for one, norm in zip(held, norms, strict=True) for count in one.values()]
         columns = [label for one in held for label in one]
         starts = np.cumsum([0, *map(len, held)])
         return csr_array((data, columns, starts), shape=(len(held), max(columns, default=0) + 1), dtype=np.float64)

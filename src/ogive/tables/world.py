@@ -25,6 +25,7 @@ __all__ = ["ClosedWorld", "closing", "tables_of"]
 
 Choices = tuple[int | float, ...]
 Integers = npt.NDArray[np.int64]
+KEPT_BYTES = 2**24  # of distances
 # All the ways in which an architecture can be written, shape (W, V).
 Spellings = Callable[[Architecture], npt.NDArray[Any]]
 
@@ -42,6 +43,7 @@ class ClosedWorld(SearchSpace):
     table: Table | None = None
     _visited: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     _projections: list[int] = field(default_factory=lambda: [0], repr=False)
+    _latest: dict[Architecture, tuple[npt.NDArray[np.float32], int | None]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, space: SearchSpace, table: Table) -> ClosedWorld:
@@ -147,10 +149,8 @@ class ClosedWorld(SearchSpace):
 
     def _distances(self, arch: Architecture) -> npt.NDArray[np.float32]:
         """The distance of every row; infinite for visited ones, and for the architecture itself."""
-        written = _spellings(self.name)(arch)
-        equal = self._flags @ self._coded(written).T
-        distances: npt.NDArray[np.float32] = len(self.variables) - equal.max(axis=1)
-        own = self._table.key.row(arch.choices) if arch in self else None
+        kept, own = self._apart(arch)
+        distances = kept.copy()
         hidden = self._visited.copy()
         if own is not None:
             hidden[own] = True
@@ -160,6 +160,21 @@ class ClosedWorld(SearchSpace):
             hidden[own or 0] = own is not None and len(hidden) > 1
         distances[hidden] = np.inf
         return distances
+
+    def _apart(self, arch: Architecture) -> tuple[npt.NDArray[np.float32], int | None]:
+        """The distance of every row, visited or not, and the row of the architecture itself, if it has one.
+
+        Those of the latest architectures are kept, since a search mutates the same few parents hundreds of times.
+        """
+        known = self._latest.pop(arch, None)
+        if known is None:
+            equal = self._flags @ self._coded(_spellings(self.name)(arch)).T
+            distances: npt.NDArray[np.float32] = len(self.variables) - equal.max(axis=1)
+            known = distances, self._table.key.row(arch.choices) if arch in self else None
+            while len(self._latest) >= max(1, KEPT_BYTES // distances.nbytes):
+                del self._latest[next(iter(self._latest))]
+        self._latest[arch] = known
+        return known
 
     def _coded(self, choices_NV: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         widths = [len(variable.options) for variable in self.variables if isinstance(variable, Choice)]

@@ -70,6 +70,26 @@ def test_a_mutation_is_the_nearest_row_that_was_not_visited(world: ClosedWorld) 
     assert {world.mutate(arch(0, 0, 0), rng) for _ in range(40)} == {arch(3, 3, 3), arch(3, 3, 2)}
 
 
+def test_distances_that_are_kept_forget_no_visit_and_no_parent(tmp_path: Path) -> None:
+    every = np.stack(np.unravel_index(np.arange(64), (4, 4, 4)), axis=1)
+    world, rng = ClosedWorld.of(SPACE, table_of(tmp_path, "toy", every)), np.random.default_rng(0)
+    for _ in range(3):
+        for parent in (arch(1, 2, 3), arch(0, 0, 0), arch(3, 1, 2)):
+            child = world.mutate(parent, rng)
+            left = [one for one in map(tuple, every) if world._table.row(arch(*one)) not in world.visited]
+            apart = [sum(a != b for a, b in zip(one, parent.choices, strict=True)) for one in left]
+            nearest = min(distance for one, distance in zip(left, apart, strict=True) if one != parent.choices)
+            assert sum(a != b for a, b in zip(child.choices, parent.choices, strict=True)) == nearest
+            assert child != parent
+            world.visit(child)
+    assert len(world.visited) == 9
+    for row in every.tolist():
+        world.visit(arch(*row))
+        again = world.mutate(arch(1, 2, 3), rng)
+    # Now that all were visited, all of them may be so anew.
+    assert sum(a != b for a, b in zip(again.choices, (1, 2, 3), strict=True)) == 1
+
+
 def test_neighbours_are_the_nearest_unvisited_rows_and_as_many_as_in_the_open_space(tmp_path: Path) -> None:
     every = np.stack(np.unravel_index(np.arange(64), (4, 4, 4)), axis=1)
     world = ClosedWorld.of(SPACE, table_of(tmp_path, "toy", every))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.comparison import Comparison
-from ogive.core.errors import MissingData
+from ogive.core.errors import MissingData, SpecError, quoted
 from ogive.files import write_whole
 from ogive.metrics import regret, stepwise
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Bands", "available", "bands_of", "draw_comparison", "draw_differences"]
+__all__ = ["Bands", "available", "bands_of", "draw_bands", "draw_comparison", "draw_differences", "t_band"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,8 +73,11 @@ def bands_of(found: Comparison, strategy: str, *, hours: bool = False, optimum: 
         shortest = min(map(len, curves))
         at = np.arange(1.0, shortest + 1)
         values = np.stack([curve[:shortest] for curve in curves])
-    if optimum is not None:
-        values = np.abs(regret(optimum, values))
+    return t_band(at, values if optimum is None else np.abs(regret(optimum, values)))
+
+
+def t_band(at: Floats, values: Floats) -> Bands:
+    """The band of curves of several seeds, (seeds, N) at `at` (N,), where all of them have a value."""
     known = np.isfinite(values).all(axis=0)
     at, values = at[known], values[:, known]
     mean = values.mean(axis=0)
@@ -112,7 +115,25 @@ def draw_comparison(found: Comparison, folder: Path) -> list[Path]:
 
 def _curves(axes: Axes, found: Comparison, *, optimum: float | None = None, hours: bool = False) -> None:
     bands = {row.strategy: bands_of(found, row.strategy, hours=hours, optimum=optimum) for row in found.rows()}
-    floor = _floor(bands) if optimum is not None else None
+    words = ("simulated GPU hours, by the table's clock" if hours else "trials", _value_words(found, optimum))
+    title = f"means of {len(found.seeds)} seeds, bands: 95 % t-intervals at each point"
+    _draw_bands(axes, bands, words, title, (hours, optimum is not None))
+
+
+def draw_bands(
+    bands: Mapping[str, Bands], path: Path, *, words: tuple[str, str], title: str, logarithmic: tuple[bool, bool]
+) -> Path:
+    """Write curves with bands as one SVG; `words` are those of the two axes. MissingData without matplotlib."""
+    _require_matplotlib()
+    if path.suffix != ".svg":
+        raise SpecError(f"Curves are drawn as an SVG, but got {quoted(str(path))}: let its name end in .svg.")
+    return _written(path.with_suffix(""), lambda axes: _draw_bands(axes, bands, words, title, logarithmic), ("svg",))[0]
+
+
+def _draw_bands(
+    axes: Axes, bands: Mapping[str, Bands], words: tuple[str, str], title: str, logarithmic: tuple[bool, bool]
+) -> None:
+    floor = _floor(bands) if logarithmic[1] else None
     for place, (strategy, band) in enumerate(bands.items()):
         if not len(band.at):
             continue
@@ -123,12 +144,11 @@ def _curves(axes: Axes, found: Comparison, *, optimum: float | None = None, hour
     if floor is not None:
         axes.set_yscale("log")
         axes.set_ylim(bottom=floor)
-    if hours:
+    if logarithmic[0]:
         axes.set_xscale("log")
-    words = "simulated GPU hours, by the table's clock" if hours else "trials"
-    axes.set_xlabel(words)
-    axes.set_ylabel(_value_words(found, optimum))
-    axes.set_title(f"means of {len(found.seeds)} seeds, bands: 95 % t-intervals at each point", fontsize=7, loc="left")
+    axes.set_xlabel(words[0])
+    axes.set_ylabel(words[1])
+    axes.set_title(title, fontsize=7, loc="left")
     axes.legend(fontsize=7)
 
 
@@ -213,7 +233,12 @@ def _require_matplotlib() -> None:
         raise MissingData("Figures are drawn by matplotlib, which is not installed: pip install 'ogive[figures]'.")
 
 
-def _written(stem: Path, draw: Callable[[Axes], None], size: tuple[float, float] = INCHES) -> list[Path]:
+def _written(
+    stem: Path,
+    draw: Callable[[Axes], None],
+    kinds: Sequence[str] = FORMATS,
+    size: tuple[float, float] = INCHES,
+) -> list[Path]:
     """A figure in every format."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -222,7 +247,7 @@ def _written(stem: Path, draw: Callable[[Axes], None], size: tuple[float, float]
     with mpl.rc_context(SETTINGS):
         figure: Figure = Figure(figsize=size, layout="constrained")
         draw(figure.add_subplot())
-        for kind in FORMATS:
+        for kind in kinds:
             content = io.BytesIO()
             undated: dict[str, Any] = {"Date": None} if kind == "svg" else {"CreationDate": None}
             figure.savefig(content, format=kind, metadata=undated, bbox_inches="tight")

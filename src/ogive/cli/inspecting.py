@@ -9,7 +9,7 @@ import typer
 
 from ogive import catalog
 from ogive.cli.show import Bar, console, duration, number, table
-from ogive.core.errors import SpecError, UnknownName
+from ogive.core.errors import UnknownName
 
 __all__ = ["register"]
 
@@ -173,7 +173,10 @@ def reproduce_command(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda, where weights are shared.")] = "cpu",
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw accuracy against cost of the rows in --out, as this .svg.")
+        Path | None,
+        typer.Option(
+            "--figure", help="Draw accuracy against cost of the rows in --out, or a row's curves, as this .svg."
+        ),
     ] = None,
 ) -> None:
     """Reproduce one row of a published table, and write what came of it into the ledger.
@@ -181,13 +184,14 @@ def reproduce_command(
     Example: ogive reproduce nasbench201-evolution --preset tiny
 
     Example: ogive reproduce --figure reproductions/nasbench201-cost.svg
+
+    Example: ogive reproduce nasbench201-epochs --figure reproductions/nasbench201-epochs-small.svg
     """
-    from ogive.reproduce import describe, draw_courses, listed, reproduce
+    from ogive.reproduce import describe, draw_courses, draw_curves, listed, reproduce
 
     if figure is not None:
-        if name is not None:
-            raise SpecError("A figure is drawn of all rows in --out: give --figure without a recipe.")
-        console.print(f"wrote {draw_courses(out, figure)}")
+        drawn = draw_courses(out, figure) if name is None else draw_curves(name, preset, out, figure)
+        console.print(f"wrote {drawn}")
         return
     if name is None:
         table(None, ("recipe", "published", "ours", "status", "source"), listed(out))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.errors import SpecError, UnknownName
-from ogive.reproduce.figure import draw_courses
+from ogive.reproduce.figure import draw_courses, draw_row
 from ogive.reproduce.ledger import describe, ours_text, read_rows
 from ogive.reproduce.predictor_recipe import Learned, learned
 from ogive.reproduce.predictors import judged_learned, reproduce_learned
@@ -34,6 +34,7 @@ __all__ = [
     "_read",
     "describe",
     "draw_courses",
+    "draw_curves",
     "everything",
     "judged",
     "learned",
@@ -93,6 +94,11 @@ def listed(out: Path) -> list[tuple[str, str, str, str, str]]:
         ours, status = ("–", "–") if row is None else (ours_text(row), row["status"])
         lines.append((one.name, one.published_text, ours, status, one.source))
     return lines
+
+
+def draw_curves(name: str, preset: str, out: Path, path: Path) -> Path:
+    """Draw the curves of the row of a recipe in the folder `out`, as an SVG; SpecError where it has none."""
+    return draw_row(_named(name), preset, out, path)
 
 
 def judged(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figure of accuracy against the cost of a search, drawn from the rows of the ledger alone."""
+"""Figures that are drawn from rows of the ledger alone: accuracy against cost of all, and the curves of one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ogive import catalog
+from ogive.core.errors import MissingData, SpecError
 from ogive.files import write_whole
 from ogive.reproduce.cost_curve import course_svg
 from ogive.reproduce.ledger import read_rows
-from ogive.reproduce.recipe import PRESETS
+from ogive.reproduce.recipe import PRESETS, Shared
 
-__all__ = ["draw_courses"]
+__all__ = ["draw_courses", "draw_row"]
+
+# Comparisons whose module draws what a row holds of its seeds.
+DRAWN = ("equal_cost",)
+
+
+def draw_row(chosen: object, preset: str, ledger: Path, path: Path) -> Path:
+    """Draw the curves of a row in the folder `ledger`, as an SVG; SpecError where a recipe has none.
+
+    MissingData where the row of that preset was not measured.
+    """
+    if not isinstance(chosen, Shared) or chosen.comparison not in DRAWN:
+        raise SpecError("This recipe has no curves: give --figure without a recipe, and all rows in --out are drawn.")
+    stem = chosen.name if preset == "paper" else f"{chosen.name}-{preset}"
+    row = read_rows(ledger).get(stem)
+    if row is None or row["ours"] is None:
+        raise MissingData(f"Nothing was measured in {ledger / stem}.json: ogive reproduce {chosen.name} does that.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn: Path = catalog.load(f"ogive.weight_sharing.{chosen.comparison}:drawn")(row["seeds"], row["beside"], path)
+    return drawn
 
 
 def draw_courses(ledger: Path, path: Path) -> Path:

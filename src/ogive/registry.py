@@ -124,6 +124,7 @@ PARTS: dict[str, dict[str, str]] = {
         "renas": "ogive.predictors.renas:ReNAS",
         "nao": "ogive.predictors.nao:Nao",
         "bananas": "ogive.predictors.bananas:Bananas",
+        "svr": "ogive.predictors.svr:SupportVectors",
         "graph_transformer": "ogive.predictors.transformer:GraphTransformer",
         "ranks": "ogive.predictors.ranks:Ranks",
         "upper_confidence_bound": "ogive.predictors.bounds:UpperConfidenceBound",
@@ -138,6 +139,7 @@ PARTS: dict[str, dict[str, str]] = {
         "structure": "ogive.structure:structure",
         "live_weight": "ogive.structure:live_weight",
         "tokens": "ogive.features:Tokens",
+        "embeddings": "ogive.hypernets.encoder:embeddings",
     },
     "kernel": {
         "matern": "ogive.predictors.kernels:Matern",
@@ -216,6 +218,7 @@ TOOLS: dict[str, str] = {
     "write_deepnets": "ogive.hypernets.shards:write",
     "train_ghn": "ogive.parameter_prediction.training:train_ghn",
     "predict_parameters": "ogive.parameter_prediction.predicting:predict_parameters",
+    "embedded_files": "ogive.parameter_prediction.embedding:embedded_files",
     "published_ghn_results": "ogive.parameter_prediction.published:published_results",
     "evaluate_ghn": "ogive.parameter_prediction.evaluation:evaluate_ghn",
     "measure_latency": "ogive.winner:measure_latency",

@@ -164,6 +164,7 @@ PREDICTORS = {
     "ogive": "ogive(trees=20, boosts=20)",
     "renas": "renas(epochs=10, learning_rate=0.003)",
     "bananas": "bananas(layers=2, epochs=40)",
+    "svr": "svr(folds=2)",
     "graph_transformer": "graph_transformer(epochs=60, width=16, layers=1, learning_rate=0.01)",
     "ranks": "ranks(trees)",
     "expected_improvement": "expected_improvement(trees)",

@@ -38,6 +38,7 @@ OWNERS = {
     "deepnets": "generating",
     "ghn": "generating",
     "predict-params": "generating",
+    "embed": "embedding",
 }
 
 # The commands that do long work, and do it in one process only.

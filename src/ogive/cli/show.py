@@ -1,4 +1,4 @@
-"""What the commands draw on the terminal: tables, progress and one-line summaries."""
+"""What several commands draw on the terminal, tables, progress and one-line summaries, and read from it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ogive.core.errors import quoted
 from ogive.core.metric import decimals
 from ogive.core.trial import duration
 
@@ -32,6 +34,7 @@ __all__ = [
     "number",
     "progress_console",
     "say_nothing",
+    "shape_of",
     "size_of",
     "table",
 ]
@@ -125,3 +128,13 @@ class Bar:
             self._printed = now
             whole = "" if self.total is None else f"/{self.total:g}"
             progress_console.print(f"{self.what} {done:g}{whole} {note}")
+
+
+def shape_of(text: str) -> tuple[int, ...]:
+    """The shape of an input as it is written for ``--shape``."""
+    parts = text.split(",")
+    if len(parts) not in (1, 3) or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(
+            f"--shape is channels,height,width such as 3,32,32, or the length of a row, but got {quoted(text)}."
+        )
+    return tuple(map(int, parts))

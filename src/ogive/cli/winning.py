@@ -14,9 +14,9 @@ import typer
 from ogive import catalog
 from ogive.choice import check_limits, limits_of, pareto_front
 from ogive.cli.searching import Prefer, command_line, reached
-from ogive.cli.show import COUNTS, Bar, console, duration, measured, number, table
+from ogive.cli.show import COUNTS, Bar, console, duration, measured, number, shape_of, table
 from ogive.core.architecture import Architecture
-from ogive.core.errors import SpecError, UnknownName, nearest, quoted
+from ogive.core.errors import SpecError, UnknownName, nearest
 from ogive.core.trial import Trial
 from ogive.reranking import reranked
 from ogive.runs import Run, read_run
@@ -295,7 +295,7 @@ def latency_command(
         found_arch, found = catalog.load("measure_in_runtime")(
             target,
             data=data,
-            shape=_shape(shape),
+            shape=shape_of(shape),
             classes=classes,
             channels=channels,
             cells=cells,
@@ -310,7 +310,7 @@ def latency_command(
     arch, report = catalog.load("measure_latency")(
         target,
         data=data,
-        shape=_shape(shape),
+        shape=shape_of(shape),
         classes=classes,
         channels=channels,
         cells=cells,
@@ -330,12 +330,3 @@ def latency_command(
         console.print(doubt)
     if not report.steady:
         console.print("The times had not settled when the warm-up ended: the machine is busy, or was.")
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if len(parts) not in (1, 3) or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise typer.BadParameter(
-            f"--shape is channels,height,width such as 3,32,32, or the length of a row, but got {quoted(text)}."
-        )
-    return tuple(map(int, parts))

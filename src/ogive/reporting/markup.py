@@ -246,6 +246,8 @@ SECTIONS = (
     ("pareto", "Quality against cost"),
     ("agreement", "Other scores"),
     ("ranking", "How the scores rank"),
+    ("map", "Map of embeddings"),
+    ("neighbours", "Nearest neighbours"),
     ("kernels", "What NASWOT sees"),
     ("training", "Training"),
     ("epochs", "Epochs"),

@@ -16,7 +16,7 @@ from ogive.reproduce.recipe import PRESETS, Shared
 __all__ = ["draw_courses", "draw_row"]
 
 # Comparisons whose module draws what a row holds of its seeds.
-DRAWN = ("equal_cost",)
+DRAWN = ("equal_cost", "reward_fronts")
 
 
 def draw_row(chosen: object, preset: str, ledger: Path, path: Path) -> Path:

@@ -63,7 +63,7 @@ def train_command(
         str | None, typer.Option("--data", help="Images.  [default: CIFAR-10, as the preset has it]")
     ] = None,
     preset: Annotated[str, typer.Option("--preset", help="tiny (seconds), small (minutes) or paper.")] = "small",
-    kind: Annotated[str, typer.Option("--kind", help="ghn2, ghn1, mlp, ghn3-t, ghn3-s, …")] = "ghn2",
+    kind: Annotated[str, typer.Option("--kind", help="ghn2, ghn1, mlp, ghn3-t, logah-t, …")] = "ghn2",
     recipe: Annotated[str, typer.Option("--recipe", help='Other options: "epochs=30, meta_batch=8, width=32".')] = "",
     networks: Annotated[
         Path | None, typer.Option("--networks", help="A folder of ogive deepnets.  [default: drawn as they are needed]")

@@ -21,6 +21,8 @@ __all__ = ["KINDS", "Configuration"]
 
 # Largest shapes that are predicted; wider tensors are tiled. ghn/nn.py and experiments/train_ghn.py.
 CIFAR, IMAGENET = (64, 64, 11, 11), (64, 64, 16, 16)
+# Of LoGAH, whose tensors are whole up to 2048 channels: table 1 there, K = 2048 · 16.
+WIDE = (2048, 2048, 16, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Configuration:
     * `farthest`: nodes up to this distance send messages over virtual edges; 1 for none of these;
     * `doubled`: whether the nearest send over both kinds, as the published code has it, or over the first only, as
       equation 4 of the paper has it;
+    * `rank`: of the two matrices whose product is a predicted tensor, as LoGAH has it; 0 for the decoder that tiles;
     * `layer_norm`, `normalised`: whether embeddings, and predicted parameters, are normalised.
     """
 
@@ -45,6 +48,7 @@ class Configuration:
     heads: int = 8
     farthest: int = FARTHEST
     doubled: bool = True
+    rank: int = 0
     layer_norm: bool = True
     normalised: bool = True
 
@@ -56,6 +60,8 @@ class Configuration:
                 f"The heads of a hypernetwork divide its width of {self.width}, but got heads={self.heads} and "
                 f"layers={self.layers}."
             )
+        if self.rank < 0:
+            raise SpecError(f"The rank of a decoder is at least 1, or 0 for one that tiles, but got {self.rank}.")
         if self.classes < 1 or self.farthest < 1 or min(self.largest) < 1:
             raise SpecError(f"Classes, distances and shapes of a hypernetwork are at least 1, but got {self}.")
         if self.width < 4 or self.width % 4:
@@ -72,6 +78,8 @@ class Configuration:
         largest = IMAGENET if images == "imagenet" else CIFAR
         if "width" in options and options.get("messages") == "graphormer":
             largest = (options["width"], options["width"], *largest[2:])
+        if "rank" in options:
+            largest = WIDE
         return cls(classes=classes, largest=largest, **options)
 
     @property
@@ -88,7 +96,7 @@ class Configuration:
     def published(cls, written: Mapping[str, Any]) -> Configuration:
         """The one that a published checkpoint tells; SpecError for what is not supported."""
         try:
-            if written.get("decoder", "conv") != "conv":
+            if written.get("decoder", "conv") not in ("conv", "low_rank"):
                 raise SpecError(f"Only convolutional decoders can be read, but this is {quoted(written['decoder'])}.")
             largest = tuple(int(side) for side in written["max_shape"])
             if len(largest) != 4:
@@ -102,6 +110,7 @@ class Configuration:
                 heads=int(written.get("heads", 8)),
                 farthest=int(written.get("farthest", FARTHEST)) if written.get("ve") else 1,
                 doubled=bool(written.get("doubled", True)),
+                rank=int(written.get("rank", 0)),
                 layer_norm=bool(written.get("layernorm")),
                 normalised=bool(written.get("weight_norm")),
             )
@@ -116,7 +125,7 @@ class Configuration:
             "max_shape": list(self.largest),
             "num_classes": self.classes,
             "hypernet": {"gnn": "gatedgnn"}.get(self.messages, self.messages),
-            "decoder": "conv",
+            "decoder": "low_rank" if self.rank else "conv",
             "weight_norm": self.normalised,
             "ve": self.virtual,
             "layernorm": self.layer_norm,
@@ -125,6 +134,7 @@ class Configuration:
             "doubled": self.doubled,
             "layers": self.layers,
             "heads": self.heads,
+            **({"rank": self.rank} if self.rank else {}),
         }
 
     @property
@@ -160,6 +170,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "ghn3-s": {"messages": "graphormer", "width": 128, "layers": 5, "heads": 16},
     "ghn3-l": {"messages": "graphormer", "width": 256, "layers": 12, "heads": 16},
     "ghn3-xl": {"messages": "graphormer", "width": 384, "layers": 24, "heads": 16},
+    # Zhou et al., LoGAH, table 1
+    "logah-t": {"messages": "graphormer", "width": 64, "layers": 3, "heads": 8, "rank": 32},
+    "logah-s": {"messages": "graphormer", "width": 128, "layers": 5, "heads": 16, "rank": 90},
+    "logah-b": {"messages": "graphormer", "width": 256, "layers": 5, "heads": 16, "rank": 128},
+    "logah-l": {"messages": "graphormer", "width": 256, "layers": 12, "heads": 16, "rank": 256},
 }
 
 

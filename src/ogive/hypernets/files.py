@@ -1,7 +1,7 @@
-"""Hypernetworks in files: our own as safetensors, and the published checkpoints of GHN-1 and GHN-2.
+"""Hypernetworks in files: our own as safetensors, and the published checkpoints of GHN-1, GHN-2 and GHN-3.
 
 A published file holds ``config``, ``state_dict`` and ``epoch`` (facebookresearch/ppuda, ghn/nn.py and
-utils/trainer.py); it is read with torch's restricted unpickler.
+utils/trainer.py), or the weights alone; it is read with torch's restricted unpickler.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ogive.core.errors import SpecError, in_line
 from ogive.documents import checked, parsed
 from ogive.hypernets.configuration import Configuration
 from ogive.hypernets.ghn import GHN
+from ogive.hypernets.published import configured, renamed
 from ogive.training.checkpoint import misfit
 
 __all__ = ["SHIPPED", "load", "save"]
@@ -42,6 +43,7 @@ _WRITTEN = {
     "doubled?": bool,
     "layers?": int,
     "heads?": int,
+    "rank?": int,
 }
 
 
@@ -51,10 +53,17 @@ def load(path: Path) -> GHN:
     if not path.is_file():
         what = "is a folder: name a file in it" if path.is_dir() else "does not exist"
         raise SpecError(f"A hypernetwork is read from a file, but {path} {what}.")
-    written, tensors = _published(path) if _is_published(path) else _own(path)
+    if _is_joblib(path):
+        raise SpecError(
+            f"{path} is a pickle of joblib, as the released files of GHN-3 are, which may run any code when it is "
+            "read. Where you trust it, write it once more by torch.save(joblib.load(FILE), OTHER)."
+        )
     try:
+        written, tensors = _published(path) if _is_published(path) else _own(path)
         configuration = Configuration.published(written)
     except SpecError as error:
+        if str(path) in str(error):
+            raise
         raise SpecError(f"{path} holds no hypernetwork that can be used: {error}") from None
     with torch.device("meta"):
         made = GHN(configuration)
@@ -80,17 +89,31 @@ def save(ghn: GHN, path: Path) -> None:
 
 def _is_published(path: Path) -> bool:
     """Whether it is a file of torch.save, which is a zip archive or, of old, a pickle."""
+    return _magic(path) in (b"PK", b"\x80\x02")
+
+
+def _is_joblib(path: Path) -> bool:
+    """Whether it is a pickle of joblib: compressed by zlib, or of a newer protocol than torch writes."""
+    first = _magic(path)
+    return first[:1] == b"\x78" or (first[:1] == b"\x80" and first[1:] > b"\x02")
+
+
+def _magic(path: Path) -> bytes:
+    """The first two bytes, which of safetensors are those of a length and may be any: then nothing."""
     with path.open("rb") as file:
-        return file.read(2) in (b"PK", b"\x80\x02")
+        first = file.read(9)
+    return b"" if first[8:] == b"{" else first[:2]
 
 
 def _own(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = (file.metadata() or {}).get(KEY)
             if header is None:
-                raise SpecError(f"{path} holds tensors, but no hypernetwork: it lacks the header {KEY!r}.")
-            return checked(parsed(header), _WRITTEN), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = renamed(tensors)
+                return configured(None, tensors), tensors
+            return checked(parsed(header), _WRITTEN), tensors
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, SpecError):
             raise
@@ -102,10 +125,13 @@ def _published(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
         whole = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
         raise SpecError(f"{path} is damaged, or holds more than tensors and numbers ({in_line(error)}).") from None
-    if not isinstance(whole, dict) or not {"config", "state_dict"} <= whole.keys():
-        raise SpecError(f"{path} lacks the entries config and state_dict of a published hypernetwork.")
-    config, tensors = whole["config"], whole["state_dict"]
-    if not isinstance(config, dict) or not all(isinstance(one, Tensor) for one in dict(tensors).values()):
-        raise SpecError(f"The entries config and state_dict of {path} are not a dictionary and tensors.")
-    # One that several GPUs trained has a prefix before each name.
-    return config, {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if not isinstance(whole, dict):
+        raise SpecError(f"{path} holds a {type(whole).__name__}, but a published hypernetwork is a dictionary.")
+    config, tensors = whole.get("config"), whole.get("state_dict", whole)
+    if not isinstance(config, dict | None) or not all(isinstance(one, Tensor) for one in dict(tensors).values()):
+        raise SpecError(
+            f"{path} lacks the entries config and state_dict of a published hypernetwork, a dictionary and tensors, "
+            "and is no dictionary of tensors alone."
+        )
+    found = renamed(tensors)
+    return configured(config, found), found

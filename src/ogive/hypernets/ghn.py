@@ -18,6 +18,7 @@ from ogive.core.network_graph import PRIMITIVES, NetworkGraph
 from ogive.hypernets.batch import Batch, Target
 from ogive.hypernets.configuration import Configuration
 from ogive.hypernets.graphormer import DEGREES, FROM_INPUT, layers_of, passed
+from ogive.hypernets.low_rank import LowRankDecoder, counted
 
 __all__ = ["GHN"]
 
@@ -168,10 +169,15 @@ class GHN(nn.Module):
             self.input_dist_embed = nn.Embedding(FROM_INPUT + 1, width)
         else:
             self.gnn = MLP(width, width, width)
-        self.decoder = ConvDecoder(configuration)
         channels = max(configuration.largest[:2])
-        self.decoder_1d = MLP(width, 2 * width, 2 * channels, last=False)
-        self.bias_class = nn.Sequential(nn.ReLU(), nn.Linear(channels, configuration.classes))
+        self.decoder: ConvDecoder | LowRankDecoder
+        if configuration.rank:
+            longest = channels * configuration.largest[2]
+            self.decoder = LowRankDecoder(width, configuration.rank, longest, configuration.classes, channels)
+        else:
+            self.decoder = ConvDecoder(configuration)
+            self.decoder_1d = MLP(width, 2 * width, 2 * channels, last=False)
+            self.bias_class = nn.Sequential(nn.ReLU(), nn.Linear(channels, configuration.classes))
         if configuration.messages == "graphormer":
             _begin_small(self)
 
@@ -193,11 +199,8 @@ class GHN(nn.Module):
         """For each graph its tensors by their names; gradients flow through them into this network."""
         h_NC = self(batch)
         groups: dict[tuple[object, ...], list[Target]] = defaultdict(list)
-        outputs, inputs = self.configuration.largest[:2]
         for target in batch.targets:
-            o, i, rows, columns = target.four
-            vector = target.kind in ("scale", "bias")
-            groups["vector" if vector else target.kind, min(o, outputs), min(i, inputs), rows, columns].append(target)
+            groups[self._group(target)].append(target)
         found: list[dict[str, Tensor]] = [{} for _ in batch.rows]
         for (kind, *four), targets in groups.items():
             h = h_NC[torch.tensor([target.node for target in targets], device=h_NC.device)]
@@ -209,13 +212,27 @@ class GHN(nn.Module):
             names[target.graph].append(target.name)
         return [{name: made[name] for name in order} for made, order in zip(found, names, strict=True)]
 
+    def _group(self, target: Target) -> tuple[object, ...]:
+        """What is decoded together: tensors of one kind and shape, before tiling."""
+        outputs, inputs = self.configuration.largest[:2]
+        o, i, rows, columns = target.four
+        kind = "vector" if target.kind in ("scale", "bias") else target.kind
+        if self.configuration.rank and kind in ("vector", "class_bias"):
+            o = counted(max(target.shape, default=1), outputs)
+        return kind, min(o, outputs), min(i, inputs), rows, columns
+
     def _decoded(self, kind: str, four: Sequence[object], h_NC: Tensor, targets: Sequence[Target]) -> Tensor:
         """What the decoders make of the embeddings of tensors of one kind and shape, before tiling."""
         if kind == "weight":
             return self.decoder(h_NC, *four)  # type: ignore[no-any-return]
         if kind == "classes":
             return self.decoder.classes(h_NC)
-        halves: Tensor = self.decoder_1d(h_NC).view(len(h_NC), 2, -1)
+        if isinstance(self.decoder, LowRankDecoder):
+            halves = self.decoder.vectors(h_NC, int(str(four[0])))
+            if kind == "class_bias":
+                return halves[:, 1]
+        else:
+            halves = self.decoder_1d(h_NC).view(len(h_NC), 2, -1)
         if kind == "class_bias":
             return self.bias_class(halves[:, 1])  # type: ignore[no-any-return]
         if self.configuration.normalised:  # of all at once, since tiling changes no number
@@ -240,7 +257,9 @@ class GHN(nn.Module):
 def _begin_small(ghn: GHN) -> None:
     """Last layers of a fifth, and embeddings of the size of attention's: larger ones diverge; ghn3/nn.py."""
     with torch.no_grad():
-        for last in (ghn.decoder_1d.fc[-1], ghn.decoder.conv[2], ghn.decoder.class_layer_predictor[-1]):
+        decoder = ghn.decoder
+        lasts = [] if isinstance(decoder, LowRankDecoder) else [decoder.conv[2], decoder.class_layer_predictor[-1]]
+        for last in (*lasts, *([ghn.decoder_1d.fc[-1]] if lasts else [])):
             last.get_parameter("weight").div_(5.0)
             last.get_parameter("bias").zero_()
     for part in ghn.modules():

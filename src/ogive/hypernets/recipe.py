@@ -137,6 +137,7 @@ GHN3 = GHNRecipe(
     penalty=3e-5,
     precision="bf16",
 )
+LOGAH = replace(GHN3, epochs=300, learning_rate=3e-4, warmup_epochs=0, meta_batch=1)  # section 5 there
 DATA = {"tiny": "cifar10(size=16, limit=500)", "small": "cifar10(size=16)", "paper": "cifar10"}
 
 
@@ -153,6 +154,8 @@ def plan_for(preset: Preset, *, kind: str = "ghn2", classes: int = 10, style: st
     recipe = replace(GHNRecipe(), meta_batch=1 if kind.lower() == "ghn1" else 8)
     if kind.lower().startswith("ghn3"):
         recipe = GHN3
+    if kind.lower().startswith("logah"):
+        recipe = LOGAH
     if style == "imagenet":
         return Plan("images:FOLDER(size=256)", full, recipe, OF_IMAGENET)
     return Plan(DATA[preset], full, recipe, OF_CIFAR)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from ogive.core.errors import SpecError
@@ -100,3 +101,57 @@ def test_gradients_reach_every_parameter_and_files_keep_them(tmp_path):
 def test_heads_must_divide_the_width():
     with pytest.raises(SpecError, match="heads=3"):
         Configuration(width=8, messages="graphormer", heads=3)
+
+
+def published_layout(ghn, *, moved):
+    """Weights as SamsungSAILMontreal/ghn3 keeps them: linear layers in the decoder, and where embeddings are moved."""
+    found = {}
+    for name, tensor in ghn.state_dict().items():
+        if name in ("decoder.conv.0.weight", "decoder.conv.2.weight", "decoder.class_layer_predictor.1.weight"):
+            tensor = tensor[..., 0, 0]
+        place = name.startswith(("centrality_embed", "input_dist"))
+        found[f"gnn.0.{name}" if place and moved else name] = tensor
+    return found
+
+
+# As train_ghn_ddp.py writes it: the value of `hypernet` is still that of GHN-2, and heads may be left at a default.
+CONFIG = {"max_shape": (8, 8, 11, 11), "num_classes": 10, "hypernet": "gatedgnn", "decoder": "conv", "hid": 8}
+CONFIG |= {"weight_norm": True, "ve": True, "layernorm": True, "layers": 2, "is_ghn2": False, "debug_level": 0}
+
+
+@pytest.mark.parametrize("layout", ["config", "moved", "several GPUs", "alone", "alone, safetensors"])
+def test_published_files_give_the_same_parameters(tmp_path, layout):
+    small = Configuration(width=8, messages="graphormer", heads=2, layers=2, largest=(8, 8, 11, 11))
+    ghn, (graph,) = made(small), [network_graph(PLAIN, channels=8)]
+    weights = published_layout(ghn, moved=layout != "config")
+    if layout == "several GPUs":
+        weights = {f"module.{name}": tensor for name, tensor in weights.items()}
+    path = tmp_path / "ghn3.pt"
+    if layout == "alone, safetensors":
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+    else:
+        torch.save(weights if layout == "alone" else {"config": CONFIG, "state_dict": weights, "step": 3}, path)
+
+    loaded = files.load(path)
+    assert loaded.configuration == small
+    (expected,), (found,) = predicted(ghn, [graph]), predicted(loaded, [graph])
+    assert list(found) == list(expected)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_released_pickles_of_joblib_are_never_read(tmp_path):
+    for first in (b"\x78\x01", b"\x80\x04"):
+        (tmp_path / "ghn3tm8.pt").write_bytes(first + b"anything")
+        with pytest.raises(SpecError, match=r"ghn3tm8\.pt is a pickle of joblib, .* torch\.save\(joblib"):
+            files.load(tmp_path / "ghn3tm8.pt")
+
+
+def test_weights_alone_that_are_no_hypernetwork_are_named(tmp_path):
+    weights = made().state_dict()
+    torch.save({**weights, "decoder.conv.2.weight": torch.zeros(7, 64)}, tmp_path / "seven.pt")
+    torch.save({n: t for n, t in weights.items() if "conv.2" not in n}, tmp_path / "less.pt")
+    for name, words in {"seven.pt": "which are no square", "less.pt": "no convolutional decoder"}.items():
+        with pytest.raises(SpecError, match=words) as caught:
+            files.load(tmp_path / name)
+        assert name in str(caught.value)

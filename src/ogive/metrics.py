@@ -46,6 +46,8 @@ EXACT_PAIRS = 14
 # So few values have a t-interval; a bootstrap of ten normal values that says 95 % covers their mean in 90 % of cases.
 FEW = 10
 RESAMPLES = 10_000
+# Values that differ by less, relatively, are equal: differences of equal pairs do so, and have no skewness.
+ROUNDING = 1e-12
 # Resamples are drawn in blocks of about this many numbers, so that memory does not grow with the sample.
 BLOCK = 4_000_000
 
@@ -298,7 +300,7 @@ def mean_interval(values: npt.ArrayLike, rng: np.random.Generator, *, level: flo
     _check_level(level)
     if len(sample) < 2:
         return Interval(math.nan, math.nan)
-    if np.ptp(sample) == 0:
+    if np.ptp(sample) <= ROUNDING * float(np.abs(sample).max()):
         return Interval(float(sample[0]), float(sample[0]))
     if len(sample) < FEW:
         found = stats.t.interval(level, len(sample) - 1, loc=sample.mean(), scale=stats.sem(sample))

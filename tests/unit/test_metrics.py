@@ -316,3 +316,11 @@ def test_gain_of_what_cannot_be_ranked() -> None:
     assert math.isnan(ndcg([1, 2], [5, 5]))
     with pytest.raises(SpecError, match="1 place at least, but got first=0"):
         ndcg([1, 2], [1, 2], first=0)
+
+
+def test_values_that_differ_by_rounding_alone_have_an_interval_without_width() -> None:
+    values = np.array([0.1 * count + 0.3 - 0.1 * count for count in range(20)])
+    assert np.ptp(values) > 0
+    assert mean_interval(values, np.random.default_rng(0)) == (values[0], values[0])
+    apart = mean_interval(values + 1e-6 * np.arange(20), np.random.default_rng(0))
+    assert apart.high > apart.low

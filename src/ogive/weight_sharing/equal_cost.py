@@ -34,7 +34,7 @@ Tests = Mapping[tuple[str, int], tuple[float, float]]
 
 RANDOM = "random"
 ALPHA = 0.05
-POINTS = 120  # of a curve in the figure
+POINTS = 60  # of a curve in the figure
 RULE = (
     "The rule, written before the first search: a strategy is ahead of random search, or behind it, where the paired "
     "permutation test over equal seeds gives p < 0.05 after Holm's correction for all strategies and budgets of the "

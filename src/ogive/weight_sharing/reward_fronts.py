@@ -32,7 +32,7 @@ RANDOM = "random"
 EVOLUTION = "NSGA-II"
 ALPHA = 0.05
 QUARTER = 4
-POINTS = 120  # of a curve in the figure
+POINTS = 60  # of a curve in the figure
 RULES = """\
 The rules, written before the first search, over paired seeds:
 

@@ -39,6 +39,7 @@ EXTRAS = {
     "onnx": "export to onnx",
     "parquet": "import of benchmark tables in parquet files",
     "images": "folders of images",
+    "hdf5": "the authors' files of DeepNets-1M",
     "tables": "ogive tables get",
     "optuna": "Optuna's samplers",
     "ray": "searches on several machines",

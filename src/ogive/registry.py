@@ -215,6 +215,7 @@ TOOLS: dict[str, str] = {
     "evaluate_published": "ogive.published_training:evaluate_published",
     "published_names": "ogive.published_training:published_names",
     "export_winner": "ogive.winner:export_winner",
+    "keep_authors": "ogive.hypernets.authors:keep_authors",
     "write_deepnets": "ogive.hypernets.shards:write",
     "train_ghn": "ogive.parameter_prediction.training:train_ghn",
     "predict_parameters": "ogive.parameter_prediction.predicting:predict_parameters",

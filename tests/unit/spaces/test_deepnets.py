@@ -90,6 +90,28 @@ def test_networks_of_the_validation_split_are_of_the_published_size(validation):
     assert 0.0 < bn_free < 0.1
 
 
+# facebookresearch/ppuda, examples/graph_properties.ipynb: networks, nodes (mean, deviation, most) and average degree.
+@pytest.mark.parametrize(
+    ("split", "count", "mean", "deviation", "most", "degree"),
+    [
+        ("test", 500, 185.5, 91.2, 579, 2.3),
+        ("wide", 100, 178.6, 75.1, 381, 2.3),
+        ("deep", 100, 391.2, 176.7, 1017, 2.3),
+        ("dense", 100, 355.1, 182.3, 993, 2.4),
+        ("bnfree", 100, 135.1, 78.1, 503, 2.4),
+    ],
+)
+def test_networks_of_the_other_splits_are_of_the_published_sizes(split, count, mean, deviation, most, degree):
+    graphs = [drawn(split, number, 1).graph for number in range(100)]
+    nodes = np.array([len(graph) for graph in graphs])
+
+    # Three standard errors of a difference; the next published mean is further away than that for deep and dense.
+    assert abs(nodes.mean() - mean) < 3 * np.sqrt(deviation**2 / count + nodes.var() / 100)
+    assert 0.7 * deviation < nodes.std() < 1.3 * deviation
+    assert nodes.max() < 1.3 * most
+    assert np.mean([graph.average_degree for graph in graphs]) == pytest.approx(degree, abs=0.05)
+
+
 def test_the_mix_of_nodes_is_the_published_one(validation):
     counts = Counter(
         "conv_1x1" if node.op == "conv" and (len(node.shape) == 2 or node.shape[2:] == (1, 1)) else node.op

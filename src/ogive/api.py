@@ -157,7 +157,8 @@ def train(
         task: Given again where the search had one of its own.
         space: Given again where the search had one of its own.
         device: Where it is trained.
-        **options: `channels` and `cells`, by default as in the search, `threads`, and `tensorboard` (False).
+        **options: `channels` and `cells`, by default as in the search, `threads`, `tensorboard` (False), and `validate`
+            (False): hold the validation part out of the training, and measure on it after each epoch.
 
     Returns:
         The figures; ``figures["look"]`` says which look at the test set of this run it was.

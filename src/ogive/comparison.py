@@ -16,31 +16,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive.choice import KNEE, choose, highest, limits_of
-from ogive.core.capabilities import Answer, Finite, Populated, answer_of, walk
+from ogive.core.capabilities import Answer, Populated, answer_of, walk
 from ogive.core.errors import SpecError
-from ogive.core.evaluator import Evaluator
 from ogive.core.metric import Metric, decimals, metric_named
 from ogive.core.objective import Minimize, best_of
-from ogive.core.rng import Seed
 from ogive.core.trial import Trial, counted
 from ogive.executors import at_work, workers_of
 from ogive.metrics import (
     Interval,
     anytime,
-    holm,
     hypervolume,
     interval_name,
-    mean_interval,
-    paired_permutation_test,
     ranked_by_fidelity,
 )
 from ogive.objects import Understood, told
+from ogive.paired import Pair, interval_of, pairs_of
 from ogive.runs import HOLD, read_run
 from ogive.session import (
     Maker,
     Parts,
     Settings,
     is_maker,
+    optimum_of,
     projections,
     ran,
     refuse_other_settings,
@@ -53,7 +50,7 @@ from ogive.session import (
 )
 from ogive.spec import parse
 
-__all__ = ["Comparison", "Outcome", "Pair", "Row", "check", "compare", "interval_of", "pairs_of", "slug"]
+__all__ = ["Comparison", "Outcome", "Row", "check", "compare", "slug"]
 
 SEEDS_MOST = 100_000  # every search is kept, and its curve drawn
 
@@ -95,19 +92,6 @@ class Row:
     reported_interval: Interval | None
     reported_regret: float | None
     failed: int
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two strategies: the mean difference of `value` over equal seeds, and a paired permutation test of it."""
-
-    first: str
-    second: str
-    value: str
-    difference: float
-    interval: Interval
-    p_value: float
-    adjusted_p_value: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -243,35 +227,6 @@ class Comparison:
         return interval_of(values, self.settings.seed, name)
 
 
-def interval_of(values: Floats, seed: int, name: str) -> Interval:
-    """The interval of a mean over searches in a comparison that begins with `seed`, such as that of "score random"."""
-    if np.isnan(values).any():
-        return Interval(math.nan, math.nan)
-    return mean_interval(values, _stream(seed, name))
-
-
-def pairs_of(values: Mapping[str, Floats], seed: int, value: str) -> list[Pair]:
-    """Every two strategies, by their values over equal seeds, in a comparison that begins with `seed`."""
-    found: list[tuple[str, str, float, Interval, float]] = []
-    for first, second in itertools.combinations(values, 2):
-        a, b = values[first], values[second]
-        if np.isnan(a).any() or np.isnan(b).any():
-            continue
-        difference = a - b
-        p_value = paired_permutation_test(a, b, _stream(seed, f"{first} {second}"))
-        interval = mean_interval(difference, _stream(seed, f"difference {first} {second}"))
-        found.append((first, second, float(difference.mean()), interval, p_value))
-    adjusted = holm([p_value for *_, p_value in found]).tolist() if found else []
-    return [
-        Pair(first, second, value, difference, interval, p_value, raised)
-        for (first, second, difference, interval, p_value), raised in zip(found, adjusted, strict=True)
-    ]
-
-
-def _stream(seed: int, name: str) -> np.random.Generator:
-    return Seed(seed).child("compare").numpy(name)
-
-
 def compare(
     strategies: Sequence[str | Maker],
     wanted: Settings | Understood,
@@ -325,18 +280,12 @@ def compare(
         tuple(range(settings.seed, settings.seed + seeds)),
         outcomes,
         _score_optimum(parts, settings.where + settings.prefer),
-        None if reported is None or settings.where or settings.prefer else _optimum(parts.evaluator, reported),
+        None if reported is None or settings.where or settings.prefer else optimum_of(parts.evaluator, reported),
         notes,
         parts.world,
         reported,
         minimized,
     )
-
-
-def _optimum(evaluator: Evaluator, metric: Metric) -> float | None:
-    """The best value of a metric, if whatever measures it knows that."""
-    measuring = (part for part in walk(evaluator) if isinstance(part, Evaluator) and metric in part.metrics)
-    return next((part.optimum(metric.name) for part in measuring if isinstance(part, Finite)), None)
 
 
 def _score_optimum(parts: Parts, within: Sequence[str]) -> float | None:
@@ -349,7 +298,7 @@ def _score_optimum(parts: Parts, within: Sequence[str]) -> float | None:
     metric = metric_named(parts.evaluator.metrics, parts.objectives[0].needs[0])
     if parts.objectives[0] != best_of(metric):
         return None
-    return _optimum(parts.evaluator, metric)
+    return optimum_of(parts.evaluator, metric)
 
 
 def _by(wanted: Understood, settings: Settings, makers: Mapping[str, str | Maker]) -> Understood:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ogive.comparison import Comparison
 from ogive.core.errors import MissingData, SpecError, quoted
 from ogive.files import write_whole
-from ogive.metrics import regret, stepwise
+from ogive.metrics import half_width, regret, stepwise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,19 +81,8 @@ def t_band(at: Floats, values: Floats) -> Bands:
     known = np.isfinite(values).all(axis=0)
     at, values = at[known], values[:, known]
     mean = values.mean(axis=0)
-    half = _half_width(values)
+    half = half_width(values)
     return Bands(at, mean, mean - half, mean + half)
-
-
-def _half_width(values: Floats) -> Floats:
-    """Half the 95 % t-interval of the mean over seeds, at every point; nothing of one seed."""
-    from scipy import stats
-
-    seeds = len(values)
-    if seeds < 2:
-        return np.zeros(values.shape[1])
-    deviation: Floats = values.std(axis=0, ddof=1) / math.sqrt(seeds)
-    return deviation * float(stats.t.ppf(0.975, seeds - 1))
 
 
 def draw_comparison(found: Comparison, folder: Path) -> list[Path]:

@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ogive import catalog
+from ogive.answers import ANSWERS, Answers, keep_answers
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName, quoted
 from ogive.core.metric import FILE_MB, LATENCY, MACS, PARAMS, PEAK_MB, of_part
@@ -68,7 +69,7 @@ from ogive.training.distributed import group
 from ogive.training.lock import lock
 from ogive.training.loop import drive
 from ogive.training.memory import refuse_too_large
-from ogive.training.task import Shaped, Size
+from ogive.training.task import Examined, Shaped, Size, Validated
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["export_winner", "measure_in_runtime", "measure_latency", "train_winner", "winner_facts"]
@@ -92,6 +93,7 @@ def train_winner(
     device: str = "cpu",
     threads: int | None = None,
     tensorboard: bool = False,
+    validate: bool = False,
     command: str | None = None,
     progress: Callable[[Any], None] | None = None,
 ) -> dict[str, Any]:
@@ -105,13 +107,15 @@ def train_winner(
     trained in this way before is neither trained nor measured again, nor is what another process is training: that
     is waited for. Started by ``torchrun``, all processes train together, and those that do not write return an empty
     dictionary. A language model is trained on the training text alone, since the validation text says when to
-    average its weights.
+    average its weights. With `validate`, the validation images are held out of the training and measured after each
+    epoch, so that their curve stands beside that of the training images.
     """
     run = read_run(folder)
     if prefer:
         run.prefer(prefer)
     chosen = _chosen(run, trial)
-    task, options = (task or _task(run, data, space)).joined(), parse_options(recipe)
+    task, options = task or _task(run, data, space), parse_options(recipe)
+    task = task if validate else task.joined()
     size = _size(run, channels, cells, options)
     filled = task.fitted(catalog.filled(task.recipe, options), size, None)
     seed = Seed(settings_of(run.config).seed).child("winner")
@@ -125,6 +129,8 @@ def train_winner(
                 return before if ranks.writes else {}
             network = task.network(chosen.arch, size, filled, seed=seed.integer(str(chosen.arch))).to(device)
             training = task.training(network, filled, seed=seed, device=torch.device(device))
+            if validate and isinstance(training, Validated):
+                training.validate_every = 1
             tell = progress if ranks.writes else None
             measured = dict(drive(training, folder=unfinished, tensorboard=tensorboard, tell=tell))
             if not ranks.writes:
@@ -138,6 +144,7 @@ def train_winner(
             **_identity(chosen, run, data),
             "task": task.name,
             "look": look,
+            "held_out": validate,
             "training": key,
             "epochs": len(training.history),
             "recipe": asdict(filled),
@@ -147,13 +154,19 @@ def train_winner(
             "command": command,
             "exports": [],
         }
-        _keep(run, chosen.number, facts, network, unfinished)
+        answers = task.examined(network) if isinstance(task, Examined) else None  # of the same look
+        _keep(run, chosen.number, facts, network, unfinished, answers)
     return facts
 
 
-def _keep(run: Run, trial: int, facts: Mapping[str, Any], network: nn.Module, training: Path) -> None:
+def _keep(
+    run: Run, trial: int, facts: Mapping[str, Any], network: nn.Module, training: Path, answers: Answers | None
+) -> None:
     """Write a network that was trained in the folder `training`, in the place of one by another recipe."""
-    training.with_name(RECORD).unlink(missing_ok=True)  # of other weights than those that come now
+    for stale in (RECORD, ANSWERS):  # of other weights than those that come now
+        training.with_name(stale).unlink(missing_ok=True)
+    if answers is not None:
+        keep_answers(answers, training.with_name(ANSWERS))
     save_tensors(network.state_dict(), training.with_name(WEIGHTS))
     keep_network(run, trial, facts)
     for earlier in training.parent.glob("training-*"):

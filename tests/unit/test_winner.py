@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 import ogive
 from ogive import session
+from ogive.answers import read_answers
 from ogive.cli import main
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, StoreError, UnknownName
@@ -120,6 +121,29 @@ def test_the_figures_are_those_of_the_network_and_the_test_images(run: Path) -> 
         trial.metrics["params"],
         trial.metrics["macs"],
     )
+
+
+def test_the_answers_on_the_test_images_are_kept_beside_the_network(run: Path) -> None:
+    facts, found = facts_of(run), read_answers(network_folder(run) / "answers.json")
+    assert found is not None
+    assert (found.count, sum(tally.found for tally in found.tallies)) == (facts["test_images"], facts["test_correct"])
+    assert found.confusion is not None
+    assert sum(count for *_, count in found.confusion) == facts["test_images"]
+    assert not facts["held_out"]
+    assert read_run(run).config["data_summary"] == list(load("digits", limit=80).summary)
+
+
+def test_validation_images_can_be_held_out_and_are_measured_after_each_epoch(run: Path) -> None:
+    facts = train_winner(run, recipe="epochs=2", validate=True)
+    assert facts["held_out"]
+    assert [epoch["val_acc"] is not None for epoch in facts["history"]] == [True, True]
+    data, arch = load("digits", limit=80), read_run(run).choice.found.arch
+    seed = Seed(5).child("winner")
+    skeleton = fitted_skeleton("nasbench201", data.shape, 10, channels=2, cells=1)
+    network = build(arch, skeleton, seed=seed.integer(str(arch)))
+    train(network, data, Recipe(epochs=2), seed=seed)  # on the training images alone
+    kept = load_file(weights_of(run))
+    assert all(torch.equal(kept[name], tensor) for name, tensor in network.state_dict().items())
 
 
 def test_another_recipe_replaces_the_network_of_a_trial_and_another_trial_does_not(run: Path) -> None:

@@ -60,10 +60,18 @@ def train_command(
     tensorboard: Annotated[
         bool | None, typer.Option(help="Write event files beside metrics.jsonl.  [default: if installed]")
     ] = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Hold out the validation images and measure on them after each epoch.")
+    ] = False,
 ) -> None:
     """Train the winner of a search fully, and measure it once on the test images, or on the test text.
 
     Example: ogive train runs/photos --recipe "epochs=60, cutout=2"
+
+    It is trained on the training and the validation images together. To see whether it learns by heart, hold the latter
+    out: their curve stands beside that of the former on the page, and the network has seen fewer images.
+
+    Example: ogive train runs/photos --validate
 
     Several trials may be trained, with --trial; each test of one is a look at the test set, and they are counted.
 
@@ -93,7 +101,16 @@ def train_command(
     }
     published = _is_published(run)
     _refuse_foreign(
-        published, run, trial=trial, prefer=prefer, channels=channels, cells=cells, preset=preset, seed=seed, out=out
+        published,
+        run,
+        trial=trial,
+        prefer=prefer,
+        channels=channels,
+        cells=cells,
+        preset=preset,
+        seed=seed,
+        out=out,
+        validate=validate or None,
     )
     try:
         with Bar("training", None) as bar:
@@ -109,6 +126,7 @@ def train_command(
                     channels=channels,
                     cells=cells,
                     tensorboard=events,
+                    validate=validate,
                     **arguments,
                 )
     except KeyboardInterrupt:
@@ -151,7 +169,7 @@ def _is_published(run: Path) -> bool:
 
 def _refuse_foreign(published: bool, run: Path, **options: object) -> None:
     """SpecError for an option that the other kind of training has."""
-    foreign = ("trial", "prefer", "channels", "cells") if published else ("preset", "seed", "out")
+    foreign = ("trial", "prefer", "channels", "cells", "validate") if published else ("preset", "seed", "out")
     for name in foreign:
         if options[name] is not None:
             kind = "a published network, which has its own" if published else "a run folder: write it as --recipe"

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from ogive.core.metric import LATENCY, LATENCY_SPREAD, Metric
 from ogive.looks import Look
 from ogive.reporting.cells import Drawing
-from ogive.reporting.evidence import command_block, doubts, sources, verdict
+from ogive.reporting.evidence import doubts, sources, verdict
 from ogive.reporting.facts import Facts
-from ogive.reporting.latency import latency_lines
+from ogive.reporting.latency import latency_lines, targets_of
 from ogive.reporting.markup import (
     Html,
     direction,
@@ -57,13 +57,12 @@ def answer_section(facts: Facts, drawing: Drawing) -> Html:
         "The answer",
         tag("div", said, picture_figure(picture) if picture else missing, class_="answer"),
         name,
+        _targets(best),
         _tiles(facts, best),
         _latency(best),
         _last_epoch(facts, best, drawing),
         _exports(best.one.final.get("exports")),
         _networks(best.one),
-        tag("h3", "The command that made it"),
-        command_block(best.one),
         sources([best.one], trained=best.one if best.trained else None),
         doubts(facts),
     )
@@ -184,6 +183,15 @@ def _of_epochs(best: Winner) -> str:
 
 
 # -- in numbers -------------------------------------------------------------------------------------------------------
+
+
+def _targets(best: Winner) -> Html | None:
+    """Each target of the search, and whether the winner met it."""
+    rows = [
+        tag("li", tag("strong", verdict, class_=verdict.partition(" ")[0]), f" {words}: {value}")
+        for words, verdict, value in targets_of(best)
+    ]
+    return joined(tag("h3", "Its targets"), tag("ul", rows, class_="targets")) if rows else None
 
 
 def _tiles(facts: Facts, best: Winner) -> Html:

@@ -16,18 +16,18 @@ from ogive.core.metric import metrics_from, of_part
 from ogive.looks import Look
 from ogive.metrics import interval_name
 from ogive.reporting.facts import ENOUGH_SEEDS, HYPERVOLUME, Facts
-from ogive.reporting.markup import Html, badge, joined, listed, number, table, tag
+from ogive.reporting.markup import Html, badge, joined, listed, table, tag
 from ogive.reporting.member import Member, by_strategy
 from ogive.spec import Spec, parse, stored_part
 
 __all__ = [
-    "command_block",
     "compare_command",
     "comparisons",
     "differing_settings",
     "doubts",
     "equal_budgets",
     "full_evaluator",
+    "origin",
     "random_command",
     "resume_command",
     "screens",
@@ -54,31 +54,37 @@ def verdict(facts: Facts) -> list[str]:
         return []
     sought = facts.measure
     averaged = " (means over seeds)" if sum(one.seeds for one in facts.reached) > len(facts.reached) else ""
+    means = [*(one.mean for one in rivals[:RIVALS]), baseline.mean]
+    *own, chance = sought.alike(means)
     return [
-        f"After {rival.trials} evaluated candidates, {sought.noun} is {sought.told(rival.mean)} with {rival.strategy} "
-        f"and {sought.told(baseline.mean)} with random search{averaged}: "
-        f"{_ahead(rival.mean - baseline.mean)}."
-        for rival in rivals[:RIVALS]
+        f"After {rival.trials} evaluated candidates, {sought.noun} is {reached} with {rival.strategy} "
+        f"and {chance} with random search{averaged}: {_ahead(rival.mean - baseline.mean, sought.form(means))}."
+        for rival, reached in zip(rivals[:RIVALS], own, strict=True)
     ]
 
 
-def _ahead(difference: float) -> str:
+def _ahead(difference: float, suited: str) -> str:
+    """Who is ahead, and by how much, with as many decimals as the means have."""
     if difference == 0:
         return "no difference"
-    return f"{'the search' if difference > 0 else 'random search'} is ahead by {number(abs(difference))}"
+    told = format(abs(difference), suited)
+    by = told if float(told.replace(",", "")) else f"less than {told[:-1]}1"
+    return f"{'the search' if difference > 0 else 'random search'} is ahead by {by}"
 
 
 def equal_budgets(facts: Facts) -> Html:
     """What every strategy reached at equal numbers of evaluated candidates."""
     sought = facts.measure
+    ends = (end for one in facts.reached if one.interval for end in (one.interval.low, one.interval.high))
+    suited = sought.form([*(one.mean for one in facts.reached), *ends])
     rows = [
         [
             one.strategy,
             str(one.seeds),
             str(one.trials),
-            number(sought.value(one.mean)),
-            sought.span(one.interval.low, one.interval.high) if one.interval else "one seed has none",
-            sought.span(one.low, one.high) if one.seeds > 1 else "–",
+            format(sought.value(one.mean), suited),
+            sought.span(one.interval.low, one.interval.high, suited) if one.interval else "one seed has none",
+            sought.span(one.low, one.high, suited) if one.seeds > 1 else "–",
         ]
         for one in facts.reached
     ]
@@ -273,17 +279,13 @@ def _together(leaves: Sequence[Spec]) -> str:
 # -- commands and sources ----------------------------------------------------------------------------------------------
 
 
-def command_block(one: Member) -> Html:
+def origin(one: Member) -> str:
     """The command that made a run, or one that makes it again."""
-    command = one.config.get("command")
-    if command:
-        return tag("pre", str(command))
-    told = "It is one search of a comparison" if one.compared else "It was started from Python"
-    return joined(tag("p", f"{told}. This command does the same:"), tag("pre", search_command(one.config)))
+    return str(one.config.get("command") or search_command(one.config))
 
 
 def sources(runs: Sequence[Member], *, trained: Member | None = None) -> Html:
-    """Which folders, seeds and commands gave the numbers above; `trained` is the run whose winner was."""
+    """Which folders and seeds gave the numbers above; `trained` is the run whose winner was."""
     lines = [
         tag(
             "div",
@@ -292,7 +294,7 @@ def sources(runs: Sequence[Member], *, trained: Member | None = None) -> Html:
             " ",
             tag("code", f"{one.run.folder}/trials.jsonl"),
             f", seed {one.seed}, ",
-            _origin(one),
+            tag("a", "command", href="#reproduce"),
         )
         for rank, one in enumerate(runs)
     ]
@@ -301,14 +303,6 @@ def sources(runs: Sequence[Member], *, trained: Member | None = None) -> Html:
     if len(lines) > NAMED:
         lines = [tag("details", tag("summary", f"The numbers are those of {len(runs)} runs"), lines)]
     return tag("div", lines, class_="source")
-
-
-def _origin(one: Member) -> Html | str:
-    """What started a run, in a few words."""
-    command = one.config.get("command")
-    if command and not one.compared:
-        return tag("code", str(command))
-    return "one search of a comparison" if one.compared else "started from Python"
 
 
 def comparisons(runs: Sequence[Member]) -> list[str]:

@@ -45,11 +45,17 @@ HYPERVOLUME = Sought("hypervolume above the worst scores")
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A value of every run after each of its evaluated trials, NaN while there is none; better if lower if it falls."""
+    """A value of every run after each of its evaluated trials, NaN while there is none; better if lower if it falls.
+
+    `reported` is the metric of a test set that it is about, of the candidate that is best so far. A regret is drawn on
+    a logarithmic axis (`log`).
+    """
 
     name: str
     values: tuple[Floats, ...]
     falls: bool = False
+    reported: Metric | None = None
+    log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +256,22 @@ def _lines(
     for metric in metrics:
         if metric.reported:
             name = f"{axis(metric)} of the candidate that is best so far"
-            lines.append(Line(name, tuple(_incumbents(one, metric) for one in runs), metric.better == "smaller"))
-    return tuple(lines)
+            values = tuple(_incumbents(one, metric) for one in runs)
+            lines.append(Line(name, values, metric.better == "smaller", reported=metric))
+    return (*lines, *_regrets(runs, lead, lines))
+
+
+def _regrets(runs: Sequence[Member], lead: Member, lines: Sequence[Line]) -> Iterator[Line]:
+    """How far the first objective, and what is reported, lie from the best that there is, where every run knows it."""
+    sought = lead.sought[0].metric
+    wanted = [(sought, lines[0])] if sought is not None and len(lead.sought) == 1 else []
+    wanted += [(line.reported, line) for line in lines if line.reported is not None]
+    for metric, line in wanted:
+        known = {one.optima.get(metric.name) for one in runs}
+        best = known.pop()
+        if not known and best is not None and metric.better == lead.run.metrics[metric.name].better:
+            values = tuple(np.abs(best - own) for own in line.values)
+            yield Line(f"regret: {line.name}", values, falls=True, log=True)
 
 
 def _best_so_far(one: Member, sought: Sought, rank: int) -> Floats:

@@ -6,16 +6,20 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ogive.catalog import build
 from ogive.core.errors import OgiveError
+from ogive.core.limit import Limit
 from ogive.core.metric import LATENCY, LATENCY_CPU, LATENCY_HIGH, LATENCY_LOW, LATENCY_SPREAD
 from ogive.core.objective import LatencyTradeoff
 from ogive.core.trial import Trial, counted
+from ogive.reporting.markup import title, told
 from ogive.reporting.member import Member, Winner
 
-__all__ = ["latency_lines"]
+__all__ = ["latency_lines", "targets_of"]
+
+Verdict = Literal["met", "missed", "cannot be told"]
 
 DISAGREE = 0.1  # by so much of the wall time may the processor's, or one look from another, differ
 WIDE = 0.05  # relative width of an interval, from which on it is spoken of
@@ -49,11 +53,10 @@ class _Look:
 
 def latency_lines(best: Winner) -> list[str]:
     """Sentences about the measured latency of the winner; none where the search measured none."""
-    one, trial = best.one, best.trial
-    if LATENCY.name not in trial.metrics or LATENCY_SPREAD[0].name not in one.run.metrics:
+    one, looks = best.one, _looks(best)
+    if not looks:
         return []
-    final = one.run.remeasured.get(trial.number)
-    looks = [_of(one, trial.metrics, "in the search"), *_side_by_side(one, final), *_after_training(one.final)]
+    final = one.run.remeasured.get(best.trial.number)
     asked = any(LATENCY.name in objective.needs for objective in one.sought)
     lines = [f"Its latency was measured {_times(len(looks))}: {', '.join(map(str, looks))}.{_agreement(looks)}"]
     lines += _targets(one, next((look for look in reversed(looks) if not look.is_busy), None))
@@ -61,6 +64,15 @@ def latency_lines(best: Winner) -> list[str]:
         again = shlex.join(["ogive", "resume", str(one.run.folder)])
         lines.append(f"It was not measured again side by side with its rivals: {again} does that.")
     return [*lines, *_doubts(one)]
+
+
+def _looks(best: Winner) -> list[_Look]:
+    """Every measurement of the winner's latency; none where the search measured none."""
+    one, trial = best.one, best.trial
+    if LATENCY.name not in trial.metrics or LATENCY_SPREAD[0].name not in one.run.metrics:
+        return []
+    final = one.run.remeasured.get(trial.number)
+    return [_of(one, trial.metrics, "in the search"), *_side_by_side(one, final), *_after_training(one.final)]
 
 
 def _of(one: Member, metrics: Mapping[str, float], when: str) -> _Look:
@@ -124,15 +136,48 @@ def _target(written: str) -> float | None:
 
 
 def _met(target: float, last: _Look | None) -> str:
+    verdict = _verdict(target, last)
     if last is None:
         return f"Whether the target of {target:g} ms is met cannot be told: the machine was busy each time."
-    low, high = (last.middle if math.isnan(end) else end for end in (last.low, last.high))
-    told = f"The target of {target:g} ms is"
-    if high <= target:
-        return f"{told} met."
-    if low > target:
-        return f"{told} missed by {100 * (last.middle / target - 1):.3g} %."
+    said = f"The target of {target:g} ms is"
+    if verdict == "met":
+        return f"{said} met."
+    if verdict == "missed":
+        return f"{said} missed by {100 * (last.middle / target - 1):.3g} %."
     return f"Whether the target of {target:g} ms is met cannot be told: it lies within the interval."
+
+
+def _verdict(target: float, last: _Look | None) -> Verdict:
+    """Whether the last look that counts keeps to a target with its whole interval."""
+    if last is None:
+        return "cannot be told"
+    low, high = (last.middle if math.isnan(end) else end for end in (last.low, last.high))
+    return "met" if high <= target else "missed" if low > target else "cannot be told"
+
+
+def targets_of(best: Winner) -> list[tuple[str, Verdict, str]]:
+    """Every target of the search and of its choice, whether the winner met it, and what it has.
+
+    A latency that was measured here counts as it was measured last on a free machine, with its whole interval.
+    """
+    one = best.one
+    limits = [*one.run.constraints, *one.run.limits]
+    timed = [target for text in one.objectives if (target := _target(text)) is not None]
+    limits += [Limit(LATENCY.name, "<=", target) for target in timed]
+    looks = _looks(best)
+    found = []
+    for limit in dict.fromkeys(limits):
+        metric = best.metrics.get(limit.metric)
+        value = best.values.get(limit.metric, best.final_trial.metrics.get(limit.metric))
+        words = f"{limit.metric if metric is None else title(metric)} {limit.sign} "
+        words += f"{limit.bound:g}" if metric is None else told(metric, limit.bound)
+        if looks and limit.metric == LATENCY.name and limit.sign.startswith("<"):
+            last = next((look for look in reversed(looks) if not look.is_busy), None)
+            found.append((words, _verdict(limit.bound, last), "the machine was busy" if last is None else str(last)))
+        elif value is not None:
+            verdict: Verdict = "met" if limit.keeps({limit.metric: value}) else "missed"
+            found.append((words, verdict, f"{value:g}" if metric is None else told(metric, value)))
+    return found
 
 
 def _doubts(one: Member) -> list[str]:

@@ -27,11 +27,14 @@ from ogive.files import write_whole
 __all__ = [
     "Html",
     "Sought",
+    "alike",
     "axis",
     "badge",
     "direction",
     "document",
     "duration",
+    "form",
+    "image",
     "joined",
     "listed",
     "number",
@@ -43,8 +46,12 @@ __all__ = [
     "tag",
     "title",
     "told",
+    "told_alike",
     "write_text",
 ]
+
+PERCENT = ".2f"
+MOST_DIGITS = 12  # decimals of a number without an exponent
 
 Child = str | None | Iterable["Child"]
 
@@ -119,6 +126,12 @@ def picture_figure(picture: str) -> Html:
     return tag("figure", Html(picture), class_=f"picture {shape}")
 
 
+def image(picture: bytes, words: str) -> Html:
+    """A PNG inside the page, with words for those who cannot see it."""
+    text = base64.b64encode(picture).decode()
+    return tag("img", src=f"data:image/png;base64,{text}", alt=words)
+
+
 def _written(child: Any) -> str:
     if child is None:
         return ""
@@ -174,9 +187,18 @@ class Sought:
         """The same in words, with its unit."""
         return number(score) if self.metric is None else told(self.metric, self.value(score))
 
-    def span(self, low: float, high: float) -> str:
-        """Two scores as the range of what they stand for, without units."""
-        return " to ".join(number(value) for value in sorted((self.value(low), self.value(high))))
+    def alike(self, scores: Sequence[float | None]) -> list[str]:
+        """Several in words, with as many decimals each; a dash for None."""
+        values = [None if score is None else self.value(score) for score in scores]
+        return alike(values) if self.metric is None else told_alike(self.metric, values)
+
+    def form(self, scores: Iterable[float]) -> str:
+        """How what several scores stand for is formatted, without units."""
+        return PERCENT if self.metric is not None and self.metric.unit == "%" else form(map(self.value, scores))
+
+    def span(self, low: float, high: float, suited: str) -> str:
+        """Two scores as the range of what they stand for, without units, formatted as their column is."""
+        return " to ".join(format(value, suited) for value in sorted((self.value(low), self.value(high))))
 
 
 def title(metric: Metric) -> str:
@@ -229,6 +251,35 @@ def number(value: float) -> str:
     return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.4g}"
 
 
+def alike(values: Sequence[float | None]) -> list[str]:
+    """Numbers of one column, each in the `form` that suits all of them; a dash for None."""
+    suited = form(values)
+    return ["–" if value is None else format(value, suited) for value in values]
+
+
+def form(values: Iterable[float | None]) -> str:
+    """How numbers of one column are formatted: with as many decimals each as the largest of them asks for.
+
+    Numbers so far apart that the smallest would be told as 0 have exponents.
+    """
+    known = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest, least = max(known, default=0.0), min((value for value in known if value), default=math.inf)
+    if all(value == int(value) and value < 1e15 for value in known) or largest >= 1e4:
+        digits = 0
+    else:
+        digits = 2 if largest >= 10 else 3 - math.floor(math.log10(largest))
+    lost = least < 0.5 * 10.0**-digits and largest > 1e4 * least
+    return ".3e" if lost or digits > MOST_DIGITS or largest >= 1e15 else f",.{digits}f"
+
+
+def told_alike(metric: Metric, values: Sequence[float | None]) -> list[str]:
+    """Values of one metric with its unit, with as many decimals each; a dash for None."""
+    if metric.unit == "%":
+        return [told(metric, value) for value in values]
+    unit = f"\u00a0{metric.unit}" if metric.unit else ""
+    return [text if value is None else f"{text}{unit}" for text, value in zip(alike(values), values, strict=True)]
+
+
 def duration(seconds: float) -> str:
     """Seconds in the unit that people would use: "0.4 s", "92 s", "14.2 min", "3.1 h"."""
     for limit, unit, name in ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (math.inf, 3600.0, "h")):
@@ -242,6 +293,7 @@ def duration(seconds: float) -> str:
 
 SECTIONS = (
     ("answer", "Answer"),
+    ("data", "Data"),
     ("anytime", "Best so far"),
     ("pareto", "Quality against cost"),
     ("agreement", "Other scores"),
@@ -250,6 +302,7 @@ SECTIONS = (
     ("neighbours", "Nearest neighbours"),
     ("kernels", "What NASWOT sees"),
     ("training", "Training"),
+    ("mistakes", "What it gets wrong"),
     ("epochs", "Epochs"),
     ("trials", "Candidates"),
     ("failures", "Failures"),

@@ -83,6 +83,12 @@ class Member:
         return self.run.config if granted is None else {**self.run.config, "budget": granted}
 
     @property
+    def optima(self) -> Mapping[str, float]:
+        """The best values that there are of what it measured, where they are known."""
+        found: Mapping[str, float] = self.run.config.get("optima") or {}
+        return found
+
+    @property
     def best(self) -> Trial | None:
         """The best trial by the rule of the run; None if there is none."""
         return self.choice.trial

@@ -6,8 +6,11 @@
   const chosen = new Map();
 
   const colour = (text) => {
-    const name = /^var\((--[\w-]+)\)$/.exec(text);
-    return name ? getComputedStyle(document.documentElement).getPropertyValue(name[1]).trim() : text;
+    // "var(--name)" or, of an area that is seen through, "var(--name)@0.2".
+    const name = /^var\((--[\w-]+)\)(?:@([\d.]+))?$/.exec(text);
+    if (!name) return text;
+    const value = getComputedStyle(document.documentElement).getPropertyValue(name[1]).trim();
+    return name[2] ? value + Math.round(255 * name[2]).toString(16).padStart(2, "0") : value;
   };
 
   // A copy in which every CSS variable has its value; arrays of numbers are kept as they are.

@@ -11,12 +11,14 @@ from pathlib import Path
 from ogive.core.errors import SpecError, StoreError
 from ogive.reporting import tables
 from ogive.reporting.answer import answer_section
+from ogive.reporting.answers import mistakes_section
 from ogive.reporting.cells import Drawing
 from ogive.reporting.curves import Figure, anytime_figure, figure_section, training_figure
 from ogive.reporting.evidence import equal_budgets
 from ogive.reporting.facts import Facts, facts_of
 from ogive.reporting.markup import Html, document, joined, listed, script_json, write_text
 from ogive.reporting.member import Member, by_strategy
+from ogive.reporting.paired_tests import paired_tests
 from ogive.reporting.scatter import Album, agreement_figure, pareto_figure
 from ogive.reporting.scores import kernels_section
 from ogive.runs import Run
@@ -87,11 +89,13 @@ def _body(facts: Facts, drawing: Drawing, album: Album, path: str) -> tuple[list
     training = training_figure(best) if best is not None else None
     parts = [
         answer_section(facts, drawing),
-        figure_section(anytime, runs, facts.within, after=equal_budgets(facts)),
+        tables.data_section(facts),
+        figure_section(anytime, runs, facts.within, after=joined(equal_budgets(facts), paired_tests(facts))),
         figure_section(pareto, runs, facts.within) if pareto else None,
         figure_section(agreement, runs, facts.within) if agreement else None,
         _kernels(facts, drawing),
         figure_section(training, [facts.lead], facts.within) if training else None,
+        mistakes_section(facts),
         tables.epochs_section(facts),
         tables.trials_section(facts, album),
         tables.failures_section(facts),

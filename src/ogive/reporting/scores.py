@@ -5,10 +5,7 @@ That is their kernels, as pictures beside each other: a good, a middling and a p
 
 from __future__ import annotations
 
-import base64
 import math
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,11 +17,13 @@ import numpy.typing as npt
 
 from ogive.core.architecture import Architecture
 from ogive.core.metric import PARAMS, Metric, of_version_1
+from ogive.png import png
 from ogive.reporting.cells import Draw, Drawing
 from ogive.reporting.curves import JSON, Figure, chart, label, trace
 from ogive.reporting.markup import (
     Html,
     document,
+    image,
     joined,
     number,
     script_json,
@@ -220,12 +219,12 @@ def kernels_section(
 def _card(name: str, kernel: Kernel, told: Sequence[str], draw: Draw, low: float) -> Html:
     said = f"two images agree in {100 * kernel.agreement:.0f} % of {number(kernel.units)} ReLU units on average"
     drawn = draw(kernel.arch)
-    image = _image(heat_map(kernel.shares, low), f"{name}: {said}")
+    seen = image(heat_map(kernel.shares, low), f"{name}: {said}")
     below = tag("span", "image j, both in the order of the classes")
     return tag(
         "figure",
         tag("h3", name),
-        tag("div", tag("span", "image i"), image, below, class_="map"),
+        tag("div", tag("span", "image i"), seen, below, class_="map"),
         tag("figcaption", tag("ul", [tag("li", line) for line in (*told, said)])),
         tag("div", Html(drawn), class_="picture") if drawn else None,
         tag("code", str(kernel.arch)),
@@ -235,29 +234,15 @@ def _card(name: str, kernel: Kernel, told: Sequence[str], draw: Draw, low: float
 def _bar(low: float) -> Html:
     """What the colours mean, from the lowest share of all kernels to one."""
     colours = heat_map(np.linspace(low, 1, 256)[None, :], low)
-    ends = [tag("span", f"{100 * low:.0f} %"), _image(colours, "the scale of colours"), tag("span", "100 %")]
+    ends = [tag("span", f"{100 * low:.0f} %"), image(colours, "the scale of colours"), tag("span", "100 %")]
     return tag("div", tag("span", "units in the same state"), ends, class_="colourbar")
-
-
-def _image(png: bytes, words: str) -> Html:
-    """A picture inside the page, with words for those who cannot see it."""
-    text = base64.b64encode(png).decode()
-    return tag("img", src=f"data:image/png;base64,{text}", alt=words)
 
 
 def heat_map(shares_BB: npt.NDArray[np.float64], low: float) -> bytes:
     """A PNG with one pixel for each entry, coloured from `low` to 1."""
     span = max(1 - low, 1e-9)
     indices = np.rint(255 * np.clip((shares_BB - low) / span, 0, 1)).astype(np.uint8)
-    height, width = indices.shape
-    rows = np.hstack([np.zeros((height, 1), np.uint8), indices]).tobytes()  # each row begins with its filter, none
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"PLTE", _palette()), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in chunks)
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return png(indices, _palette())
 
 
 @cache

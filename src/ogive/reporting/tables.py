@@ -11,10 +11,11 @@ from ogive.core.metric import Metric
 from ogive.core.space import Choice, SearchSpace
 from ogive.core.trial import Trial
 from ogive.reporting.drawing import family
-from ogive.reporting.evidence import comparisons, resume_command, sources
+from ogive.reporting.evidence import comparisons, origin, resume_command, sources
 from ogive.reporting.facts import Facts
 from ogive.reporting.markup import (
     Html,
+    alike,
     badge,
     duration,
     joined,
@@ -23,12 +24,13 @@ from ogive.reporting.markup import (
     table,
     tag,
     title,
-    told,
+    told_alike,
 )
 from ogive.reporting.member import Member, score
 from ogive.reporting.scatter import Album
 
 __all__ = [
+    "data_section",
     "environment_section",
     "epochs_section",
     "failures_section",
@@ -48,24 +50,32 @@ GIVEN = ("data", "table", "weights", "skeleton", "seed", "in_flight", "order", "
 
 
 class Columns:
-    """What a table of trials says of each: scores that several metrics make, all that was measured, and the seconds."""
+    """What a table says of some trials: scores that several metrics make, all that was measured, and the seconds.
 
-    def __init__(self, runs: Iterable[Member], metrics: Iterable[Metric]) -> None:
+    All cells of a column have as many decimals.
+    """
+
+    def __init__(self, runs: Iterable[Member], metrics: Iterable[Metric], trials: Sequence[Trial]) -> None:
         members = list(runs)
         measured = {name for one in members for trial in one.working for name in trial.metrics}
         sought = [(rank, found) for one in members for rank, found in enumerate(one.sought)]
-        self._metrics = [metric for metric in metrics if metric.name in measured]
-        self._composed = {rank: found.written for rank, found in reversed(sought) if found.metric is None}
+        shown = [metric for metric in metrics if metric.name in measured]
+        composed = {rank: found.written for rank, found in reversed(sought) if found.metric is None}
         directed = {found.metric.name: found.noun for _, found in sought if found.metric is not None}
-        self.headers = [f"score: {self._composed[rank]}" for rank in sorted(self._composed)]
-        self.headers += [directed.get(metric.name, title(metric)) for metric in self._metrics] + ["seconds"]
+        self.headers = [f"score: {composed[rank]}" for rank in sorted(composed)]
+        self.headers += [directed.get(metric.name, title(metric)) for metric in shown] + ["seconds"]
+        columns = [_cells([score(trial, rank) for trial in trials]) for rank in sorted(composed)]
+        for metric in shown:
+            values = [trial.metrics.get(metric.name, math.nan) for trial in trials]
+            columns.append(_cells(values, metric))
+        columns.append(_cells([trial.cost.wall_s for trial in trials]))
+        self.rows: list[list[Html]] = [list(row) for row in zip(*columns, strict=True)]
 
-    def cells(self, trial: Trial) -> list[Html]:
-        """The cells of a trial."""
-        scores = [number_cell(score(trial, rank)) for rank in sorted(self._composed)]
-        values = [(metric, trial.metrics.get(metric.name)) for metric in self._metrics]
-        measured = [number_cell(math.nan if value is None else value, told(metric, value)) for metric, value in values]
-        return [*scores, *measured, number_cell(trial.cost.wall_s)]
+
+def _cells(values: Sequence[float], metric: Metric | None = None) -> list[Html]:
+    known = [None if not math.isfinite(value) else value for value in values]
+    texts = alike(known) if metric is None else told_alike(metric, known)
+    return [number_cell(value, text) for value, text in zip(values, texts, strict=True)]
 
 
 def trials_section(facts: Facts, album: Album) -> Html:
@@ -78,12 +88,13 @@ def trials_section(facts: Facts, album: Album) -> Html:
     )
     first = {trial.arch: trial for _, trial in reversed(working)}
     ranked = [(one, trial) for one, trial in working if first[trial.arch] is trial][:TRIALS]
-    columns = Columns([one for one in runs if any(one is shown for shown, _ in ranked)], facts.metrics)
+    shown_runs = [one for one in runs if any(one is shown for shown, _ in ranked)]
+    columns = Columns(shown_runs, facts.metrics, [trial for _, trial in ranked])
     rows = []
-    for one, trial in ranked:
+    for (one, trial), cells in zip(ranked, columns.rows, strict=True):
         arch = tag("span", str(trial.arch), data_point=album.add(one, trial, picture=True), tabindex=0, class_="mono")
         place = ["on it" if trial.arch in front else "–"] if several else []
-        rows.append([badge(one.tag), number_cell(trial.number), arch, *place, *columns.cells(trial)])
+        rows.append([badge(one.tag), number_cell(trial.number), arch, *place, *cells])
     text = (
         f"{len(working):,} candidates were measured, {len(first):,} of them different. Here are the best "
         f"{len(ranked)}, each with its best trial{', those of the Pareto front first' if several else ''}. Click on a "
@@ -116,6 +127,36 @@ def failures_section(facts: Facts) -> Html:
     ]
     listed = table(["Reason", "How often", "Run and trial"], rows) if rows else None
     return section("failures", "Failures", tag("p", text), listed, sources(runs))
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+def data_section(facts: Facts) -> Html | None:
+    """What the runs were searched on: how much of what there is, and how it is divided; None where nobody noted it."""
+    told: dict[str, tuple[str, ...]] = {}
+    for one in facts.runs:
+        name, lines = one.config.get("data"), one.config.get("data_summary")
+        if name and lines:
+            told.setdefault(str(name), tuple(map(str, lines)))
+    if not told:
+        return None
+    parts = [
+        joined(tag("p", tag("code", name)), tag("ul", [tag("li", line) for line in lines]))
+        for name, lines in told.items()
+    ]
+    best = facts.winner
+    last = None
+    if best is not None and best.trained and best.one.config.get("data"):
+        held_out = bool(best.one.final.get("held_out"))
+        trained_on = (
+            "The winner's full training left the validation part out, and measured on it after each epoch."
+            if held_out
+            else "The winner's full training took the training and the validation part together."
+        )
+        last = tag("p", f"{trained_on} The test part was seen after it, once for each look.")
+    rule = "The search learns from the training part and compares on the validation part; it never sees the test part."
+    return section("data", "Data", parts, tag("p", rule), last)
 
 
 # -- environment and commands -----------------------------------------------------------------------------------------
@@ -162,7 +203,8 @@ def reproduce_section(facts: Facts, page: str) -> Html:
     """The commands that made the runs, the winner and this page."""
     runs, best = facts.runs, facts.winner
     folders = [shlex.quote(str(one.run.folder)) for one in runs]
-    lines = [str(one.config["command"]) for one in runs if one.config.get("command")]
+    python = [one for one in runs if not one.config.get("command") and not one.compared]
+    lines = [origin(one) for one in runs if one.config.get("command") or not one.compared]
     lines += [resume_command(one) for one in runs if one.run.granted is not None]
     lines += comparisons(runs)
     # The winner of a table has no images to be trained on, unless the user names some.
@@ -177,13 +219,21 @@ def reproduce_section(facts: Facts, page: str) -> Html:
     again = "ogive resume FOLDER"
     chances = [chance for one in runs for chance in one.run.chances]
     same = "Clocks and latencies will differ, trials will not." if not chances else "Trials will differ."
-    text = ("An interrupted run goes on with ", tag("code", again), ". ", " ".join([*dict.fromkeys(chances), same]))
+    words = " ".join([*dict.fromkeys(chances), same])
+    said: tuple[str | Html, ...] = ("An interrupted run goes on with ", tag("code", again), ". ", words)
+    if python:
+        tags = ", ".join(f"[{one.tag}]" for one in python)
+        said = (*said, f" {tags} started from Python: the command here does the same.")
     pre = tag("pre", "\n".join(commands))
-    return section("reproduce", "How to reproduce", tag("p", *text), pre, tag("h3", "Runs"), _runs_table(runs))
+    return section("reproduce", "How to reproduce", tag("p", *said), pre, tag("h3", "Runs"), _runs_table(runs))
 
 
 def _runs_table(runs: Sequence[Member]) -> Html:
     """One line a run: folder, strategy, seed, what became of its trials."""
+    best = [score(one.final_best) if one.best else None for one in runs]
+    alone = [one.sought[0].alike([value])[0] for one, value in zip(runs, best, strict=True)]
+    one_metric = len({one.sought[0] for one in runs}) == 1
+    bests = runs[0].sought[0].alike(best) if one_metric else alone
     rows: list[list[str | Html]] = [
         [
             badge(one.tag),
@@ -191,11 +241,11 @@ def _runs_table(runs: Sequence[Member]) -> Html:
             one.strategy,
             one.seed,
             *(str(one.count(status)) for status in ("ok", "failed", "screened")),
-            one.sought[0].told(score(one.final_best)) if one.best else "–",
+            reached_best,
             duration(one.run.elapsed_s),
             str(one.config.get("created", "")),
         ]
-        for one in runs
+        for one, reached_best in zip(runs, bests, strict=True)
     ]
     same = len({one.sought[0].written for one in runs}) == 1
     several = any(len(one.sought) > 1 for one in runs)
@@ -255,12 +305,12 @@ def _chooses_operations(one: Member) -> bool:
 
 
 def _of_run(one: Member, space: SearchSpace, facts: Facts) -> Html:
-    columns = Columns([one], facts.metrics)
+    columns = Columns([one], facts.metrics, one.evaluated)
     rows = []
-    for place, trial in enumerate(one.evaluated, start=1):
+    for place, (trial, cells) in enumerate(zip(one.evaluated, columns.rows, strict=True), start=1):
         skips, among = skip_connections(space, trial.arch)
         arch, chosen = tag("span", str(trial.arch), class_="mono"), number_cell(skips, f"{skips} of {among}")
-        rows.append([number_cell(place, str(place)), arch, chosen, *columns.cells(trial)])
+        rows.append([number_cell(place, str(place)), arch, chosen, *cells])
     headers = ["Epoch", "Derived", "Skip connections", *columns.headers]
     heading = tag("p", badge(one.tag), f" {one.strategy}, seed {one.seed}. {_collapse(one.evaluated, space)}")
     return joined(heading, table(headers, rows, sortable=True))

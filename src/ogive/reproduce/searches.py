@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ogive import catalog
-from ogive.comparison import Comparison, compare, interval_of, pairs_of
+from ogive.comparison import Comparison, compare
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData
 from ogive.core.rng import Seed
 from ogive.metrics import Interval, interval_name, mean_interval
+from ogive.paired import interval_of, pairs_of
 from ogive.reproduce.ledger import Sittings, empty_row, write_row
 from ogive.reproduce.recipe import Column, Recipe
 from ogive.reproduce.verdict import columns_verdict, doubts

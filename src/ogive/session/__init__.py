@@ -3,7 +3,7 @@
 Torch is reached only through the catalog, so a tabular search never imports it.
 """
 
-from ogive.session.assembly import Maker, Parts, assemble, is_maker, isolated, projections, unrepeatable
+from ogive.session.assembly import Maker, Parts, assemble, is_maker, isolated, optimum_of, projections, unrepeatable
 from ogive.session.finalists import remeasured
 from ogive.session.pace import Pace, Past, UnderWay
 from ogive.session.running import budget_in_force, going_on, ran, resume, search, searched, stopped, stored, unfinished
@@ -24,6 +24,7 @@ __all__ = [
     "going_on",
     "is_maker",
     "isolated",
+    "optimum_of",
     "projections",
     "ran",
     "refuse_other_settings",

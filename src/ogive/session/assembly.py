@@ -15,11 +15,11 @@ from typing import Any
 from ogive import catalog
 from ogive.choice import check_limits, limits_of
 from ogive.context import Context
-from ogive.core.capabilities import Composite, Listening, Projecting, Reading, fidelity_of, walk
+from ogive.core.capabilities import Composite, Described, Finite, Listening, Projecting, Reading, fidelity_of, walk
 from ogive.core.errors import SpecError, in_line
 from ogive.core.evaluator import Clocked, Evaluator, Screened
 from ogive.core.limit import Limit, check_constraints
-from ogive.core.metric import names_of
+from ogive.core.metric import Metric, names_of
 from ogive.core.objective import Objective
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
@@ -29,7 +29,18 @@ from ogive.session.settings import Settings, threads_of
 from ogive.spec import parse_data
 from ogive.tables.world import closing, tables_of
 
-__all__ = ["Maker", "Parts", "assemble", "is_maker", "isolated", "listen", "projections", "unrepeatable"]
+__all__ = [
+    "Maker",
+    "Parts",
+    "assemble",
+    "is_maker",
+    "isolated",
+    "listen",
+    "optimum_of",
+    "projections",
+    "understood",
+    "unrepeatable",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -182,6 +193,26 @@ class _Nowhere:
 def projections(parts: Parts) -> int:
     """How many proposals were projected onto rows of a closed world."""
     return sum(part.projections for part in walk(parts.strategy) if isinstance(part, Projecting))
+
+
+def optimum_of(evaluator: Evaluator, metric: Metric) -> float | None:
+    """The best value of a metric, if whatever measures it knows that."""
+    measuring = (part for part in walk(evaluator) if isinstance(part, Evaluator) and metric in part.metrics)
+    return next((part.optimum(metric.name) for part in measuring if isinstance(part, Finite)), None)
+
+
+def understood(parts: Parts, settings: Settings) -> dict[str, Any]:
+    """What a search knows of its data and its table, for whoever reads the run without them.
+
+    ``data_summary``: their lines; ``optima``: the best values that there are, where they are known. Of what keeps to
+    limits no best is known.
+    """
+    data = parts.context["data"]
+    found: dict[str, Any] = {"data_summary": list(data.summary) if isinstance(data, Described) else []}
+    if not settings.where and not settings.prefer:
+        best = {metric.name: optimum_of(parts.evaluator, metric) for metric in parts.evaluator.metrics}
+        found["optima"] = {name: float(value) for name, value in best.items() if value is not None}
+    return found
 
 
 def unrepeatable(parts: Parts) -> list[str]:

@@ -31,7 +31,7 @@ from ogive.executors import at_work, opened
 from ogive.machine import facts
 from ogive.run_store import Followed, RunStore
 from ogive.runs import BUDGET, HOLD, STOP, Run, Stopped, read_config, read_run
-from ogive.session.assembly import Parts, assemble, listen, projections, unrepeatable
+from ogive.session.assembly import Parts, assemble, listen, projections, understood, unrepeatable
 from ogive.session.finalists import needs_clock, remeasured
 from ogive.session.rungs import Rungs
 from ogive.session.settings import Settings, refuse_order_of_finishing, refuse_other_plugins, settings_of
@@ -83,6 +83,7 @@ def stored(
         header["objectives"] = list(parts.written)
         header["unrepeatable"] = unrepeatable(parts)
         header["guesses"] = [asdict(guess) for guess in guesses_of(parts.evaluator)]
+        header |= understood(parts, settings)
         header["metrics"] = [metric.to_json() for metric in parts.evaluator.metrics]
         with _store(folder, ranks, lambda: RunStore.create(folder, header)) as store:
             for trial in _drive(settings, study, store, workers, (), save_every, alone=ranks is None):

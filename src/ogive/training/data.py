@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ogive.answers import Shown
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.networks.plain import Plain
 from ogive.networks.plain_images import of_images
+from ogive.png import png
 from ogive.training.arrays import encode, read_arrays
 from ogive.training.augment import Augmentation
 from ogive.training.checkpoint import save_tensors
@@ -44,6 +47,7 @@ FIXED = Seed(0)  # everybody divides alike who does not ask for another division
 UNCHANGED = Augmentation()
 LARGEST_SIDE = 4096  # pixels; more than any published image classifier was trained on
 CHUNK_PIXELS = 1 << 28  # at most so many numbers of 4 bytes are in flight while images are resized
+PREVIEW = 56  # pixels a side of what a page shows
 MOST_NAMED = 12  # classes whose names are told
 SHARE = 0.2  # of the images that are divided, where the data set has no part of its own
 
@@ -135,6 +139,10 @@ class Data:
         offset = (mean / std).to(images.device, dtype).view(channels)
         return images.to(dtype) * factor - offset
 
+    def shown(self, place: int) -> Shown:
+        """What a person sees of a test image: a picture of it, at most `PREVIEW` pixels wide and high."""
+        return Shown(picture=png(_preview(self.test.images[place].cpu())))
+
     def plain(self) -> Plain:
         """What travels with networks of these images; test images as they were read, since the file prepares them."""
         test = {"images": self.test.images, "labels": self.test.labels}
@@ -158,6 +166,20 @@ class Data:
     def to(self, device: torch.device | str) -> Self:
         """The same data on a device."""
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
+
+
+def _preview(image: Tensor) -> npt.NDArray[np.uint8]:
+    """Pixels (H, W, 3) or (H, W) of an image (C, H, W), of numbers from the darkest to the brightest."""
+    shown = image.float() if len(image) == 3 else image[:1].float()
+    if image.dtype != torch.uint8:
+        low, high = shown.aminmax()
+        shown = (shown - low) * (255 / max(float(high - low), 1e-12))
+    longest = max(shown.shape[1:])
+    if longest > PREVIEW:
+        height, width = (max(1, round(side * PREVIEW / longest)) for side in shown.shape[1:])
+        shown = F.adaptive_avg_pool2d(shown[None], (height, width))[0]
+    bytes_HWC: npt.NDArray[np.uint8] = shown.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(bytes_HWC if len(image) == 3 else bytes_HWC[:, :, 0])
 
 
 def of_classes(classes: Sequence[str], labels: Tensor) -> str:

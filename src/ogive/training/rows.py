@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ogive.answers import Shown
 from ogive.core.errors import SpecError, shortened
 from ogive.core.trial import counted
 from ogive.networks.plain import Plain
@@ -32,6 +33,7 @@ Objects = npt.NDArray[np.object_]
 Numbers = npt.NDArray[np.float64]
 # Whole numbers with more different values than this are taken for quantities, not for classes.
 MOST_CLASSES = 20
+SHOWN = 160  # letters of a row on a page
 LEAST = 5  # rows that can be divided into train, validation and test at all
 
 
@@ -105,6 +107,13 @@ class Rows(Data):
                 writer.writerows(rows)
 
         return of_rows(self.preparation, self.target, rows=rows[:256], inputs=self.test.images[:256], keep=keep)
+
+    def shown(self, place: int) -> Shown:
+        """What a person sees of a test row: its cells, shortened."""
+        names = self.preparation.columns
+        cells = [*(f"{value:g}" for value in self.cells.numbers[place]), *map(str, self.cells.words[place])]
+        told = ", ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True))
+        return Shown(text=shortened(told, SHOWN))
 
     def raw(self) -> list[dict[str, str]]:
         """Test rows as a file has them: a text for each column, empty where the cell is missing."""

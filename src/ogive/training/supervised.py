@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -38,6 +38,7 @@ __all__ = [
     "Supervised",
     "accuracy",
     "lost_on",
+    "outputs_of",
     "summed",
     "train",
 ]
@@ -237,17 +238,22 @@ def accuracy(network: nn.Module, split: Split, data: Data, device: torch.device 
 
 def summed(network: nn.Module, split: Split, data: Data, device: torch.device, score: Score) -> float:
     """The sum of a score over a split; the network is measured in eval mode and left in the mode it had."""
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for outputs, labels in outputs_of(network, split, data, device):
+        total += score.each(outputs, labels).sum()
+    return float(total.item())
+
+
+def outputs_of(network: nn.Module, split: Split, data: Data, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Outputs of a network and targets, a batch at a time; it is measured in eval mode and left in the mode it had."""
     mode = network.training
     dtype = next(network.parameters()).dtype
     size = max(1, min(len(split), PIXELS // math.prod(data.shape)))
-    total = torch.zeros((), dtype=torch.float64, device=device)
     network.eval()
     with torch.inference_mode():
         for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
-            x_NCHW = data.normalised(laid_out(images.to(device)), dtype)
-            total += score.each(network(x_NCHW), labels.to(device)).sum()
+            yield network(data.normalised(laid_out(images.to(device)), dtype)), labels.to(device)
     network.train(mode)
-    return float(total.item())
 
 
 class Supervised:

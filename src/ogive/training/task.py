@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import nn
 
+from ogive.answers import Answers
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError
 from ogive.core.metric import Metric
@@ -23,6 +24,7 @@ from ogive.training.loop import Tell, Training
 
 __all__ = [
     "Builder",
+    "Examined",
     "Judge",
     "Judged",
     "Part",
@@ -31,6 +33,7 @@ __all__ = [
     "Shaped",
     "Size",
     "Task",
+    "Validated",
     "mean",
     "refuse_other_space",
 ]
@@ -157,6 +160,22 @@ class Prepared(Protocol):
     def rehearse(self, recipe: Any, *, seed: Seed, device: torch.device) -> float:
         """About how many seconds it will take; something short stands for it from now on."""
         ...
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """A task that can tell what a network answers on each test input, and not only how often it is right."""
+
+    def examined(self, network: nn.Module) -> Answers:
+        """Its answers on the test part: those of one look with what is measured there."""
+        ...
+
+
+@runtime_checkable
+class Validated(Protocol):
+    """A training that measures its network on the validation part so often: after every so many epochs, 0 for never."""
+
+    validate_every: int
 
 
 class Judge(Protocol):

@@ -261,7 +261,7 @@ def test_the_verdict_about_a_metric_that_is_minimised_favours_the_lower(make: Ma
     own = quick(make, trial, strategy="evolution")
     slow = [trial(k, {"latency_ms": 30.0}, (-30.0,)) for k in range(3)]
     text = answer(own, make("chance", slow, strategy="random", objectives=["minimize(latency_ms)"]))
-    assert "latency (lower is better) is 15.15\u00a0ms with evolution and 30\u00a0ms with random search" in text
+    assert "latency (lower is better) is 15.15\u00a0ms with evolution and 30.00\u00a0ms with random search" in text
     assert "the search is ahead by 14.85" in text
 
 

@@ -53,16 +53,47 @@ def test_the_tables_clock_is_offered_where_a_table_was_searched(make: Make, tria
     assert chosen["traces"][0]["y"] == [2]
 
 
-def test_several_seeds_get_thin_lines_and_the_mean_of_all(make: Make, trial: Of) -> None:
-    runs = [
-        make(f"s{seed}", [trial(k, {"val_acc": 1.0}, (k + seed,)) for k in range(3)], seed=seed) for seed in (0, 1, 2)
+def seeds(make: Make, trial: Of, count: int) -> list[Run]:
+    return [
+        make(f"s{seed}", [trial(k, {"val_acc": 1.0}, (k + seed,)) for k in range(3)], seed=seed)
+        for seed in range(count)
     ]
-    figure = anytime_figure(facts_of(runs))
-    traces = figure.views[0]["traces"]
-    assert [trace["showlegend"] for trace in traces] == [False, False, False, True]
-    assert "mean of 3 seeds" in traces[-1]["name"]
-    # Best so far after 1, 2, 3 trials is seed, seed + 1, seed + 2: means 1, 2, 3.
-    assert (traces[-1]["y"][0], traces[-1]["y"][-1]) == (1.0, 3.0)
+
+
+def test_two_seeds_get_thin_lines_and_their_mean(make: Make, trial: Of) -> None:
+    traces = anytime_figure(facts_of(seeds(make, trial, 2))).views[0]["traces"]
+    assert [trace["showlegend"] for trace in traces] == [False, False, True]
+    assert (traces[-1]["y"][0], traces[-1]["y"][-1]) == (0.5, 2.5)
+
+
+def test_several_seeds_get_their_mean_in_a_band_that_is_its_interval(make: Make, trial: Of) -> None:
+    figure = anytime_figure(facts_of(seeds(make, trial, 3)))
+    low, high, mean = figure.views[0]["traces"]
+    assert [trace["showlegend"] for trace in (low, high, mean)] == [False, False, True]
+    assert "mean of 3 seeds" in mean["name"]
+    # Best so far after 1, 2, 3 trials is seed, seed + 1, seed + 2: means 1, 2, 3, each with a deviation of 1.
+    assert (mean["y"][0], mean["y"][-1]) == (1.0, 3.0)
+    half = 4.302653 / 3**0.5  # of t with two degrees of freedom
+    assert (low["y"][-1], high["y"][-1]) == pytest.approx((3 - half, 3 + half), rel=1e-5)
+    assert high["fill"] == "tonexty"
+    assert "95 % t-interval" in figure.note
+
+
+def test_training_and_validation_stand_in_one_chart_and_a_missing_curve_is_explained(make: Make, trial: Of) -> None:
+    def figure(name: str, *, held_out: bool) -> Figure:
+        run = make(name, [trial(0, {"val_acc": 90.0}, (90.0,))])
+        history = [{"epoch": k, "train_acc": 50.0 + k, "val_acc": 40.0 + k if held_out else None} for k in (1, 2)]
+        found = training_of(run, history)
+        assert found is not None
+        return found
+
+    both = figure("both", held_out=True)
+    assert [trace["name"] for trace in both.views[0]["traces"]] == ["training accuracy", "validation accuracy"]
+    assert [trace["y"] for trace in both.views[0]["traces"]] == [[51, 52], [41, 42]]
+    assert both.note == ""
+    alone = figure("alone", held_out=False)
+    assert len(alone.views[0]["traces"]) == 1
+    assert "--validate holds it out" in alone.note
 
 
 def test_an_axis_is_cut_only_where_a_bad_beginning_would_flatten_the_rest(make: Make, trial: Of) -> None:

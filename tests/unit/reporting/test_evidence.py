@@ -118,7 +118,6 @@ def test_a_comparison_is_not_said_to_be_started_from_python_and_gets_its_command
     runs = [read_run(path.parent) for path in sorted(tmp_path.glob("both/*/run.json"))]
     text = page(runs)
     assert "started from Python" not in text
-    assert "It is one search of a comparison. This command does the same:" in text
     (command,) = comparisons(facts_of(runs).runs)
     assert command == (
         "ogive compare local_search random --space nasbench201 --evaluator tabular --objective 'maximize(val_acc)' "

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ogive.core.metric import Better, of_version_1
-from ogive.reporting.markup import Html, Sought, duration, joined, number, script_json, tag, told
+from ogive.core.metric import Better, Metric, of_version_1
+from ogive.reporting.markup import Html, Sought, alike, duration, joined, number, script_json, tag, told, told_alike
 
 
 def test_plain_text_is_escaped_and_html_is_not() -> None:
@@ -116,5 +116,30 @@ def test_an_objective_of_several_metrics_keeps_its_score() -> None:
 
 
 def test_a_span_of_a_metric_that_is_minimised_goes_from_low_to_high() -> None:
-    assert sought("", "latency_ms", "smaller").span(-3.0, -1.5) == "1.5 to 3"
-    assert sought("", "val_acc", "larger").span(90.25, 91.0) == "90.25 to 91"
+    assert sought("", "latency_ms", "smaller").span(-3.0, -1.5, ".1f") == "1.5 to 3.0"
+    assert sought("", "val_acc", "larger").span(90.25, 91.0, ".2f") == "90.25 to 91.00"
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ([1.5, 12.0, None], ["1.50", "12.00", "–"]),
+        ([3.0, 1200.0], ["3", "1,200"]),
+        ([0.94231, 0.02467], ["0.9423", "0.0247"]),
+        ([12345.6, 2.0], ["12,346", "2"]),
+        ([1e-9, 5.0], ["1.000e-09", "5.000e+00"]),
+        ([2.0, float("nan")], ["2", "nan"]),
+        ([], []),
+    ],
+)
+def test_numbers_of_one_column_have_as_many_decimals(values: list[float | None], written: list[str]) -> None:
+    assert alike(values) == written
+
+
+def test_values_of_a_metric_have_its_unit_and_as_many_decimals() -> None:
+    assert told_alike(Metric("latency_ms", "ms", "smaller"), [1.375, 10.0, None]) == [
+        "1.38\u00a0ms",
+        "10.00\u00a0ms",
+        "–",
+    ]
+    assert told_alike(Metric("val_acc", "%"), [7.0, 93.456]) == ["7.00\u00a0%", "93.46\u00a0%"]

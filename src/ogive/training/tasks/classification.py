@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ogive.answers import Answers
 from ogive.core.metric import VAL_ACC, Metric
 from ogive.core.rng import Seed
 from ogive.networks import count
+from ogive.training.examination import answered
 from ogive.training.recipe import Recipe
 from ogive.training.supervised import Accuracy, Score, accuracy
 from ogive.training.task import Part
@@ -44,6 +46,10 @@ class Classification(Prediction):
         device = next(network.parameters()).device
         split = self.data.test if part == "test" else self.data.val
         return {f"{part}_acc": accuracy(network, split, self.data, device)}
+
+    def examined(self, network: nn.Module) -> Answers:
+        """Right and wrong answers on the test part, with the mistakes of which the network is surest."""
+        return answered(network, self.data)
 
     def described(self, network: nn.Module, recipe: Recipe, measured: Mapping[str, float]) -> dict[str, Any]:
         """The number of test inputs and of right answers, parameters and multiply-accumulates."""

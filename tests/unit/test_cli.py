@@ -38,7 +38,7 @@ COMMANDS: dict[str, set[str]] = {
     "resume": {"run", "--budget", "--prefer", "--data", "--device", "--threads", "--workers"},
     "compare": {*SETTINGS, "strategies", "--seeds"},
     "train": {"run", "--trial", "--data", "--channels", "--cells", "--recipe", "--device", "--threads"}
-    | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out"},
+    | {"--prefer", "--tensorboard", "--no-tensorboard", "--preset", "--seed", "--out", "--validate"},
     "front": {"run", "--prefer", "--objective", "--json"},
     "watch": {"run", "--every", "--once"},
     "export": {"run", "--trial", "--to", "--out", "--name", "--raw", "--data"},

@@ -120,7 +120,7 @@ def test_what_is_missing_cut_or_of_another_kind_is_named(tmp_path):
     unknown = json.loads(json.dumps(told))
     unknown["val"]["nets"][0]["genotype"]["normal"][0][0] = "conv_9x9"
     meta.write_text(json.dumps(unknown))
-    with pytest.raises(SpecError, match="Network 0 of val in .* is none of this space"):
+    with pytest.raises(SpecError, match=r"Network 0 of val in .* is none of this space"):
         keep_authors(file, tmp_path / "kept", "val")
     longer = json.loads(json.dumps(told))
     longer["val"]["nets"][2]["num_nodes"] += 1
@@ -130,7 +130,7 @@ def test_what_is_missing_cut_or_of_another_kind_is_named(tmp_path):
     more = json.loads(json.dumps(told))
     more["val"]["nets"].append(more["val"]["nets"][0])
     meta.write_text(json.dumps(more))
-    with pytest.raises(SpecError, match="holds 3 networks of the split val, but .* tells of 4"):
+    with pytest.raises(SpecError, match=r"holds 3 networks of the split val, but .* tells of 4"):
         Authors(file, "val")
     named = json.loads(json.dumps(told))
     named["val"]["meta"]["primitives_ext"]["0"] = "lstm"

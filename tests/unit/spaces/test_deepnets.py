@@ -105,7 +105,7 @@ def test_networks_of_the_other_splits_are_of_the_published_sizes(split, count, m
     graphs = [drawn(split, number, 1).graph for number in range(100)]
     nodes = np.array([len(graph) for graph in graphs])
 
-    # Three standard errors of a difference; the next published mean is further away than that for deep and dense.
+    # Three standard errors of the difference of two means.
     assert abs(nodes.mean() - mean) < 3 * np.sqrt(deviation**2 / count + nodes.var() / 100)
     assert 0.7 * deviation < nodes.std() < 1.3 * deviation
     assert nodes.max() < 1.3 * most

@@ -33,6 +33,7 @@ FORMATS = ("svg", "pdf")
 # Okabe and Ito's colours, which people with any kind of sight tell apart; lines go on in other styles.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
+MARGIN_INCHES = 0.1
 INCHES = (4.6, 3.0)  # a column of most papers is 3.3 to 3.5 wide
 # Fonts are embedded as TrueType, which publishers ask for, and identifiers of an SVG come from its content.
 SETTINGS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.hashsalt": "ogive", "font.size": 8, "axes.spines.top": False} | {
@@ -231,15 +232,19 @@ def _written(
     """A figure in every format."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     paths = []
     with mpl.rc_context(SETTINGS):
-        figure: Figure = Figure(figsize=size, layout="constrained")
+        figure: Figure = Figure(figsize=size)
         draw(figure.add_subplot())
+        # Laid out once for all formats: an engine that stays with the figure would do it again for each.
+        ConstrainedLayoutEngine().execute(figure)
+        drawn = figure.get_tightbbox().padded(MARGIN_INCHES)
         for kind in kinds:
             content = io.BytesIO()
             undated: dict[str, Any] = {"Date": None} if kind == "svg" else {"CreationDate": None}
-            figure.savefig(content, format=kind, metadata=undated, bbox_inches="tight")
+            figure.savefig(content, format=kind, metadata=undated, bbox_inches=drawn)
             path = stem.with_name(f"{stem.name}.{kind}")
             write_whole(path, content.getvalue())
             paths.append(path)

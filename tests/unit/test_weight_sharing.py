@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
+from ogive.hypernets.files import SHIPPED
 from ogive.reproduce import Shared, reproduce, shared
 from ogive.reproduce.recipe import shared_of
 from ogive.reproduce.weight_sharing import judged_shared
+from ogive.runs import read_run
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
 
@@ -95,6 +99,25 @@ def test_few_shot_estimates_are_ranked_beside_the_parameters(table: Table, tmp_p
     assert len(list(supernets.iterdir())) == 7
     assert seed["training_s"]["few-shot"] == seed["training_s"]["few-shot, calibrated"] > seed["training_s"]["one-shot"]
     assert any(line.startswith("* few-shot minus params: ") for line in row["markdown"])
+
+
+def test_predicted_weights_are_ranked_beside_the_parameters(table: Table, tmp_path: Path) -> None:
+    size = {"data": "digits(limit=60)", "channels": 4, "cells": 1, "archs": 8, "resamples": 20}
+    size |= {"validation_images": 20, "statistics_images": 20, "table": str(table.folder)}
+    row = twice(made("predicted_weights", {**size, "seeds": 1}), tmp_path / "out")
+    (seed,) = row["seeds"]
+    assert seed["hypernetwork"] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+    names = ["predicted weights, by batch", "predicted weights", "params"]
+    assert [line["proxy"] for line in seed["rows"]] == names * 3
+    assert row["baselines"].keys() == set(names[1:])
+    run = read_run(tmp_path / "out" / "runs" / "invented-tiny" / "seed-0" / "0")
+    reached = {trial.arch: trial.metrics["shared_acc"] for trial in run.trials}
+    truth = {arch: table.value(arch, "c10v_val_200") for arch in reached}
+    expected = kendalltau(list(reached.values()), list(truth.values())).statistic
+    assert row["ours"] == pytest.approx(expected)
+    assert seed["rows"][0]["best"] == truth[max(reached, key=reached.__getitem__)]
+    assert any(line.startswith("* predicted weights, by batch minus params: ") for line in row["markdown"])
+    assert any("predicted weights, by batch | " in line and "[" in line for line in row["markdown"])
 
 
 def test_gradient_searches_are_compared_by_what_they_derive_last(table: Table, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ __all__ = ["begun", "ended", "ranks"]
 
 FORKS = multiprocessing.get_context("forkserver")
 # With what torch imports at the first step of an optimiser, and ogive in a search.
-FORKS.set_forkserver_preload(["torch._dynamo", "torch.distributed", "ogive.session", "ogive.training.supervised"])
+PRELOADED = ["ogive.session", "ogive.training.supervised", "ogive.parameter_prediction.training"]
+FORKS.set_forkserver_preload(["torch._dynamo", "torch.distributed", *PRELOADED])
 
 
 def begun(program: str, *arguments: object, said: Path, environment: Mapping[str, str] | None = None) -> BaseProcess:

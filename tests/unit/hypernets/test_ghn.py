@@ -211,6 +211,11 @@ class Tied(nn.Module):
         return self.second(F.relu(self.first(x)))
 
 
+class Branching(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "words"),
     [
@@ -219,8 +224,10 @@ class Tied(nn.Module):
         (nn.Sequential(nn.Conv2d(3, 4, 13), nn.Flatten(), nn.Linear(4, 10)), (3, 13, 13), "0.weight has the shape"),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 7)), (4,), "1.weight has 7 outputs"),
         (nn.Sequential(nn.Linear(4, 4), nn.LSTM(4, 4)), (4,), "The layer 1 calls lstm"),
+        (nn.Sequential(nn.Linear(4, 4), Branching()), (4,), "The layer 1 asks for the value of what it computes"),
+        (nn.Sequential(nn.Conv3d(1, 4, 2), nn.Flatten(), nn.Linear(4, 10)), (1, 2, 2, 2), "0.weight has the shape"),
     ],
-    ids=["tied", "nothing", "large", "classes", "unknown"],
+    ids=["tied", "nothing", "large", "classes", "unknown", "branching", "five sides"],
 )
 def test_what_cannot_be_predicted_is_named(module, shape, words):
     with pytest.raises(SpecError, match=words):

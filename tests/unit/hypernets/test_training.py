@@ -204,8 +204,8 @@ def test_accuracies_leave_the_hypernetwork_as_it_was(digits):
 
 
 OPTIONS = (
-    "epochs=2, steps=2, meta_batch=2, validation_images=20, network_nodes=60, first=40, width=8, "
-    "largest=[8, 8, 11, 11], batch_size=8"
+    "epochs=2, steps=2, meta_batch=2, validation_images=20, validation_networks=1, network_nodes=60, first=40, "
+    "channels=[4], width=8, largest=[8, 8, 11, 11], batch_size=8"
 )
 TRAINS = """
 import os, signal, sys
@@ -225,7 +225,8 @@ train_ghn(Path(sys.argv[1]), preset="tiny", data="digits(limit=32)", options=sys
 def test_one_that_was_killed_goes_on_to_the_same_weights(tmp_path):
     whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
     said = tmp_path / "said"
-    assert ended(begun(TRAINS, whole, OPTIONS, said=said), 120) == 0, said.read_text()
+    # The whole one needs no process of its own, which imports for longer than it trains.
+    train_ghn(whole, preset="tiny", data="digits(limit=32)", options=OPTIONS, threads=1)
     assert ended(begun(TRAINS, cut, OPTIONS, "dies", said=said), 120) == -signal.SIGKILL
     assert not cut.exists()
     (folder,) = tmp_path.glob("cut.safetensors.training-*")

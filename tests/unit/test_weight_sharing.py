@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import kendalltau
 
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
+from ogive.core.rng import Seed
 from ogive.hypernets.files import SHIPPED
 from ogive.reproduce import Shared, reproduce, shared
 from ogive.reproduce.recipe import shared_of
@@ -21,6 +23,8 @@ from ogive.reproduce.weight_sharing import judged_shared
 from ogive.runs import read_run
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
+from ogive.training.data import load as load_data
+from ogive.weight_sharing.beginnings import few_of_each
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,6 +122,31 @@ def test_predicted_weights_are_ranked_beside_the_parameters(table: Table, tmp_pa
     assert seed["rows"][0]["best"] == truth[max(reached, key=reached.__getitem__)]
     assert any(line.startswith("* predicted weights, by batch minus params: ") for line in row["markdown"])
     assert any("predicted weights, by batch | " in line and "[" in line for line in row["markdown"])
+
+
+def test_predicted_parameters_begin_a_training_beside_he(tmp_path: Path) -> None:
+    size = {"data": "digits(limit=400)", "networks": 1, "channels": 4, "per_class": 4, "epochs": 1, "seeds": 2}
+    row = twice(made("beginnings", {**size, "images": 40, "batch_size": 40}), tmp_path / "out")
+    for seed in row["seeds"]:
+        assert seed["test_acc"].keys() == {"He", "predicted", "predicted, orthogonal"}
+        assert all(len(values) == 1 and 0 <= values[0] <= 100 for values in seed["test_acc"].values())
+    assert row["ours"] == np.mean([seed["test_acc"]["predicted"][0] for seed in row["seeds"]])
+    assert any(line.startswith("* predicted, orthogonal minus He: ") for line in row["markdown"])
+    kept = sorted((tmp_path / "out" / "runs" / "invented-tiny").rglob("*.json"))
+    assert len(kept) == 6
+    kept[0].write_text(json.dumps({"test_acc": 7.0, "macs": 1.0, "seconds": 1.0}))  # what is there is not made again
+    assert reproduce(made("beginnings", {**size, "images": 40, "batch_size": 40}), preset="tiny", out=tmp_path / "out")[
+        "seeds"
+    ][0]["test_acc"]["He"] == [7.0]
+
+
+def test_few_images_are_as_many_of_each_class() -> None:
+    train = load_data("digits", limit=400).train
+    few = few_of_each(train, 5, Seed(0))
+    assert few.labels.bincount().tolist() == [5] * 10
+    assert not torch.equal(few.images, few_of_each(train, 5, Seed(1)).images)
+    with pytest.raises(SpecError, match="but 400 of each are to be drawn"):
+        few_of_each(train, 400, Seed(0))
 
 
 def test_gradient_searches_are_compared_by_what_they_derive_last(table: Table, tmp_path: Path) -> None:

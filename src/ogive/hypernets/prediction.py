@@ -14,7 +14,7 @@ from ogive.hypernets.batch import Batch
 from ogive.hypernets.ghn import GHN, predicted
 from ogive.networks.trace import trace
 
-__all__ = ["embedding", "graph_of", "initialise", "predict"]
+__all__ = ["embedding", "graph_of", "initialise", "orthogonalised", "predict"]
 
 
 def graph_of(module: nn.Module, shape: Sequence[int]) -> NetworkGraph:
@@ -57,21 +57,42 @@ def initialise(
     *,
     classifier: bool = True,
     noise: float = 0.0,
+    orthogonal: bool = False,
     generator: torch.Generator | None = None,
 ) -> list[str]:
     """Give a module the predicted parameters; the names of those that keep their own.
 
     Wide tensors are tiled, so that channels are equal and would stay so; `noise`, a share of a tensor's deviation, is
-    added to begin a training with (GHN-3, section 4, has 1e-5 of absolute noise).
+    added to begin a training with (GHN-3, section 4, has 1e-5 of absolute noise). With `orthogonal`, all matrices but
+    the last are then made orthogonal (Knyazev, "Pretraining a Neural Network before Knowing Its Architecture", ICML
+    2022 workshop), see `orthogonalised`.
     """
     found = predict(ghn, module, shape, classifier=classifier)
+    matrices = [name for name, tensor in found.items() if tensor.dim() > 1]
     with torch.no_grad():
         for name, tensor in found.items():
             if noise and tensor.dim() > 1:
                 drawn = torch.empty(tensor.shape).normal_(generator=generator)
                 tensor = tensor + noise * tensor.std() * drawn.to(tensor.device)
+            if orthogonal and name in matrices[:-1]:
+                tensor = orthogonalised(tensor)
             module.get_parameter(name).copy_(tensor)
     return [name for name, _ in module.named_parameters() if name not in found]
+
+
+def orthogonalised(tensor: Tensor) -> Tensor:
+    """A tensor of the same shape whose rows, as a matrix of its first side by the others, are orthonormal.
+
+    Of a matrix with more rows than columns, it is the columns. They are those of a QR decomposition, with the signs
+    that the diagonal of R has; facebookresearch/ppuda, utils/init.py.
+    """
+    matrix = tensor.flatten(1)
+    tall = len(matrix) >= matrix.shape[1]
+    q, r = torch.linalg.qr(matrix if tall else matrix.T)
+    signs = torch.where(r.diagonal() < 0, -1.0, 1.0)
+    q = q * signs
+    found: Tensor = (q if tall else q.T).reshape(tensor.shape)
+    return found
 
 
 def embedding(ghn: GHN, graphs: Sequence[NetworkGraph]) -> Tensor:

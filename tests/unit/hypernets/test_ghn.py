@@ -11,7 +11,7 @@ from ogive.hypernets import files
 from ogive.hypernets.batch import Batch, Target
 from ogive.hypernets.configuration import Configuration
 from ogive.hypernets.ghn import GHN, normalised, predicted
-from ogive.hypernets.prediction import embedding, graph_of, initialise, predict
+from ogive.hypernets.prediction import embedding, graph_of, initialise, orthogonalised, predict
 from ogive.networks.deepnets import DeepNet
 from ogive.networks.predefined import ResNet50
 from ogive.spaces.deepnets import Design, design_of
@@ -199,6 +199,30 @@ def test_any_module_begins_with_what_is_predicted():
     assert initialise(ghn, module, (3, 8, 8), noise=0.1, generator=torch.Generator().manual_seed(0)) == []
     difference = module[0].weight - found["0.weight"]
     assert 0.05 < (difference.std() / found["0.weight"].std()).item() < 0.2
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (8, 2, 3, 3), (40, 2, 3, 3)])
+def test_orthogonalised_tensors_are_those_of_a_decomposition_with_positive_diagonal(shape):
+    tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    matrix, found = tensor.flatten(1), orthogonalised(tensor).flatten(1)
+    assert orthogonalised(tensor).shape == shape
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix, found = matrix.T, found.T
+    torch.testing.assert_close(found.T @ found, torch.eye(found.shape[1]), atol=1e-5, rtol=0)
+    upper = found.T @ matrix  # the matrix is found times this
+    torch.testing.assert_close(found @ upper, matrix, atol=1e-5, rtol=1e-5)
+    assert upper.tril(-1).abs().max() < 1e-5
+    assert (upper.diagonal() > 0).all()
+
+
+def test_all_matrices_but_the_last_are_made_orthogonal():
+    module = nn.Sequential(nn.Conv2d(3, 12, 3), nn.BatchNorm2d(12), nn.Flatten(), nn.Linear(12, 10))
+    ghn, plain = made(), predict(made(), module, (3, 3, 3))
+    initialise(ghn, module, (3, 3, 3), orthogonal=True)
+    rows = module[0].weight.detach().flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(12), atol=1e-5, rtol=0)
+    for name in ("1.weight", "1.bias", "3.weight"):
+        torch.testing.assert_close(module.get_parameter(name).detach(), plain[name])
 
 
 class Tied(nn.Module):

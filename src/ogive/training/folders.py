@@ -46,7 +46,10 @@ def read_images(
     or pillow.
     """
     if not folder.is_dir():
-        raise MissingData(f"images:{folder}: there is no such folder.")
+        raise MissingData(
+            f"images:{folder}: there is no such folder. Put images into {folder}/train/CLASS, those to validate and to "
+            f"test on into {folder}/val/CLASS and {folder}/test/CLASS, or give another folder."
+        )
     if channels not in (None, 1, 3):
         raise SpecError(f"channels must be 1 or 3, but got {channels}.")
     parts = _parts(folder)

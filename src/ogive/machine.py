@@ -42,6 +42,7 @@ EXTRAS = {
     "hdf5": "the authors' files of DeepNets-1M",
     "tables": "ogive tables get",
     "optuna": "Optuna's samplers",
+    "bo": "Bayesian optimisation of several objectives",
     "ray": "searches on several machines",
     "figures": "figures of comparisons as SVG and PDF",
     "trackers": "TensorBoard",

@@ -39,11 +39,9 @@ class Understood:
         """The parts, of which some are objects already; `folder` is where they may leave unfinished work."""
         if not self.objectives:
             return assemble(self.settings, folder=folder, given=self.given)
-        named = replace(self.settings, objectives=tuple(part for part in self.objectives if isinstance(part, str)))
-        parts = assemble(named, folder=folder, given=self.given)
-        built = iter(zip(parts.objectives, parts.written, strict=True))
-        whole = [next(built) if isinstance(part, str) else (part, told(part)) for part in self.objectives]
-        return replace(parts, objectives=tuple(part for part, _ in whole), written=tuple(text for _, text in whole))
+        parts = assemble(self.settings, folder=folder, given={**self.given, "objectives": self.objectives})
+        pairs = zip(self.objectives, parts.written, strict=True)
+        return replace(parts, written=tuple(text if isinstance(part, str) else told(part) for part, text in pairs))
 
 
 def understood(

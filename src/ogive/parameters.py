@@ -50,7 +50,7 @@ FLAGS: dict[str, str] = {
     "budget": "--budget 200",
 }
 # Parameters that are filled from the context, so that the options of a part leave them out.
-GIVEN = frozenset(FLAGS) | {"task", "device", "folder", "fidelity"}
+GIVEN = frozenset(FLAGS) | {"task", "device", "folder", "fidelity", "objectives", "constraints", "spreads"}
 
 
 def parameters_of(maker: Any) -> dict[str, inspect.Parameter]:

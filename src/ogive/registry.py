@@ -60,6 +60,7 @@ PARTS: dict[str, dict[str, str]] = {
         "bohb": "ogive.strategies.parzen:bohb",
         "asha": "ogive.strategies.asha:ASHA",
         "bayes": "ogive.strategies.bayes:bayes",
+        "mobo": "ogive.strategies.mobo:mobo",
         "qlearning": "ogive.strategies.qlearning:QLearning",
         "irlas": "ogive.strategies.qlearning:irlas",
         "guided": "ogive.strategies.guided:Guided",

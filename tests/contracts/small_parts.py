@@ -65,6 +65,7 @@ STRATEGIES = {
     "hyperband": "hyperband(lowest=1)",
     "asha": "asha(lowest=1)",
     "bayes": "bayes(start=4, offered=40)",
+    "mobo": "mobo(start=4, offered=20, samples=8)",
     "bohb": "bohb(lowest=1, start=4)",
     "optuna": "optuna(tpe, start=4)",
     "guided": "guided(trees(trees=5), random, start=2, refit=10, offered=20)",

@@ -148,6 +148,12 @@ def bayes(space, seed):
     return bayes(space=space, seed=seed, start=4, offered=40)
 
 
+def mobo(space, seed):
+    from ogive.strategies.mobo import mobo
+
+    return mobo(space=space, seed=seed, start=58, offered=20, samples=8)
+
+
 def bohb(space, seed):
     from ogive.core.trial import Fidelity
     from ogive.strategies.parzen import bohb
@@ -210,9 +216,9 @@ def few_shot(space, seed):
 """
 SCORES = catalog.names("score")
 # Every one of a sampler's proposals costs models of all that it was told, ten times where a world is closed.
-ROUNDS = {"optuna": 4, "bohb": 6, "bayes": 4}
+ROUNDS = {"optuna": 4, "bohb": 6, "bayes": 4, "mobo": 2}
 # As many as exhaust the world. That its proposals go by the seed shows in an open space: few here are its own.
-IN_CLOSED_WORLD = {"optuna": 5}
+IN_CLOSED_WORLD = {"optuna": 5, "mobo": 2}
 # Scores of feature maps, which perceptrons have none of.
 OF_MAPS = ("zen", "az_expressivity", "az_progressivity", "az_trainability")
 

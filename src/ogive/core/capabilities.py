@@ -6,7 +6,7 @@ A part has a capability by having the member. Wherever one matters, the part and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from ogive.core.architecture import Architecture
@@ -41,6 +41,7 @@ __all__ = [
     "Resumable",
     "Scheduled",
     "Shared",
+    "Spreading",
     "answer_of",
     "fidelity_of",
     "guesses_of",
@@ -49,6 +50,7 @@ __all__ = [
     "objectives_of",
     "rehearsed",
     "rounds_of",
+    "spreads_of",
     "walk",
 ]
 
@@ -95,6 +97,16 @@ class Repeated(Protocol):
     @property
     def repeats(self) -> int:
         """How often."""
+        ...
+
+
+@runtime_checkable
+class Spreading(Protocol):
+    """An evaluator whose metrics are means of several values, and which measures how far these lie apart as well."""
+
+    @property
+    def spreads(self) -> Mapping[str, tuple[str, int]]:
+        """Of a metric by its name: the name of the one that is its standard deviation, and of how many values."""
         ...
 
 
@@ -349,6 +361,15 @@ def objectives_of(strategy: object) -> int | None:
 def guesses_of(evaluator: object) -> list[Guess]:
     """What guessing would reach in the metrics of an evaluator, as far as it or its parts know."""
     return [guess for one in walk(evaluator) if isinstance(one, Guessed) for guess in one.guesses]
+
+
+def spreads_of(evaluator: object) -> dict[str, tuple[str, int]]:
+    """Which metrics of an evaluator have a standard deviation beside them, as it or its parts know."""
+    found: dict[str, tuple[str, int]] = {}
+    for one in walk(evaluator):
+        if isinstance(one, Spreading):
+            found = {**one.spreads, **found}
+    return found
 
 
 def rounds_of(part: object) -> int:

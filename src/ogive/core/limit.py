@@ -52,8 +52,13 @@ class Limit:
         """By which share of its bound the metric is beyond it: 0 where the limit is kept, of a bound of 0 the value."""
         if self.keeps(metrics):
             return 0.0
-        beyond = abs(metrics.get(self.metric, math.nan) - self.bound) / (abs(self.bound) or 1.0)
+        beyond = abs(self.signed_excess(metrics))
         return beyond if math.isnan(beyond) else max(LEAST, beyond)
+
+    def signed_excess(self, metrics: Mapping[str, float]) -> float:
+        """The same with a sign: negative within the limit, NaN where the metric is not there."""
+        beyond = (metrics.get(self.metric, math.nan) - self.bound) / (abs(self.bound) or 1.0)
+        return beyond if self.sign in ("<=", "<") else -beyond
 
     def __str__(self) -> str:
         return f"{spelt(self.metric)}{self.sign}{self.bound:.12g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ogive.core.errors import SpecError
@@ -38,6 +38,11 @@ class Draws:
         space.redrawn(space.sample(Seed(0).numpy("draws")), draws)  # a space without draws is refused now
         self.parts, self.space, self.draws = (inner,), space, draws
         self.metrics = tuple(one for metric in inner.metrics for one in (metric, _spread(metric)))
+
+    @property
+    def spreads(self) -> Mapping[str, tuple[str, int]]:
+        """The standard deviation of every metric, over so many draws."""
+        return {metric.name: (_spread(metric).name, self.draws) for metric in self.parts[0].metrics}
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         """Means and deviations for each proposal; costs add up."""

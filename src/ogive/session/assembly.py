@@ -15,12 +15,23 @@ from typing import Any
 from ogive import catalog
 from ogive.choice import check_limits, limits_of
 from ogive.context import Context
-from ogive.core.capabilities import Composite, Described, Finite, Listening, Projecting, Reading, fidelity_of, walk
+from ogive.core.capabilities import (
+    Composite,
+    Described,
+    Finite,
+    Listening,
+    Projecting,
+    Reading,
+    fidelity_of,
+    spreads_of,
+    walk,
+)
 from ogive.core.errors import SpecError, in_line
 from ogive.core.evaluator import Clocked, Evaluator, Screened
 from ogive.core.limit import Limit, check_constraints
 from ogive.core.metric import Metric, names_of
 from ogive.core.objective import Objective
+from ogive.core.objective import written as told
 from ogive.core.rng import Seed
 from ogive.core.space import SearchSpace
 from ogive.core.strategy import Strategy
@@ -80,8 +91,8 @@ def assemble(
     """Build the parts; nothing is loaded that none of them asks for.
 
     `folder` is where parts may leave unfinished work; `given` holds parts that are there already, by the names of the
-    settings (space, strategy or what makes one, evaluator, data, table, weights). `on_read` is told how many of the
-    data are read, and how many there are, where reading them takes long.
+    settings (space, strategy or what makes one, evaluator, objectives, data, table, weights). `on_read` is told how
+    many of the data are read, and how many there are, where reading them takes long.
     """
     given = given or {}
     makers: dict[str, Callable[[], Any]] = {
@@ -118,19 +129,30 @@ def assemble(
     _refuse_other_space(evaluator, open_space)
     world = closing(open_space, evaluator)
     space = open_space if world is None else world
-    shared = shared.having(fidelity=lambda: fidelity_of(evaluator))
+    usual = (evaluator.metrics[0].name,)
+    wanted = given.get("objectives") or settings.objectives or usual
+    written = tuple(_in_its_direction(one, evaluator) if isinstance(one, str) else told(one) for one in wanted)
+
+    def objectives() -> tuple[Objective, ...]:
+        pairs = zip(wanted, written, strict=True)
+        return tuple(catalog.build("objective", text, judging) if isinstance(one, str) else one for one, text in pairs)
+
+    judging = shared
+    shared = shared.having(
+        fidelity=lambda: fidelity_of(evaluator),
+        objectives=objectives,
+        constraints=lambda: tuple(Limit.parse(text) for text in settings.where),
+        spreads=lambda: spreads_of(evaluator),
+    )
     strategy = built("strategy", settings.strategy, space)
     if world is not None:
         strategy = catalog.load("in_closed_world")(strategy, world)
     if settings.weights and "weights" not in given and not weights.cache_info().misses:
         logger.warning("Nothing in this search takes its weights, %s: write inherited, say.", settings.weights)
     check_limits(limits_of(settings.prefer), evaluator.metrics)
-    constraints = tuple(Limit.parse(text) for text in settings.where)
-    check_constraints(constraints, evaluator.metrics)
-    written = tuple(_in_its_direction(text, evaluator) for text in settings.objectives or (evaluator.metrics[0].name,))
-    objectives = tuple(catalog.build("objective", text, shared) for text in written)
+    check_constraints(shared["constraints"], evaluator.metrics)
     among = None if world is None else str(world)
-    return Parts(space, strategy, evaluator, objectives, shared, among, written, constraints)
+    return Parts(space, strategy, evaluator, shared["objectives"], shared, among, written, shared["constraints"])
 
 
 def is_maker(strategy: object) -> bool:

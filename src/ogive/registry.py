@@ -44,6 +44,9 @@ PARTS: dict[str, dict[str, str]] = {
             for name in ("hnag", "hnag_ops", "hnag_ratios", "hnag_darts", "rnag_ws", "rnag_er", "rnag_ba")
         },
         "mlp": "ogive.spaces.mlp:mlp",
+        "conv1d": "ogive.spaces.conv1d:conv1d",
+        "textcnn": "ogive.spaces.sentences:textcnn",
+        "transformer": "ogive.spaces.sentences:transformer",
         "deepnets": "ogive.spaces.deepnets:deepnets",
         "ofa_mobilenetv3": "ogive.spaces.ofa_mobilenetv3:ofa_mobilenetv3",
         "mnasnet": "ogive.spaces.mnasnet:mnasnet",
@@ -185,6 +188,7 @@ PARTS: dict[str, dict[str, str]] = {
         "images:FOLDER": "ogive.training.folders:read_images",
         "arrays:FILE.npz": "ogive.training.row_arrays:load",
         "csv:FILE": "ogive.training.csv_files:load",
+        "sentences:FILE": "ogive.training.sentences:load",
         "text:FOLDER": "ogive.training.text:load",
     },
 }

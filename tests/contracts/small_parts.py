@@ -12,7 +12,9 @@ from ogive.supernets.sharing import SHARED
 
 SPACES = catalog.names("space")
 # The same without those that differ from nds_darts, blockqnn or rnag_er in their operations, or random graphs, only.
-ALIKE = {*FAMILIES, *CONVOLUTIONS, *HNAG} - {"nds_darts", "blockqnn", "rnag_er"}
+# What differs from mlp in what it reads is searched in tests/unit/test_sequences.py.
+SEQUENCES = ("conv1d", "textcnn", "transformer")
+ALIKE = {*FAMILIES, *CONVOLUTIONS, *HNAG, *SEQUENCES} - {"nds_darts", "blockqnn", "rnag_er"}
 DIFFERENT = [space for space in SPACES if space not in ALIKE]
 # Spaces of which ogive builds networks; the others are searched in tables only.
 BUILT = sorted(DEFAULTS)
@@ -36,7 +38,7 @@ SIZES: dict[str, tuple[int | None, int | None]] = {
     "darts_rnn": (4, None),
     "autogan": (2, None),
     **dict.fromkeys(("darts", *FAMILIES), (4, 3)),
-    **dict.fromkeys(("mlp", *BLOCKS, *HNAG), (None, None)),
+    **dict.fromkeys(("mlp", *SEQUENCES, *BLOCKS, *HNAG), (None, None)),
     "ddarts": (2, 2),
     "dartopti": (2, 1),
     "ddarts_dense": (2, 1),

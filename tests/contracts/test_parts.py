@@ -19,6 +19,7 @@ from small_parts import (
     PREDICTORS,
     PROPOSERS,
     SEARCHED,
+    SEQUENCES,
     SHORT,
     SIZES,
     SMALL,
@@ -476,7 +477,9 @@ def test_every_score_keeps_the_contract_of_an_evaluator(name: str, space: str, t
 
 
 # One for each way of building networks.
-@pytest.mark.parametrize("space", {BUILDERS[space]: space for space in BUILT if space != "mlp"}.values())
+@pytest.mark.parametrize(
+    "space", {BUILDERS[space]: space for space in BUILT if space not in ("mlp", *SEQUENCES)}.values()
+)
 def test_every_score_scores_every_space(space: str, table: Table) -> None:
     evaluator = made_evaluator(f"training_free([{', '.join(SCORES)}], batch_size=8)", made_space(space), table)
     check_evaluator(evaluator, made_space(space), proposals=2)

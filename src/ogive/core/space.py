@@ -106,7 +106,7 @@ class SearchSpace:
     * `sampler` draws the choices of a legal architecture of a generator, where drawing each variable by itself and
       leaving out what is not legal would rarely give one;
     * `tasks` names what networks of the space are for; none where there are networks in tables only;
-    * `inputs` names what they read: "images", "rows" of numbers, or "words".
+    * `inputs` names what they read: "images", "rows" of numbers, "signals", "sentences", or "words".
     """
 
     name: str

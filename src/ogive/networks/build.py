@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -33,10 +33,12 @@ from ogive.networks.natssize import NatsSizeNetwork
 from ogive.networks.nested import NestedNetwork
 from ogive.networks.own import OwnOperation, own_operation
 from ogive.networks.residual import ResidualNetwork
+from ogive.networks.sequences import SentenceTransformer, SignalConvolutions, TextConvolutions
 from ogive.spaces import nds, nds_residual
 from ogive.spaces.autogan import NAME as GENERATORS
 from ogive.spaces.blockqnn import CONVOLUTIONS, IRLAS_MOBILE, architecture, blockqnn, blockqnn_separable
 from ogive.spaces.blockqnn import layers_of as block_of
+from ogive.spaces.conv1d import CONV1D, conv1d, signal_of
 from ogive.spaces.darts import CHOOSABLE, CONCAT, cell_of, darts
 from ogive.spaces.darts_rnn import NAME as RECURRENT
 from ogive.spaces.ddarts import OPERATIONS as NESTED_OPERATIONS
@@ -58,6 +60,7 @@ from ogive.spaces.natssize import natssize, widths_of
 from ogive.spaces.nested import NestedGenotype, deepened, reductions_of
 from ogive.spaces.ofa_mobilenetv3 import NAME as MOBILE
 from ogive.spaces.ofa_mobilenetv3 import ofa_mobilenetv3, units_of
+from ogive.spaces.sentences import SENTENCES, TEXTCNN, TRANSFORMER, attentive_of, convolutional_of, textcnn, transformer
 from ogive.spaces.unrestricted import UNRESTRICTED, outline_of_architecture
 
 __all__ = [
@@ -87,6 +90,8 @@ LARGE_IMAGE = 96
 WIDEST_BLOCK = 8192
 # A space of which none of so many random architectures is small enough is refused before a search.
 TRIED = 20
+# What networks of these spaces read.
+SEQUENTIAL = {CONV1D: "signals", **dict.fromkeys(SENTENCES, "sentences")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +105,14 @@ class Skeleton:
       whose architectures are cells, as many or more: then cells are repeated); 0 where architectures hold their depths,
       as those of mlp, NDS, deepnets and dartopti_from do. Another width or depth replaces those of all cell networks
       of NDS;
-    * `classes`, `inputs`: number of outputs, and of channels of an image, or of numbers of what mlp reads;
+    * `classes`, `inputs`: number of outputs, and of channels of an image or signal, of numbers of what mlp reads, or of
+      words that networks of sentences know;
     * `style`: "imagenet" gives darts, its kin and the cells of NDS the stem that halves large images three times, and
       ofa_mobilenetv3 and mnasnet their published strides, of which three are left out otherwise, deepnets, hnag
       and its kin their larger stems, and blockqnn the stages of IRLAS-mobile;
     * `auxiliary`, `drop_path`: the second head, and the final drop-path probability, of the same;
-    * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them.
+    * `size`: the least side of the images in pixels, if known; then `build` refuses a network that cannot take them. Of
+      signals their points, and of sentences the words that are read, which transformers need.
     """
 
     channels: int
@@ -180,6 +187,12 @@ def fitted_skeleton(
     chosen = {name: value for name, value in (("channels", channels), ("cells", cells)) if value is not None}
     if space == PERCEPTRONS:
         return default_skeleton(space, **chosen, **overrides, classes=classes, inputs=math.prod(shape))
+    if space in SEQUENTIAL:
+        wanted = 1 if space in SENTENCES else 2
+        if len(shape) != wanted:
+            raise SpecError(f"Networks of {space} read {SEQUENTIAL[space]}, and not inputs of the shape {shape}.")
+        own = {"inputs": shape[0], **overrides}
+        return default_skeleton(space, **chosen, **own, classes=classes, size=shape[-1])
     inputs, *sides = image_shape(shape, space)
     if space in (MOBILE, MNASNET, DEEPNETS, *CONVOLUTIONS, *HNAG) and min(sides) >= LARGE_IMAGE:
         overrides = {"style": "imagenet", **overrides}
@@ -535,6 +548,23 @@ def _mlp(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     )
 
 
+def _sequence(arch: Architecture, skeleton: Skeleton) -> nn.Module:
+    _check_plain(skeleton, arch.space)
+    if skeleton.channels or skeleton.cells:
+        raise SpecError(
+            f"An architecture of {arch.space} holds its own width and depth; leave the skeleton's channels and cells "
+            f"at 0, not {skeleton.channels} and {skeleton.cells}."
+        )
+    classes = skeleton.classes
+    if arch.space == CONV1D:
+        return SignalConvolutions(inputs=skeleton.inputs, classes=classes, **asdict(signal_of(conv1d().admit(arch))))
+    if arch.space == TEXTCNN:
+        found = asdict(convolutional_of(textcnn().admit(arch)))
+        return TextConvolutions(words=skeleton.inputs, classes=classes, **found)
+    attentive = asdict(attentive_of(transformer().admit(arch)))
+    return SentenceTransformer(words=skeleton.inputs, length=skeleton.size or 1, classes=classes, **attentive)
+
+
 def _generated(arch: Architecture, skeleton: Skeleton) -> nn.Module:
     admitted = generator_space(arch.space).admit(arch)
     _check_plain(dataclasses.replace(skeleton, style="cifar"), arch.space)
@@ -566,6 +596,7 @@ BUILDERS: Mapping[str, Callable[[Architecture, Skeleton], nn.Module]] = {
     "natssize": _natssize,
     "darts": _darts,
     "mlp": _mlp,
+    **dict.fromkeys((CONV1D, TEXTCNN, TRANSFORMER), _sequence),
     MOBILE: _mobile,
     MNASNET: _mnasnet,
     **dict.fromkeys(CONVOLUTIONS, _blocks),
@@ -586,7 +617,9 @@ DEFAULTS: Mapping[str, Skeleton] = {
     "nasbench101": Skeleton(channels=128, cells=3),  # NAS-Bench-101, section 2.1
     "natssize": Skeleton(channels=0, cells=1),  # NATS-Bench, section 3.2
     "darts": Skeleton(channels=36, cells=20),  # DARTS, section 3.2
-    **dict.fromkeys(("mlp", *nds.FAMILIES, *nds_residual.BLOCKS, *HNAG), Skeleton(channels=0, cells=0)),
+    **dict.fromkeys(
+        ("mlp", CONV1D, *SENTENCES, *nds.FAMILIES, *nds_residual.BLOCKS, *HNAG), Skeleton(channels=0, cells=0)
+    ),
     DEEPNETS: Skeleton(channels=32, cells=0),  # facebookresearch/ppuda, experiments/net_generator.py
     MOBILE: Skeleton(channels=16, cells=0),  # Once-for-all, at the width multiplier 1
     MNASNET: Skeleton(channels=STEM, cells=0),  # the same of MnasNet

@@ -85,11 +85,11 @@ def _functions(*, normalised: bool, readable: bool) -> tuple[str, ...]:
 
 
 class Normalised(nn.Module):
-    """Images as they were read, numbers or bytes of shape (N, C, H, W), on the scale of the network's."""
+    """Images as they were read, numbers or bytes of shape (N, C, H, W), on the scale of the network's; or signals."""
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], scale: float) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], scale: float, sides: int = 2) -> None:
         super().__init__()
-        mean_, std_ = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
+        mean_, std_ = (torch.tensor(values, dtype=torch.float64).view(-1, *[1] * sides) for values in (mean, std))
         self.register_buffer("factor", (1 / (scale * std_)).float())
         self.register_buffer("offset", (mean_ / std_).float())
 

@@ -16,7 +16,7 @@ from ogive.core.errors import SpecError, UnknownName, in_line, long_name, quoted
 from ogive.training.preparation import Cells
 from ogive.training.rows import Rows, RowsOf, TaskName, divided, is_missing, is_number
 
-__all__ = ["load"]
+__all__ = ["Lines", "lines_of", "load"]
 
 SEPARATORS = (",", ";", "\t", "|")
 LARGEST_SHARE = 0.5  # a column of words with more different ones than this share of the rows tells rows apart, no more
@@ -63,10 +63,10 @@ def load(
     path = Path(name.partition(":")[2]).expanduser()
     if path == Path():
         raise SpecError("A table of rows is written csv:FILE(target=COLUMN), such as csv:houses.csv(target=price).")
-    lines = _read(path, separator)
+    lines = lines_of(path, separator)
     goal = _target(lines, target)
     kept = _kept(lines, goal, drop, categories)
-    others = None if test is None else _matching(_read(test.expanduser(), separator), lines, kept, goal)
+    others = None if test is None else _matching(lines_of(test.expanduser(), separator), lines, kept, goal)
     numeric = [column for column in kept if column not in categories and _is_numeric(lines.column(column))]
     words = [column for column in kept if column not in numeric]
     for column in words:
@@ -85,14 +85,14 @@ def load(
     return divided(source, task=task, validation=validation, limit=limit)
 
 
-def _read(path: Path, separator: str | None) -> Lines:
-    """All lines of the file, with as many cells in each as the first one names."""
+def lines_of(path: Path, separator: str | None, kind: str = "csv") -> Lines:
+    """All lines of the file, with as many cells in each as the first one names; `kind` is what it was called by."""
     if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
         raise SpecError(f"A separator is one character, such as separator=';', but got {quoted(separator)}.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SpecError(f"csv:{path}: there is no such file.") from None
+        raise SpecError(f"{kind}:{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{shortened(str(path), 200)} cannot be read as text in UTF-8 ({in_line(error)}).") from None
     if not text.strip():

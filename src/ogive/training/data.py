@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +100,11 @@ class Data:
     def shape(self) -> tuple[int, ...]:
         """Channels, rows and columns of every image."""
         return tuple(self.train.images.shape[1:])
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """What the size of a network follows from beside the shape of an input and the classes."""
+        return {}
 
     @property
     def facts(self) -> tuple[Any, ...]:

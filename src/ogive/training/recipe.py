@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn, optim
 
@@ -128,12 +128,26 @@ class RowRecipe(Recipe):
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     decay_all: bool = False
+    inputs: ClassVar[str] = "rows of numbers"
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
         for name in OF_IMAGES:
             if getattr(self, name):
-                raise SpecError(f"{name} changes images, and rows of numbers are none: leave it out.")
+                raise SpecError(f"{name} changes images, and {self.inputs} are none: leave it out.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceRecipe(RowRecipe):
+    """The same for sentences; SpecError for what mixes two inputs, since half of a word is none."""
+
+    epochs: int = 10
+    inputs: ClassVar[str] = "sentences"
+
+    def __post_init__(self) -> None:
+        RowRecipe.__post_init__(self)
+        if self.mixup:
+            raise SpecError("mixup mixes two inputs, and words cannot be mixed: leave it out.")
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:

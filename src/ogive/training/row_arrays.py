@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,8 +16,11 @@ from ogive.training.data import Data
 from ogive.training.pictures import Array
 from ogive.training.preparation import Cells
 from ogive.training.rows import Rows, RowsOf, TaskName, divided
+from ogive.training.signals import Signals, signals_of
 
 __all__ = ["load"]
+
+Kind = Literal["auto", "signals", "images"]
 
 
 def load(
@@ -25,13 +29,16 @@ def load(
     size: int | None = None,
     task: TaskName = "auto",
     unit: str = "",
+    kind: Kind = "auto",
     validation: float | None = None,
     limit: int | None = None,
-) -> Data | Rows:
-    """Images or rows in one file of numpy arrays, x_train, y_train, ... or x and y: ``arrays:mine.npz``.
+) -> Data | Rows | Signals:
+    """Images, signals or rows in one file of numpy arrays, x_train, y_train, ... or x and y: ``arrays:mine.npz``.
 
-    Two-dimensional x are rows, whose y are quantities in some `unit`, or classes: `task` says which, by default as for
-    csv:FILE. NaN is missing. `size` resizes images; `validation` and `limit` are as for other data. Raises SpecError.
+    Three-dimensional x are signals (N, channels, points), unless they are bytes or squares: then they are grey images
+    (N, rows, columns). `kind` says which (signals or images) where that is not meant. Two-dimensional x are rows, whose
+    y are quantities in some `unit`, or classes: `task` says which, by default as for csv:FILE. NaN is missing there.
+    `size` resizes images; `validation` and `limit` are as for other data. Raises SpecError.
     """
     path = Path(name.partition(":")[2]).expanduser()
     found = opened(path)
@@ -40,8 +47,20 @@ def load(
         if size is not None:
             raise SpecError(f"size is of images, and the x of {path} are rows: leave it out.")
         return divided(_rows(path, found, unit), task=task, validation=validation, limit=limit)
+    if len(shape) != 3 and kind != "auto":
+        raise SpecError(
+            f"kind is of x with three dimensions, and those of {path} have the shape {shape}: leave it out."
+        )
     if task != "auto" or unit:
         raise SpecError(f"task and unit are options of rows, and the x of {path} have the shape {shape}.")
+    if len(shape) == 3:
+        grey = found["train"][0].dtype == np.uint8 or shape[1] == shape[2]
+        if kind == "signals" or (kind == "auto" and not grey):
+            if size is not None:
+                raise SpecError(f"size is of images, and the x of {path} are signals: leave it out.")
+            why = f"x of the shape {shape} are read as signals of {shape[1]} channel(s) (kind=images to change)."
+            told = why if kind == "auto" else ""
+            return signals_of(found, name, chosen=told, validation=validation, limit=limit)
     source = data.divided(source_of(found, path), name, data.FIXED, validation=validation)
     return data.assembled(source, name, Augmentation(), size=size, limit=limit)
 

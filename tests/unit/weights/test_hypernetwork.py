@@ -15,7 +15,7 @@ from ogive.core.trial import Budget
 from ogive.hypernets import files
 from ogive.hypernets.configuration import Configuration
 from ogive.hypernets.ghn import GHN
-from ogive.networks.build import BUILDERS
+from ogive.networks.build import BUILDERS, SEQUENTIAL
 from ogive.session import Settings
 from ogive.training.data import load
 from ogive.training.tasks.classification import Classification
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "ogive_home")
 # One space for each function that builds networks of images: those that share one are built alike.
 # Learnt shares of a generated network are read in several places, as tied weights are, which no hypernetwork predicts.
 TIED = "rnag_ws"
-SPACES = sorted({BUILDERS[name]: name for name in sorted(BUILDERS) if name != "mlp"}.values())
+SPACES = sorted({BUILDERS[name]: name for name in sorted(BUILDERS) if name not in ("mlp", *SEQUENTIAL)}.values())
 SPACES.remove(TIED)
 
 

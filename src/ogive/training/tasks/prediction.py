@@ -97,7 +97,8 @@ class Prediction(ABC):
         """The size of networks for these inputs."""
         auxiliary = {"auxiliary": True} if size.auxiliary else {}
         shape, classes = self.data.shape, len(self.data.classes)
-        return fitted_skeleton(space, shape, classes, channels=size.channels, cells=size.cells, **auxiliary)
+        sizes = {**self.data.sizes, **auxiliary}
+        return fitted_skeleton(space, shape, classes, channels=size.channels, cells=size.cells, **sizes)
 
     def counted(self, network: nn.Module) -> dict[str, float]:
         """Parameters, and multiply-accumulates of an input."""

@@ -33,9 +33,12 @@ from ogive.core.strategy import Checkpointed, Strategy
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.objects import held
+from ogive.optuna_export import export_to_optuna
 from ogive.reranking import reranked
 from ogive.result import Result, result_of
 from ogive.runs import Run, read_run
+from ogive.samplers import optuna_sampler
+from ogive.samplers import suggested as optuna_suggested
 from ogive.searching import compare, resume, search, stored_in
 from ogive.tables.scores import Scores
 from ogive.tables.store import Table, open_table
@@ -82,7 +85,10 @@ __all__ = [
     "compare",
     "data",
     "export",
+    "export_to_optuna",
     "open_run",
+    "optuna_sampler",
+    "optuna_suggested",
     "report",
     "resume",
     "score",

@@ -220,6 +220,7 @@ TOOLS: dict[str, str] = {
     "evaluate_published": "ogive.published_training:evaluate_published",
     "published_names": "ogive.published_training:published_names",
     "export_winner": "ogive.winner:export_winner",
+    "export_to_optuna": "ogive.optuna_export:export_to_optuna",
     "keep_authors": "ogive.hypernets.authors:keep_authors",
     "write_deepnets": "ogive.hypernets.shards:write",
     "train_ghn": "ogive.parameter_prediction.training:train_ghn",

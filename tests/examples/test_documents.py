@@ -25,6 +25,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # The size of what a reader is told to run is a reader's; here the same commands do less of it.
 SMALLER = {
     "--budget 2h": "--budget 2",
+    "--strategy mobo --budget 30": '--strategy "mobo(start=3, offered=20, samples=8)" --budget 4',
     '--budget "200 epochs"': '--budget "2 epochs"',
     "--seeds 20": "--seeds 2",
     "trained(epochs=10)": "trained(epochs=1, threads=1)",

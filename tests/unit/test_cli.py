@@ -42,6 +42,7 @@ COMMANDS: dict[str, set[str]] = {
     "front": {"run", "--prefer", "--objective", "--json"},
     "watch": {"run", "--every", "--once"},
     "export": {"run", "--trial", "--to", "--out", "--name", "--raw", "--data"},
+    "export-optuna": {"run", "--storage", "--study"},
     "report": {"runs", "--out", "--objective", "--kernels"},
     "latency-table": {
         "--space",

@@ -26,6 +26,7 @@ OWNERS = {
     "train": "winning",
     "front": "winning",
     "export": "winning",
+    "export-optuna": "winning",
     "latency": "winning",
     "latency-table": "operating",
     "demo": "inspecting",

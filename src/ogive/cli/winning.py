@@ -17,7 +17,7 @@ from ogive.cli.searching import Prefer, command_line, reached
 from ogive.cli.show import COUNTS, Bar, console, duration, measured, number, shape_of, table
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName, nearest
-from ogive.core.trial import Trial
+from ogive.core.trial import Trial, counted
 from ogive.reranking import reranked
 from ogive.runs import Run, read_run
 
@@ -36,8 +36,33 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
     app.command("train", short_help="Train the winner fully, and test it once.")(train_command)
     app.command("export", short_help="Write the trained winner as plain files.")(export_command)
+    app.command("export-optuna", short_help="Write a run into a storage of Optuna, for optuna-dashboard.")(
+        export_optuna_command
+    )
     app.command("front", short_help="List the Pareto front of a search.")(front_command)
     app.command("latency")(latency_command)
+
+
+def export_optuna_command(
+    run: RunFolder,
+    storage: Annotated[
+        str, typer.Option("--storage", help="URL of the storage, or the file of a journal.")
+    ] = "sqlite:///optuna.db",
+    study: Annotated[str | None, typer.Option("--study", help="Its name there.  [default: that of the folder]")] = None,
+) -> None:
+    """Write the trials of a run into a storage of Optuna, where optuna-dashboard shows them.
+
+    Example: ogive export-optuna runs/first --storage sqlite:///optuna.db
+
+    Parameters are the variables of the space, values the metrics in their own direction. Of a search with several
+    fidelities a trial is an architecture, with intermediate values, and pruned unless it reached the highest. Written
+    again, the study has whatever the run has more; one of that name that is of something else is left as it is.
+
+    Then: optuna-dashboard sqlite:///optuna.db
+    """
+    found = catalog.load("export_to_optuna")(run, storage, study=study)
+    state = "is there already, as it is" if found.unchanged else "was written"
+    console.print(f"The study {found.name} of {counted(found.trials, 'trial')} {state}: {storage}", highlight=False)
 
 
 def train_command(

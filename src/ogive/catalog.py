@@ -63,6 +63,8 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 _OBJECTS = frozenset({"data", "space", "task", "seed"})
 # Parameters whose options are those of a dataclass that the task of the search names.
 _OF_TASK = ("recipe", "measuring")
+# Tasks whose networks are those of another one.
+NETWORKS = {"labelling": "classification"}
 
 
 def build(kind: str, text: str | Spec, context: Context | None = None, **options: Any) -> Any:
@@ -184,13 +186,13 @@ def task_of(space: Any, data: Any, context: Context | None = None) -> Any:
     """
     if data is None:
         return None
-    if data.kind not in space.inputs and set(data.tasks) & set(space.tasks):
+    if data.kind not in space.inputs and {NETWORKS.get(name, name) for name in data.tasks} & set(space.tasks):
         raise SpecError(
             f"{data.name} holds {data.kind}, and networks of {space.name} read {' or '.join(space.inputs)}: give other "
             "data, or another space."
         )
     for name in data.tasks:
-        if name in space.tasks:
+        if NETWORKS.get(name, name) in space.tasks:
             return build("task", name, (context or Context()).having(data=lambda: data, space=lambda: space))
     raise SpecError(
         f"{data.name} is data for {' or '.join(data.tasks)}, and networks of {space.name} are for "

@@ -117,6 +117,7 @@ PARTS: dict[str, dict[str, str]] = {
         "language": "ogive.training.tasks.language:Language",
         "generation": "ogive.training.tasks.generation:Generation",
         "regression": "ogive.training.tasks.regression:Regression",
+        "labelling": "ogive.training.tasks.labelling:Labelling",
     },
     "predictor": {
         "trees": "ogive.predictors.trees:ExtraTrees",

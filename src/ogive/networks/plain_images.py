@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ogive.networks.plain import Entry, Plain
 from ogive.networks.source import Import
 from ogive.networks.standalone import literal
 
-__all__ = ["of_images"]
+__all__ = ["of_images", "of_labels"]
 
 Normalise = tuple[Sequence[float], Sequence[float]]
 
@@ -82,6 +83,19 @@ def _functions(*, normalised: bool, readable: bool) -> tuple[str, ...]:
     defined = [part for part in vars(reading).values() if inspect.isfunction(part)]
     sources = [inspect.getsource(part).rstrip() for part in defined]
     return prepared, ACCURACY, *sources, PICTURES, MAIN.format(argument=ARGUMENT, picture=CLASSIFIED, hint=HINT)
+
+
+def of_labels(plain: Plain) -> Plain:
+    """The same for images with any number of labels: the file tells F1, and how likely each label is."""
+
+    def changed(text: str) -> str:
+        text = text.replace(ACCURACY, F1).replace(".softmax(1)[0]", ".sigmoid()[0]")
+        return text.replace('f"accuracy {accuracy(net', 'f"F1 {f1(net')
+
+    functions = tuple(changed(text) for text in plain.functions)
+    takes = plain.takes.replace("tells", "tells which of").replace("classes apart", "labels are there")
+    usage = plain.usage.replace("how many of the `images` in that file get their `labels`", "F1 of the `images` there")
+    return replace(plain, functions=functions, takes=takes, usage=usage)
 
 
 class Normalised(nn.Module):
@@ -173,6 +187,18 @@ def accuracy(net: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 2
         batch = slice(start, start + batch_size)
         right += int((net(prepared(images[batch])).argmax(1) == labels[batch]).sum())
     return 100 * right / len(images)'''
+
+F1 = '''\
+@torch.inference_mode()
+def f1(net: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 256) -> float:
+    """Tell the mean F1 of an image, in per cent; labels (N, K) are 0 or 1, images as `prepared` takes them."""
+    total = 0.0
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        said, true = net(prepared(images[batch])) > 0, labels[batch] > 0.5
+        both = said.sum(1) + true.sum(1)
+        total += float(torch.where(both == 0, 1.0, 2 * (said & true).sum(1) / both.clamp(min=1)).sum())
+    return 100 * total / len(images)'''
 
 PICTURES = '''\
 @torch.inference_mode()

@@ -59,9 +59,10 @@ def _share(part: int, whole: int) -> str:
 
 
 def _classes(found: Answers) -> Html:
-    headers = ["Class", f"Test {found.kind}", "Found", "Accuracy", "95 % interval", "", "Right when it says so"]
+    share = "Accuracy" if found.confusion is not None else "Recall"
+    headers = ["Class", f"Test {found.kind}", "Found", share, "95 % interval", "", "Right when it says so"]
     rows = [_row(tally) for tally in found.tallies]
-    return joined(tag("h3", "Accuracy a class"), table(headers, rows, sortable=True))
+    return joined(tag("h3", f"{share} a class"), table(headers, rows, sortable=True))
 
 
 def _row(tally: Tally) -> list[str | Html]:

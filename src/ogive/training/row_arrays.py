@@ -13,6 +13,7 @@ from ogive.training import data
 from ogive.training.arrays import flat, opened, source_of
 from ogive.training.augment import Augmentation
 from ogive.training.data import Data
+from ogive.training.labelled import LabelledImages, labelled_of
 from ogive.training.pictures import Array
 from ogive.training.preparation import Cells
 from ogive.training.rows import Rows, RowsOf, TaskName, divided
@@ -32,13 +33,14 @@ def load(
     kind: Kind = "auto",
     validation: float | None = None,
     limit: int | None = None,
-) -> Data | Rows | Signals:
+) -> Data | Rows | Signals | LabelledImages:
     """Images, signals or rows in one file of numpy arrays, x_train, y_train, ... or x and y: ``arrays:mine.npz``.
 
     Three-dimensional x are signals (N, channels, points), unless they are bytes or squares: then they are grey images
     (N, rows, columns). `kind` says which (signals or images) where that is not meant. Two-dimensional x are rows, whose
     y are quantities in some `unit`, or classes: `task` says which, by default as for csv:FILE. NaN is missing there.
-    `size` resizes images; `validation` and `limit` are as for other data. Raises SpecError.
+    Images (N, C, H, W) whose y is (N, labels) of 0 and 1 have any number of labels each. `size` resizes images;
+    `validation` and `limit` are as for other data. Raises SpecError.
     """
     path = Path(name.partition(":")[2]).expanduser()
     found = opened(path)
@@ -53,6 +55,9 @@ def load(
         )
     if task != "auto" or unit:
         raise SpecError(f"task and unit are options of rows, and the x of {path} have the shape {shape}.")
+    y = found["train"][1]
+    if len(shape) == 4 and y.ndim == 2 and y.shape[1] > 1:
+        return labelled_of(found, name, validation=validation, limit=limit, size=size)
     if len(shape) == 3:
         grey = found["train"][0].dtype == np.uint8 or shape[1] == shape[2]
         if kind == "signals" or (kind == "auto" and not grey):

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 # Data that load themselves by their whole name; all others are images, which `load_data` reads.
-_LOADING = ("arrays:FILE.npz", "csv:FILE", "sentences:FILE", "text:FOLDER")
+_LOADING = ("arrays:FILE.npz", "csv:FILE", "sentences:FILE", "text:FOLDER", "coco:FOLDER", "voc:FOLDER")
 # Kinds of parameters that may be written key=value.
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 # What is given once for a whole search as an object; from Python a part may be given it alone.

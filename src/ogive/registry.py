@@ -118,6 +118,7 @@ PARTS: dict[str, dict[str, str]] = {
         "generation": "ogive.training.tasks.generation:Generation",
         "regression": "ogive.training.tasks.regression:Regression",
         "labelling": "ogive.training.tasks.labelling:Labelling",
+        "detection": "ogive.training.tasks.detection:Detection",
     },
     "predictor": {
         "trees": "ogive.predictors.trees:ExtraTrees",
@@ -190,6 +191,8 @@ PARTS: dict[str, dict[str, str]] = {
         "arrays:FILE.npz": "ogive.training.row_arrays:load",
         "csv:FILE": "ogive.training.csv_files:load",
         "sentences:FILE": "ogive.training.sentences:load",
+        "coco:FOLDER": "ogive.training.coco:load",
+        "voc:FOLDER": "ogive.training.voc:load",
         "text:FOLDER": "ogive.training.text:load",
     },
 }

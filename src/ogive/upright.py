@@ -13,10 +13,12 @@ from typing import Any
 __all__ = ["upright"]
 
 
-def upright(path: Path, sides: tuple[int, int] | None, channels: int | None, most: int = 2**26) -> tuple[Any, bool]:
+def upright(
+    path: Path, sides: tuple[int, int] | None, channels: int | None, most: int = 2**26, turned: bool = True
+) -> tuple[Any, bool]:
     """The picture of a file as grey ("L") or colour ("RGB") of 8 bits, and whether it was the first of several.
 
-    It is turned as the camera noted, laid on white where it is transparent, scaled where it has more than 8 bits,
+    It is `turned` as the camera noted, laid on white where it is transparent, scaled where it has more than 8 bits,
     brought from CMYK to RGB by its own colour profile where it has one, and cropped at the middle of its long side to
     `sides`, its width and height in pixels. A grey one stays grey unless `channels` is 3. Raises ValueError for more
     than `most` pixels, and whatever the decoder of a format does.
@@ -28,7 +30,7 @@ def upright(path: Path, sides: tuple[int, int] | None, channels: int | None, mos
             raise ValueError(f"it announces {image.width:,}×{image.height:,} pixels, but up to {most:,} are read")
         animated = bool(getattr(image, "is_animated", False))
         image.load()
-        plain = _plain(ImageOps.exif_transpose(image), channels)
+        plain = _plain(ImageOps.exif_transpose(image) if turned else image, channels)
     if sides is not None:
         plain = ImageOps.fit(plain, sides, method=Image.Resampling.BILINEAR)
     return plain, animated

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -307,8 +307,9 @@ def measure_latency(
             raise SpecError(
                 f"Latency is measured of networks of images, and {task.data.name} is a text: give --data digits."
             )
-        size = _size(run, channels, cells, {})
-        skeleton, inputs = task.skeleton(arch.space, size), task.shape
+        size, inputs = _size(run, channels, cells, {}), task.shape
+        of_task: Any = task
+        made: Callable[..., nn.Module] = partial(of_task.network, arch, size, of_task.recipe())
     else:
         arch = _architecture(target)
         if data is not None:
@@ -316,11 +317,11 @@ def measure_latency(
             shape, classes = images.shape, len(images.classes)
         inputs = shape
         skeleton = fitted_skeleton(arch.space, inputs, classes, channels=channels, cells=cells)
+        made = partial(build, arch, skeleton)
     with torch.device("meta"):  # counted before it is made: weights that do not fit would take the machine with them
-        weights = count.parameters(build(arch, skeleton))
+        weights = count.parameters(made(seed=None))
     refuse_too_large("The network's weights", (weights,), item=4, way_out="give smaller --channels or --cells")
-    network = build(arch, skeleton, seed=0)
-    return arch, measure(network, inputs, Timing(batch_size=batch_size, threads=threads), device=device)
+    return arch, measure(made(seed=0), inputs, Timing(batch_size=batch_size, threads=threads), device=device)
 
 
 def measure_in_runtime(
@@ -357,13 +358,17 @@ def measure_in_runtime(
     else:
         arch = _architecture(target) if run is None else _chosen(run, None).arch
         size = Size(channels=channels, cells=cells) if run is None else _size(run, channels, cells, {})
-        skeleton = fitted_skeleton(arch.space, shape, classes, channels=size.channels, cells=size.cells)
-        network = build(arch, skeleton, seed=0)
+        if run is not None and known is not None:
+            task = _task(run, data)
+            network = task.network(arch, size, task.recipe(), seed=0)
+        else:
+            skeleton = fitted_skeleton(arch.space, shape, classes, channels=size.channels, cells=size.cells)
+            network = build(arch, skeleton, seed=0)
     with tempfile.TemporaryDirectory(prefix="ogive-latency-") as folder:
         found = _in_runtime(
             network, Path(folder), images, (batch_size, *shape), threads, runtime=runtime, command=command
         )
-        if kept is not None and images is not None and not command:
+        if kept is not None and images is not None and _tells_classes(images) and not command:
             found["val_acc"] = _accuracy(network, images)
     return arch, found
 
@@ -392,9 +397,14 @@ def _in_runtime(
         found |= {PEAK_MB.name: tensors_mb(network, torch.zeros(shape)), FILE_MB.name: weights_mb(network)}
     else:
         found |= {PEAK_MB.name: onnx_peak_mb(file, shape, threads), FILE_MB.name: file.stat().st_size / MB}
-    if images is not None:
+    if images is not None and _tells_classes(images):
         found["val_acc_in_runtime"] = _accuracy(module, images)
     return found
+
+
+def _tells_classes(images: Any) -> bool:
+    """Whether each image has one class, so that answers are right or wrong."""
+    return bool(images.val.labels.ndim == 1)
 
 
 def _accuracy(network: nn.Module, images: Any) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from shapes import pictures, write_coco
 
 from ogive.cli import main
 from ogive.cli.searching import _KEYS
@@ -60,6 +61,9 @@ SMALLER = {
     "--budget 200 --out runs/ofa": "--budget 6 --out runs/ofa",
     "--budget 60 --seeds 10": "--budget 60 --seeds 2",
     "split=0, epochs=20, part_epochs=10": "split=0, epochs=1, part_epochs=1",
+    "coco:shapes(size=96)": "coco:shapes(size=32)",
+    "trained(epochs=20)": "trained(epochs=1, threads=1)",
+    "--budget 50 --out runs/boxes": "--budget 1 --out runs/boxes",
     "--budget 50 --out": "--budget 2 --out",
     "nao(start=100, refit=50)": "nao(start=4, refit=196, epochs=1)",
     "predicted(nao, tabular": "predicted(nao(epochs=2), tabular",
@@ -102,6 +106,7 @@ def lay(folder: Path, shared_data: Path) -> None:
             pixels = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "photos" / label / f"{number}.png")
     (folder / "ladder.py").write_text((ROOT / "examples" / "plugin.py").read_text("utf-8"))
+    write_coco(folder / "shapes", pictures(12, side=32))
     (folder / "texts").mkdir()
     for part in ("train", "valid", "test"):
         (folder / "texts" / f"{part}.txt").write_text("the cat saw the dog\nthe dog ran\n" * 6)

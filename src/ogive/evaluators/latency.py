@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ from ogive.evaluators.timing import side_by_side as timed_side_by_side
 from ogive.networks.build import Skeleton, build, fitted_skeleton
 from ogive.networks.export import write_onnx
 from ogive.spaces.extended import ExtendedSpace
+from ogive.training.task import Size, Task
 
 if TYPE_CHECKING:
     from ogive.training.data import Data
@@ -46,10 +47,10 @@ logger = logging.getLogger(__name__)
 class Latency:
     """The latency of a batch on this device; the network is built with fresh weights, which do not matter here.
 
-    The networks are those of `ogive.networks` for the space of each proposal, `channels` wide and `cells` deep (None:
-    the published size). Images have the shape of `data`, or `shape` where there is none. The measurement depends on the
-    machine and on what else it does: no two runs give the same numbers. `sample` makes one timed pass, as in
-    `ogive.evaluators.timing.measure`.
+    The networks are those of the `task`, or without one the classifiers of `ogive.networks` for the space of each
+    proposal, `channels` wide and `cells` deep (None: the published size). Images have the shape of `data`, or `shape`
+    where there is none. The measurement depends on the machine and on what else it does: no two runs give the same
+    numbers. `sample` makes one timed pass, as in `ogive.evaluators.timing.measure`.
 
     `runtime` is what runs them: "torch", "onnx" (ONNX Runtime) or "onnx_int8", the same with weights and activations in
     8 bits, whose ranges are found on `calibration` images of the data, or random ones without data. `command`, which
@@ -63,6 +64,7 @@ class Latency:
         *,
         space: SearchSpace | None = None,
         data: Data | None = None,
+        task: Task[Any] | None = None,
         seed: Seed = Seed(0),  # noqa: B008
         device: str = "cpu",
         shape: tuple[int, ...] = (3, 32, 32),
@@ -79,6 +81,7 @@ class Latency:
         self._shape = shape if data is None else data.shape
         self._classes = classes if data is None else len(data.classes)
         self._channels, self._cells = channels, cells
+        self._task, self._size = task, Size(channels=channels, cells=cells)
         self._device, self._seed, self._timing = _available(device), seed, timing
         self._sample = sample
         self._doubted = False
@@ -130,7 +133,10 @@ class Latency:
         return self._timed([self._built(arch) for arch in archs])
 
     def _built(self, arch: Architecture) -> nn.Module:
-        return build(arch, self._skeleton(arch.space), seed=self._seed.integer("weights"), space=self._space)
+        seed = self._seed.integer("weights")
+        if self._task is not None:
+            return self._task.network(arch, self._size, self._task.recipe(), seed=seed)
+        return build(arch, self._skeleton(arch.space), seed=seed, space=self._space)
 
     def _timed(self, networks: Sequence[nn.Module]) -> list[LatencyReport]:
         return timed_side_by_side(

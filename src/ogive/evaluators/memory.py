@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
+from torch import nn
+
+from ogive.core.architecture import Architecture
 from ogive.core.errors import OgiveError, Oversized, SpecError
 from ogive.core.metric import MEMORY
 from ogive.core.rng import Seed
@@ -14,6 +18,7 @@ from ogive.evaluators.trained import reason_of
 from ogive.networks.build import build, fitted_skeleton
 from ogive.training.data import Data
 from ogive.training.memory import kept_bytes
+from ogive.training.task import Size, Task
 from ogive.training.threads import threads as torch_threads
 
 __all__ = ["Memory"]
@@ -33,6 +38,7 @@ class Memory:
         *,
         space: SearchSpace,
         data: Data,
+        task: Task[Any] | None = None,
         seed: Seed,
         samples: int = 2,  # batch normalisation of a single one has no variance
         channels: int | None = None,
@@ -44,6 +50,7 @@ class Memory:
             raise SpecError(f"Between 2 and all {len(data.train)} samples are needed, but got samples={samples}.")
         self.space, self.seed, self.device, self.threads = space, seed, device, threads
         self._skeleton = fitted_skeleton(space.name, data.shape, len(data.classes), channels=channels, cells=cells)
+        self._task, self._size = task, Size(channels=channels, cells=cells)
         self._inputs = data.normalised(data.train.images[:samples])
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
@@ -57,7 +64,7 @@ class Memory:
         error = None
         try:
             seed = self.seed.child(str(arch)).integer("weights")
-            network = build(arch, self._skeleton, seed=seed, space=self.space).to(self.device)
+            network = self._network(arch, seed).to(self.device)
             inputs = self._inputs.to(self.device)
             kept = sum(kept_bytes(network, inputs))
             weights = sum(parameter.nbytes for parameter in network.parameters())
@@ -69,3 +76,9 @@ class Memory:
         except Exception as mishap:  # noqa: BLE001 - whatever one candidate runs into must not cost the others
             error = reason_of(mishap)
         return Measurement(metrics, Cost(time.perf_counter() - started), error)
+
+    def _network(self, arch: Architecture, seed: int) -> nn.Module:
+        """That of the task, or without one a classifier."""
+        if self._task is not None:
+            return self._task.network(arch, self._size, self._task.recipe(), seed=seed)
+        return build(arch, self._skeleton, seed=seed, space=self.space)

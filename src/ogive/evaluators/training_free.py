@@ -87,11 +87,13 @@ class TrainingFree:
     def kernel(self, arch: Architecture) -> Kernel:
         """What NASWOT sees of an architecture: its kernel on the batch, the images in the order of their classes."""
         batch = self._batches[0]
-        order = torch.argsort(batch.labels, stable=True)
+        # The objects of an image are no class of its own.
+        labels = batch.labels if batch.labels.ndim == 1 else torch.zeros(len(batch), dtype=torch.int64)
+        order = torch.argsort(labels, stable=True)
         images = batch.images[order].to(self.device)
         with torch_threads(self.threads):
             agreeing_BB, units = activation_kernel(self.network(arch), images)
-        return Kernel(arch, units, agreeing_BB / units, batch.labels[order].numpy(force=True).astype(np.int64))
+        return Kernel(arch, units, agreeing_BB / units, labels[order].numpy(force=True).astype(np.int64))
 
     def network(self, arch: Architecture, turn: int = 0) -> nn.Module:
         """The untrained network that is scored, at one of its repeats.

@@ -180,6 +180,11 @@ class BlockNetwork(nn.Module):
             self.stages.append(nn.Sequential(*parts))
         self.classifier = nn.Linear(before, classes)
 
+    @property
+    def chain(self) -> list[nn.Module]:
+        """What images pass one after the other before the pooling."""
+        return [self.stem, *(part for stage in self.stages for part in stage.children())]
+
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits of images (N, inputs, H, W), shape (N, classes)."""
         logits: Tensor = self.classifier(self.stages(self.stem(x_NCHW)).mean((2, 3)))

@@ -136,7 +136,7 @@ class _Subject:
     ) -> None:
         self.plain, self.name, self.headline, self.entry = plain, name, headline, entry
         # A copy, so that mode, device and precision of the caller's network stay as they are.
-        self.network = copy.deepcopy(network).to("cpu", torch.float32).eval()
+        self.network = plain.whole(copy.deepcopy(network)).to("cpu", torch.float32).eval()
         generator = torch.Generator().manual_seed(seed.integer("export"))
         drawn = [plain.drawn(count, generator) for count in BATCHES]
         self.asked = [*drawn, *(given for given, _ in plain.real)]
@@ -214,10 +214,11 @@ class _Subject:
             asked = [entry.given(inputs) for inputs in asked]
             answers = [_inferring(self.entered())(inputs) for inputs in asked]
         for inputs, answer in zip(asked, answers, strict=True):
-            for found, expected in zip(run(inputs), answer, strict=True):
+            told = run(inputs)
+            for found, expected in zip(told, answer, strict=True):
                 if found.shape != expected.shape or not bool(found.isfinite().all()):
                     return float("inf")
-                largest = max(largest, float((found - expected).abs().max()))
+            largest = max(largest, self.plain.difference(told, answer))
         return largest
 
 

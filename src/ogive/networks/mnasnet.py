@@ -160,6 +160,11 @@ class MnasNetwork(nn.Module):
         self.classifier = nn.Linear(head, classes)
         _initialise(self.modules(), momentum, epsilon)
 
+    @property
+    def chain(self) -> list[nn.Module]:
+        """What images pass one after the other before the pooling."""
+        return [self.stem, *self.blocks, self.expansion]
+
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits of images (N, inputs, H, W), shape (N, classes)."""
         x = self.expansion(self.blocks(self.stem(x_NCHW)))

@@ -132,6 +132,11 @@ class MobileNetworkV3(nn.Module):
         self.hidden = nn.Sequential(nn.Linear(expanded, hidden, bias=False), nn.Hardswish())
         self.classifier = nn.Linear(hidden, classes)
 
+    @property
+    def chain(self) -> list[nn.Module]:
+        """What images pass one after the other before the pooling."""
+        return [self.stem, *self.blocks, self.expansion]
+
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits of images (N, inputs, H, W), shape (N, classes)."""
         x = self.expansion(self.blocks(self.stem(x_NCHW)))

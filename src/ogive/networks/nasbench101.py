@@ -118,6 +118,11 @@ class NasBench101Network(nn.Module):
         self.cells = nn.Sequential(*stacks)
         self.classifier = nn.Linear(before, classes)
 
+    @property
+    def chain(self) -> list[nn.Module]:
+        """What images pass one after the other before the pooling."""
+        return [self.stem, *self.cells]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images (N, inputs, H, W), shape (N, classes)."""
         x = self.cells(self.stem(x))

@@ -97,6 +97,11 @@ class NasBench201Network(nn.Module):
         self.last = nn.Sequential(nn.BatchNorm2d(4 * channels), nn.ReLU())
         self.classifier = nn.Linear(4 * channels, classes)
 
+    @property
+    def chain(self) -> list[nn.Module]:
+        """What images pass one after the other before the pooling."""
+        return [self.stem, *self.cells, self.last]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images (N, inputs, H, W), shape (N, classes)."""
         x = self.last(self.cells(self.stem(x)))

@@ -42,6 +42,11 @@ class NatsSizeNetwork(nn.Module):
         self.last = nn.Sequential(nn.BatchNorm2d(third), nn.ReLU())
         self.classifier = nn.Linear(third, classes)
 
+    @property
+    def chain(self) -> list[nn.Module]:
+        """What images pass one after the other before the pooling."""
+        return [self.stem, *self.cells, self.last]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images (N, inputs, H, W), shape (N, classes)."""
         x = self.last(self.cells(self.stem(x)))

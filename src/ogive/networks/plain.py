@@ -16,6 +16,11 @@ __all__ = ["Entry", "Inputs", "Plain"]
 Inputs = tuple[Tensor, ...]  # what a network takes in one call; its outputs alike
 
 
+def _apart(found: Inputs, expected: Inputs) -> float:
+    """The largest difference of two numbers in one place."""
+    return max(float((one - other).abs().max()) for one, other in zip(found, expected, strict=True))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     """What a file without source holds before a network, so that it takes inputs as they were read.
@@ -40,6 +45,8 @@ class Plain:
     `traced`: whether formats can be made that follow a batch through the network; the first axis of every input is then
     of any length.
 
+    `whole` makes what is taken away of a network: by default itself, else with what makes answers of its outputs.
+    `difference` is how far two answers to one question are apart.
     `entries` are what a graph for ONNX may hold before the network: "numbers", which is usual, and "bytes".
     `drawn` makes random inputs of some size, and `real` are real ones: what a file is given, and what the network was
     given for the same. `beside` are more files of every format, texts by their names, from NAME. `keep` writes into a
@@ -58,6 +65,8 @@ class Plain:
     width: int | None = None
     shape: tuple[int, ...] | None = None
     traced: bool = True
+    whole: Callable[[nn.Module], nn.Module] = lambda network: network
+    difference: Callable[[Inputs, Inputs], float] = _apart
     entries: Mapping[str, Entry] = field(default_factory=dict)
     drawn: Callable[[int, torch.Generator], Inputs]
     real: Sequence[tuple[Inputs, Inputs]] = ()

@@ -62,13 +62,13 @@ def of_images(
     return Plain(
         takes=f"It takes images of {' × '.join(map(str, shape))}{apart}, ",
         usage=USAGE_PICTURES if readable else USAGE,
-        constants=_constants(known),
+        constants=constants(known),
         functions=_functions(normalised=normalise is not None, readable=readable),
         imports=frozenset({IO, ANY, SYS}) if readable else frozenset(),
         facts=known,
         inputs=("images",),
         width=len(classes) if classes else None,
-        entries=_entries(known, readable=readable) if normalise is not None else {},
+        entries=entries(known, readable=readable) if normalise is not None else {},
         drawn=lambda count, generator: (torch.randn(count, *shape, generator=generator),),
         real=[((batch,), (batch,)) for batch in batches],
         keep=keep,
@@ -82,7 +82,14 @@ def _functions(*, normalised: bool, readable: bool) -> tuple[str, ...]:
         return prepared, ACCURACY, MAIN.format(argument="", picture="", hint="")
     defined = [part for part in vars(reading).values() if inspect.isfunction(part)]
     sources = [inspect.getsource(part).rstrip() for part in defined]
-    return prepared, ACCURACY, *sources, PICTURES, MAIN.format(argument=ARGUMENT, picture=CLASSIFIED, hint=HINT)
+    return (
+        prepared,
+        ACCURACY,
+        *sources,
+        PICTURES,
+        PICTURES_IN,
+        MAIN.format(argument=ARGUMENT, picture=CLASSIFIED, hint=HINT),
+    )
 
 
 def of_labels(plain: Plain) -> Plain:
@@ -113,7 +120,7 @@ class Normalised(nn.Module):
         return images.float() * factor - offset
 
 
-def _entries(known: Mapping[str, Any], *, readable: bool) -> dict[str, Entry]:
+def entries(known: Mapping[str, Any], *, readable: bool) -> dict[str, Entry]:
     """What a graph may hold before the network: that takes numbers on the scale of `mean`, or bytes."""
     mean, std = (torch.tensor(known[name]).view(-1, 1, 1) for name in ("mean", "std"))
     facts = {name: value for name, value in known.items() if name not in ("mean", "std")}
@@ -145,7 +152,7 @@ def _numbers(normalise: Normalise, channels: int) -> tuple[tuple[float, ...], tu
     return mean, std
 
 
-def _constants(known: Mapping[str, tuple[object, ...]]) -> str:
+def constants(known: Mapping[str, tuple[object, ...]]) -> str:
     lines = [f"SHAPE = {known['shape']!r}  # channels, height and width of an image"]
     for name in ("classes", "mean", "std"):
         if name == "mean" in known:
@@ -210,9 +217,9 @@ def classified(net: nn.Module, path: Path, top: int = 5) -> list[tuple[str, floa
     picture, _ = upright(path, (width, height), channels)
     pixels = torch.from_numpy(np.array(picture)).reshape(height, width, channels).permute(2, 0, 1)
     shares, places = net(prepared(pixels[None])).softmax(1)[0].topk(min(top, len(CLASSES)))
-    return [(CLASSES[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]
+    return [(CLASSES[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]'''
 
-
+PICTURES_IN = '''\
 def pictures_in(paths: list[Path]) -> list[Path]:
     """Name the files, and the picture files in the folders."""
     from PIL import Image

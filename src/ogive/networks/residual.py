@@ -79,6 +79,11 @@ class ResidualNetwork(nn.Module):
             self.stages.append(blocks)
         self.classifier = nn.Linear(width, classes)
 
+    @property
+    def chain(self) -> list[nn.Module]:
+        """What images pass one after the other before the pooling."""
+        return [self.stem, *(block for stage in self.stages for block in stage.children())]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images (N, inputs, H, W), shape (N, classes)."""
         x = self.stages(self.stem(x))

@@ -276,6 +276,7 @@ def _space(name: str, layers: int) -> SearchSpace:
         read=functools.partial(read, name, layers),
         write=write,
         canonical=canonical,
+        tasks=("classification", "detection"),
     )
 
 

@@ -63,7 +63,16 @@ def mnasnet() -> SearchSpace:
     variables = tuple(
         Choice(f"block{place}.{name}", options) for place in range(len(REFERENCE)) for name, options in OPTIONS.items()
     )
-    return SearchSpace(name=NAME, variables=variables, draw=draw, read=read, write=write, prune=prune, canonical=prune)
+    return SearchSpace(
+        name=NAME,
+        variables=variables,
+        draw=draw,
+        read=read,
+        write=write,
+        prune=prune,
+        canonical=prune,
+        tasks=("classification", "detection"),
+    )
 
 
 def blocks_of(arch: Architecture) -> tuple[Block, ...]:

@@ -87,6 +87,7 @@ def nasbench101() -> SearchSpace:
         prune=prune,
         canonical=canonical,
         tokens=tokens(),
+        tasks=("classification", "detection"),
     )
 
 

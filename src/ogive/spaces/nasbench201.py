@@ -68,6 +68,7 @@ def _published() -> SearchSpace:
         prune=prune,
         canonical=canonical,
         tokens=tokens(),
+        tasks=("classification", "detection"),
     )
 
 

@@ -28,7 +28,9 @@ def natssize() -> SearchSpace:
     """The space of 5 layers with 8 widths each: 32,768 networks."""
     options = tuple(str(width) for width in WIDTHS)
     variables = tuple(Choice(f"width{layer}", options) for layer in range(len(LAYERS)))
-    return SearchSpace(name=NAME, variables=variables, draw=draw, read=read, write=write)
+    return SearchSpace(
+        name=NAME, variables=variables, draw=draw, read=read, write=write, tasks=("classification", "detection")
+    )
 
 
 def widths_of(arch: Architecture) -> tuple[int, ...]:

@@ -181,6 +181,7 @@ def _space(name: str, allowed: _Allowed, count: int) -> SearchSpace:
         count=None if limited else count,
         read=functools.partial(read, name),
         write=write,
+        tasks=("classification", "detection"),
         offered=tuple(allowed.offered(option, known) for option, known in OPTIONS[name].items()) * STAGES,
     )
 

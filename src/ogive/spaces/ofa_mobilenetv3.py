@@ -44,7 +44,16 @@ def ofa_mobilenetv3() -> SearchSpace:
         *(Choice(f"kernel{place}", _options(KERNELS)) for place in places),
         *(Choice(f"expansion{place}", _options(EXPANSIONS)) for place in places),
     )
-    return SearchSpace(name=NAME, variables=variables, draw=draw, read=read, write=write, prune=prune, canonical=prune)
+    return SearchSpace(
+        name=NAME,
+        variables=variables,
+        draw=draw,
+        read=read,
+        write=write,
+        prune=prune,
+        canonical=prune,
+        tasks=("classification", "detection"),
+    )
 
 
 def units_of(arch: Architecture) -> Units:

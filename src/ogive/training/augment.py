@@ -14,7 +14,18 @@ from torch import Tensor
 
 from ogive.core.errors import SpecError
 
-__all__ = ["Augmentation", "crop", "cutout", "flip", "mixing_weight", "uncovered"]
+__all__ = [
+    "Augmentation",
+    "crop",
+    "cropped",
+    "crops",
+    "cutout",
+    "flip",
+    "mirrored",
+    "mirrors",
+    "mixing_weight",
+    "uncovered",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +46,35 @@ class Augmentation:
 
 def crop(x_NCHW: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     """Each image moved by up to `padding` pixels in each direction; zeros (black in raw pixels) come in."""
-    if padding == 0:
-        return x_NCHW
+    return x_NCHW if padding == 0 else cropped(x_NCHW, padding, crops(x_NCHW, padding, generator))
+
+
+def crops(x_NCHW: Tensor, padding: int, generator: torch.Generator) -> Tensor:
+    """How far down and to the right each of N windows begins in images padded on all sides, (2, N) int64."""
+    return torch.randint(2 * padding + 1, (2, len(x_NCHW)), generator=generator, device=x_NCHW.device)
+
+
+def cropped(x_NCHW: Tensor, padding: int, starts_2N: Tensor) -> Tensor:
+    """The windows of padded images that begin there."""
     N, _, H, W = x_NCHW.shape
     padded = F.pad(x_NCHW, (padding,) * 4)
     windows = padded.unfold(2, H, 1).unfold(3, W, 1)  # (N, C, 2 padding + 1, 2 padding + 1, H, W), no copy
-    shift = torch.randint(2 * padding + 1, (2, N), generator=generator, device=x_NCHW.device)
-    return windows[torch.arange(N, device=x_NCHW.device), :, shift[0], shift[1]]
+    return windows[torch.arange(N, device=x_NCHW.device), :, starts_2N[0], starts_2N[1]]
 
 
 def flip(x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right with probability 1/2."""
-    heads = torch.rand(len(x_NCHW), generator=generator, device=x_NCHW.device) < 0.5
-    return torch.where(heads[:, None, None, None], x_NCHW.flip(3), x_NCHW)
+    return mirrored(x_NCHW, mirrors(x_NCHW, generator))
+
+
+def mirrors(x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Which images are mirrored, (N,) bool."""
+    return torch.rand(len(x_NCHW), generator=generator, device=x_NCHW.device) < 0.5
+
+
+def mirrored(x_NCHW: Tensor, which_N: Tensor) -> Tensor:
+    """These images mirrored left to right, and the others."""
+    return torch.where(which_N[:, None, None, None], x_NCHW.flip(3), x_NCHW)
 
 
 def cutout(x_NCHW: Tensor, side: int, generator: torch.Generator) -> Tensor:

@@ -117,15 +117,9 @@ class Batches:
             yield from self.epoch(streams.child(f"validation {turn}"))
 
     def _batch(self, rows: Tensor, drawn: torch.Generator) -> Batch:
-        recipe, allowed, split = self.recipe, self.data.augmentation, self.data.train
+        recipe, split = self.recipe, self.data.train
         rows = rows.to(split.labels.device)
-        images, y_N = split.images[rows].to(self.device), split.labels[rows].to(self.device)
-        if recipe.resized_crop:
-            images = resized_crop(images, recipe.resized_crop, drawn)
-        else:
-            images = augment.crop(images, allowed.padding if recipe.padding is None else recipe.padding, drawn)
-        if allowed.flip if recipe.flip is None else recipe.flip:
-            images = augment.flip(images, drawn)
+        images, y_N = self._placed(split.images[rows].to(self.device), split.labels[rows].to(self.device), drawn)
         if recipe.autoaugment:
             images = autoaugment(images, drawn, POLICIES[recipe.policy])
         if recipe.jitter or recipe.hue:
@@ -134,6 +128,25 @@ class Batches:
         if recipe.cutout:
             x_NCHW = augment.cutout(x_NCHW, recipe.cutout, drawn)
         return Batch(x_NCHW, y_N)
+
+    def _placed(self, images: Tensor, targets: Tensor, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images moved and mirrored, and their targets, which that is nothing to."""
+        recipe = self.recipe
+        if recipe.resized_crop:
+            images = resized_crop(images, recipe.resized_crop, drawn)
+        else:
+            images = augment.crop(images, self.padding, drawn)
+        return (augment.flip(images, drawn) if self.flips else images), targets
+
+    @property
+    def padding(self) -> int:
+        """How far images are moved, at most."""
+        return self.data.augmentation.padding if self.recipe.padding is None else self.recipe.padding
+
+    @property
+    def flips(self) -> bool:
+        """Whether images are mirrored."""
+        return self.data.augmentation.flip if self.recipe.flip is None else self.recipe.flip
 
     def _mixed(self, batch: Batch, mixed: torch.Generator) -> Batch:
         if not self.recipe.mixup:

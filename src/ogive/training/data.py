@@ -40,7 +40,18 @@ from ogive.training.pictures import (
 from ogive.training.published import PUBLISHED, read_digits, read_published
 from ogive.training.recipe import Recipe
 
-__all__ = ["NAMES", "Data", "Split", "from_dataset", "from_loaders", "get", "held", "load", "of_classes"]
+__all__ = [
+    "NAMES",
+    "Data",
+    "Split",
+    "from_dataset",
+    "from_loaders",
+    "get",
+    "held",
+    "load",
+    "normalisation",
+    "of_classes",
+]
 
 NAMES = ("digits", *PUBLISHED, "images:FOLDER", "arrays:FILE.npz")
 FIXED = Seed(0)  # everybody divides alike who does not ask for another division
@@ -385,7 +396,7 @@ def assembled(
     if size is not None:
         scale = size / max(1, min(source.train.images.shape[2:]))
         augmentation = replace(augmentation, padding=round(augmentation.padding * scale))
-    mean, std = _statistics(train.images)
+    mean, std = normalisation(train.images)
     return Data(name, train, val, test, source.classes, mean, std, augmentation)
 
 
@@ -410,7 +421,7 @@ def _tensors(labelled: Labelled, size: int | None, limit: int | None) -> Split:
     return Split(torch.cat(chunks), split.labels)
 
 
-def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel; a channel without any contrast keeps its scale.
 
     Pixels of uint8 are counted, which is exact: the digest must not depend on the number of threads.

@@ -141,6 +141,11 @@ def lossy(task: Task[Any] | Lossy) -> Lossy:
             f"A supernet is trained by the loss of a batch, and the task {task.name} has none: the tasks "
             "classification, regression and language do."
         )
+    if isinstance(task, Predicting) and task.data.train.labels.ndim > 2:  # boxes
+        raise SpecError(
+            f"A supernet ends in a classifier that says one thing of an image, and the task is {task.name}: search "
+            "with a strategy without a supernet and the evaluator trained."
+        )
     return task
 
 

@@ -270,6 +270,7 @@ class Supervised:
         validate_every: int = 0,
         loss: Loss | None = None,
         score: Score | None = None,
+        batching: type[Batches] = Batches,
     ) -> None:
         self.device, self.recipe, self.seed, self.validate_every = device, recipe, seed, validate_every
         self.loss: Loss = CrossEntropy() if loss is None else loss
@@ -282,7 +283,7 @@ class Supervised:
         self.optimizer = optimizer_for(network, recipe)
         self.average = copy.deepcopy(network).requires_grad_(False) if recipe.average else None
         dtype = next(network.parameters()).dtype
-        self.batches = Batches(self.data, recipe, device, dtype, self.ranks, layout)
+        self.batches = batching(self.data, recipe, device, dtype, self.ranks, layout)
         self.steps = self.batches.steps
         self.history: list[Any] = []
 

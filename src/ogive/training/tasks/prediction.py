@@ -6,7 +6,7 @@ import copy
 import logging
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,7 @@ class Prediction(ABC):
     recipe: type[Recipe] = Recipe
     measuring = Measuring
     shared: ClassVar[Literal[True]] = True
+    batching: ClassVar[type[Batches]] = Batches
     answers: ClassVar[str] = "one a target"  # what the outputs of a network are, for messages
 
     def __init__(self, data: Data, *, builder: Builder | None = None, space: SearchSpace | None = None) -> None:
@@ -116,7 +117,8 @@ class Prediction(ABC):
 
     def training(self, network: nn.Module, recipe: Recipe, *, seed: Seed, device: torch.device) -> Supervised:
         """A training on ``data.train``, measured on ``data.val`` after its last epoch."""
-        return Supervised(network, self.data, recipe, seed=seed, device=device, loss=self, score=self.score)
+        how: dict[str, Any] = {"loss": self, "score": self.score, "batching": self.batching}
+        return Supervised(network, self.data, recipe, seed=seed, device=device, **how)
 
     def judge(self, measuring: Measuring, *, seed: Seed, device: torch.device) -> SampleJudge:
         """What measures networks with weights of others."""
@@ -145,7 +147,7 @@ class Prediction(ABC):
 
     def batches(self, recipe: Recipe, device: torch.device, dtype: torch.dtype, ranks: Ranks) -> Batches:
         """The training inputs as in a training of a single network."""
-        return Batches(placed(self.data, device), recipe, device, dtype, ranks)
+        return self.batching(placed(self.data, device), recipe, device, dtype, ranks)
 
     def lost(self, run: Run, batch: Batch, recipe: Recipe, *, state: Tensor | None, number: int) -> Lost:
         """The loss of a batch, and its mean score; nothing goes on from one batch to the next."""

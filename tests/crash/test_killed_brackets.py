@@ -23,7 +23,7 @@ from ogive.session import Settings, budget_of, resume, search
 
 folder = Path(sys.argv[1])
 settings = Settings(space="nasbench201", strategy=sys.argv[2], evaluator="trained(epochs=4, batch_size=8)", in_flight=2,
-                    data="digits(limit=24)", budget=budget_of("14 epochs"), channels=4, cells=1, threads=1)
+                    data="digits(limit=24)", budget=budget_of("10 epochs"), channels=4, cells=1, threads=1)
 search(settings, folder, save_every=2) if not (folder / "run.json").exists() else resume(folder, save_every=2)
 """
 
@@ -46,7 +46,11 @@ def has_second_rung(folder: Path) -> bool:
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of Unix")
 @pytest.mark.parametrize(
-    "strategy", ["bohb(eta=2, lowest=1, start=3)", pytest.param("hyperband(eta=2, lowest=1)", marks=pytest.mark.slow)]
+    "strategy",
+    [
+        "bohb(eta=2, lowest=1, start=3)",
+        *(pytest.param(f"{name}(eta=2, lowest=1)", marks=pytest.mark.slow) for name in ("hyperband", "asha")),
+    ],
 )
 def test_brackets_survive_a_kill_in_a_rung_that_goes_on_from_another(
     strategy: str, tmp_path: Path, patience_s: float

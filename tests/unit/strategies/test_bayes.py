@@ -116,6 +116,7 @@ def test_a_mixed_space_is_searched_to_near_its_best() -> None:
     assert np.mean(ends["random"]) < -0.05
 
 
+@pytest.mark.slow  # of the import of the table and of 75 fits
 def test_in_the_table_it_is_ahead_of_random_search(shared_data: Path, tmp_path: Path) -> None:
     from ogive.tables.importers import import_table
 
@@ -126,6 +127,16 @@ def test_in_the_table_it_is_ahead_of_random_search(shared_data: Path, tmp_path: 
             found = ogive.search(space=SPACE, table=table, strategy=name, budget=35, seed=seed)
             values.append(found.best.metrics["val_acc"])
     assert np.mean(ends["bayes"]) > np.mean(ends["random"]) + 0.2
+
+
+def test_it_searches_by_real_trainings_and_goes_on_as_it_would_have(tmp_path: Path) -> None:
+    parts = {"space": "nasbench201", "data": "digits(limit=24)", "channels": 4, "cells": 1, "threads": 1}
+    strategy, evaluator = "bayes(start=2, offered=20)", "trained(epochs=1, batch_size=16)"
+    whole = ogive.search(**parts, strategy=strategy, evaluator=evaluator, budget=4)
+    ogive.search(**parts, strategy=strategy, evaluator=evaluator, budget=3, out=tmp_path / "run")
+    again = ogive.resume(tmp_path / "run", budget=4)
+    assert [trial.status for trial in again.trials] == ["ok"] * 4
+    assert [trial.arch for trial in again.trials] == [trial.arch for trial in whole.trials]
 
 
 def test_several_in_flight_lie_apart() -> None:

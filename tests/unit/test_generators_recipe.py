@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ogive import catalog
 from ogive.core.errors import SpecError
+from ogive.core.trial import Budget
 from ogive.reproduce import reproduce, shared
 from ogive.reproduce.recipe import shared_of
-from ogive.weight_sharing.generators import RANDOM, WIRED, Size, told
+from ogive.session import Settings
+from ogive.weight_sharing.generators import RANDOM, WIRED, Size, _fitting, told
 
 GROUPS = ("bohb", "random", RANDOM, WIRED)
 
@@ -85,6 +88,19 @@ def test_all_data_sets_of_the_paper_have_a_recipe() -> None:
     names = {one.name for one in shared() if one.comparison == "generators"}
     sets = ("digits", "fashion-mnist", "cifar10", "cifar100", "sport8", "mit67", "flowers102", "imagenet")
     assert names == {f"generators-{one}" for one in sets}
+
+
+def test_networks_beyond_the_budget_are_passed_over_and_too_small_a_budget_is_told() -> None:
+    settings = Settings(
+        space="hnag(parameters=5000)", strategy="random", data="digits(limit=30)", budget=Budget(trials=1), threads=1
+    )
+    space, rng = catalog.build("space", settings.space), np.random.default_rng(0)
+    fits = space.parse("parameters=5000 N_t=3 K_t=2 P_t=0.5 N_m=1 P_m=0.6 N_b=3 K_b=2 P_b=0.5 draw=7")
+    large = space.parse("parameters=5000 N_t=10 K_t=3 P_t=0.5 N_m=10 P_m=0.6 N_b=10 K_b=2 P_b=0.5 draw=7")
+    assert _fitting(settings, iter([large, fits, large, fits]), 2) == [fits, fits]
+    with pytest.raises(SpecError, match="give it more parameters"):
+        _fitting(settings, iter([large, fits]), 2)
+    assert len({*(one for one in _fitting(settings, (space.sample(rng) for _ in range(40)), 2))}) == 2
 
 
 @pytest.mark.slow

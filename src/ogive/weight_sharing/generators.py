@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ RANDOM, WIRED = "random generators", "randomly wired"
 # Xie et al., ICCV 2019, table 1: WS(4, 0.75) with 32 nodes in a stage.
 WIRED_TEXT = "parameters={} N=32 K=4 P=0.75 draw=0"
 COLUMNS = {"memory_mb": 3, "params": 0, "macs": 0, "seconds": 1}
+PATIENCE = 50  # networks that are tried for each that fits
 RULE = (
     "The rule, written before the first search: a search has found better generators than those beside it where the "
     "interval over seeds of the paired difference of their mean accuracies leaves out zero; one seed shows nothing."
@@ -79,21 +81,37 @@ def one(size: Size, seed: int, folder: Path, device: str) -> dict[str, Any]:
     for label, strategy in size.strategies.items():
         run = finished(replace(settings, strategy=strategy), folder / f"search-{slug(label)}")
         best = result_of(run).best.arch
-        archs = catalog.build("space", settings.space).redrawn(best, size.draws + 1)[1:]
+        fresh = catalog.build("space", settings.space).redrawn(best, PATIENCE * size.draws)[1:]
+        archs = _fitting(settings, iter(fresh), size.draws)
         trials[label] = len(run.trials)
         found[label] = _networks(settings, size, archs, folder / f"found-{slug(label)}")
-    for name, archs in _others(size, seed):
-        space = f"{archs[0].space}(parameters={size.parameters})"
-        found[name] = _networks(replace(settings, space=space), size, archs, folder / slug(name), climb=name == RANDOM)
+    for name, space, drawn in _others(size, seed):
+        own = replace(settings, space=space)
+        archs = _fitting(own, drawn, size.draws)
+        found[name] = _networks(own, size, archs, folder / slug(name), climb=name == RANDOM)
     return {"generators": found, "trials": trials}
 
 
-def _others(size: Size, seed: int) -> Iterator[tuple[str, list[Architecture]]]:
-    rng = Seed(seed).numpy("random generators")
-    space = catalog.build("space", f"hnag(parameters={size.parameters})")
-    yield RANDOM, [space.sample(rng) for _ in range(size.draws)]
-    wired = catalog.build("space", f"rnag_ws(parameters={size.parameters})")
-    yield WIRED, wired.redrawn(wired.parse(WIRED_TEXT.format(size.parameters)), size.draws)
+def _others(size: Size, seed: int) -> Iterator[tuple[str, str, Iterator[Architecture]]]:
+    """By their names, the spaces of the other generators and networks of them."""
+    rng, count = Seed(seed).numpy("random generators"), PATIENCE * size.draws
+    nested, flat = (f"{name}(parameters={size.parameters})" for name in ("hnag", "rnag_ws"))
+    space = catalog.build("space", nested)
+    yield RANDOM, nested, (space.sample(rng) for _ in range(count))
+    wired = catalog.build("space", flat)
+    yield WIRED, flat, iter(wired.redrawn(wired.parse(WIRED_TEXT.format(size.parameters)), count))
+
+
+def _fitting(settings: session.Settings, archs: Iterator[Architecture], count: int) -> list[Architecture]:
+    """The first so many that can be built within the budget of parameters, which is checked without training."""
+    sizes = replace(settings, evaluator="training_free(params)", objectives=("maximize(params)",))
+    counted = session.assemble(replace(sizes, budget=Budget(trials=1))).evaluator
+    found = list(islice((arch for arch in archs if counted.evaluate([Proposal(arch)])[0].error is None), count))
+    if len(found) < count:
+        raise SpecError(
+            f"Of {PATIENCE * count} networks of {settings.space} fewer than {count} fit: give it more parameters."
+        )
+    return found
 
 
 def _networks(

@@ -115,8 +115,8 @@ def test_fresh_networks_of_found_generators_are_trained(tmp_path: Path) -> None:
     row = reproduce(chosen, preset="tiny", out=tmp_path)
     (seed,) = row["seeds"]
     assert list(seed["generators"]) == list(GROUPS)
-    archs = [one["arch"] for group in seed["generators"].values() for one in group]
-    assert len(set(archs)) == len(archs) == 8
+    # Both searches may find one generator, but draws of one are different networks.
+    assert all(len({one["arch"] for one in group}) == len(group) == 2 for group in seed["generators"].values())
     assert all(one["memory_mb"] > 0 and 0 <= one["val_acc"] <= 100 for g in seed["generators"].values() for one in g)
     assert [list(one["lower"]) for one in seed["generators"][RANDOM]] == [["1"]] * 2
     assert seed["trials"]["bohb"] > seed["trials"]["random"] == 1

@@ -103,3 +103,9 @@ def test_nothing_to_be_found_has_no_precision_and_nothing_found_has_none() -> No
     nothing = one_picture([[0, 0, 10, 10]], [True])
     assert math.isnan(average_precision(told(), nothing, 1).mean)
     assert average_precision(told(), one_picture([[0, 0, 10, 10]], [False]), 1).mean == 0.0
+
+
+def test_of_two_objects_that_are_overlapped_alike_the_later_one_is_taken() -> None:
+    truth = one_picture([[0, 0, 10, 10], [4, 0, 10, 10]], [False, False])
+    found = told((0.9, [2, 0, 10, 10]), (0.8, [0, 0, 10, 10]))  # the second one fits the first object alone
+    assert average_precision(found, truth, 1).at_50 == pytest.approx(1.0)

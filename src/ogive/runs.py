@@ -7,6 +7,7 @@ unfinished trainings, the winner). Every line carries a checksum, so a flipped b
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -205,7 +206,7 @@ class Run:
         places = log.columns.places("ok")
         heights = log.columns.fidelities[places]
         places = places[heights == heights.max(initial=0.0)]
-        scores = log.columns.scores[places]
+        scores = self._final_scores(places)
         if not scores.size:  # no trial that succeeded, or nothing that was searched for
             return self.trials
         if limits and scores.shape[1] == 1:
@@ -215,6 +216,14 @@ class Run:
         best = scores[:, 0] == scores[:, 0].max() if scores.shape[1] == 1 else non_dominated(scores)
         last = np.isin(log.columns.numbers[places], list(self.remeasured))
         return log.trials(places[best | last])
+
+    def _final_scores(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The scores of the trials at these places, (trials, objectives), by what was measured last; -inf for none."""
+        log = self.log
+        scores = log.columns.scores[places]
+        for number, trial in self.remeasured.items():
+            scores[log.columns.numbers[places] == number] = -math.inf if trial.scores is None else trial.scores
+        return scores
 
     def prefer(self, written: Sequence[str]) -> None:
         """Choose the best trial within these limits from now on; SpecError for one of nothing that was measured."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import ogive
 from ogive.api import open_run
-from ogive.choice import choose, limits_of
+from ogive.choice import choose, choose_last, limits_of, pareto_front
 from ogive.core.architecture import Architecture
 from ogive.core.errors import StoreError
 from ogive.core.evaluator import Together
@@ -18,6 +19,7 @@ from ogive.core.objective import LatencyTradeoff, Maximize, Minimize, Objective
 from ogive.core.study import Study
 from ogive.core.trial import Budget, Cost, Measurement, Proposal, Trial
 from ogive.files import write_json
+from ogive.reporting.page import write_page
 from ogive.runs import read_run
 from ogive.session import Parts, Settings, assemble, resume, search
 from ogive.session.finalists import FINALISTS, remeasured
@@ -172,9 +174,10 @@ class Noisy:
 
     metrics = (VAL_ACC, LATENCY, *LATENCY_SPREAD)
 
-    def __init__(self) -> None:
+    def __init__(self, *, slower_is_better: bool = False) -> None:
         self.fields: list[list[Architecture]] = []
         self.interrupted = False
+        self._slope_ms = 0.1 if slower_is_better else -0.1
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Measurement]:
         return [self._measured(proposal.arch, lucky=sum(proposal.arch.choices) % 3 == 0) for proposal in proposals]
@@ -186,7 +189,7 @@ class Noisy:
         return [self._measured(proposal.arch, lucky=False) for proposal in proposals]
 
     def _measured(self, arch: Architecture, *, lucky: bool) -> Measurement:
-        middle = 10.0 - 0.1 * sum(arch.choices)
+        middle = 10.0 + self._slope_ms * sum(arch.choices)
         ends = {"latency_p10_ms": 1.0, "latency_p90_ms": 99.0}
         return Measurement({"val_acc": float(sum(arch.choices)), **ends, **latencies(0.1 if lucky else middle)})
 
@@ -223,6 +226,20 @@ def test_finalists_are_a_record_of_their_own_and_the_trials_stay_as_they_were(tm
     again = open_run(run.folder)
     assert again.best == winner
     assert {trial.number for trial in again.remeasured} == set(final)
+
+
+def test_what_only_luck_had_beaten_stands_in_the_front_again(tmp_path: Path) -> None:
+    wanted = ("maximize(val_acc)", "minimize(latency_ms)")
+    settings = replace(SETTINGS, objectives=wanted, budget=Budget(trials=20), seed=2)
+    noisy = Noisy(slower_is_better=True)  # so that no two trials beat each other, but for luck
+    run = search(settings, tmp_path / "run", parts=assemble(settings, given={"evaluator": noisy}))
+    by_luck = {trial.number for trial in pareto_front(run.trials)}
+    final = pareto_front(run.final_trials)
+    assert {trial.number for trial in final} - by_luck - set(run.remeasured)
+    assert run.front == final
+    assert run.choice == choose_last(run.trials, run.remeasured, run.objectives)
+    page = write_page([run], tmp_path / "report.html").read_text("utf-8")
+    assert f"{len(final)} of 20 measured trials are on the Pareto front" in page
 
 
 def test_what_was_measured_side_by_side_is_not_measured_again_until_there_are_new_trials(tmp_path: Path) -> None:

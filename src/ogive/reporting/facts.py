@@ -353,11 +353,15 @@ def _reached(
 
 
 def _pareto(comparable: Sequence[Member]) -> tuple[tuple[Member, Trial], ...]:
-    measured = [(one, trial) for one in comparable for trial in one.working]
+    """The trials of all runs that no other beats, by what was measured last."""
+    last = {one.tag: one.run.remeasured for one in comparable}
+    final = [(one, trial, last[one.tag].get(trial.number, trial)) for one in comparable for trial in one.working]
+    measured = [(one, trial, found.scores) for one, trial, found in final if found.scores is not None]
     if not measured:
         return ()
-    kept = np.flatnonzero(non_dominated(np.array([trial.scores for _, trial in measured], np.float64)))
-    return tuple(sorted((measured[position] for position in kept), key=lambda pair: -score(pair[1])))
+    kept = np.flatnonzero(non_dominated(np.array([scores for *_, scores in measured], np.float64)))
+    ranked = sorted((measured[position] for position in kept), key=lambda found: -found[2][0])
+    return tuple((one, trial) for one, trial, _ in ranked)
 
 
 def front_of(points: Sequence[Point], cost: Metric, quality: Metric) -> tuple[int, ...]:

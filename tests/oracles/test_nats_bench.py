@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,6 +99,22 @@ def test_the_package_itself_still_answers_so(shared_data: Path) -> None:
                 if space == kind:
                     found = api.get_more_info(int(index), data, hp=epochs, is_random=False)
                     assert {n: found[n] for n in answer if n in found} == {n: answer[n] for n in answer if n in found}
+
+
+def test_what_the_extract_calls_means_over_all_trainings_is_that_of_these_cells(
+    shared_data: Path, tables: dict[str, Table], tmp_path: Path
+) -> None:
+    extract = import_table(shared_data / "nb201.parquet", tmp_path / "extract", name="extract")
+    folder = tables["tss"]
+    place = {int(index): row for row, index in enumerate(extract.column("index"))}
+    rows = [place[int(index)] for index in folder.column("index")]
+    shared = [name for name in folder.columns if name in extract.columns and name.rpartition("_")[2] in ("12", "200")]
+    of_all = [name for name in shared if extract.about(name).seeds == "all"]
+    assert {"c10_test_200", "c10v_val_12", "in16_test_12"} <= set(of_all)
+    for name in of_all:
+        np.testing.assert_allclose(extract.column(name)[rows], folder.column(name), atol=1e-4)
+    assert [name for name in shared if extract.about(name).seeds is None] == []
+    assert extract.about("c10_oneshot_supernet").test  # on test images, too
 
 
 # -- the older file of torch.save --------------------------------------------------------------------------------------

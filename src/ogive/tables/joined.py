@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 Integers = npt.NDArray[np.int64]
 Merge = Callable[[Values, Integers, Integers], Values]
 
+_LABELS = re.compile(r"__index_level_\d+__")
 # A number this many times as large as the median of its column is said: it may stand for "diverged".
 _HUGE = 1e6
 
@@ -35,10 +37,10 @@ def joined(paths: Sequence[Path], on: str, duplicates: str) -> dict[str, Values]
             f"Several files of your own become one table by a column that they all have: give --on COLUMN, or import "
             f"{paths[1]} under a name of its own."
         )
-    found = read_columns(paths[0])
+    found = _columns(paths[0], on)
     keys = _keys(found, on, paths[0]) if on else []
     for path in paths[1:]:
-        others = _once(read_columns(path), on, duplicates, path)
+        others = _once(_columns(path, on), on, duplicates, path)
         place = {key: row for row, key in enumerate(_keys(others, on, path))}
         both = [name for name in others if name in found and name != on]
         if both:
@@ -51,6 +53,11 @@ def joined(paths: Sequence[Path], on: str, duplicates: str) -> dict[str, Values]
             logger.warning("%s has no row for %s of %s rows.", path.name, f"{missing:,}", f"{len(rows):,}")
         found |= {name: _aligned(values, rows) for name, values in others.items() if name != on}
     return found
+
+
+def _columns(path: Path, on: str) -> dict[str, Values]:
+    """The columns of a file, without the labels of rows that pandas adds where they are not just counted."""
+    return {name: values for name, values in read_columns(path).items() if name == on or not _LABELS.fullmatch(name)}
 
 
 def _keys(columns: Mapping[str, Values], on: str, path: Path) -> list[str]:

@@ -24,7 +24,7 @@ from ogive.tables.keys import SortedDigests
 from ogive.tables.rows import Values
 from ogive.tables.store import Table, write_table
 
-__all__ = ["Mapped", "import_mapped", "is_doubtful"]
+__all__ = ["Mapped", "import_mapped", "is_decided", "is_doubtful"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,16 @@ _LESS = frozenset(
     )
 )
 _LESS_AT_THE_END = ("loss", "error", "perplexity", "latency")
+_MORE = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        acc accs accuracy accuracies top top1 top3 top5 auc auroc auprc ap map miou iou dice f1 r2 psnr ssim bleu rouge
+        precision recall sensitivity specificity kappa mcc ndcg mrr fps throughput correlation spearman kendall tau
+        """,
+    )
+)
+_MORE_AT_THE_END = ("acc", "accuracy")
 # How many columns are named where one of them has to be chosen.
 _NAMED = 20
 
@@ -159,9 +169,9 @@ def _check_roles(wanted: Mapping[str, str], paths: Sequence[Path], name: str, ma
 
 
 def _check_directions(wanted: Mapping[str, str], paths: Sequence[Path], name: str, mapped: Mapped) -> None:
-    """Refuse a column that is searched on or reported and sounds as if less of it were better, where nobody says it.
+    """Refuse a column that is searched on or reported and whose name does not decide it, where nobody says it.
 
-    Of others that sound so and that nobody mentions, a line says what they are taken for.
+    Of others that nobody mentions and that sound as if less were better, a line says what they are taken for.
     """
     both = sorted({*mapped.minimize} & {*mapped.maximize})
     if both:
@@ -169,7 +179,7 @@ def _check_directions(wanted: Mapping[str, str], paths: Sequence[Path], name: st
     said = {*mapped.minimize, *mapped.maximize, mapped.clock}
     unsaid = [column for column in wanted if column not in said and is_doubtful(column)]
     for column in (mapped.metric, mapped.report):
-        if column in unsaid:
+        if column is not None and column not in said and not any(map(is_decided, (column, wanted[column]))):
             roles = {"--metric": mapped.metric, "--report": mapped.report, "--clock": mapped.clock}
             roles |= {"--maximize": ",".join(mapped.maximize), "--minimize": ",".join([*mapped.minimize, column])}
             given = shlex.join(part for option, value in roles.items() if value for part in (option, value))
@@ -184,12 +194,24 @@ def _check_directions(wanted: Mapping[str, str], paths: Sequence[Path], name: st
         )
 
 
+def is_decided(column: str) -> bool:
+    """Whether the name of a column says if less or more of it is better: ogive knows it, or one of its words does."""
+    if better_of(column, of_version_1(column).unit) == "smaller":
+        return True
+    more = any(word in _MORE or word.endswith(_MORE_AT_THE_END) for word in _words(column))
+    return more and not is_doubtful(column)
+
+
 def is_doubtful(column: str) -> bool:
     """Whether the name of a column that ogive does not know sounds as if less of it were better, in one word of it."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower()
-    words = re.split(r"[^a-z]+", spaced)
+    words = [word.strip("0123456789") for word in _words(column)]
     sounds = any(word in _LESS or word.endswith(_LESS_AT_THE_END) for word in words)
     return sounds and better_of(column, of_version_1(column).unit) == "larger"
+
+
+def _words(column: str) -> list[str]:
+    """What a name is put together of: ``valLoss``, ``val-loss`` and ``val.loss`` are val and loss."""
+    return re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower())
 
 
 def _of_test_set(wanted: Mapping[str, str], mapped: Mapped) -> set[str]:

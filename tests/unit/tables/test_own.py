@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from ogive.evaluators.tabular import Tabular
 from ogive.spaces.nasbench101 import nasbench101
 from ogive.spaces.nasbench201 import choices_of, nasbench201, official_indices
 from ogive.tables.importers import Mapped, import_table
-from ogive.tables.own import is_doubtful
+from ogive.tables.own import is_decided, is_doubtful
 from ogive.tables.store import Table
 
 
@@ -61,6 +62,7 @@ def test_columns_are_mapped_and_those_of_a_test_set_are_marked(tmp_path: Path) -
     path = csv(tmp_path, "arch\ttop1\thidden\ttest_top5\ts\n0,0\t50\t49\t70\t12.5\n", "mine.tsv")
     columns = {"val": "top1", "final": "hidden", "test_top5": "test_top5", "seconds": "s"}
     mapped = Mapped(space=MLP, arch_column="arch", columns=columns, metric="val", report="final", clock="seconds")
+    mapped = replace(mapped, maximize=("final",))  # val is called top1 in the file
     table = imported(path, mapped)
     assert (table.metric, table.report, table.clock) == ("val", "final", "seconds")
     assert [name for name, column in table.columns.items() if column.test] == ["final", "test_top5"]
@@ -239,11 +241,40 @@ def test_names_that_sound_as_if_less_were_better_are_told_from_others() -> None:
         assert not is_doubtful(name), name
 
 
+def test_names_that_say_what_is_better_are_told_from_all_others() -> None:
+    for name in (
+        "top1",
+        "eval.top-1",
+        "valAcc",
+        "test_accuracy",
+        "f1",
+        "mAP",
+        "val_acc",
+        "params",
+        "latency_ms",
+        "img_fps",
+    ):
+        assert is_decided(name), name
+    for name in (
+        "cross_entropy",
+        "xent",
+        "brier",
+        "rank",
+        "misclassified",
+        "wrong",
+        "score",
+        "value",
+        "acc_error",
+        "loss",
+    ):
+        assert not is_decided(name), name
+
+
 def test_what_is_of_a_test_set_is_a_fact_that_names_tell_only_where_nobody_says_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def of_test(report: str | None, test: tuple[str, ...] | None, metric: str = "top.1") -> list[str]:
-        mapped = Mapped(space=MLP, arch_column="arch", metric=metric, report=report, test=test)
+        mapped = Mapped(space=MLP, arch_column="arch", metric=metric, report=report, test=test, maximize=("no",))
         table = import_table(csv(tmp_path, LOSSES), tmp_path / f"{report} {test}", name="mine", mapped=mapped)
         records = Tabular(table, also=tuple({*table.columns} - {metric, report})).metrics
         marked = [name for name, column in table.columns.items() if column.test]
@@ -328,11 +359,13 @@ def test_rows_without_an_architecture_after_a_join_are_counted(tmp_path: Path) -
 
 def test_several_files_join_on_a_column_in_any_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     numbers = np.array([5, 15_624, 77, 3])
-    pyarrow.parquet.write_table(pyarrow.table({"index": numbers, "val": [1.0, 2.0, 3.0, 4.0]}), tmp_path / "a.parquet")
-    other = {"index": numbers[[2, 1, 0]], "ms": [30, 20, 10]}
+    labels = {"__index_level_0__": [3, 1, 2]}  # as pandas leaves them where rows were sorted or left out
+    first = {"index": numbers, "val": [1.0, 2.0, 3.0, 4.0], "__index_level_0__": [0, 2, 1, 3]}
+    pyarrow.parquet.write_table(pyarrow.table(first), tmp_path / "a.parquet")
+    other = {"index": numbers[[2, 1, 0]], "ms": [30, 20, 10], **labels}
     pyarrow.parquet.write_table(pyarrow.table(other), tmp_path / "b.parquet")
     files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
-    mapped = Mapped(space=nasbench201(), on="index", metric="val")
+    mapped = Mapped(space=nasbench201(), on="index", metric="val", maximize=("val",))
     table = import_table(files, tmp_path / "table", name="both", mapped=mapped)
     cells = choices_of(np.argsort(official_indices())[numbers])
     rows = table.rows_of(cells)
@@ -377,4 +410,4 @@ def test_numbers_that_no_cell_has_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         SpecError, match=r"numbers of cells are 0\.\.15624, but the column index of mine\.csv has 15625"
     ):
-        imported(path, Mapped(space=nasbench201(), arch_column="index", metric="val"))
+        imported(path, Mapped(space=nasbench201(), arch_column="index", metric="val", maximize=("val",)))

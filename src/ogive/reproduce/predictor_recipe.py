@@ -77,8 +77,8 @@ class Learned:
     that `labels` names for it. `predictors` maps what one is called to its specification; the first is the row's
     headline, `seeds_of` and `sizes_of` give some other seeds and sizes than the rest have, `first_seed` is where seeds
     begin. `more` says of which predictors some labels are of another
-    kind. `published` are oracles of the first column. `cheap` rankings must not come as near to an oracle that lies
-    above them as is asked of ours.
+    kind. `published` are oracles of the first column. `cheap` rankings must not come as near to an oracle as is
+    asked of ours.
     """
 
     name: str

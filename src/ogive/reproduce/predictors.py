@@ -266,15 +266,15 @@ def judged_learned(row: Mapping[str, Any], chosen: Learned) -> dict[str, Any]:
 def _compared(
     oracle: Any, cells: Sequence[Cell], column: str, counts: Mapping[tuple[str, int], float], chosen: Learned
 ) -> Cell:
-    """One oracle beside ours; cheap rankings speak against it only where it claims to be better than they are."""
+    """One oracle beside ours, and every cheap ranking that is as near to it, from below or above."""
     taus = _taus(cells, oracle.predictor, column, oracle.size)
     ours = _mean(taus)
     cheap = {name: counts.get((name, oracle.size)) for name in chosen.cheap}
     cheap |= {name: _mean(_taus(cells, name, column, oracle.size)) for name in chosen.cheap if name not in COUNTS}
-    below = {name: tau for name, tau in cheap.items() if tau is not None and tau < oracle.tau}
+    known = {name: tau for name, tau in cheap.items() if tau is not None}
     interval = _interval(taus)
     target = Target(oracle.tau, oracle.margin, oracle.margin)
-    found = doubts(target, math.nan if ours is None else ours, interval, below, digits=3)
+    found = doubts(target, math.nan if ours is None else ours, interval, known, digits=3)
     return {
         "label": f"{oracle.predictor} at {oracle.size}",
         "predictor": oracle.predictor,

@@ -83,6 +83,20 @@ def test_the_latency_of_the_winner_is_told_as_it_was_measured_last(ogive: Run) -
     assert out.startswith("What it finds depends on latency, which no second measurement repeats.")
 
 
+@pytest.mark.parametrize(("share", "doubted"), [(0.5, True), (1.0, False)])
+def test_a_winner_whose_latency_is_not_the_network_s_alone_is_told_so(ogive: Run, share: float, doubted: bool) -> None:
+    quick = "latency(min_runs=6, min_seconds=0.0, max_seconds=0.01, warm_up_s=0.0)"
+    size = ("--data", "digits(size=8, limit=20)", "--channels", 2, "--cells", 1, "--evaluator", quick)
+    assert ogive("search", "--space", "nasbench201", "--strategy", "random", *size, "--budget", 1, "--out", "r")[0] == 0
+    path = Path("r/artifacts/finalists.json")
+    found = json.loads(path.read_text("utf-8"))
+    (last,) = found["finalists"]
+    last["metrics"] |= {"latency_ms": 4.0, "latency_cpu_ms": 4.0 * share}
+    path.write_text(json.dumps(found), "utf-8")
+    _, out, _ = ogive("resume", "r")
+    assert ("Its latency is in doubt: of 4.000 ms the processor worked 2.000 ms on it" in " ".join(out.split())) == doubted
+
+
 def test_the_runs_of_a_comparison_keep_its_command(ogive: Run, table_home: Path) -> None:
     assert ogive("compare", "random", *TABULAR, "--budget", 2, "--seeds", 2, "--out", "both")[0] == 0
     command = "ogive compare random --space nasbench201 --table nasbench201 --budget 2 --seeds 2 --out both"

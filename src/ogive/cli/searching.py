@@ -21,7 +21,7 @@ from ogive.cli.watching import Reading, SearchProgress
 from ogive.comparison import Comparison, check, compare, slug
 from ogive.core.errors import SpecError, UnknownName, in_line, quoted
 from ogive.core.graph import DISCONNECTED
-from ogive.core.metric import LATENCY, decimals
+from ogive.core.metric import LATENCY, LATENCY_CPU, decimals, was_busy
 from ogive.core.objective import Maximize, Minimize
 from ogive.core.trial import Trial, counted, duration
 from ogive.metrics import Interval
@@ -444,6 +444,7 @@ def _print_found(run: Run) -> None:
     for sentence in run.guessing:
         console.print(f"      {sentence}", highlight=False)
     _print_remeasured(run, winner)
+    _print_doubt(run, winner)
     table("", ("metric", "value>"), [(name, measured(name, value)) for name, value in winner.metrics.items()])
     console.print(f"run:  {run.folder}   next: {shlex.join(['ogive', 'report', str(run.folder)])}")
 
@@ -464,6 +465,19 @@ def _print_remeasured(run: Run, winner: Trial) -> None:
     others = len({trial.arch for trial in final.values()}) - 1
     beside = f", side by side with {counted(others, 'other finalist')}" if others else ""
     console.print(f"      measured again{beside}: {', '.join(values)}", highlight=False)
+
+
+def _print_doubt(run: Run, winner: Trial) -> None:
+    """Where the winner's latency, as it was measured last, is not that of the network alone."""
+    if run.config.get("device") not in (None, "cpu") or not was_busy(winner.metrics):
+        return
+    wall, worked = (measured(name, winner.metrics[name]) for name in (LATENCY.name, LATENCY_CPU.name))
+    again = shlex.join(["ogive", "latency", str(run.folder)])
+    console.print(
+        f"      Its latency is in doubt: of {wall} ms the processor worked {worked} on it, for something else kept the "
+        f"machine busy; {again} measures once more.",
+        highlight=False,
+    )
 
 
 def _best_of(run: Run, winner: Trial, rule: str) -> str:

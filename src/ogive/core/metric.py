@@ -37,6 +37,7 @@ __all__ = [
     "of_version_1",
     "score_named",
     "spelt",
+    "was_busy",
 ]
 
 Better = Literal["larger", "smaller"]
@@ -129,6 +130,7 @@ MACS = Metric("macs", "", "smaller", "multiply-accumulates")
 MEMORY = Metric("memory_mb", "MB", "smaller", "memory per sample in training")
 LATENCY = Metric("latency_ms", "ms", "smaller", "latency")
 LATENCY_CPU = Metric("latency_cpu_ms", "ms", "smaller", "processor time of the latency")
+_WORKED = 0.9  # of a latency, the least that is processor time where nothing else is at work
 LATENCY_LOW = Metric("latency_low_ms", "ms", "smaller", "latency, lower end of the median's 95 % interval")
 LATENCY_HIGH = Metric("latency_high_ms", "ms", "smaller", "latency, upper end of the median's 95 % interval")
 PEAK_MB = Metric("peak_mb", "MB", "smaller", "peak memory")
@@ -141,6 +143,14 @@ LATENCY_SPREAD = (
     LATENCY_LOW,
     LATENCY_HIGH,
 )
+
+
+def was_busy(metrics: Mapping[str, float]) -> bool:
+    """Whether the processor worked less than nine tenths of a measured latency: something else kept the machine busy.
+
+    False where one of the two is not known.
+    """
+    return metrics.get(LATENCY_CPU.name, math.nan) < _WORKED * metrics.get(LATENCY.name, math.nan)
 
 
 def is_of_test_set(name: str) -> bool:

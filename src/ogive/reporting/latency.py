@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ogive.catalog import build
 from ogive.core.errors import OgiveError
 from ogive.core.limit import Limit
-from ogive.core.metric import LATENCY, LATENCY_CPU, LATENCY_HIGH, LATENCY_LOW, LATENCY_SPREAD
+from ogive.core.metric import LATENCY, LATENCY_CPU, LATENCY_HIGH, LATENCY_LOW, LATENCY_SPREAD, was_busy
 from ogive.core.objective import LatencyTradeoff
 from ogive.core.trial import Trial, counted
 from ogive.reporting.markup import title, told
@@ -21,7 +21,7 @@ __all__ = ["latency_lines", "targets_of"]
 
 Verdict = Literal["met", "missed", "cannot be told"]
 
-DISAGREE = 0.1  # by so much of the wall time may the processor's, or one look from another, differ
+DISAGREE = 0.1  # by so much may one look differ from another
 WIDE = 0.05  # relative width of an interval, from which on it is spoken of
 
 
@@ -41,7 +41,7 @@ class _Look:
     @property
     def is_busy(self) -> bool:
         """Whether something else kept the machine busy meanwhile."""
-        return self.cpu < (1 - DISAGREE) * self.middle
+        return was_busy({LATENCY_CPU.name: self.cpu, LATENCY.name: self.middle})
 
     def __str__(self) -> str:
         known = not math.isnan(self.low + self.high)
@@ -183,7 +183,7 @@ def targets_of(best: Winner) -> list[tuple[str, Verdict, str]]:
 def _doubts(one: Member) -> list[str]:
     """What speaks against the latencies of the search as a whole."""
     timed = [trial.metrics for trial in one.run.trials if LATENCY.name in trial.metrics]
-    busy = [m for m in timed if m.get(LATENCY_CPU.name, math.inf) < (1 - DISAGREE) * m[LATENCY.name]]
+    busy = [metrics for metrics in timed if was_busy(metrics)]
     widths = [(m[LATENCY_HIGH.name] - m[LATENCY_LOW.name]) / m[LATENCY.name] for m in timed if LATENCY_HIGH.name in m]
     wide = [width for width in widths if width > WIDE]
     lines = []

@@ -94,7 +94,7 @@ def test_a_winner_whose_latency_is_not_the_network_s_alone_is_told_so(ogive: Run
     last["metrics"] |= {"latency_ms": 4.0, "latency_cpu_ms": 4.0 * share}
     path.write_text(json.dumps(found), "utf-8")
     _, out, _ = ogive("resume", "r")
-    assert ("Its latency is in doubt: of 4.000 ms the processor worked 2.000 ms on it" in " ".join(out.split())) == doubted
+    assert ("Its latency is in doubt: of 4.000 ms the processor worked 2.000 ms" in " ".join(out.split())) == doubted
 
 
 def test_the_runs_of_a_comparison_keep_its_command(ogive: Run, table_home: Path) -> None:

@@ -474,7 +474,7 @@ def _print_doubt(run: Run, winner: Trial) -> None:
     wall, worked = (measured(name, winner.metrics[name]) for name in (LATENCY.name, LATENCY_CPU.name))
     again = shlex.join(["ogive", "latency", str(run.folder)])
     console.print(
-        f"      Its latency is in doubt: of {wall} ms the processor worked {worked} on it, for something else kept the "
+        f"      Its latency is in doubt: of {wall} ms the processor worked {worked} ms, for something else kept the "
         f"machine busy; {again} measures once more.",
         highlight=False,
     )

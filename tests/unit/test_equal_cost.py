@@ -11,15 +11,15 @@ import pytest
 
 from ogive.core.architecture import Architecture
 from ogive.core.errors import MissingData, SpecError, UnknownName
+from ogive.experiments.equal_cost import Size, told
 from ogive.figures import available
 from ogive.reproduce import reproduce
 from ogive.reproduce.figure import draw_row
-from ogive.reproduce.recipe import shared, shared_of
+from ogive.reproduce.recipe import experiment_of, experiments
 from ogive.result import result_of
 from ogive.runs import read_run
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
-from ogive.weight_sharing.equal_cost import Size, told
 
 BESIDE = {
     "optimum": 95.0,
@@ -70,7 +70,7 @@ def test_answers_are_those_of_the_search_and_told_by_their_whole_trainings(table
     text += "\n".join(f"{key} = {json.dumps(value)}" for key, value in size.items() if not isinstance(value, dict))
     for name in ("strategies", "seeds_of"):
         text += f"\n[presets.tiny.{name}]\n" + "\n".join(f'"{key}" = {json.dumps(v)}' for key, v in size[name].items())
-    chosen, out = shared_of("invented", text), tmp_path / "out"
+    chosen, out = experiment_of("invented", text), tmp_path / "out"
     row = reproduce(chosen, preset="tiny", out=out)
     assert [list(seed["strategies"]) for seed in row["seeds"]] == [["brackets", "random", "expensive"]] * 2 + [
         ["brackets", "random"]
@@ -144,6 +144,6 @@ def test_sizes_that_compare_nothing_are_refused(changed: dict[str, Any], error: 
 
 
 def test_only_comparisons_at_equal_cost_have_curves(tmp_path: Path) -> None:
-    other = next(one for one in shared() if one.comparison == "gradient")
+    other = next(one for one in experiments() if one.comparison == "gradient")
     with pytest.raises(SpecError, match="has no curves"):
         draw_row(other, "small", tmp_path, tmp_path / "curves.svg")

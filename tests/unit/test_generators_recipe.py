@@ -12,10 +12,10 @@ import pytest
 from ogive import catalog
 from ogive.core.errors import SpecError
 from ogive.core.trial import Budget
-from ogive.reproduce import reproduce, shared
-from ogive.reproduce.recipe import shared_of
+from ogive.experiments.generators import RANDOM, WIRED, Size, _fitting, told
+from ogive.reproduce import experiments, reproduce
+from ogive.reproduce.recipe import experiment_of
 from ogive.session import Settings
-from ogive.weight_sharing.generators import RANDOM, WIRED, Size, _fitting, told
 
 GROUPS = ("bohb", "random", RANDOM, WIRED)
 
@@ -85,7 +85,7 @@ def test_without_its_images_a_recipe_says_in_one_line_where_they_belong(
 
 
 def test_all_data_sets_of_the_paper_have_a_recipe() -> None:
-    names = {one.name for one in shared() if one.comparison == "generators"}
+    names = {one.name for one in experiments() if one.comparison == "generators"}
     sets = ("digits", "fashion-mnist", "cifar10", "cifar100", "sport8", "mit67", "flowers102", "imagenet")
     assert names == {f"generators-{one}" for one in sets}
 
@@ -111,7 +111,7 @@ def test_fresh_networks_of_found_generators_are_trained(tmp_path: Path) -> None:
     text = 'title = ""\nunit = "%"\nsource = ""\nsource_checked = "code"\ncomparison = "generators"\n\n[presets.tiny]\n'
     text += "\n".join(f"{key} = {json.dumps(value)}" for key, value in size.items())
     text += '\nstrategies = { bohb = "bohb", random = "random" }\n'
-    chosen = shared_of("invented", text)
+    chosen = experiment_of("invented", text)
     row = reproduce(chosen, preset="tiny", out=tmp_path)
     (seed,) = row["seeds"]
     assert list(seed["generators"]) == list(GROUPS)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ogive.weight_sharing.imitation import LATENCY, RANDOM, told
+from ogive.experiments.imitation import LATENCY, RANDOM, told
 
 
 def blocks(distance: float, latency: float, rng: np.random.Generator) -> list[dict[str, Any]]:

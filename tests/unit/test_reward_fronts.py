@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from ogive.core.errors import SpecError
+from ogive.experiments.reward_fronts import EVOLUTION, RANDOM, Size, beside, told
 from ogive.figures import available
 from ogive.metrics import hypervolume
 from ogive.reproduce import reproduce
 from ogive.reproduce.figure import draw_row
-from ogive.reproduce.recipe import shared_of
+from ogive.reproduce.recipe import experiment_of
 from ogive.runs import read_run
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
-from ogive.weight_sharing.reward_fronts import EVOLUTION, RANDOM, Size, beside, told
 
 BESIDE: dict[str, Any] = {
     "targets_ms": [5.0, 9.0],
@@ -55,7 +55,7 @@ def test_samples_of_every_reward_are_told_beside_random_search_and_evolution(tab
         'title = ""\nunit = "%"\nsource = ""\nsource_checked = "code"\ncomparison = "reward_fronts"\n[presets.tiny]\n'
     )
     text += "\n".join(f"{key} = {json.dumps(value)}" for key, value in size.items())
-    chosen, out = shared_of("invented", text), tmp_path / "out"
+    chosen, out = experiment_of("invented", text), tmp_path / "out"
     row = reproduce(chosen, preset="tiny", out=out)
     found = row["seeds"][0]["searches"]
     kinds = [f"{name}, T = {target} ms" for target in (5, 9) for name in ("hard", "soft", "TuNAS")]

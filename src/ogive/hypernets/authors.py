@@ -8,7 +8,6 @@ and deepnets1m/loader.py.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -59,9 +58,10 @@ class Authors:
         self.file, self.split = Path(file), split
         split_of(split)
         try:
-            self._h5py = importlib.import_module("h5py")
+            import h5py
         except ModuleNotFoundError:
             raise MissingData("Files of HDF5 need the package h5py: pip install 'ogive[hdf5]'.") from None
+        self._h5py = h5py
         if not self.file.is_file():
             raise SpecError(f"There is no file {self.file} of DeepNets-1M.")
         told = self._told()

@@ -11,31 +11,43 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.errors import SpecError, UnknownName
+from ogive.reproduce.experiments import judged_experiment, reproduce_experiment
 from ogive.reproduce.figure import draw_courses, draw_row
 from ogive.reproduce.ledger import describe, ours_text, read_rows
 from ogive.reproduce.predictor_recipe import Learned, learned
 from ogive.reproduce.predictors import judged_learned, reproduce_learned
 from ogive.reproduce.queries import Queries, judged_queries, queries, reproduce_queries
 from ogive.reproduce.rankings import judged_ranking, reproduce_ranking
-from ogive.reproduce.recipe import CHECKS, PRESETS, Column, Ranking, Recipe, Shared, rankings, recipe, recipes, shared
+from ogive.reproduce.recipe import (
+    CHECKS,
+    PRESETS,
+    Column,
+    Experiment,
+    Ranking,
+    Recipe,
+    experiments,
+    rankings,
+    recipe,
+    recipes,
+)
 from ogive.reproduce.recipe import read as _read
 from ogive.reproduce.searches import judged_search, reproduce_search
-from ogive.reproduce.weight_sharing import judged_shared, reproduce_shared
 
 __all__ = [
     "CHECKS",
     "PRESETS",
     "Column",
+    "Experiment",
     "Learned",
     "Queries",
     "Ranking",
     "Recipe",
-    "Shared",
     "_read",
     "describe",
     "draw_courses",
     "draw_curves",
     "everything",
+    "experiments",
     "judged",
     "learned",
     "listed",
@@ -44,12 +56,11 @@ __all__ = [
     "recipe",
     "recipes",
     "reproduce",
-    "shared",
 ]
 
 
 def reproduce(
-    name: str | Recipe | Ranking | Shared | Learned | Queries,
+    name: str | Recipe | Ranking | Experiment | Learned | Queries,
     *,
     preset: str = "small",
     out: Path = Path("reproductions"),
@@ -63,11 +74,11 @@ def reproduce(
     Finished searches are kept under ``out/runs`` and not repeated, unless the recipe says that they cost nothing.
     Missing data is a row too: it says what is missing; so is a recipe that needs a GPU where there is none. Rankings,
     by scores or by predictors, and counts of queries have no presets. `seeds`, in place of the recipe's, is for
-    predictors, for queries and, as `device`, for comparisons of searches that share weights.
+    predictors, for queries and, as `device`, for comparisons by equal seeds.
     """
     chosen = _named(name) if isinstance(name, str) else name
-    if isinstance(chosen, Shared):
-        return reproduce_shared(chosen, preset=preset, out=out, seeds=seeds, device=device, progress=progress)
+    if isinstance(chosen, Experiment):
+        return reproduce_experiment(chosen, preset=preset, out=out, seeds=seeds, device=device, progress=progress)
     if device != "cpu" or not (seeds is None or isinstance(chosen, Learned | Queries)):
         raise SpecError(f"{chosen.name} has the seeds of its preset and runs on the CPU: leave seeds and device out.")
     if isinstance(chosen, Learned):
@@ -79,9 +90,9 @@ def reproduce(
     return reproduce_search(chosen, preset=preset, out=out, workers=workers, progress=progress)
 
 
-def everything() -> list[Recipe | Ranking | Shared | Learned | Queries]:
-    """Whatever can be reproduced: searches, rankings with and without labels, searches that share weights."""
-    return [*recipes(), *rankings(), *learned(), *queries(), *shared()]
+def everything() -> list[Recipe | Ranking | Experiment | Learned | Queries]:
+    """Whatever can be reproduced: searches, rankings with and without labels, comparisons by equal seeds."""
+    return [*recipes(), *rankings(), *learned(), *queries(), *experiments()]
 
 
 def listed(out: Path) -> list[tuple[str, str, str, str, str]]:
@@ -106,8 +117,8 @@ def judged(row: dict[str, Any]) -> dict[str, Any]:
     chosen = _named(row["name"])
     if "ours" in row and row["ours"] is None:
         return row
-    if isinstance(chosen, Shared):
-        return judged_shared(row, chosen)
+    if isinstance(chosen, Experiment):
+        return judged_experiment(row, chosen)
     if isinstance(chosen, Learned):
         return judged_learned(row, chosen)
     if isinstance(chosen, Queries):
@@ -115,7 +126,7 @@ def judged(row: dict[str, Any]) -> dict[str, Any]:
     return judged_ranking(row, chosen) if isinstance(chosen, Ranking) else judged_search(row, chosen)
 
 
-def _named(name: str) -> Recipe | Ranking | Shared | Learned | Queries:
+def _named(name: str) -> Recipe | Ranking | Experiment | Learned | Queries:
     known = {one.name: one for one in everything()}
     if name not in known:
         raise UnknownName("recipe", name, known)

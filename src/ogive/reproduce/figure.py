@@ -11,7 +11,7 @@ from ogive.core.errors import MissingData, SpecError
 from ogive.files import write_whole
 from ogive.reproduce.cost_curve import course_svg
 from ogive.reproduce.ledger import read_rows
-from ogive.reproduce.recipe import PRESETS, Shared
+from ogive.reproduce.recipe import PRESETS, Experiment
 
 __all__ = ["draw_courses", "draw_row"]
 
@@ -24,14 +24,14 @@ def draw_row(chosen: object, preset: str, ledger: Path, path: Path) -> Path:
 
     MissingData where the row of that preset was not measured.
     """
-    if not isinstance(chosen, Shared) or chosen.comparison not in DRAWN:
+    if not isinstance(chosen, Experiment) or chosen.comparison not in DRAWN:
         raise SpecError("This recipe has no curves: give --figure without a recipe, and all rows in --out are drawn.")
     stem = chosen.name if preset == "paper" else f"{chosen.name}-{preset}"
     row = read_rows(ledger).get(stem)
     if row is None or row["ours"] is None:
         raise MissingData(f"Nothing was measured in {ledger / stem}.json: ogive reproduce {chosen.name} does that.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn: Path = catalog.load(f"ogive.weight_sharing.{chosen.comparison}:drawn")(row["seeds"], row["beside"], path)
+    drawn: Path = catalog.load(f"ogive.experiments.{chosen.comparison}:drawn")(row["seeds"], row["beside"], path)
     return drawn
 
 

@@ -20,18 +20,18 @@ __all__ = [
     "PRESETS",
     "Column",
     "Combined",
+    "Experiment",
     "Ranking",
     "Recipe",
-    "Shared",
     "check_keys",
     "entries_of",
+    "experiment_of",
+    "experiments",
     "ranking_of",
     "rankings",
     "read",
     "recipe",
     "recipes",
-    "shared",
-    "shared_of",
     "texts_in",
 ]
 
@@ -184,10 +184,10 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """A comparison of searches that share weights, at several sizes.
+class Experiment:
+    """A comparison of searches or methods by the same seeds, at several sizes.
 
-    `comparison` is a module of ``ogive.weight_sharing``, whose ``Size`` a preset fills in. What was published is for
+    `comparison` is a module of ``ogive.experiments``, whose ``Size`` a preset fills in. What was published is for
     the preset paper, with its `error` and `margin` (see `Target`); the others are measured beside it.
     """
 
@@ -217,13 +217,13 @@ class Shared:
         return self.presets[preset]
 
 
-def shared() -> list[Shared]:
-    """All comparisons of searches that share weights, by name."""
-    found = texts_in(files("ogive.recipes").joinpath("weight_sharing"))
-    return sorted((shared_of(*one) for one in found), key=lambda one: one.name)
+def experiments() -> list[Experiment]:
+    """All comparisons by equal seeds, by name."""
+    found = texts_in(files("ogive.recipes").joinpath("experiments"))
+    return sorted((experiment_of(*one) for one in found), key=lambda one: one.name)
 
 
-def shared_of(name: str, text: str) -> Shared:
+def experiment_of(name: str, text: str) -> Experiment:
     """The comparison that a TOML text describes; a SpecError says what is wrong with it."""
     entries = entries_of(name, text)
     check_keys(f"the comparison {name}", entries, _SHARED | _TARGET | {"cheap", "deviation"}, _SHARED)
@@ -233,7 +233,7 @@ def shared_of(name: str, text: str) -> Shared:
     for preset in entries["presets"]:
         if preset not in PRESETS:
             raise UnknownName("preset", preset, PRESETS)
-    return Shared(name=name, **{**entries, "cheap": tuple(entries.get("cheap", ()))})
+    return Experiment(name=name, **{**entries, "cheap": tuple(entries.get("cheap", ()))})
 
 
 def recipes() -> list[Recipe]:

@@ -19,9 +19,9 @@ from ogive.comparison import slug
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget
+from ogive.experiments.searched import Rows, Told, finished, markdown, mean, spread
 from ogive.figures import Bands, draw_bands, t_band
 from ogive.metrics import holm, hypervolume, non_dominated, paired_permutation_test, stepwise
-from ogive.weight_sharing.searched import Rows, Told, finished, markdown, mean, spread
 
 __all__ = ["Size", "beside", "drawn", "one", "told"]
 

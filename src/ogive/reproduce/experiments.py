@@ -1,4 +1,4 @@
-"""Run a comparison of searches that share weights as a row of the ledger; what its seeds gave is kept in the row."""
+"""Run a comparison by equal seeds as a row of the ledger; what its seeds gave is kept in the row."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ogive.documents import checked, read_json
 from ogive.machine import facts
 from ogive.metrics import mean_interval
 from ogive.reproduce.ledger import empty_row, write_row
-from ogive.reproduce.recipe import Shared
+from ogive.reproduce.recipe import Experiment
 from ogive.reproduce.verdict import Target, doubts, verdict
 from ogive.runs import read_run
 
-__all__ = ["judged_shared", "reproduce_shared"]
+__all__ = ["judged_experiment", "reproduce_experiment"]
 
 
-def reproduce_shared(
-    chosen: Shared,
+def reproduce_experiment(
+    chosen: Experiment,
     *,
     preset: str,
     out: Path,
@@ -63,7 +63,7 @@ def reproduce_shared(
             row["seeds"].append({"seed": seed, **found})
             if progress is not None:
                 progress(seed + 1, count)
-        row = judged_shared(row, chosen)
+        row = judged_experiment(row, chosen)
     except MissingData as error:
         row |= {"status": "data missing", "because": str(error)}
     row |= {"seconds": round(_spent(folder), 1), "hardware": facts()}
@@ -71,7 +71,7 @@ def reproduce_shared(
     return row
 
 
-def judged_shared(row: Mapping[str, Any], chosen: Shared) -> dict[str, Any]:
+def judged_experiment(row: Mapping[str, Any], chosen: Experiment) -> dict[str, Any]:
     """The row with everything that follows from what its seeds gave."""
     told = _part(chosen, "told")(row["seeds"], row["beside"])
     low, high = mean_interval(told.ours, Seed(0).numpy("seeds"))
@@ -99,9 +99,9 @@ def judged_shared(row: Mapping[str, Any], chosen: Shared) -> dict[str, Any]:
     return {**row, **found, **verdict(against, chosen.source_checked, deviation)}
 
 
-def _part(chosen: Shared, name: str) -> Any:
+def _part(chosen: Experiment, name: str) -> Any:
     """Something of the module that compares, which imports torch."""
-    return catalog.load(f"ogive.weight_sharing.{chosen.comparison}:{name}")
+    return catalog.load(f"ogive.experiments.{chosen.comparison}:{name}")
 
 
 def _spent(folder: Path) -> float:

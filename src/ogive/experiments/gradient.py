@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ogive.core.architecture import Architecture
+from ogive.experiments.searched import Rows, Told, among, finished, markdown, mean, settings_of, spread
 from ogive.supernets.plan import NASBENCH201
 from ogive.tables.store import open_table
-from ogive.weight_sharing.searched import Rows, Told, among, finished, markdown, mean, settings_of, spread
 
 __all__ = ["Size", "beside", "one", "told"]
 

@@ -21,9 +21,9 @@ from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Fidelity, Spent, Trial
 from ogive.evaluators.tabular import Tabular
+from ogive.experiments.searched import Rows, Told, finished, markdown, mean, spread
 from ogive.figures import Bands, draw_bands, t_band
 from ogive.metrics import holm, paired_permutation_test, stepwise
-from ogive.weight_sharing.searched import Rows, Told, finished, markdown, mean, spread
 
 __all__ = ["Size", "beside", "drawn", "one", "told"]
 

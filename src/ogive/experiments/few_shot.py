@@ -16,12 +16,12 @@ from typing import Any
 from ogive import session
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Budget
+from ogive.experiments.searched import Rows, Told, among, finished, markdown, mean, minus, settings_of, spread
 from ogive.metrics import kendall_tau
 from ogive.supernets.plan import NASBENCH201
 from ogive.tables.agreement import correlations
 from ogive.tables.scores import Row
 from ogive.tables.store import Table, open_table
-from ogive.weight_sharing.searched import Rows, Told, among, finished, markdown, mean, minus, settings_of, spread
 
 __all__ = ["Size", "beside", "one", "told"]
 

@@ -16,15 +16,15 @@ from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.errors import SpecError, UnknownName
 from ogive.core.rng import Seed
+from ogive.experiments.beginnings import few_of_each
 from ogive.hypernets.files import SHIPPED
-from ogive.reproduce import Shared, reproduce, shared
-from ogive.reproduce.recipe import shared_of
-from ogive.reproduce.weight_sharing import judged_shared
+from ogive.reproduce import Experiment, experiments, reproduce
+from ogive.reproduce.experiments import judged_experiment
+from ogive.reproduce.recipe import experiment_of
 from ogive.runs import read_run
 from ogive.tables.keys import MixedRadix
 from ogive.tables.store import Column, Table, write_table
 from ogive.training.data import load as load_data
-from ogive.weight_sharing.beginnings import few_of_each
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,13 +41,13 @@ comparison = "{comparison}"
 """
 
 
-def made(comparison: str, size: dict[str, Any], *, preset: str = "tiny", **target: Any) -> Shared:
+def made(comparison: str, size: dict[str, Any], *, preset: str = "tiny", **target: Any) -> Experiment:
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in size.items())
     told = "\n".join(f"{key} = {json.dumps(value)}" for key, value in target.items())
-    return shared_of("invented", TEXT.format(comparison=comparison, preset=preset, target=told, size=lines))
+    return experiment_of("invented", TEXT.format(comparison=comparison, preset=preset, target=told, size=lines))
 
 
-def twice(chosen: Shared, out: Path, **given: Any) -> dict[str, Any]:
+def twice(chosen: Experiment, out: Path, **given: Any) -> dict[str, Any]:
     """A row, which the same call writes again without repeating anything."""
     first = reproduce(chosen, preset="tiny", out=out, **given)
     assert json.loads((out / "invented-tiny.json").read_text()) == first
@@ -68,9 +68,9 @@ def table(tmp_path: Path) -> Table:
     return write_table(tmp_path / "toy", columns, name="toy", space="nasbench201", key=MixedRadix((5,) * 6), **about)
 
 
-@pytest.mark.parametrize("chosen", shared(), ids=lambda one: one.name)
-def test_every_comparison_of_the_package_has_sizes_that_it_takes(chosen: Shared) -> None:
-    made_of = catalog.load(f"ogive.weight_sharing.{chosen.comparison}:Size")
+@pytest.mark.parametrize("chosen", experiments(), ids=lambda one: one.name)
+def test_every_comparison_of_the_package_has_sizes_that_it_takes(chosen: Experiment) -> None:
+    made_of = catalog.load(f"ogive.experiments.{chosen.comparison}:Size")
     sizes = [made_of(**chosen.size(preset)) for preset in chosen.presets]
     assert {"tiny", "small"} <= set(chosen.presets)
     assert [size.seeds for size in sizes] == sorted(size.seeds for size in sizes)
@@ -232,7 +232,7 @@ def test_only_the_published_size_can_hold_and_a_cheap_baseline_that_is_as_good_s
         ("paper", {"margin": 0.3}, "differs", "ours is +0.387 away, more than 0.300"),
         ("paper", {"published": 100.0, "margin": 10.0}, "differs", "does not meet the published 100.000 ± 1.000"),
     ):
-        found = judged_shared({**row, "preset": preset}, made("gradient", {"seeds": 1}, **{**target, **changes}))
+        found = judged_experiment({**row, "preset": preset}, made("gradient", {"seeds": 1}, **{**target, **changes}))
         assert found["status"] == status
         assert found["because"] is None if told is None else told in found["because"]
 

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget
+from ogive.experiments.searched import Rows, Told, among, finished, markdown, mean, settings_of
 from ogive.metrics import spearman
 from ogive.spaces.blockqnn import layers_of
 from ogive.topology import expert_of, mirror
-from ogive.weight_sharing.searched import Rows, Told, among, finished, markdown, mean, settings_of
 
 __all__ = ["Size", "beside", "one", "told"]
 

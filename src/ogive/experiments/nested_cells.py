@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive.core.trial import Budget
-from ogive.weight_sharing.searched import (
+from ogive.experiments.searched import (
     Rows,
     Told,
     among,

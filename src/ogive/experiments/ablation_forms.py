@@ -17,13 +17,7 @@ from typing import Any
 import torch
 
 from ogive import session
-from ogive.files import write_json
-from ogive.spaces.unrestricted import outline_of
-from ogive.strategies.supernet import SupernetStrategy
-from ogive.supernets.search import shared_score
-from ogive.training.lossy import predicting
-from ogive.training.tasks.classification import Classification
-from ogive.weight_sharing.searched import (
+from ogive.experiments.searched import (
     Rows,
     Told,
     among,
@@ -36,6 +30,12 @@ from ogive.weight_sharing.searched import (
     spread,
     trained,
 )
+from ogive.files import write_json
+from ogive.spaces.unrestricted import outline_of
+from ogive.strategies.supernet import SupernetStrategy
+from ogive.supernets.search import shared_score
+from ogive.training.lossy import predicting
+from ogive.training.tasks.classification import Classification
 
 __all__ = ["Size", "beside", "one", "told"]
 

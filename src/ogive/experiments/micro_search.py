@@ -13,9 +13,7 @@ from typing import Any
 from ogive import catalog
 from ogive.core.architecture import Architecture
 from ogive.core.rng import Seed
-from ogive.networks.genotypes import PUBLISHED as CELLS
-from ogive.spaces import darts, darts_rnn
-from ogive.weight_sharing.searched import (
+from ogive.experiments.searched import (
     Rows,
     Told,
     among,
@@ -28,6 +26,8 @@ from ogive.weight_sharing.searched import (
     spread,
     trained,
 )
+from ogive.networks.genotypes import PUBLISHED as CELLS
+from ogive.spaces import darts, darts_rnn
 
 __all__ = ["Size", "beside", "one", "told"]
 

@@ -15,10 +15,10 @@ from typing import Any
 from ogive import session
 from ogive.core.architecture import Architecture
 from ogive.core.trial import Budget
+from ogive.experiments.searched import Rows, Told, finished, markdown, mean, minus, settings_of, spread
 from ogive.tables.agreement import correlations
 from ogive.tables.scores import Row
 from ogive.tables.store import open_table
-from ogive.weight_sharing.searched import Rows, Told, finished, markdown, mean, minus, settings_of, spread
 
 __all__ = ["Size", "beside", "one", "told"]
 

@@ -21,10 +21,10 @@ from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
 from ogive.core.trial import Budget, Proposal
 from ogive.documents import read_json
+from ogive.experiments.searched import Rows, Told, among, finished, markdown, mean, minus, spread, trained
 from ogive.files import write_json
 from ogive.metrics import spearman
 from ogive.result import result_of
-from ogive.weight_sharing.searched import Rows, Told, among, finished, markdown, mean, minus, spread, trained
 
 __all__ = ["Size", "beside", "one", "told"]
 

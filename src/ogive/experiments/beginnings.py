@@ -22,6 +22,7 @@ from torch import nn
 from ogive import catalog
 from ogive.core.errors import SpecError
 from ogive.core.rng import Seed
+from ogive.experiments.searched import Rows, Told, markdown, mean, minus, spread
 from ogive.files import write_json
 from ogive.hypernets.files import SHIPPED, load
 from ogive.hypernets.ghn import GHN
@@ -36,7 +37,6 @@ from ogive.training.recipe import Recipe
 from ogive.training.statistics import fixed_batches
 from ogive.training.supervised import Accuracy, Supervised
 from ogive.training.threads import threads as torch_threads
-from ogive.weight_sharing.searched import Rows, Told, markdown, mean, minus, spread
 
 __all__ = ["Size", "beside", "few_of_each", "he", "one", "told"]
 

@@ -104,8 +104,7 @@ def test_the_runs_of_a_comparison_keep_its_command(ogive: Run, table_home: Path)
         command
     ] * 2
     page = Path("both/report.html").read_text(encoding="utf-8")
-    assert command in page
-    assert "one search of a comparison" in page
+    assert page.count(command) == 1
 
 
 def test_a_budget_may_have_an_exponent(ogive: Run, table_home: Path) -> None:

@@ -270,7 +270,9 @@ def test_a_loss_and_networks_of_ones_own_serve_rows(rows: Rows) -> None:
 
 
 def test_rows_and_networks_of_images_are_refused_with_what_both_are_for(diabetes: str, wine: str, rows: Rows) -> None:
-    with pytest.raises(SpecError, match=r"is data for regression, and networks of nasbench201 are for classification or detection:"):
+    with pytest.raises(
+        SpecError, match=r"is data for regression, and networks of nasbench201 are for classification or detection:"
+    ):
         ogive.search(**{**QUICK, "space": "nasbench201"}, data=diabetes)
     with pytest.raises(SpecError, match=r"holds rows, and networks of nasbench201 read images: give other data"):
         ogive.search(**{**QUICK, "space": "nasbench201"}, data=wine)

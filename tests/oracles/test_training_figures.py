@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ogive.training import augment
-from ogive.training.data import _statistics, load
+from ogive.training.data import load, normalisation
 from ogive.training.recipe import Recipe, learning_rate
 
 
@@ -37,6 +37,6 @@ def test_cutout_of_side_16_covers_the_share_of_a_cifar_image_that_follows_from_c
 
 def test_cifar10_has_the_channel_statistics_that_darts_normalises_with(cifar10_folder: Path) -> None:
     # DARTS, cnn/utils.py: CIFAR_MEAN and CIFAR_STD, over the 50,000 training images.
-    mean, std = _statistics(load("cifar10", folder=cifar10_folder).joined().train.images)
+    mean, std = normalisation(load("cifar10", folder=cifar10_folder).joined().train.images)
     assert mean == pytest.approx((0.49139968, 0.48215827, 0.44653124), abs=1e-6)
     assert std == pytest.approx((0.24703233, 0.24348505, 0.26158768), abs=1e-6)

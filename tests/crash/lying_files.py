@@ -304,6 +304,49 @@ def data(text: str) -> Callable[[Path], None]:
     return read
 
 
+def sentences(place: Path) -> Path:
+    path = place / "texts.csv"
+    rows = [
+        ["text", "label"],
+        *([("good \u00e9 day", "bad night")[n % 2], "ab"[n % 2]] for n in range(40)),
+    ]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def boxes_of_coco(place: Path) -> Path:
+    from PIL import Image
+
+    told: dict[str, Any] = {"categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]}
+    told |= {"images": [], "annotations": []}
+    (place / "coco" / "images").mkdir(parents=True)
+    (place / "coco" / "annotations").mkdir()
+    for number in range(12):
+        Image.new("RGB", (8, 8), (number * 20, 10, 200)).save(place / "coco" / "images" / f"{number}.png")
+        told["images"].append({"id": number, "file_name": f"{number}.png", "width": 8, "height": 8})
+        box = {"id": number, "image_id": number, "category_id": (3, 7)[number % 2], "bbox": [1, 2, 3, 4], "area": 12}
+        told["annotations"].append({**box, "iscrowd": 0})
+    path = place / "coco" / "annotations" / "instances.json"
+    path.write_text(json.dumps(told))
+    return path
+
+
+def boxes_of_voc(place: Path) -> Path:
+    from PIL import Image
+
+    for name in ("Annotations", "JPEGImages"):
+        (place / "voc" / name).mkdir(parents=True)
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>5</xmax><ymax>7</ymax></bndbox>"
+    for number in range(12):
+        Image.new("RGB", (8, 8), (number * 20, 10, 200)).save(place / "voc" / "JPEGImages" / f"{number}.png")
+        found = f"<object><name>{'cd'[number % 2]}</name><difficult>0</difficult>{box}</object>"
+        size = "<size><width>8</width><height>8</height><depth>3</depth></size>"
+        text = f"<annotation><filename>{number}.png</filename>{size}{found}</annotation>"
+        (place / "voc" / "Annotations" / f"{number}.xml").write_text(text)
+    return place / "voc" / "Annotations" / "0.xml"
+
+
 def corpus(place: Path) -> Path:
     for part in ("train", "valid", "test"):
         (place / f"{part}.txt").write_text("a b c a b\nc d e\n" * 30)
@@ -607,6 +650,9 @@ def readers() -> Mapping[str, Reader]:
         "rows of arrays": Reader(rows_of_arrays, data("arrays:{path}"), members),
         "kernels": Reader(kernels, read_kernels, members),
         "picture": Reader(pictures, data("images:{above}"), (png_parts, some_bytes)),
+        "sentences": Reader(sentences, data("sentences:{path}(text=text, label=label)"), (some_bytes,)),
+        "boxes of COCO": Reader(boxes_of_coco, data("coco:{above}"), values),
+        "boxes of VOC": Reader(boxes_of_voc, data("voc:{above}"), (some_bytes,)),
         "corpus": Reader(corpus, data("text:{folder}"), (some_bytes,)),
         "idx": Reader(idx, read_idx, (*ZIPPED, some_bytes)),
         "run.json": Reader(file_of_run("run.json"), reported, values),

@@ -52,6 +52,9 @@ def load(
     return read(name, parts, kept, size=size, channels=channels, validation=validation, limit=limit)
 
 
+LARGEST = 10**12  # pixels, or an area in them
+
+
 def _coco_files(folder: Path) -> dict[str, Path]:
     """The annotation file of each part."""
     listed = [path for place in ("annotations", ".") for path in sorted((folder / place).glob("*.json"))]
@@ -108,7 +111,7 @@ def _coco(path: Path, folder: Path) -> tuple[list[Annotated], tuple[str, ...]]:
             raise SpecError(f"{path}: an annotation has the {key} {quoted(row[key])}, which is not listed.")
         left, top, width, height = _four(path, row)
         area = row.get("area", width * height)
-        area = float(area) if isinstance(area, (int, float)) else width * height
+        area = float(area) if _is_measure(area) else width * height
         picture.boxes.append(Box(label, left, top, width, height, area, CROWD if row.get("iscrowd") else COUNTS))
     return list(pictures.values()), tuple(dict.fromkeys(names[number] for number in sorted(names)))
 
@@ -129,12 +132,17 @@ def _word(path: Path, row: Mapping[str, Any], key: str) -> str:
 
 def _four(path: Path, row: Mapping[str, Any]) -> tuple[float, float, float, float]:
     value = row.get("bbox")
-    numbers = isinstance(value, list) and len(value) == 4 and all(type(one) in (int, float) for one in value)
+    numbers = isinstance(value, list) and len(value) == 4 and all(map(_is_measure, value))
     if not numbers:
         raise SpecError(f"{path}: a bbox is left, top, width and height in pixels, but one is {quoted(value)}.")
     assert value is not None
     left, top, width, height = map(float, value)
     return left, top, width, height
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether a value is a number, and no whole one of so many digits that it can be none of a picture."""
+    return type(value) is float or (type(value) is int and abs(value) < LARGEST)
 
 
 def _places(path: Path, folder: Path) -> list[Path]:

@@ -83,7 +83,8 @@ def stream_torch(path: Path, reduce: Reduce) -> Any:
             for _ in range(2):
                 next(_headers(file, path))
             return stream_values(file, path, reduce)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    # Of a name that is no text, of encryption and of unknown methods, zipfile says so in its own ways.
+    except (OSError, EOFError, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError) as error:
         raise SpecError(f"{path} is damaged ({in_line(error)}): fetch it again.") from None
 
 

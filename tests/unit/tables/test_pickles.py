@@ -218,6 +218,19 @@ def test_a_compressed_archive_is_no_file_of_torch(tmp_path: Path) -> None:
         stream_torch(path, lambda _: None)
 
 
+def test_a_file_of_torch_whose_members_have_no_name_is_damaged(tmp_path: Path) -> None:
+    torch.save({"a": 1}, tmp_path / "a.pth")
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        member = next(one for one in archive.infolist() if one.filename.endswith("data.pkl"))
+    at = member.header_offset + 30  # the name, which the list at the end of the archive repeats
+    content[member.header_offset + 7] |= 0x08  # it is UTF-8, this says
+    content[at] = 0x80
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(SpecError, match=r"a\.pth is damaged"):
+        stream_torch(tmp_path / "a.pth", lambda _: None)
+
+
 def test_other_and_truncated_files_are_no_files_of_torch(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     path.write_bytes(pickle.dumps({"a": 1}))

@@ -58,11 +58,16 @@ def folder_of(name: str) -> Path:
     return folder
 
 
+LONGEST = 255  # bytes of the name of a file or a folder
+
+
 def placed(places: Sequence[Path], name: str) -> Path:
     """Where an image lies, or would."""
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or "\0" in name:
         raise SpecError(f"The name of an image must lead into its folder, but {quoted(name)} leads out of it.")
+    if any(len(part.encode("utf-8", "replace")) > LONGEST for part in pure.parts):
+        raise SpecError(f"No file can be called as long as an image is here: {quoted(name)}.")
     return next((place / pure for place in places if (place / pure).is_file()), places[-1] / pure)
 
 
@@ -86,7 +91,9 @@ def read(
     everything = [one for pictures in parts.values() for one in pictures]
     missing = [one.path for one in everything if not one.path.is_file()]
     if missing:
-        raise MissingData(f"{len(missing)} of {len(everything)} images of {name} are missing, such as {missing[0]}.")
+        raise MissingData(
+            f"{len(missing)} of {len(everything)} images of {name} are missing, such as {quoted(str(missing[0]))}."
+        )
     if not any(one.boxes for one in everything):
         raise SpecError(f"{name} has {len(everything)} images and no boxes: a detector learns from boxes.")
     pillow()

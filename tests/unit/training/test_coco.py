@@ -160,3 +160,10 @@ def test_spaces_without_detectors_name_both(folder: Path) -> None:
     data = ogive.data(f"coco:{folder}")
     with pytest.raises(SpecError, match="is data for detection, and networks of darts are for classification"):
         ogive.search(space="darts", data=data, budget=1)
+
+
+def test_an_image_whose_name_no_file_can_have_is_one_line(folder: Path) -> None:
+    name = changed(folder, lambda told: told["images"][0].update(file_name="x" * 5000))
+    with pytest.raises(SpecError, match="No file can be called as long as an image is here") as refused:
+        ogive.data(name)
+    assert len(str(refused.value)) < 400

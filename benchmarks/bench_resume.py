@@ -81,7 +81,7 @@ def test_resume_of_a_long_run(strategy: str, table: Path, tmp_path: Path, show: 
 def test_resume_compare_into_a_folder(table: Path, tmp_path: Path, show: Show) -> None:
     """Eighty searches of 150 trials that are kept, against the same that are not."""
     settings = ("compare", "random", "evolution", "local_search", "nsga2", "--space", "nasbench201", "--table", table)
-    options = ("--objective", "maximize(acc)", "--seeds", 20, "--budget", 150)
+    options = ("--objective", "maximize(val_acc)", "--seeds", 20, "--budget", 150)
     plain, kept = used(*settings, *options), used(*settings, *options, "--out", tmp_path / "out")
     show(
         f"80 searches compared: {plain.wall_s:.1f} s, {plain.processor_s:.1f} s of the processor; kept in a "
